@@ -1,0 +1,181 @@
+//! The address that a service's operations lie under.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use reqwest::Url;
+
+/// A service's address, checked: `https`, or `http` to this machine, with no user, query or fragment.
+///
+/// A path is allowed; a slash at its end is dropped.
+///
+/// ```
+/// use api_keyring_transport::BaseUrl;
+///
+/// let url: BaseUrl = "https://monad.com/api/".parse()?;
+/// assert_eq!(url.as_str(), "https://monad.com/api");
+/// assert!("http://127.0.0.1:4010".parse::<BaseUrl>().is_ok());
+/// assert!("http://monad.com/api".parse::<BaseUrl>().is_err());
+/// # Ok::<(), api_keyring_transport::InvalidBaseUrl>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct BaseUrl {
+    text: String,
+    plain: bool,
+}
+
+impl BaseUrl {
+    /// Like `parse`, but also accepts plain `http` to other machines, over which every secret travels in the clear.
+    ///
+    /// # Errors
+    ///
+    /// When the address is no URL, or has another scheme, a user, a query or a fragment.
+    pub fn allowing_plain_http(url: &str) -> Result<Self, InvalidBaseUrl> {
+        let parsed = Url::parse(url).map_err(|_| InvalidBaseUrl::NotAUrl)?;
+        let plain = match parsed.scheme() {
+            "https" => false,
+            "http" => true,
+            _ => return Err(InvalidBaseUrl::Scheme),
+        };
+        if !parsed.username().is_empty() || parsed.password().is_some() {
+            return Err(InvalidBaseUrl::User);
+        }
+        if parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(InvalidBaseUrl::QueryOrFragment);
+        }
+        Ok(Self {
+            text: parsed.as_str().trim_end_matches('/').to_owned(),
+            plain,
+        })
+    }
+
+    /// The address without a slash at its end.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether requests travel unencrypted.
+    pub fn is_plain_http(&self) -> bool {
+        self.plain
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidBaseUrl;
+
+    fn from_str(url: &str) -> Result<Self, InvalidBaseUrl> {
+        let base = Self::allowing_plain_http(url)?;
+        // Parsed again rather than kept: the text is what requests are built from, so the text is what is checked.
+        let parsed = Url::parse(&base.text).map_err(|_| InvalidBaseUrl::NotAUrl)?;
+        if base.plain && !is_loopback(&parsed) {
+            return Err(InvalidBaseUrl::PlainHttp);
+        }
+        Ok(base)
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    host == "localhost"
+        || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<Ipv6Addr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BaseUrl({:?})", self.text)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Why a base URL was refused. It does not repeat the URL, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidBaseUrl {
+    /// The text is no absolute URL.
+    NotAUrl,
+    /// The scheme is neither `https` nor `http`.
+    Scheme,
+    /// Plain `http` to another machine, which would show the credential to the network.
+    PlainHttp,
+    /// The URL holds a user name or a password.
+    User,
+    /// The URL holds a query or a fragment, behind which no path can be appended.
+    QueryOrFragment,
+}
+
+impl fmt::Display for InvalidBaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAUrl => "the base URL is not an absolute URL such as https://api.example.com",
+            Self::Scheme => "the base URL has to start with https://",
+            Self::PlainHttp => {
+                "the base URL is plain http to another machine, which would send the credential in the clear; use https"
+            }
+            Self::User => "the base URL must not hold a user name or a password; credentials are given separately",
+            Self::QueryOrFragment => "the base URL must not hold a query or a fragment",
+        })
+    }
+}
+
+impl std::error::Error for InvalidBaseUrl {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        for fine in [
+            "https://api.example.com",
+            "https://10.0.0.1/x",
+            "http://localhost:1",
+            "http://127.9.9.9",
+            "http://[::1]:80/api/",
+            "HTTP://LOCALHOST",
+            // The parser reads these as 127.0.0.1 too.
+            "http://0x7f.1",
+            "http://2130706433",
+        ] {
+            assert!(fine.parse::<BaseUrl>().is_ok(), "{fine}");
+        }
+        for plain in [
+            "http://api.example.com",
+            "http://localhost.example.com",
+            "http://127.0.0.1.example.com",
+            "http://[::2]",
+            "http://0.0.0.0",
+            "http://10.0.0.1",
+        ] {
+            assert_eq!(plain.parse::<BaseUrl>(), Err(InvalidBaseUrl::PlainHttp), "{plain}");
+            assert!(BaseUrl::allowing_plain_http(plain).is_ok_and(|url| url.is_plain_http()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_refused() {
+        for (url, why) in [
+            ("", InvalidBaseUrl::NotAUrl),
+            ("api.example.com", InvalidBaseUrl::NotAUrl),
+            ("https://", InvalidBaseUrl::NotAUrl),
+            ("ftp://example.com", InvalidBaseUrl::Scheme),
+            ("file:///etc/passwd", InvalidBaseUrl::Scheme),
+            ("https://user@example.com", InvalidBaseUrl::User),
+            ("https://user:canary@example.com", InvalidBaseUrl::User),
+            ("http://127.0.0.1@example.com", InvalidBaseUrl::User),
+            ("https://example.com?x=1", InvalidBaseUrl::QueryOrFragment),
+            ("https://example.com#x", InvalidBaseUrl::QueryOrFragment),
+        ] {
+            assert_eq!(url.parse::<BaseUrl>(), Err(why), "{url}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The maintainers' tasks: `cargo xtask codegen` writes the generated clients from the specs.
+
+mod codegen;
+mod providers;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The maintainers' tasks of api-keyring.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Write the generated clients from the specs
+    Codegen(codegen::Arguments),
+}
+
+#[allow(clippy::print_stderr)]
+fn main() -> ExitCode {
+    let Arguments { task } = Arguments::parse();
+    let done = match task {
+        Task::Codegen(arguments) => codegen::run(&arguments),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
