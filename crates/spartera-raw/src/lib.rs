@@ -53,7 +53,9 @@
 
 #[allow(missing_docs, unreachable_pub, unused_imports)]
 mod generated {
+    #[rustfmt::skip] // Formatted by the generator, so that every toolchain writes the same bytes.
     pub(crate) mod client;
+    #[rustfmt::skip]
     #[cfg(feature = "httpmock")]
     #[allow(clippy::all, clippy::expect_used, clippy::unwrap_used)]
     pub(crate) mod httpmock;
