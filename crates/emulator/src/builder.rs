@@ -1,0 +1,175 @@
+//! Choosing how an emulator behaves.
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::{fmt, io};
+
+use fastrand::Rng;
+use tokio::net::TcpListener;
+
+use crate::clock::{Clock, SystemClock};
+use crate::emulator::Emulator;
+use crate::server::Server;
+use crate::service::Service;
+use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
+
+/// How many requests are remembered unless told otherwise.
+const RECORD_LIMIT: usize = 100_000;
+
+/// An [`Emulator`] that has not started yet.
+#[derive(Clone, Debug)]
+#[must_use = "an emulator does nothing until it is started"]
+pub struct EmulatorBuilder {
+    port: u16,
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    seed: Option<u64>,
+    record_limit: usize,
+}
+
+impl EmulatorBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            port: 0,
+            settings: Settings {
+                revision: Revision::default(),
+                spartera_shape: SparteraShape::default(),
+                spartera_secret_field: Some("key".to_owned()),
+                monad_error_shape: MonadErrorShape::default(),
+            },
+            clock: Arc::new(SystemClock),
+            seed: None,
+            record_limit: RECORD_LIMIT,
+        }
+    }
+
+    /// The port on the loopback address; 0, the default, takes any free one.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Which published description both services follow; the current one by default.
+    pub fn revision(mut self, revision: Revision) -> Self {
+        self.settings.revision = revision;
+        self
+    }
+
+    /// How Spartera writes a key; as in the SDK documentation by default.
+    pub fn spartera_shape(mut self, shape: SparteraShape) -> Self {
+        self.settings.spartera_shape = shape;
+        self
+    }
+
+    /// The field of Spartera's create answer that carries the secret; `key` by default.
+    ///
+    /// The documentation says that the secret is there, but its schema has no field for it, so a client should find it
+    /// under any name. A name that the answer has already takes that field's place.
+    pub fn spartera_secret_field(mut self, name: impl Into<String>) -> Self {
+        self.settings.spartera_secret_field = Some(name.into());
+        self
+    }
+
+    /// Leaves the secret out of Spartera's create answer, as the documentation's schema does to the letter.
+    pub fn without_spartera_secret(mut self) -> Self {
+        self.settings.spartera_secret_field = None;
+        self
+    }
+
+    /// How Monad writes an error; as a JSON string by default.
+    pub fn monad_error_shape(mut self, shape: MonadErrorShape) -> Self {
+        self.settings.monad_error_shape = shape;
+        self
+    }
+
+    /// The clock; the machine's by default.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Makes ids and secrets the same in every run that asks the same in the same order. By default they differ.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// How many requests [`Emulator::requests`] remembers, the oldest being forgotten first; 100,000 by default.
+    pub fn record_limit(mut self, requests: usize) -> Self {
+        self.record_limit = requests;
+        self
+    }
+
+    /// Starts both services.
+    ///
+    /// They run as tasks of the tokio runtime that calls this, which needs its I/O and time drivers, and end with it.
+    ///
+    /// # Errors
+    ///
+    /// When the port is taken or may not be used, or when this is not called on a tokio runtime.
+    pub async fn start(self) -> Result<Emulator, StartError> {
+        let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let failed = |source| StartError {
+            address: wanted,
+            source,
+        };
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(failed(io::Error::other("not called on a tokio runtime")));
+        }
+        let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        // The standard library's hasher keys come from the operating system.
+        let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
+        let service = Arc::new(Service::new(
+            self.settings,
+            self.clock,
+            Rng::with_seed(seed),
+            self.record_limit,
+        ));
+        let server = Server::spawn(listener, Arc::clone(&service));
+        Ok(Emulator::new(address, service, server))
+    }
+}
+
+impl Default for EmulatorBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// An emulator could not be started.
+#[derive(Debug)]
+pub struct StartError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl StartError {
+    /// The address that was to be listened on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The kind of the underlying error, such as [`io::ErrorKind::AddrInUse`].
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cannot listen on {}: choose another port, or 0 for any free one",
+            self.address
+        )
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,98 @@
+//! A running emulator.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::builder::{EmulatorBuilder, StartError};
+use crate::handle::{MonadHandle, SparteraHandle};
+use crate::lock;
+use crate::record::SeenRequest;
+use crate::server::Server;
+use crate::service::Service;
+
+/// Both services, listening on one port of the loopback address.
+///
+/// Dropping it stops everything: no request is answered any more, and the port is free as soon as the runtime has
+/// cleaned up. [`Emulator::shutdown`] does the same in an orderly way and waits for it.
+pub struct Emulator {
+    address: SocketAddr,
+    service: Arc<Service>,
+    server: Server,
+}
+
+impl Emulator {
+    /// Starts an emulator with the usual behaviour on any free port.
+    ///
+    /// # Errors
+    ///
+    /// See [`EmulatorBuilder::start`].
+    pub async fn start() -> Result<Self, StartError> {
+        Self::builder().start().await
+    }
+
+    /// Starts to choose how an emulator behaves.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
+    }
+
+    pub(crate) fn new(address: SocketAddr, service: Arc<Service>, server: Server) -> Self {
+        Self {
+            address,
+            service,
+            server,
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The emulated Spartera.
+    pub fn spartera(&self) -> SparteraHandle {
+        SparteraHandle::new(self.address, Arc::clone(&self.service))
+    }
+
+    /// The emulated Monad.
+    pub fn monad(&self) -> MonadHandle {
+        MonadHandle::new(self.address, Arc::clone(&self.service))
+    }
+
+    /// The environment variables with which a program finds both services, the administrators' secrets among them.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let (spartera, monad) = (self.spartera(), self.monad());
+        vec![
+            ("SPARTERA_API_KEY", spartera.admin_key()),
+            ("SPARTERA_COMPANY_ID", spartera.company_id()),
+            ("SPARTERA_BASE_URL", spartera.base_url()),
+            ("MONAD_API_KEY", monad.admin_key()),
+            ("MONAD_ORGANIZATION_ID", monad.organization_id()),
+            ("MONAD_BASE_URL", monad.base_url()),
+        ]
+    }
+
+    /// The requests answered so far, oldest first. What is not HTTP at all never becomes a request.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        lock(&self.service.record).to_vec()
+    }
+
+    /// Forgets the requests seen so far.
+    pub fn clear_requests(&self) {
+        lock(&self.service.record).clear();
+    }
+
+    /// Stops accepting, finishes what is in progress (for at most five seconds), and frees the port.
+    pub async fn shutdown(self) {
+        self.server.shutdown().await;
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("address", &self.address)
+            .field("settings", &self.service.settings)
+            .finish_non_exhaustive()
+    }
+}

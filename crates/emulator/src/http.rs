@@ -1,0 +1,131 @@
+//! The HTTP that both services share: reading a request's body, and turning an answer into a response.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::refusal::Refusal;
+
+/// The body of every response.
+pub(crate) type Body = Full<Bytes>;
+
+/// The longest body that is read: far more than any operation needs.
+pub(crate) const BODY_LIMIT: usize = 1 << 20;
+
+/// How much of an oversized body is read and thrown away before the answer. A client that is still sending when the
+/// connection closes may see a reset instead of the 413.
+const DISCARD_LIMIT: usize = 16 << 20;
+
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
+/// What a service answers, before it is HTTP.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Bytes,
+    pub(crate) allow: Option<String>,
+    pub(crate) close: bool,
+}
+
+impl Answer {
+    /// 200 with this body.
+    pub(crate) fn ok(body: &impl Serialize) -> Self {
+        Self::json(StatusCode::OK, body)
+    }
+
+    /// An error with this body.
+    pub(crate) fn refused(refusal: &Refusal, body: &impl Serialize) -> Self {
+        let allow = match refusal {
+            Refusal::MethodNotAllowed { allow } => Some(allow.clone()),
+            _ => None,
+        };
+        Self {
+            allow,
+            close: refusal.leaves_rest(),
+            ..Self::json(refusal.status(), body)
+        }
+    }
+
+    fn json(status: StatusCode, body: &impl Serialize) -> Self {
+        let (status, body) = match serde_json::to_vec(body) {
+            Ok(body) => (status, body),
+            Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
+        };
+        Self {
+            status,
+            body: body.into(),
+            allow: None,
+            close: false,
+        }
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Full::new(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
+            headers.insert(ALLOW, allow);
+        }
+        if self.close {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// A request's body as far as it was read.
+pub(crate) struct Received {
+    pub(crate) size: usize,
+    pub(crate) content: Result<Bytes, Refusal>,
+}
+
+/// Reads the body, within bounds of size and time.
+pub(crate) async fn receive(headers: &HeaderMap, body: Incoming) -> Received {
+    if body.is_end_stream() {
+        return Received {
+            size: 0,
+            content: Ok(Bytes::new()),
+        };
+    }
+    let announced = body.size_hint().lower();
+    // Nobody is sending yet: the client waits for permission, and gets the refusal instead.
+    let waiting = headers.contains_key(EXPECT) && announced > BODY_LIMIT as u64;
+    if waiting || announced > DISCARD_LIMIT as u64 {
+        return Received {
+            size: 0,
+            content: Err(Refusal::BodyTooLarge),
+        };
+    }
+    let mut size = 0;
+    let content = match tokio::time::timeout(BODY_TIME, read(body, &mut size)).await {
+        Ok(content) => content,
+        Err(_) => Err(Refusal::BodyTooSlow),
+    };
+    Received { size, content }
+}
+
+async fn read(mut body: Incoming, size: &mut usize) -> Result<Bytes, Refusal> {
+    let mut content = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::BodyBroken)?;
+        let Ok(data) = frame.into_data() else { continue };
+        *size += data.len();
+        if *size > DISCARD_LIMIT {
+            break;
+        }
+        if *size <= BODY_LIMIT {
+            content.extend_from_slice(&data);
+        }
+    }
+    if *size > BODY_LIMIT {
+        return Err(Refusal::BodyTooLarge);
+    }
+    Ok(content.freeze())
+}

@@ -1,0 +1,181 @@
+//! The API-key services of [Spartera](https://spartera.com) and [Monad](https://monad.com), in memory, over real HTTP.
+//!
+//! Nobody should develop the issuing, rotating and revoking of API keys against a live account. This crate stands in for
+//! it: it listens on a port of the loopback address, keeps state, checks bodies, roles, expiry and credentials, and
+//! answers in the vendors' own forms. It uses no client code of either vendor and shares no types with any, so a client
+//! that agrees with it has read the vendors' documentation the same way twice, independently.
+//!
+//! It is for tests and demonstrations. Its secrets come from a generator that is not fit for protecting anything, and it
+//! speaks plain HTTP.
+//!
+//! # In a test
+//!
+//! ```
+//! # use std::error::Error;
+//! use std::time::Duration;
+//! use api_keyring_emulator::{Emulator, ManualClock, Operation, Revision};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::net::TcpStream;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn Error>> {
+//! let clock = ManualClock::new("2026-01-01T00:00:00Z".parse()?);
+//! let emulator = Emulator::builder().revision(Revision::Documented).clock(clock.clone()).start().await?;
+//! let spartera = emulator.spartera();
+//! let keys = spartera.add_keys(3);
+//!
+//! // Any client will do. This is the smallest: a request by hand.
+//! let mut socket = TcpStream::connect(emulator.address()).await?;
+//! let request = format!(
+//!     "GET /companies/{}/api-keys/{} HTTP/1.1\r\nhost: localhost\r\nx-api-key: {}\r\nconnection: close\r\n\r\n",
+//!     spartera.company_id(),
+//!     keys[0].id,
+//!     spartera.admin_key(),
+//! );
+//! socket.write_all(request.as_bytes()).await?;
+//! let mut response = String::new();
+//! socket.read_to_string(&mut response).await?;
+//! assert!(response.starts_with("HTTP/1.1 200 OK"));
+//!
+//! // What has the emulator seen?
+//! let seen = emulator.requests();
+//! assert_eq!(seen.len(), 1);
+//! assert_eq!(seen[0].operation, Some(Operation::Get));
+//! assert_eq!(seen[0].status, 200);
+//!
+//! // Time passes only when the test says so.
+//! clock.advance(Duration::from_secs(3600));
+//! emulator.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each emulator has a port and a state of its own, so tests can run many at once. It runs on the test's own tokio
+//! runtime: a client that blocks the thread needs the multi-threaded runtime, or it waits for itself.
+//!
+//! A program under test finds both services through [`Emulator::environment`].
+//!
+//! # What there is
+//!
+//! Both services answer on one port: Spartera below `/companies`, Monad below `/api/v2`. A fresh emulator has one company
+//! and one organization, each with one key, `administrator`. That key is listed like any other.
+//!
+//! | | Spartera | Monad |
+//! |---|---|---|
+//! | credential | `x-api-key` | `x-api-key`, or `Authorization` with `Bearer` or `ApiKey` |
+//! | may read, write, delete | role `1` | role `role-admin` |
+//! | may read, write | role `2` | role `role-writer` |
+//! | may read | role `3` | role `role-reader` |
+//! | secret | `sk_live_…`, or `ep_…` with an `endpoint_id` | a JSON Web Token, signed with HS256 |
+//!
+//! [`Revision`] chooses between the SDK documentation and the current machine-readable descriptions, and
+//! [`SparteraShape`] between the two forms in which Spartera's keys are documented:
+//!
+//! | | [`Revision::Documented`] | [`Revision::Current`] |
+//! |---|---|---|
+//! | Spartera's list | everything, whatever the query says | `page`, `limit` (20; 1 to 100), `sort_by`, `sort_order`, `search` |
+//! | Spartera's stats | a list of one key | the key with `usage_count`, `last_used`, `failed_attempts` |
+//! | Spartera's key | the documented fields and the masked `key` | also `endpoint_id`, `mcp_deployment_id`, `key_type`, `is_system_generated`, `status`, `revocation_reason` |
+//! | Monad's regenerate | a new key, with a new id, replaces the old one; a body is refused with 415 | the key keeps its id, `token_version` goes up, a body may give a new `expiration_time`; 422 if the key has expired and none is given |
+//! | Monad's update | `name` is required | `name` is optional |
+//! | Monad's key | the documented fields | also `token_version`, `jwt_signing_key_id`, `last_used_at` |
+//!
+//! A secret is shown once, when it is made. Revoked, deleted, expired and superseded secrets stop working at once.
+//!
+//! # Errors
+//!
+//! A request is checked in this order, and the first failure is the answer:
+//!
+//! 1. the path (404) and the method (405, with `Allow`);
+//! 2. the arrival of the body: broken off (400), too long (413), too slow (408);
+//! 3. the credential (401);
+//! 4. the company or organization of the path (403), then the key's role (403);
+//! 5. the body: its content type (415), its syntax and its fields (400); or the query (400);
+//! 6. the id of the key (404);
+//! 7. the state of the key (409 or 422).
+//!
+//! Spartera answers an object with `code` and `message`, and `errors` with a list for each field for a 400 about the
+//! body or query. Monad answers a JSON string, or an object if [`MonadErrorShape::Object`] is chosen.
+//!
+//! # What is assumed
+//!
+//! The vendors' documents are silent on much of what a server has to decide, and neither live service was asked. These
+//! are decisions of this crate, and a client should not depend on them more than it must:
+//!
+//! - **Roles**: which ids there are, what each may do, and that revoking needs the right to delete. A key may make
+//!   another that can do more than itself. Spartera's `permissions` are kept and shown, but only the role counts.
+//! - **Spartera's ids**: numbers in the documented shape; in the guide's shape, opaque text such as `key_1a2b3c4d5e6f`.
+//! - **Spartera's create in the guide's shape** answers the guide's key, with the secret in place of the masked one, and
+//!   therefore `id` and no `api_key_id`. Update, delete and revoke answer `api_key_id`, as text, in both shapes.
+//! - **Spartera's masked key** stands in `key`, in both shapes.
+//! - **Unset fields** are left out of Spartera's documented shape and of Monad's key; in the guide's shape they are null.
+//!   A guide key without a `rate_limit` of its own shows 1000, and `description` only where there is one.
+//! - **Deleting** on Spartera takes the key out of the list, and get answers 404. **Revoking** leaves it there, as
+//!   `revoked`. Revoking again changes nothing, and the first reason stays. A revoked key cannot be updated: 409, or 400
+//!   in the documented revision, which knows no 409.
+//! - **Revoke and update of an unknown id** answer 404, on both services, though not every document lists it there.
+//! - **Timestamps** in a body need an offset; Monad accepts RFC 3339 only, Spartera also a space for the `T`. An expiry
+//!   that is not in the future is refused with 400 by every operation that sets one.
+//! - **Two names for one expiry**: Spartera takes `expiration_date_utc` or `expires_at`; given both, the first counts.
+//!   The names of every document are accepted in both revisions, and shown as the revision and shape have them.
+//! - **Unknown fields and parameters** are ignored. That goes for `role_id` and `expiration_time` in Monad's update, and
+//!   for all but `reason` in Spartera's revoke, whose `company_id` and `role_id` are required nevertheless.
+//! - **`company_id` in a body** has to be that of the path.
+//! - **Spartera's list** is in the order in which the keys were made; `search` looks for part of the name or description,
+//!   whatever the case; a page beyond the last is empty. A wrong parameter is answered with 400. Besides `meta` in the
+//!   guide's shape, nothing tells how many keys there are.
+//! - **Monad's list** is in the order in which the keys were made; `limit` is 50 unless given, and may be 1 to 1000.
+//! - **Monad's replaced key** keeps the old expiry, so a regenerated expired key is born expired.
+//! - **`last_used_at`** on Monad is renewed once a minute at most; Spartera's `last_used` at once. Spartera counts as
+//!   failed attempts those with the key's own secret after it was revoked or had expired.
+//! - **Spartera's `code`** is the HTTP status as a number. The messages are this crate's.
+//! - **A path of neither service** is answered with 404 in Spartera's form.
+//!
+//! 429 and 500, which both vendors document, are never answered: nothing goes wrong here by itself.
+//!
+//! # Limits
+//!
+//! A body of more than 1 MiB is answered with 413, a head of more than 64 KiB
+//! or 100 headers with 431. A head has 30 seconds to arrive, which
+//! is also how long a connection may stay idle, and a body another 30. 512 connections are served at once; more wait. The
+//! record keeps the latest 100,000 requests ([`EmulatorBuilder::record_limit`]). Keys are kept until they are deleted.
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod builder;
+mod clock;
+mod emulator;
+mod fields;
+mod handle;
+mod http;
+mod monad;
+mod parameters;
+mod permission;
+mod record;
+mod refusal;
+mod route;
+mod secret;
+mod server;
+mod service;
+mod settings;
+mod spartera;
+mod store;
+mod timestamp;
+mod url;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use builder::{EmulatorBuilder, StartError};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use emulator::Emulator;
+pub use handle::{MonadHandle, SeededKey, SparteraHandle};
+pub use record::SeenRequest;
+pub use route::{Operation, Provider};
+pub use settings::{MonadErrorShape, Revision, SparteraShape};
+
+/// Locks, even after a panic elsewhere: one failed request must not take the others with it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

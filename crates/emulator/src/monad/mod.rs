@@ -1,0 +1,31 @@
+//! Monad: API keys of an organization.
+
+mod answer;
+mod input;
+mod operations;
+mod state;
+mod token;
+
+pub(crate) use answer::refused;
+pub(crate) use state::Organization;
+
+use crate::permission::Role;
+
+/// The role with this id.
+fn role(id: &str) -> Option<Role> {
+    match id {
+        "role-admin" => Some(Role::Administrator),
+        "role-writer" => Some(Role::Writer),
+        "role-reader" => Some(Role::Reader),
+        _ => None,
+    }
+}
+
+/// The id of this role.
+fn role_id(role: Role) -> &'static str {
+    match role {
+        Role::Administrator => "role-admin",
+        Role::Writer => "role-writer",
+        Role::Reader => "role-reader",
+    }
+}

@@ -1,0 +1,48 @@
+//! What a key may do. Both services have the same three roles here, under ids of their own.
+
+use crate::route::Operation;
+
+/// What an operation needs of the key that asks for it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Permission {
+    Read,
+    Write,
+    Delete,
+}
+
+impl Permission {
+    pub(crate) fn needed_for(operation: Operation) -> Self {
+        match operation {
+            Operation::List | Operation::Get | Operation::Stats => Self::Read,
+            Operation::Create | Operation::Update | Operation::Regenerate => Self::Write,
+            Operation::Delete | Operation::Revoke => Self::Delete,
+        }
+    }
+}
+
+/// What a key has been given.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    Administrator,
+    Writer,
+    Reader,
+}
+
+impl Role {
+    pub(crate) fn allows(self, permission: Permission) -> bool {
+        match permission {
+            Permission::Read => true,
+            Permission::Write => matches!(self, Role::Administrator | Role::Writer),
+            Permission::Delete => self == Role::Administrator,
+        }
+    }
+
+    /// The permissions' names, as a key shows them.
+    pub(crate) fn permissions(self) -> &'static [&'static str] {
+        match self {
+            Role::Administrator => &["read", "write", "delete"],
+            Role::Writer => &["read", "write"],
+            Role::Reader => &["read"],
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What the emulator has seen.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+use hyper::header::{AUTHORIZATION, HeaderMap};
+
+use crate::route::{Operation, Provider};
+use crate::secret;
+
+/// One request, as the emulator saw and answered it.
+///
+/// It holds no secret: the credential is masked, as is whatever looks like one in the URL, and bodies and the values of
+/// headers are not kept at all.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct SeenRequest {
+    /// When it was answered, by the emulator's clock.
+    pub time: DateTime<Utc>,
+    /// The service, where the path tells.
+    pub provider: Option<Provider>,
+    /// The operation, where path and method name one.
+    pub operation: Option<Operation>,
+    /// The HTTP method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// The credential that was presented, masked: `sk_****1234`.
+    pub credential: Option<String>,
+    /// The id of the key that the credential belongs to, if it was accepted.
+    pub authenticated_as: Option<String>,
+    /// The names of the request's headers, in lower case, each once.
+    pub headers: Vec<String>,
+    /// How many bytes of a body were received.
+    pub body_size: usize,
+}
+
+/// The latest requests.
+pub(crate) struct Record {
+    requests: VecDeque<SeenRequest>,
+    limit: usize,
+}
+
+impl Record {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            requests: VecDeque::new(),
+            limit,
+        }
+    }
+
+    pub(crate) fn push(&mut self, request: SeenRequest) {
+        if self.limit == 0 {
+            return;
+        }
+        while self.requests.len() >= self.limit {
+            self.requests.pop_front();
+        }
+        self.requests.push_back(request);
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<SeenRequest> {
+        self.requests.iter().cloned().collect()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.requests.clear();
+    }
+}
+
+/// The credential that a request presents, to whichever service and whether it works or not.
+pub(crate) fn masked_credential(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get("x-api-key").or_else(|| headers.get(AUTHORIZATION))?;
+    let credential = value.to_str().ok().and_then(|text| text.split_whitespace().last());
+    Some(secret::mask(credential.unwrap_or_default()))
+}

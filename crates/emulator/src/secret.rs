@@ -1,0 +1,113 @@
+//! Making secrets, and keeping them out of sight.
+
+use fastrand::Rng;
+
+use crate::url;
+
+/// Random letters and digits.
+pub(crate) fn random_text(rng: &mut Rng, length: usize) -> String {
+    (0..length).map(|_| rng.alphanumeric()).collect()
+}
+
+/// A random UUID (version 4).
+pub(crate) fn random_uuid(rng: &mut Rng) -> String {
+    let bits = rng.u128(..);
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:x}{:03x}-{:012x}",
+        bits >> 96,
+        (bits >> 80) & 0xffff,
+        (bits >> 68) & 0xfff,
+        0x8 | ((bits >> 66) & 0x3),
+        (bits >> 54) & 0xfff,
+        bits & 0xffff_ffff_ffff,
+    )
+}
+
+/// The start and the last four characters of a secret: enough to tell keys apart, too little to use one.
+///
+/// `sk_live_…1234` becomes `sk_****1234`. What is too short to be a secret is hidden whole.
+pub(crate) fn mask(secret: &str) -> String {
+    const SHORTEST: usize = 20;
+    match (
+        secret.get(..3),
+        secret.len().checked_sub(4).and_then(|at| secret.get(at..)),
+    ) {
+        (Some(start), Some(end)) if secret.len() >= SHORTEST => format!("{start}****{end}"),
+        _ => "****".to_owned(),
+    }
+}
+
+/// The text with everything masked in it that looks like a secret of either service.
+///
+/// A client may put a key where it does not belong, such as in a URL. The record of requests must not keep it.
+pub(crate) fn redact(text: &str) -> String {
+    let mut redacted = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !is_secret_char(c)).unwrap_or(rest.len());
+        let (word, tail) = rest.split_at(end);
+        if looks_secret(word) {
+            redacted.push_str(&mask(word));
+        } else {
+            redacted.push_str(word);
+        }
+        let next = tail.find(is_secret_char).unwrap_or(tail.len());
+        let (between, tail) = tail.split_at(next);
+        redacted.push_str(between);
+        rest = tail;
+    }
+    redacted
+}
+
+fn is_secret_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '%')
+}
+
+fn looks_secret(word: &str) -> bool {
+    let decoded = url::decode_segment(word).unwrap_or(word.into());
+    decoded.len() >= 20 && ["sk_", "ep_", "eyJ"].iter().any(|mark| decoded.contains(mark))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_shows_both_ends_of_a_secret_and_nothing_of_a_short_text() {
+        assert_eq!(mask("sk_live_abcdefghijklmnopqrstuvwxyz1234"), "sk_****1234");
+        assert_eq!(mask("hunter2"), "****");
+        assert_eq!(mask(""), "****");
+        assert_eq!(mask("ééééééééééééééééééééé"), "****");
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        assert_eq!(
+            redact("/companies/c/api-keys?key=sk_live_abcdefghijklmnopqrstuvwxyz1234&page=1"),
+            "/companies/c/api-keys?key=sk_****1234&page=1",
+        );
+        assert_eq!(
+            redact("/api/v2/eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl/api_keys"),
+            "/api/v2/eyJ****dXJl/api_keys"
+        );
+        assert_eq!(
+            redact("/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234"),
+            "/a?key=sk%****1234"
+        );
+        assert_eq!(
+            redact("/companies/c/api-keys/42?search=%C3%A9é"),
+            "/companies/c/api-keys/42?search=%C3%A9é"
+        );
+    }
+
+    #[test]
+    fn a_uuid_has_its_version_and_variant() {
+        let mut rng = Rng::with_seed(1);
+        for _ in 0..100 {
+            let uuid = random_uuid(&mut rng);
+            assert_eq!(uuid.len(), 36, "{uuid}");
+            assert_eq!(uuid.as_bytes()[14], b'4', "{uuid}");
+            assert!(b"89ab".contains(&uuid.as_bytes()[19]), "{uuid}");
+        }
+    }
+}

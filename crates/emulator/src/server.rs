@@ -1,0 +1,110 @@
+//! Accepting connections, and letting go of them.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::service::Service;
+
+/// How many connections are served at once; others wait to be accepted.
+const CONNECTIONS: usize = 512;
+
+/// How long a connection may take over the head of a request, or stay idle between two.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+
+/// The longest head of a request.
+const HEAD_LIMIT: usize = 64 << 10;
+
+/// How long requests in progress have to finish at shutdown.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The pause after a failure to accept, which is usually a lack of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// The task that serves; it ends when this is dropped.
+pub(crate) struct Server {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) fn spawn(listener: TcpListener, service: Arc<Service>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self {
+            stop,
+            task: tokio::spawn(accept(listener, service, stopped)),
+        }
+    }
+
+    /// Stops accepting, lets requests in progress finish, and returns once the port is free.
+    pub(crate) async fn shutdown(mut self) {
+        self.stop.send_replace(true);
+        // An error means that the task has ended by other means, which is what is wanted.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The task owns the listener and, in a set, the connections' tasks: all of them go with it.
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, service: Arc<Service>, stopped: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stop = pin!(requested(stopped.clone()));
+    loop {
+        while connections.try_join_next().is_some() {}
+        tokio::select! {
+            () = &mut stop => break,
+            _ = connections.join_next(), if connections.len() >= CONNECTIONS => {}
+            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+                Ok((socket, _)) => {
+                    connections.spawn(serve(socket, Arc::clone(&service), stopped.clone()));
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            },
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, finish).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn serve(socket: TcpStream, service: Arc<Service>, stopped: watch::Receiver<bool>) {
+    // Answers are small and complete: waiting to fill a packet would only delay them. Failure costs time, no more.
+    let _ = socket.set_nodelay(true);
+    let respond = service_fn(|request| {
+        let service = Arc::clone(&service);
+        async move { Ok::<_, Infallible>(service.respond(request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_header_size(HEAD_LIMIT)
+        .serve_connection(TokioIo::new(socket), respond);
+    let mut connection = pin!(connection);
+    // How a connection ends is the client's affair: there is nobody to report an error to.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = requested(stopped) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// Waits until the server is to stop; the sender's end says so too.
+async fn requested(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,212 @@
+//! What Spartera's operations are asked with.
+
+use chrono::{DateTime, Utc};
+use hyper::header::HeaderMap;
+
+use crate::fields::Fields;
+use crate::parameters::Parameters;
+use crate::permission::Role;
+use crate::refusal::Refusal;
+use crate::timestamp;
+
+const KEY_TYPES: [&str; 3] = ["analytics", "mcp", "endpoint"];
+
+/// The body of create.
+pub(super) struct NewKey {
+    pub(super) role: Role,
+    pub(super) user_id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) expires: Option<DateTime<Utc>>,
+    pub(super) endpoint_id: Option<String>,
+    pub(super) mcp_deployment_id: Option<String>,
+    pub(super) key_type: &'static str,
+    pub(super) is_system_generated: bool,
+    pub(super) rate_limit: Option<i64>,
+    pub(super) permissions: Option<Vec<String>>,
+}
+
+impl NewKey {
+    /// A key with nothing but a name and a role.
+    pub(super) fn named(name: &str, role: Role) -> Self {
+        Self {
+            role,
+            user_id: None,
+            name: Some(name.to_owned()),
+            description: None,
+            expires: None,
+            endpoint_id: None,
+            mcp_deployment_id: None,
+            key_type: "analytics",
+            is_system_generated: false,
+            rate_limit: None,
+            permissions: None,
+        }
+    }
+
+    pub(super) fn read(headers: &HeaderMap, body: &[u8], company: &str, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        let mut fields = Fields::read(headers, body)?;
+        fields.require(&["company_id", "role_id"]);
+        let common = Common::read(&mut fields, company, now);
+        let key_type = common
+            .key_type
+            .unwrap_or(match (&common.endpoint_id, &common.mcp_deployment_id) {
+                (Some(_), _) => "endpoint",
+                (None, Some(_)) => "mcp",
+                (None, None) => "analytics",
+            });
+        fields.finish(Self {
+            // The stand-in never gets out: a missing role is a problem that `finish` reports.
+            role: common.role.unwrap_or(Role::Reader),
+            user_id: common.user_id,
+            name: common.name,
+            description: common.description,
+            expires: common.expires,
+            endpoint_id: common.endpoint_id,
+            mcp_deployment_id: common.mcp_deployment_id,
+            key_type,
+            is_system_generated: common.is_system_generated.unwrap_or(false),
+            rate_limit: common.rate_limit,
+            permissions: common.permissions,
+        })
+    }
+}
+
+/// The body of update: what is `None` stays as it is.
+pub(super) struct Changes(pub(super) Common);
+
+impl Changes {
+    pub(super) fn read(headers: &HeaderMap, body: &[u8], company: &str, now: DateTime<Utc>) -> Result<Self, Refusal> {
+        let mut fields = Fields::read(headers, body)?;
+        let common = Common::read(&mut fields, company, now);
+        fields.finish(Self(common))
+    }
+}
+
+/// The fields that create and update have in common.
+pub(super) struct Common {
+    pub(super) role: Option<Role>,
+    pub(super) user_id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) expires: Option<DateTime<Utc>>,
+    pub(super) endpoint_id: Option<String>,
+    pub(super) mcp_deployment_id: Option<String>,
+    pub(super) key_type: Option<&'static str>,
+    pub(super) is_system_generated: Option<bool>,
+    pub(super) rate_limit: Option<i64>,
+    pub(super) permissions: Option<Vec<String>>,
+}
+
+impl Common {
+    fn read(fields: &mut Fields, company: &str, now: DateTime<Utc>) -> Self {
+        check_company(fields, company);
+        // Both names are checked, even where only one counts.
+        let documented = fields.future("expiration_date_utc", timestamp::parse_either, now);
+        let guide = fields.future("expires_at", timestamp::parse_either, now);
+        let rate_limit = fields.integer("rate_limit");
+        if rate_limit.is_some_and(|limit| limit < 1) {
+            fields.refuse("rate_limit", "must be at least 1");
+        }
+        Self {
+            role: read_role(fields),
+            user_id: fields.text("user_id"),
+            name: fields.text("name"),
+            description: fields.text("description"),
+            expires: documented.or(guide),
+            endpoint_id: fields.text("endpoint_id"),
+            mcp_deployment_id: fields.text("mcp_deployment_id"),
+            key_type: read_key_type(fields),
+            is_system_generated: fields.boolean("is_system_generated"),
+            rate_limit,
+            permissions: fields.texts("permissions"),
+        }
+    }
+}
+
+/// Reads the body of revoke: that of create, in which only the reason has an effect.
+pub(super) fn read_reason(headers: &HeaderMap, body: &[u8], company: &str) -> Result<Option<String>, Refusal> {
+    let mut fields = Fields::read(headers, body)?;
+    fields.require(&["company_id", "role_id"]);
+    check_company(&mut fields, company);
+    read_role(&mut fields);
+    fields.text("user_id");
+    fields.text("name");
+    // Taken from the key, it may well have passed.
+    fields.time("expiration_date_utc", timestamp::parse_either);
+    let reason = fields.text("reason");
+    fields.finish(reason)
+}
+
+/// A list's parameters.
+pub(super) struct ListQuery {
+    pub(super) page: usize,
+    pub(super) limit: usize,
+    pub(super) sort_by: SortBy,
+    pub(super) descending: bool,
+    pub(super) search: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SortBy {
+    Id,
+    Name,
+    User,
+    Role,
+    Created,
+    Updated,
+    Expires,
+    LastUsed,
+}
+
+/// The fields of both shapes by which a list can be sorted.
+const SORTABLE: &[(&str, SortBy)] = &[
+    ("api_key_id", SortBy::Id),
+    ("id", SortBy::Id),
+    ("name", SortBy::Name),
+    ("user_id", SortBy::User),
+    ("role_id", SortBy::Role),
+    ("date_created", SortBy::Created),
+    ("created_at", SortBy::Created),
+    ("last_updated", SortBy::Updated),
+    ("expiration_date_utc", SortBy::Expires),
+    ("expires_at", SortBy::Expires),
+    ("last_used", SortBy::LastUsed),
+];
+
+impl ListQuery {
+    pub(super) fn read(query: Option<&str>) -> Result<Self, Refusal> {
+        let mut parameters = Parameters::new(query);
+        let list = Self {
+            page: parameters.number("page", 1..=usize::MAX, 1),
+            limit: parameters.number("limit", 1..=100, 20),
+            sort_by: parameters.choice("sort_by", SORTABLE, SortBy::Created),
+            descending: parameters.choice("sort_order", &[("asc", false), ("desc", true)], false),
+            search: parameters.text("search").filter(|search| !search.is_empty()),
+        };
+        parameters.finish(list)
+    }
+}
+
+fn check_company(fields: &mut Fields, company: &str) {
+    if fields.text("company_id").is_some_and(|given| given != company) {
+        fields.refuse("company_id", "must be the company of the path");
+    }
+}
+
+fn read_role(fields: &mut Fields) -> Option<Role> {
+    let role = super::role(fields.integer("role_id")?);
+    if role.is_none() {
+        fields.refuse("role_id", "is not a role of this company");
+    }
+    role
+}
+
+fn read_key_type(fields: &mut Fields) -> Option<&'static str> {
+    let given = fields.text("key_type")?;
+    let known = KEY_TYPES.into_iter().find(|known| *known == given);
+    if known.is_none() {
+        fields.refuse("key_type", "must be analytics, mcp or endpoint");
+    }
+    known
+}

@@ -1,0 +1,30 @@
+//! Spartera: API keys of a company.
+
+mod answer;
+mod input;
+mod operations;
+mod state;
+
+pub(crate) use answer::refused;
+pub(crate) use state::Company;
+
+use crate::permission::Role;
+
+/// The role with this id.
+fn role(id: i64) -> Option<Role> {
+    match id {
+        1 => Some(Role::Administrator),
+        2 => Some(Role::Writer),
+        3 => Some(Role::Reader),
+        _ => None,
+    }
+}
+
+/// The id of this role.
+fn role_id(role: Role) -> i64 {
+    match role {
+        Role::Administrator => 1,
+        Role::Writer => 2,
+        Role::Reader => 3,
+    }
+}

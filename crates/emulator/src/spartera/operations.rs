@@ -1,0 +1,195 @@
+//! Spartera's seven operations.
+
+use std::cmp::Ordering;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use super::answer::{Changed, Envelope, Meta};
+use super::input::{Changes, ListQuery, NewKey, SortBy, read_reason};
+use super::state::{Company, Key, Revocation};
+use crate::http::Answer;
+use crate::permission::Permission;
+use crate::refusal::Refusal;
+use crate::route::{Call, Operation};
+use crate::service::{Handled, Question};
+use crate::settings::{Revision, SparteraShape};
+
+impl Company {
+    /// Answers a request that has reached one of the operations.
+    pub(crate) fn handle(&mut self, call: &Call, question: &Question<'_>) -> Handled {
+        let now = question.now;
+        let (caller, result) = match self.authenticate(question.headers, now) {
+            Ok(caller) => {
+                let result = self
+                    .authorize(&caller, &call.scope, Permission::needed_for(call.operation))
+                    .and_then(|()| self.perform(call, question));
+                (Some(caller), result)
+            }
+            Err(refusal) => (None, Err(refusal)),
+        };
+        Handled { caller, result }
+    }
+
+    fn perform(&mut self, call: &Call, question: &Question<'_>) -> Result<Answer, Refusal> {
+        let id = call.key_id.as_str();
+        match call.operation {
+            Operation::List => self.list(question),
+            Operation::Create => self.create(question),
+            Operation::Get => self.get(id, question.now),
+            Operation::Update => self.update(id, question),
+            Operation::Delete => self.delete(id),
+            Operation::Revoke => self.revoke(id, question),
+            Operation::Stats => self.stats(id, question.now),
+            Operation::Regenerate => Err(Refusal::PathNotFound),
+        }
+    }
+
+    fn list(&self, question: &Question<'_>) -> Result<Answer, Refusal> {
+        let (keys, total, page, per_page) = match self.settings.revision {
+            Revision::Documented => {
+                let keys: Vec<&Key> = self.keys.iter().collect();
+                let total = keys.len();
+                (keys, total, 1, total)
+            }
+            Revision::Current => {
+                let query = ListQuery::read(question.query)?;
+                let mut keys: Vec<&Key> = self.keys.iter().filter(|key| is_match(key, &query)).collect();
+                // Stable, so that equal keys stay in the order in which they were made.
+                keys.sort_by(|one, other| compare(one, other, query.sort_by));
+                if query.descending {
+                    keys.reverse();
+                }
+                let total = keys.len();
+                let before = (query.page - 1).saturating_mul(query.limit);
+                let keys = keys.into_iter().skip(before).take(query.limit).collect();
+                (keys, total, query.page, query.limit)
+            }
+        };
+        let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
+        let data: Vec<_> = keys.into_iter().map(|key| self.key_model(key, question.now)).collect();
+        Ok(Answer::ok(&Envelope {
+            message: "API keys retrieved",
+            data,
+            meta,
+        }))
+    }
+
+    fn create(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
+        let new = NewKey::read(question.headers, question.body, &self.id, question.now)?;
+        let (id, secret) = self.issue(new, question.now);
+        let key = self.find(&id)?;
+        let data = self.created_model(key, secret, question.now);
+        Ok(Answer::ok(&Envelope {
+            message: "API key created",
+            data,
+            meta: None,
+        }))
+    }
+
+    fn get(&self, id: &str, now: DateTime<Utc>) -> Result<Answer, Refusal> {
+        let data = self.key_model(self.find(id)?, now);
+        Ok(Answer::ok(&Envelope {
+            message: "API key retrieved",
+            data,
+            meta: None,
+        }))
+    }
+
+    fn update(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+        let Changes(changes) = Changes::read(question.headers, question.body, &self.id, question.now)?;
+        let revision = self.settings.revision;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
+        if key.revocation.is_some() {
+            return Err(match revision {
+                Revision::Documented => Refusal::field("api_key_id", "has been revoked"),
+                Revision::Current => Refusal::Conflict("API key has been revoked"),
+            });
+        }
+        key.role = changes.role.unwrap_or(key.role);
+        key.key_type = changes.key_type.unwrap_or(key.key_type);
+        key.is_system_generated = changes.is_system_generated.unwrap_or(key.is_system_generated);
+        key.rate_limit = changes.rate_limit.unwrap_or(key.rate_limit);
+        replace(&mut key.user_id, changes.user_id);
+        replace(&mut key.name, changes.name);
+        replace(&mut key.description, changes.description);
+        replace(&mut key.expires, changes.expires);
+        replace(&mut key.endpoint_id, changes.endpoint_id);
+        replace(&mut key.mcp_deployment_id, changes.mcp_deployment_id);
+        replace(&mut key.permissions, changes.permissions);
+        key.updated = question.now.trunc_subsecs(0);
+        Ok(changed("API key updated", id))
+    }
+
+    fn delete(&mut self, id: &str) -> Result<Answer, Refusal> {
+        self.remove(id).ok_or(Refusal::KeyNotFound)?;
+        Ok(changed("API key deleted", id))
+    }
+
+    fn revoke(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+        let reason = read_reason(question.headers, question.body, &self.id)?;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
+        // Asked again, it stays as it is: the first reason is the true one.
+        if key.revocation.is_none() {
+            key.revocation = Some(Revocation { reason });
+            key.updated = question.now.trunc_subsecs(0);
+        }
+        Ok(changed("API key revoked", id))
+    }
+
+    fn stats(&self, id: &str, now: DateTime<Utc>) -> Result<Answer, Refusal> {
+        let key = self.find(id)?;
+        let message = "API key usage retrieved";
+        Ok(match self.settings.revision {
+            Revision::Documented => Answer::ok(&Envelope {
+                message,
+                data: [self.key_model(key, now)],
+                meta: None,
+            }),
+            Revision::Current => Answer::ok(&Envelope {
+                message,
+                data: self.stats_model(key, now),
+                meta: None,
+            }),
+        })
+    }
+
+    fn find(&self, id: &str) -> Result<&Key, Refusal> {
+        self.keys.get(id).ok_or(Refusal::KeyNotFound)
+    }
+}
+
+fn changed(message: &'static str, id: &str) -> Answer {
+    Answer::ok(&Envelope {
+        message,
+        data: Changed { api_key_id: id },
+        meta: None,
+    })
+}
+
+fn replace<T>(field: &mut Option<T>, change: Option<T>) {
+    if change.is_some() {
+        *field = change;
+    }
+}
+
+fn is_match(key: &Key, query: &ListQuery) -> bool {
+    let Some(search) = &query.search else { return true };
+    let search = search.to_lowercase();
+    [&key.name, &key.description]
+        .into_iter()
+        .flatten()
+        .any(|text| text.to_lowercase().contains(&search))
+}
+
+fn compare(one: &Key, other: &Key, by: SortBy) -> Ordering {
+    match by {
+        SortBy::Id => one.number.cmp(&other.number),
+        SortBy::Name => one.name.cmp(&other.name),
+        SortBy::User => one.user_id.cmp(&other.user_id),
+        SortBy::Role => super::role_id(one.role).cmp(&super::role_id(other.role)),
+        SortBy::Created => one.created.cmp(&other.created),
+        SortBy::Updated => one.updated.cmp(&other.updated),
+        SortBy::Expires => one.expires.cmp(&other.expires),
+        SortBy::LastUsed => one.usage.last.cmp(&other.usage.last),
+    }
+}

@@ -1,0 +1,173 @@
+//! The smallest HTTP client that will do.
+
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use api_keyring_emulator::{Emulator, EmulatorBuilder, ManualClock, Revision, SparteraShape};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The time at which every test begins.
+pub(crate) const START: &str = "2026-01-01T00:00:00Z";
+
+/// An emulator whose clock stands at [`START`].
+pub(crate) fn builder() -> (EmulatorBuilder, ManualClock) {
+    let clock = ManualClock::new(START.parse().unwrap());
+    (Emulator::builder().clock(clock.clone()), clock)
+}
+
+/// Every combination of revision and shape.
+pub(crate) fn worlds() -> impl Iterator<Item = (Revision, SparteraShape)> {
+    [Revision::Documented, Revision::Current]
+        .into_iter()
+        .flat_map(|revision| [SparteraShape::Documented, SparteraShape::Guide].map(|shape| (revision, shape)))
+}
+
+/// A response.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        assert!(self.has_header("content-type: application/json"), "{}", self.head);
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The body of a success.
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    /// The body of an error.
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    pub(crate) fn has_header(&self, line: &str) -> bool {
+        self.head.lines().any(|known| known.eq_ignore_ascii_case(line))
+    }
+}
+
+/// Sends what may or may not be HTTP, and reads all that comes back.
+pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Reply {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request).await.unwrap();
+    let mut response = Vec::new();
+    let reading = socket.read_to_end(&mut response);
+    // A server that has read enough closes with the rest unread, which the socket reports after the answer.
+    match tokio::time::timeout(Duration::from_secs(20), reading)
+        .await
+        .expect("an answer in time")
+    {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
+    }
+    let end = response
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .expect("a complete head");
+    let head = String::from_utf8(response[..end].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Reply {
+        status,
+        head,
+        body: response[end + 4..].to_vec(),
+    }
+}
+
+/// The keys of one company or organization, as one key's holder sees them.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) address: SocketAddr,
+    /// The path of the list.
+    pub(crate) keys: String,
+    /// The header that carries the credential.
+    pub(crate) credential: String,
+}
+
+impl Api {
+    pub(crate) fn spartera(emulator: &Emulator) -> Self {
+        let service = emulator.spartera();
+        Self {
+            address: emulator.address(),
+            keys: format!("/companies/{}/api-keys", service.company_id()),
+            credential: format!("x-api-key: {}", service.admin_key()),
+        }
+    }
+
+    pub(crate) fn monad(emulator: &Emulator) -> Self {
+        let service = emulator.monad();
+        Self {
+            address: emulator.address(),
+            keys: format!("/api/v2/{}/api_keys", service.organization_id()),
+            credential: format!("Authorization: Bearer {}", service.admin_key()),
+        }
+    }
+
+    /// The same with another secret.
+    pub(crate) fn with_key(&self, secret: &str) -> Self {
+        Self {
+            credential: format!("x-api-key: {secret}"),
+            ..self.clone()
+        }
+    }
+
+    /// The same with any header in the credential's place.
+    pub(crate) fn with_header(&self, header: &str) -> Self {
+        Self {
+            credential: header.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, None).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send("DELETE", path, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send("POST", path, Some(("application/json", &body.to_string())))
+            .await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Reply {
+        self.send("PATCH", path, Some(("application/json", &body.to_string())))
+            .await
+    }
+
+    /// `path` is relative to the list, or absolute.
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Option<(&str, &str)>) -> Reply {
+        let path = if path.starts_with("/api/") || path.starts_with("/companies") || path == "/" {
+            path.to_owned()
+        } else {
+            format!("{}{path}", self.keys)
+        };
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n");
+        if !self.credential.is_empty() {
+            request.push_str(&self.credential);
+            request.push_str("\r\n");
+        }
+        if let Some((content_type, body)) = body {
+            if !content_type.is_empty() {
+                request.push_str(&format!("Content-Type: {content_type}\r\n"));
+            }
+            request.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
+        } else {
+            request.push_str("\r\n");
+        }
+        raw(self.address, request.as_bytes()).await
+    }
+}

@@ -1,0 +1,212 @@
+//! Starting, stopping, and running many at once.
+
+use std::collections::HashSet;
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use api_keyring_emulator::{Emulator, Revision};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::client::Api;
+
+/// Starts, shuts down, and tells whether the port was free afterwards.
+async fn frees_its_port() -> bool {
+    let emulator = Emulator::start().await.unwrap();
+    let address = emulator.address();
+    Api::spartera(&emulator).get("").await.ok();
+    emulator.shutdown().await;
+    let refused = TcpStream::connect(address)
+        .await
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+    let Ok(again) = Emulator::builder().port(address.port()).start().await else {
+        return false;
+    };
+    assert_eq!(again.address(), address);
+    Api::monad(&again).get("").await.ok();
+    refused
+}
+
+#[tokio::test]
+async fn shutdown_frees_the_port() {
+    // Another test may happen to be given the port in between, but not time after time.
+    for _ in 0..5 {
+        if frees_its_port().await {
+            return;
+        }
+    }
+    panic!("the port is still in use");
+}
+
+#[tokio::test]
+async fn shutdown_closes_idle_connections() {
+    let emulator = Emulator::start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let mut silent = TcpStream::connect(emulator.address()).await.unwrap();
+    // Answered, so the silent connection before it has been accepted too.
+    api.get("").await.ok();
+    tokio::time::timeout(Duration::from_secs(4), emulator.shutdown())
+        .await
+        .expect("no waiting for silence");
+    assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn dropping_frees_the_port_too() {
+    let emulator = Emulator::start().await.unwrap();
+    let address = emulator.address();
+    // A request that never ends, which an orderly shutdown would give some time.
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection
+        .write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{")
+        .await
+        .unwrap();
+    Api::spartera(&emulator).get("").await.ok();
+    drop(emulator);
+    let free = async {
+        while TcpListener::bind(address).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), free)
+        .await
+        .expect("the port to be free");
+    let mut byte = [0; 1];
+    let end = tokio::time::timeout(Duration::from_secs(4), connection.read(&mut byte)).await;
+    assert_eq!(end.expect("connections to end at once").unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_an_error_that_says_so() {
+    let emulator = Emulator::start().await.unwrap();
+    let error = Emulator::builder()
+        .port(emulator.address().port())
+        .start()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    assert_eq!(error.address(), emulator.address());
+    assert!(error.to_string().contains(&emulator.address().to_string()), "{error}");
+    assert!(error.source().is_some());
+}
+
+#[test]
+fn without_a_runtime_starting_is_an_error() {
+    let mut starting = std::pin::pin!(Emulator::start());
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let std::task::Poll::Ready(started) = starting.as_mut().poll(&mut context) else {
+        panic!("it waits")
+    };
+    assert!(started.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_keep_to_themselves() {
+    let tasks: Vec<_> = (0..50)
+        .map(|number| {
+            tokio::spawn(async move {
+                let revision = if number % 2 == 0 {
+                    Revision::Current
+                } else {
+                    Revision::Documented
+                };
+                let emulator = Emulator::builder().revision(revision).start().await.unwrap();
+                let api = Api::spartera(&emulator);
+                let company = emulator.spartera().company_id();
+                for _ in 0..number {
+                    let body = json!({"company_id": company, "role_id": 3});
+                    api.post("", body).await.ok();
+                }
+                let monad = Api::monad(&emulator);
+                monad.get("").await.ok();
+                assert_eq!(emulator.requests().len(), number + 1);
+                let listed = api.get("?limit=100").await.ok();
+                assert_eq!(listed["data"].as_array().unwrap().len(), number + 1);
+                let identity = (emulator.address(), company, emulator.spartera().admin_key());
+                (identity, emulator)
+            })
+        })
+        .collect();
+    let mut seen = HashSet::new();
+    let mut running = Vec::new();
+    for task in tasks {
+        let (identity, emulator) = task.await.unwrap();
+        seen.insert(identity);
+        running.push(emulator);
+    }
+    assert_eq!(seen.len(), 50, "no address, company or secret twice");
+    for emulator in running {
+        emulator.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn a_seed_repeats_and_its_absence_does_not() {
+    let identity = |emulator: &Emulator| {
+        let mut all: Vec<_> = emulator.environment().into_iter().map(|(_, value)| value).collect();
+        all.retain(|value| !value.starts_with("http"));
+        all.extend(emulator.spartera().add_keys(2).into_iter().map(|key| key.secret));
+        all.extend(emulator.monad().add_keys(2).into_iter().map(|key| key.id));
+        all
+    };
+    let (builder, _) = crate::client::builder();
+    let one = builder.clone().seed(7).start().await.unwrap();
+    let two = builder.clone().seed(7).start().await.unwrap();
+    let other = builder.clone().seed(8).start().await.unwrap();
+    let random = builder.start().await.unwrap();
+    let expected = identity(&one);
+    assert_eq!(identity(&two), expected);
+    for another in [identity(&other), identity(&random)] {
+        assert!(another.iter().all(|value| !expected.contains(value)));
+    }
+}
+
+#[tokio::test]
+async fn the_environment_leads_to_both_services() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let environment = emulator.environment();
+    let names: Vec<_> = environment.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        [
+            "SPARTERA_API_KEY",
+            "SPARTERA_COMPANY_ID",
+            "SPARTERA_BASE_URL",
+            "MONAD_API_KEY",
+            "MONAD_ORGANIZATION_ID",
+            "MONAD_BASE_URL",
+        ]
+    );
+    let port = emulator.address().port();
+    assert_eq!(environment[2].1, format!("http://127.0.0.1:{port}"));
+    assert_eq!(environment[5].1, format!("http://127.0.0.1:{port}/api"));
+    let api = Api {
+        address: emulator.address(),
+        keys: format!("/companies/{}/api-keys", environment[1].1),
+        credential: format!("x-api-key: {}", environment[0].1),
+    };
+    api.get("").await.ok();
+    let api = Api {
+        address: emulator.address(),
+        keys: format!("/api/v2/{}/api_keys", environment[4].1),
+        credential: format!("x-api-key: {}", environment[3].1),
+    };
+    api.get("").await.ok();
+}
+
+#[tokio::test]
+async fn debug_shows_no_secret() {
+    let emulator = Emulator::start().await.unwrap();
+    let seeded = (emulator.spartera().add_keys(1), emulator.monad().add_keys(1));
+    let shown = format!(
+        "{emulator:?} {:?} {:?} {seeded:?}",
+        emulator.spartera(),
+        emulator.monad()
+    );
+    assert!(shown.contains(&seeded.0[0].id), "{shown}");
+    for mark in ["sk_", "eyJ"] {
+        assert!(!shown.contains(mark), "{shown}");
+    }
+}

@@ -1,0 +1,122 @@
+//! What the emulator remembers of the requests, and what it must not.
+
+use std::time::Duration;
+
+use api_keyring_emulator::{Emulator, Operation, Provider};
+use serde_json::json;
+
+use crate::client::{Api, builder};
+
+#[tokio::test]
+async fn every_request_is_recorded_with_its_outcome() {
+    let (builder, clock) = builder();
+    let emulator = builder.start().await.unwrap();
+    let (api, company) = (Api::spartera(&emulator), emulator.spartera().company_id());
+    let body = json!({"company_id": company, "role_id": 3});
+    let size = body.to_string().len();
+    api.post("", body).await.ok();
+    clock.advance(Duration::from_secs(5));
+    Api::monad(&emulator).get("?limit=1").await.ok();
+    api.with_header("").get("/").await.refused(404);
+    api.with_key("wrong").delete("/1001").await.refused(401);
+
+    let seen = emulator.requests();
+    assert_eq!(seen.len(), 4);
+
+    let admin = emulator.spartera().admin_key();
+    assert_eq!(
+        seen[0].time,
+        "2026-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    );
+    assert_eq!(seen[0].provider, Some(Provider::Spartera));
+    assert_eq!(seen[0].operation, Some(Operation::Create));
+    assert_eq!(seen[0].operation.unwrap().to_string(), "create_api_key");
+    assert_eq!(seen[0].method, "POST");
+    assert_eq!(seen[0].target, api.keys);
+    assert_eq!(seen[0].status, 200);
+    assert_eq!(
+        seen[0].credential,
+        Some(format!("sk_****{}", &admin[admin.len() - 4..]))
+    );
+    assert_eq!(seen[0].authenticated_as.as_deref(), Some("1001"));
+    assert_eq!(seen[0].body_size, size);
+    let mut headers = seen[0].headers.clone();
+    headers.sort();
+    assert_eq!(
+        headers,
+        ["connection", "content-length", "content-type", "host", "x-api-key"]
+    );
+
+    let token = emulator.monad().admin_key();
+    assert_eq!(
+        seen[1].time,
+        "2026-01-01T00:00:05Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    );
+    assert_eq!(seen[1].provider.unwrap().to_string(), "monad");
+    assert_eq!(seen[1].operation, Some(Operation::List));
+    assert!(seen[1].target.ends_with("/api_keys?limit=1"), "{}", seen[1].target);
+    assert_eq!(
+        seen[1].credential,
+        Some(format!("eyJ****{}", &token[token.len() - 4..]))
+    );
+
+    assert_eq!((seen[2].provider, seen[2].operation), (None, None));
+    assert_eq!((seen[2].status, seen[2].credential.as_deref()), (404, None));
+
+    assert_eq!(seen[3].operation, Some(Operation::Delete));
+    assert_eq!((seen[3].status, seen[3].credential.as_deref()), (401, Some("****")));
+    assert_eq!(seen[3].authenticated_as, None);
+
+    emulator.clear_requests();
+    assert!(emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn no_secret_is_recorded_wherever_it_is_put() {
+    let emulator = Emulator::start().await.unwrap();
+    let secrets = [emulator.spartera().admin_key(), emulator.monad().admin_key()];
+    let api = Api::spartera(&emulator);
+    for secret in &secrets {
+        api.with_key(secret).get(&format!("?search={secret}")).await;
+        api.get(&format!("/{secret}")).await.refused(404);
+        api.get(&format!("/companies/{secret}/elsewhere")).await.refused(404);
+        api.send(
+            "POST",
+            "",
+            Some(("application/json", &json!({"name": secret}).to_string())),
+        )
+        .await
+        .refused(400);
+        api.with_header(&format!("Authorization: Bearer {secret}"))
+            .get("")
+            .await
+            .refused(401);
+        api.with_header(&format!("Authorization: {secret}"))
+            .get("")
+            .await
+            .refused(401);
+    }
+    let shown = format!("{:?}", emulator.requests());
+    for secret in &secrets {
+        assert!(!shown.contains(&secret[8..]), "{shown}");
+    }
+    assert!(shown.contains("search=sk_****"), "{shown}");
+}
+
+#[tokio::test]
+async fn the_oldest_requests_are_forgotten() {
+    let emulator = Emulator::builder().record_limit(2).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    for page in 1..=3 {
+        api.get(&format!("?page={page}")).await.ok();
+    }
+    let targets: Vec<_> = emulator.requests().into_iter().map(|seen| seen.target).collect();
+    assert_eq!(
+        targets,
+        [format!("{}?page=2", api.keys), format!("{}?page=3", api.keys)]
+    );
+
+    let emulator = Emulator::builder().record_limit(0).start().await.unwrap();
+    Api::spartera(&emulator).get("").await.ok();
+    assert!(emulator.requests().is_empty());
+}

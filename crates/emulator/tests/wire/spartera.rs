@@ -1,0 +1,649 @@
+//! Spartera's operations in every revision and shape, and what each refuses.
+
+use api_keyring_emulator::{Emulator, Revision, SparteraShape};
+use serde_json::{Value, json};
+
+use crate::client::{Api, builder, worlds};
+
+/// What a key looks like right after `create` below.
+fn expected_key(world: (Revision, SparteraShape), company: &str, id: &str, masked: &str) -> Value {
+    match world {
+        (revision, SparteraShape::Documented) => {
+            let mut key = json!({
+                "api_key_id": id.parse::<u64>().unwrap(),
+                "company_id": company,
+                "role_id": 2,
+                "user_id": "user-7",
+                "name": "deploy",
+                "key": masked,
+                "expiration_date_utc": "2026-04-01 00:00:00+00:00",
+                "date_created": "2026-01-01 00:00:00+00:00",
+                "last_updated": "2026-01-01 00:00:00+00:00",
+            });
+            if revision == Revision::Current {
+                key["key_type"] = json!("mcp");
+                key["mcp_deployment_id"] = json!("mcp-1");
+                key["is_system_generated"] = json!(true);
+                key["status"] = json!("active");
+            }
+            key
+        }
+        (_, SparteraShape::Guide) => json!({
+            "id": id,
+            "name": "deploy",
+            "key": masked,
+            "created_at": "2026-01-01T00:00:00Z",
+            "expires_at": "2026-04-01T00:00:00Z",
+            "last_used": null,
+            "status": "active",
+            "rate_limit": 50,
+            "permissions": ["read", "export"],
+            "description": "for the pipeline",
+        }),
+        _ => unreachable!("all shapes are listed"),
+    }
+}
+
+fn new_key(company: &str) -> Value {
+    json!({
+        "company_id": company,
+        "role_id": 2,
+        "user_id": "user-7",
+        "name": "deploy",
+        "expiration_date_utc": "2026-04-01 00:00:00+00:00",
+        "mcp_deployment_id": "mcp-1",
+        "is_system_generated": true,
+        "rate_limit": 50,
+        "permissions": ["read", "export"],
+        "description": "for the pipeline",
+    })
+}
+
+fn id_of(created: &Value) -> String {
+    let data = &created["data"];
+    let id = data.get("api_key_id").or_else(|| data.get("id")).unwrap();
+    id.as_str().expect("create answers the id as text").to_owned()
+}
+
+struct World {
+    emulator: Emulator,
+    api: Api,
+    company: String,
+    which: (Revision, SparteraShape),
+}
+
+async fn world(which: (Revision, SparteraShape)) -> World {
+    let (builder, _) = builder();
+    let emulator = builder.revision(which.0).spartera_shape(which.1).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let company = emulator.spartera().company_id();
+    World {
+        emulator,
+        api,
+        company,
+        which,
+    }
+}
+
+impl World {
+    async fn create(&self) -> (String, String) {
+        let created = self.api.post("", new_key(&self.company)).await.ok();
+        (id_of(&created), created["data"]["key"].as_str().unwrap().to_owned())
+    }
+}
+
+#[tokio::test]
+async fn create_shows_the_secret_once_and_get_masks_it() {
+    for which in worlds() {
+        let world = world(which).await;
+        let created = world.api.post("", new_key(&world.company)).await.ok();
+        let id = id_of(&created);
+        let secret = created["data"]["key"].as_str().unwrap().to_owned();
+        let random = secret.strip_prefix("sk_live_").unwrap();
+        assert!(
+            random.len() >= 32 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{secret}"
+        );
+        match which.1 {
+            SparteraShape::Documented => {
+                assert_eq!(
+                    created,
+                    json!({"message": "API key created", "data": {"api_key_id": id, "key": secret}})
+                );
+            }
+            _ => {
+                let data = expected_key(which, &world.company, &id, &secret);
+                assert_eq!(created, json!({"message": "API key created", "data": data}));
+            }
+        }
+
+        let masked = format!("sk_****{}", &secret[secret.len() - 4..]);
+        let got = world.api.get(&format!("/{id}")).await.ok();
+        let expected = expected_key(which, &world.company, &id, &masked);
+        assert_eq!(
+            got,
+            json!({"message": "API key retrieved", "data": expected}),
+            "{which:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn list_has_every_key_and_no_secret() {
+    for which in worlds() {
+        let world = world(which).await;
+        let (id, secret) = world.create().await;
+        let masked = format!("sk_****{}", &secret[secret.len() - 4..]);
+        let reply = world.api.get("").await;
+        let listed = reply.ok();
+        assert_eq!(listed["message"], "API keys retrieved");
+        assert_eq!(
+            listed["data"].as_array().unwrap().len(),
+            2,
+            "the administrator's and the new one"
+        );
+        assert_eq!(
+            listed["data"][1],
+            expected_key(which, &world.company, &id, &masked),
+            "{which:?}"
+        );
+        let meta = match which {
+            (_, SparteraShape::Documented) => None,
+            (Revision::Documented, _) => Some(json!({"total": 2, "page": 1, "per_page": 2})),
+            _ => Some(json!({"total": 2, "page": 1, "per_page": 20})),
+        };
+        assert_eq!(listed.get("meta"), meta.as_ref(), "{which:?}");
+        assert!(!String::from_utf8(reply.body).unwrap().contains(&secret));
+    }
+}
+
+#[tokio::test]
+async fn unset_fields_are_left_out_or_null() {
+    for which in worlds() {
+        let world = world(which).await;
+        let created = world
+            .api
+            .post("", json!({"company_id": world.company, "role_id": 3}))
+            .await
+            .ok();
+        let id = id_of(&created);
+        let got = world.api.get(&format!("/{id}")).await.ok()["data"].clone();
+        match which.1 {
+            SparteraShape::Documented => {
+                for unset in [
+                    "user_id",
+                    "name",
+                    "expiration_date_utc",
+                    "endpoint_id",
+                    "mcp_deployment_id",
+                ] {
+                    assert_eq!(got.get(unset), None, "{unset}");
+                }
+            }
+            _ => {
+                for unset in ["name", "expires_at", "last_used"] {
+                    assert_eq!(got.get(unset), Some(&Value::Null), "{unset}");
+                }
+                assert_eq!(got["rate_limit"], 1000);
+                assert_eq!(got["permissions"], json!(["read"]));
+                assert_eq!(got.get("description"), None);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn update_changes_what_it_is_given_and_nothing_else() {
+    for which in worlds() {
+        let world = world(which).await;
+        let (id, secret) = world.create().await;
+        let path = format!("/{id}");
+        let before = world.api.get(&path).await.ok()["data"].clone();
+
+        let updated = world.api.patch(&path, json!({"name": "renamed"})).await.ok();
+        assert_eq!(
+            updated,
+            json!({"message": "API key updated", "data": {"api_key_id": id}})
+        );
+        let mut expected = before.clone();
+        expected["name"] = json!("renamed");
+        assert_eq!(world.api.get(&path).await.ok()["data"], expected);
+
+        let changes = json!({
+            "company_id": world.company,
+            "role_id": 3,
+            "user_id": "user-8",
+            "expires_at": "2027-01-01T00:00:00Z",
+            "description": "another",
+            "rate_limit": 7,
+            "permissions": [],
+            "key_type": "analytics",
+            "is_system_generated": false,
+            "mcp_deployment_id": "mcp-2",
+        });
+        world.api.patch(&path, changes).await.ok();
+        match which.1 {
+            SparteraShape::Documented => {
+                expected["role_id"] = json!(3);
+                expected["user_id"] = json!("user-8");
+                expected["expiration_date_utc"] = json!("2027-01-01 00:00:00+00:00");
+                if which.0 == Revision::Current {
+                    expected["key_type"] = json!("analytics");
+                    expected["is_system_generated"] = json!(false);
+                    expected["mcp_deployment_id"] = json!("mcp-2");
+                }
+            }
+            _ => {
+                expected["expires_at"] = json!("2027-01-01T00:00:00Z");
+                expected["description"] = json!("another");
+                expected["rate_limit"] = json!(7);
+                expected["permissions"] = json!([]);
+            }
+        }
+        assert_eq!(world.api.get(&path).await.ok()["data"], expected, "{which:?}");
+        // The role really is another one now.
+        let holder = world.api.with_key(&secret);
+        holder.get("").await.ok();
+        holder.patch(&path, json!({})).await.refused(403);
+    }
+}
+
+#[tokio::test]
+async fn update_stamps_the_key() {
+    let (builder, clock) = builder();
+    let emulator = builder.start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let id = emulator.spartera().add_keys(1)[0].id.clone();
+    clock.set("2026-01-02T03:04:05.678Z".parse().unwrap());
+    api.patch(&format!("/{id}"), json!({"name": "renamed"})).await.ok();
+    let key = api.get(&format!("/{id}")).await.ok()["data"].clone();
+    assert_eq!(key["date_created"], "2026-01-01 00:00:00+00:00");
+    assert_eq!(key["last_updated"], "2026-01-02 03:04:05+00:00");
+}
+
+#[tokio::test]
+async fn delete_removes_the_key() {
+    for which in worlds() {
+        let world = world(which).await;
+        let (id, _) = world.create().await;
+        let path = format!("/{id}");
+        let deleted = world.api.delete(&path).await.ok();
+        assert_eq!(
+            deleted,
+            json!({"message": "API key deleted", "data": {"api_key_id": id}})
+        );
+        let missing = json!({"code": 404, "message": "Resource not found"});
+        assert_eq!(world.api.get(&path).await.refused(404), missing);
+        assert_eq!(world.api.delete(&path).await.refused(404), missing);
+        assert_eq!(world.api.get("").await.ok()["data"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn revoke_keeps_the_key_and_the_first_reason() {
+    for which in worlds() {
+        let world = world(which).await;
+        let (id, _) = world.create().await;
+        let path = format!("/{id}");
+        let body = |reason: &str| json!({"company_id": world.company, "role_id": 2, "reason": reason});
+        for reason in ["leaked", "again"] {
+            let revoked = world.api.post(&format!("{path}/revoke"), body(reason)).await.ok();
+            assert_eq!(
+                revoked,
+                json!({"message": "API key revoked", "data": {"api_key_id": id}})
+            );
+        }
+        let key = world.api.get(&path).await.ok()["data"].clone();
+        let (status, reason) = match which {
+            (Revision::Documented, SparteraShape::Documented) => (None, None),
+            (Revision::Documented, _) => (Some(json!("revoked")), None),
+            _ => (Some(json!("revoked")), Some(json!("leaked"))),
+        };
+        assert_eq!(key.get("status"), status.as_ref(), "{which:?}");
+        assert_eq!(key.get("revocation_reason"), reason.as_ref(), "{which:?}");
+
+        let update = world.api.patch(&path, json!({"name": "too late"})).await;
+        match which.0 {
+            Revision::Documented => assert_eq!(
+                update.refused(400),
+                json!({"code": 400, "message": "Invalid input", "errors": {"api_key_id": ["has been revoked"]}}),
+            ),
+            _ => assert_eq!(
+                update.refused(409),
+                json!({"code": 409, "message": "API key has been revoked"})
+            ),
+        }
+        world.api.delete(&path).await.ok();
+    }
+}
+
+#[tokio::test]
+async fn revoke_accepts_the_key_as_it_was_read() {
+    let (builder, clock) = builder();
+    let emulator = builder.start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let company = emulator.spartera().company_id();
+    let created = api.post("", new_key(&company)).await.ok();
+    let path = format!("/{}/revoke", id_of(&created));
+    clock.set("2027-01-01T00:00:00Z".parse().unwrap());
+    // The expiry has passed by now, and is nevertheless what the key says.
+    api.post(&path, new_key(&company)).await.ok();
+}
+
+#[tokio::test]
+async fn stats_tell_how_a_key_was_used() {
+    for which in worlds() {
+        let world = world(which).await;
+        let (id, secret) = world.create().await;
+        let path = format!("/{id}/stats");
+        let unused = world.api.get(&path).await.ok();
+        assert_eq!(unused["message"], "API key usage retrieved");
+
+        let holder = world.api.with_key(&secret);
+        holder.get("").await.ok();
+        holder.get("").await.ok();
+        let body = json!({"company_id": world.company, "role_id": 2});
+        world.api.post(&format!("/{id}/revoke"), body).await.ok();
+        holder.get("").await.refused(401);
+
+        let key = world.api.get(&format!("/{id}")).await.ok()["data"].clone();
+        let used = world.api.get(&path).await.ok();
+        let expected = match which.0 {
+            Revision::Documented => json!([key]),
+            _ => {
+                assert_eq!(unused["data"]["usage_count"], 0);
+                assert_eq!(unused["data"]["failed_attempts"], 0);
+                let mut stats = key;
+                stats["usage_count"] = json!(2);
+                stats["failed_attempts"] = json!(1);
+                stats["last_used"] = match which.1 {
+                    SparteraShape::Documented => json!("2026-01-01 00:00:00+00:00"),
+                    _ => json!("2026-01-01T00:00:00Z"),
+                };
+                stats
+            }
+        };
+        assert_eq!(used["data"], expected, "{which:?}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_ids_are_not_found() {
+    for which in worlds() {
+        let world = world(which).await;
+        let body = json!({"company_id": world.company, "role_id": 1});
+        let replies = [
+            world.api.get("/999999").await,
+            world.api.get("/999999/stats").await,
+            world.api.delete("/999999").await,
+            world.api.patch("/999999", json!({"name": "x"})).await,
+            world.api.post("/999999/revoke", body).await,
+            world.api.get("/..").await,
+            world.api.get("/%2e%2e%2f").await,
+        ];
+        for reply in replies {
+            assert_eq!(
+                reply.refused(404),
+                json!({"code": 404, "message": "Resource not found"})
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_held_to_the_schema() {
+    for which in worlds() {
+        let world = world(which).await;
+        let (id, _) = world.create().await;
+        let revoke = format!("/{id}/revoke");
+        let key = format!("/{id}");
+        let company = world.company.as_str();
+        let with = |field: &str, value: Value| {
+            let mut body = json!({"company_id": company, "role_id": 3});
+            body[field] = value;
+            body
+        };
+
+        let missing = json!({"company_id": ["is required"], "role_id": ["is required"]});
+        for path in ["", revoke.as_str()] {
+            let refused = world.api.post(path, json!({})).await.refused(400);
+            assert_eq!(
+                refused,
+                json!({"code": 400, "message": "Invalid input", "errors": missing})
+            );
+        }
+
+        let cases = [
+            ("company_id", json!("another"), "must be the company of the path"),
+            ("company_id", json!(1), "must be a string"),
+            ("role_id", json!("3"), "must be an integer"),
+            ("role_id", json!(3.5), "must be an integer"),
+            ("role_id", json!(true), "must be an integer"),
+            ("role_id", json!(4), "is not a role of this company"),
+            ("role_id", json!(null), "may not be null"),
+            ("name", json!(null), "may not be null"),
+            ("name", json!(["a"]), "must be a string"),
+            ("user_id", json!(null), "may not be null"),
+            ("user_id", json!(7), "must be a string"),
+            ("expiration_date_utc", json!(null), "may not be null"),
+            ("expiration_date_utc", json!(1_800_000_000), "must be a string"),
+            (
+                "expiration_date_utc",
+                json!("2026-04-01"),
+                "must be a timestamp with an offset",
+            ),
+            (
+                "expiration_date_utc",
+                json!("2026-04-01T00:00:00"),
+                "must be a timestamp with an offset",
+            ),
+        ];
+        for (field, value, problem) in &cases {
+            let expected = json!({"code": 400, "message": "Invalid input", "errors": {*field: [problem]}});
+            let body = with(field, value.clone());
+            assert_eq!(
+                world.api.post("", body.clone()).await.refused(400),
+                expected,
+                "create {field} {value}"
+            );
+            assert_eq!(
+                world.api.post(&revoke, body).await.refused(400),
+                expected,
+                "revoke {field} {value}"
+            );
+            let body = json!({*field: value});
+            assert_eq!(
+                world.api.patch(&key, body).await.refused(400),
+                expected,
+                "update {field} {value}"
+            );
+        }
+
+        let cases = [
+            (
+                "expiration_date_utc",
+                json!("2025-12-31 23:59:59+00:00"),
+                "must be in the future",
+            ),
+            (
+                "expiration_date_utc",
+                json!("2026-01-01T00:00:00Z"),
+                "must be in the future",
+            ),
+            ("expires_at", json!("2025-12-31T23:59:59Z"), "must be in the future"),
+            ("expires_at", json!(null), "may not be null"),
+            ("description", json!(null), "may not be null"),
+            ("rate_limit", json!("many"), "must be an integer"),
+            ("rate_limit", json!(0), "must be at least 1"),
+            ("permissions", json!("read"), "must be a list of strings"),
+            ("permissions", json!(["read", 1]), "must be a list of strings"),
+            ("endpoint_id", json!(null), "may not be null"),
+            ("mcp_deployment_id", json!(1), "must be a string"),
+            ("key_type", json!("other"), "must be analytics, mcp or endpoint"),
+            ("is_system_generated", json!("yes"), "must be true or false"),
+        ];
+        for (field, value, problem) in &cases {
+            let expected = json!({"code": 400, "message": "Invalid input", "errors": {*field: [problem]}});
+            let created = world.api.post("", with(field, value.clone())).await;
+            assert_eq!(created.refused(400), expected, "create {field} {value}");
+            let updated = world.api.patch(&key, json!({*field: value})).await;
+            assert_eq!(updated.refused(400), expected, "update {field} {value}");
+        }
+
+        // Nothing of all that was done.
+        assert_eq!(world.api.get("").await.ok()["data"].as_array().unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn only_json_objects_are_read() {
+    let world = world((Revision::Current, SparteraShape::Documented)).await;
+    let (id, _) = world.create().await;
+    for (method, path) in [
+        ("POST", String::new()),
+        ("POST", format!("/{id}/revoke")),
+        ("PATCH", format!("/{id}")),
+    ] {
+        for content_type in [
+            "",
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "application/merge-patch+json",
+        ] {
+            let refused = world
+                .api
+                .send(method, &path, Some((content_type, "{}")))
+                .await
+                .refused(415);
+            assert_eq!(
+                refused,
+                json!({"code": 415, "message": "Request body must be application/json"})
+            );
+        }
+        for (body, problem) in [
+            ("{\"company_id\":", "the body is not valid JSON (line 1, column 14)"),
+            ("", "the body is not valid JSON (line 1, column 0)"),
+            ("[]", "the body must be an object"),
+            ("\"text\"", "the body must be an object"),
+        ] {
+            let reply = world.api.send(method, &path, Some(("application/json", body))).await;
+            let errors = json!({"body": [problem]});
+            assert_eq!(
+                reply.refused(400),
+                json!({"code": 400, "message": "Invalid input", "errors": errors})
+            );
+        }
+        let deep = "[".repeat(100_000);
+        world
+            .api
+            .send(method, &path, Some(("application/json", &deep)))
+            .await
+            .refused(400);
+    }
+    world
+        .api
+        .send(
+            "PATCH",
+            &format!("/{id}"),
+            Some(("Application/JSON; charset=utf-8", "{}")),
+        )
+        .await
+        .ok();
+}
+
+#[tokio::test]
+async fn either_name_and_form_of_expiry_is_read() {
+    let world = world((Revision::Current, SparteraShape::Documented)).await;
+    for (field, value, shown) in [
+        (
+            "expiration_date_utc",
+            "2026-04-01 00:00:00+00:00",
+            "2026-04-01 00:00:00+00:00",
+        ),
+        (
+            "expiration_date_utc",
+            "2026-04-01T02:00:00+02:00",
+            "2026-04-01 00:00:00+00:00",
+        ),
+        ("expires_at", "2026-04-01T00:00:00.5Z", "2026-04-01 00:00:00.500+00:00"),
+    ] {
+        let body = json!({"company_id": world.company, "role_id": 3, field: value});
+        let id = id_of(&world.api.post("", body).await.ok());
+        assert_eq!(
+            world.api.get(&format!("/{id}")).await.ok()["data"]["expiration_date_utc"],
+            shown
+        );
+    }
+    let both = json!({
+        "company_id": world.company,
+        "role_id": 3,
+        "expiration_date_utc": "2026-04-01T00:00:00Z",
+        "expires_at": "2026-05-01T00:00:00Z",
+    });
+    let id = id_of(&world.api.post("", both).await.ok());
+    let key = world.api.get(&format!("/{id}")).await.ok()["data"].clone();
+    assert_eq!(key["expiration_date_utc"], "2026-04-01 00:00:00+00:00");
+}
+
+#[tokio::test]
+async fn keys_of_an_endpoint_look_different() {
+    let world = world((Revision::Current, SparteraShape::Documented)).await;
+    let body = json!({"company_id": world.company, "role_id": 3, "endpoint_id": "endpoint-1"});
+    let created = world.api.post("", body).await.ok();
+    let secret = created["data"]["key"].as_str().unwrap();
+    assert!(secret.starts_with("ep_"), "{secret}");
+    let key = world.api.get(&format!("/{}", id_of(&created))).await.ok()["data"].clone();
+    assert_eq!(key["key"], format!("ep_****{}", &secret[secret.len() - 4..]));
+    assert_eq!(key["endpoint_id"], "endpoint-1");
+    assert_eq!(key["key_type"], "endpoint");
+    world.api.with_key(secret).get("").await.ok();
+}
+
+#[tokio::test]
+async fn the_secret_may_have_another_name_or_be_missing() {
+    for shape in [SparteraShape::Documented, SparteraShape::Guide] {
+        let emulator = Emulator::builder()
+            .spartera_shape(shape)
+            .spartera_secret_field("api_key")
+            .start()
+            .await
+            .unwrap();
+        let api = Api::spartera(&emulator);
+        let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
+        let created = api.post("", body).await.ok();
+        assert_eq!(created["data"].get("key"), None);
+        let secret = created["data"]["api_key"].as_str().unwrap();
+        api.with_key(secret).get("").await.ok();
+
+        let emulator = Emulator::builder()
+            .spartera_shape(shape)
+            .without_spartera_secret()
+            .start()
+            .await
+            .unwrap();
+        let api = Api::spartera(&emulator);
+        let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
+        let reply = api.post("", body).await;
+        assert_eq!(reply.ok()["data"].get("key"), None);
+        assert!(!String::from_utf8(reply.body).unwrap().contains("sk_"));
+    }
+}
+
+#[tokio::test]
+async fn seeded_keys_are_listed_and_work() {
+    let world = world((Revision::Documented, SparteraShape::Documented)).await;
+    let seeded = world.emulator.spartera().add_keys(10_000);
+    assert_eq!(seeded.len(), 10_000);
+    let listed = world.api.get("").await.ok();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 10_001);
+    let last = seeded.last().unwrap();
+    let key = world
+        .api
+        .with_key(&last.secret)
+        .get(&format!("/{}", last.id))
+        .await
+        .ok();
+    assert_eq!(key["data"]["name"], "seeded-10000");
+    assert!(world.emulator.spartera().add_keys(0).is_empty());
+    let _ = world.which;
+}

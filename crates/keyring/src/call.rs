@@ -1,0 +1,373 @@
+//! One call to a vendor: what it is about, and what its failures mean.
+//!
+//! The raw crates share one error type, so both adapters turn it into ours here.
+
+use std::time::Duration;
+
+use api_keyring_transport::reqwest::header::{HeaderMap, RETRY_AFTER};
+use api_keyring_transport::runtime::{Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::Parts;
+use crate::recover::{self, LooksLikeSecret};
+use crate::{
+    Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result, Support,
+};
+
+/// A raw client's answer to a call.
+pub(crate) type RawResult<T, E> = std::result::Result<ResponseValue<T>, RawError<E>>;
+
+/// What a call is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) operation: Operation,
+    pub(crate) key: Option<&'a KeyId>,
+    pub(crate) looks_like_secret: LooksLikeSecret,
+}
+
+impl Call<'_> {
+    fn error(&self, parts: Parts) -> Error {
+        let key = parts.key.clone().or_else(|| self.key.cloned());
+        let provider = Some(self.provider.to_owned());
+        Parts {
+            provider,
+            operation: Some(self.operation),
+            key,
+            ..parts
+        }
+        .into()
+    }
+
+    /// An argument is not acceptable.
+    pub(crate) fn invalid(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        self.error(Parts::new(ErrorKind::InvalidInput, Outcome::NotSent, problem))
+    }
+
+    /// The provider does not offer it.
+    pub(crate) fn unsupported(&self, capabilities: Capabilities, capability: Capability) -> Error {
+        let problem = format!("{capability} is not offered");
+        let advice = match capabilities.support(capability) {
+            Support::Unsupported { instead } => Some(instead.into()),
+            _ => None,
+        };
+        self.error(Parts {
+            advice,
+            ..Parts::new(ErrorKind::Unsupported, Outcome::NotSent, problem)
+        })
+    }
+
+    /// Refuses an option that is wanted and that the provider does not offer.
+    pub(crate) fn require(&self, capabilities: Capabilities, capability: Capability, wanted: bool) -> Result<()> {
+        if wanted && !capabilities.support(capability).is_supported() {
+            return Err(self.unsupported(capabilities, capability));
+        }
+        Ok(())
+    }
+
+    /// A name, which must not be blank.
+    pub(crate) fn given_name(&self, name: &str) -> Result<String> {
+        if name.trim().is_empty() {
+            Err(self.invalid("the name is empty"))
+        } else {
+            Ok(name.to_owned())
+        }
+    }
+
+    /// The point in time that an expiry means now; `None` for never.
+    pub(crate) fn expiry_time(&self, expiry: Expiry) -> Result<Option<DateTime<Utc>>> {
+        let now = Utc::now();
+        let time = match expiry {
+            Expiry::Never => return Ok(None),
+            Expiry::At(time) => Some(time),
+            Expiry::In(duration) => now.checked_add_signed(duration),
+        };
+        match time {
+            Some(time) if time <= now => Err(self.invalid("the expiry has already passed")),
+            Some(time) => Ok(Some(time)),
+            None => Err(self.invalid("the expiry is too far away")),
+        }
+    }
+
+    /// An answer that was decoded and does not hold what it should.
+    pub(crate) fn unexpected(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        self.error(Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem))
+    }
+
+    /// A list that ended before its total.
+    pub(crate) fn incomplete(&self, missing: u64) -> Error {
+        self.unexpected(format!(
+            "the list ended {missing} keys before the total that the service gives"
+        ))
+        .advise("Keys may have been deleted meanwhile: list again to be sure")
+    }
+
+    /// A key was issued and no secret came with it; `rest` is whatever of the answer nobody can explain.
+    pub(crate) fn missing_secret(&self, id: Option<KeyId>, rest: Option<api_keyring_transport::Secret>) -> Error {
+        let advice = match (&id, &rest) {
+            (Some(_), Some(_)) => "The key exists; look for its secret in the rest of the answer, else delete the key",
+            (Some(_), None) => "The key exists and nobody can use it: delete it",
+            (None, _) => "A key exists that nobody can use: look for it in the list, and delete it",
+        };
+        let parts = Parts::new(
+            ErrorKind::MissingSecret,
+            Outcome::Applied,
+            "the answer holds no secret for the new key",
+        );
+        self.error(Parts {
+            key: id,
+            advice: Some(advice.into()),
+            unclaimed_secret: rest,
+            ..parts
+        })
+    }
+
+    /// The decoded answer. One that has the documented shape under another status of success is taken, too.
+    pub(crate) fn answer<T: DeserializeOwned, E: Serialize>(&self, result: RawResult<T, E>) -> Result<T> {
+        let error = match result {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(error) => error,
+        };
+        if let RawError::Undecoded(answer) = &error
+            && answer.reason() == UndecodedReason::UndocumentedStatus
+            && answer.status().is_success()
+            && let Ok(answer) = serde_json::from_str(answer.body().expose())
+        {
+            return Ok(answer);
+        }
+        Err(self.failure(error))
+    }
+
+    /// A decoded list with its rows, which `take` takes out of it; they stand in the field `rows_field`.
+    ///
+    /// Where the list as a whole cannot be decoded, its rows are decoded one by one: an odd row is an error of its own and
+    /// does not lose the others.
+    pub(crate) fn rows<T: DeserializeOwned, R: DeserializeOwned, E: Serialize>(
+        &self,
+        result: RawResult<T, E>,
+        rows_field: &str,
+        take: impl FnOnce(&mut T) -> Vec<R>,
+    ) -> Result<(T, Vec<Result<R>>)> {
+        let error = match result {
+            Ok(answer) => {
+                let mut answer = answer.into_inner();
+                let rows = take(&mut answer).into_iter().map(Ok).collect();
+                return Ok((answer, rows));
+            }
+            Err(error) => error,
+        };
+        if let RawError::Undecoded(answer) = &error
+            && answer.status().is_success()
+            && let Ok(mut body) = serde_json::from_str::<Value>(answer.body().expose())
+            && let Some(Value::Array(rows)) = body.get_mut(rows_field)
+        {
+            let rows = std::mem::take(rows);
+            if let Ok(list) = serde_json::from_value(body) {
+                let odd = |_| self.unexpected("a row of the list is not a key as documented");
+                return Ok((
+                    list,
+                    rows.into_iter()
+                        .map(|row| serde_json::from_value(row).map_err(odd))
+                        .collect(),
+                ));
+            }
+        }
+        Err(self.failure(error))
+    }
+
+    /// That the call was carried out, where its answer says nothing that matters.
+    ///
+    /// A status of success is believed with the documented body, another JSON body, or as 204 none at all. A 202 promises
+    /// to do it some time, and a page of HTML comes from somebody else: neither is believed.
+    pub(crate) fn done<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
+        let error = match result {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if let RawError::Undecoded(answer) = &error {
+            let body = answer.body().expose();
+            let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+            match answer.status().as_u16() {
+                204 if body.is_empty() => return Ok(()),
+                200 | 201 | 203 | 205.. if answer.status().is_success() && is_json() => return Ok(()),
+                _ => {}
+            }
+        }
+        Err(self.failure(error))
+    }
+
+    /// What a raw client's error means.
+    pub(crate) fn failure<E: Serialize>(&self, error: RawError<E>) -> Error {
+        let parts = match error {
+            RawError::InvalidRequest(why) => Parts::new(ErrorKind::InvalidInput, Outcome::NotSent, why),
+            RawError::Communication(error) => {
+                let kind = if error.is_timeout() {
+                    ErrorKind::Timeout
+                } else {
+                    ErrorKind::Connection
+                };
+                let outcome = if error.was_surely_not_sent() {
+                    Outcome::NotSent
+                } else {
+                    Outcome::Unknown
+                };
+                let parts = Parts::new(kind, outcome, error.to_string());
+                Parts {
+                    source: Some(Box::new(error)),
+                    ..parts
+                }
+            }
+            RawError::ErrorResponse(answer) => {
+                let body = serde_json::to_value(&*answer).unwrap_or_default();
+                answered(answer.status().as_u16(), answer.headers(), &body)
+            }
+            RawError::Undecoded(answer) => self.undecoded(&answer),
+            other => Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, other.to_string()),
+        };
+        let advice = parts.advice.clone().or_else(|| self.advice(&parts).map(Into::into));
+        self.error(Parts { advice, ..parts })
+    }
+
+    fn undecoded(&self, answer: &UndecodedResponse) -> Parts {
+        let status = answer.status().as_u16();
+        let body = answer.body();
+        if answer.status().is_success() {
+            let parts = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, answer.to_string());
+            let unclaimed_secret = (self.operation.yields_secret() && !body.is_empty())
+                .then(|| recover::secret_in_text(body, self.looks_like_secret).unwrap_or_else(|| body.clone()));
+            return Parts {
+                status: Some(status),
+                request_id: request_id(answer.headers()),
+                unclaimed_secret,
+                ..parts
+            };
+        }
+        let body = serde_json::from_str(body.expose()).unwrap_or_default();
+        let parts = answered(status, answer.headers(), &body);
+        // The statuses that are nobody's fault in particular say what is odd about the answer instead.
+        let problem = if parts.kind == ErrorKind::UnexpectedAnswer {
+            answer.to_string().into()
+        } else {
+            parts.problem
+        };
+        Parts { problem, ..parts }
+    }
+
+    fn advice(&self, parts: &Parts) -> Option<&'static str> {
+        Some(match (parts.kind, parts.outcome, self.operation) {
+            (ErrorKind::Unauthenticated, ..) => "Check the credential: it may be wrong, expired or revoked",
+            (ErrorKind::PermissionDenied, ..) => "Use a credential whose role allows this, for this scope",
+            (ErrorKind::NotFound, ..) => "List the keys to see which exist",
+            (ErrorKind::RateLimited, ..) => "Nothing was changed; wait before the next call",
+            (_, Outcome::NotSent | Outcome::Rejected, _) => return None,
+            (_, Outcome::Applied, Operation::Create | Operation::Regenerate) => {
+                "The vendor did it: keep what the answer holds, it is shown this once"
+            }
+            (_, Outcome::Unknown, Operation::Create) => {
+                "A key may exist whose secret nobody holds: look for it in the list before trying again"
+            }
+            (_, Outcome::Unknown, Operation::Regenerate) => {
+                "The old secret may be dead and the new one lost: see whether the old one works before trying again"
+            }
+            (_, Outcome::Unknown, operation) if operation.is_write() => {
+                "It may have been done: read the key before trying again"
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// What a failure status and its body say.
+fn answered(status: u16, headers: &HeaderMap, body: &Value) -> Parts {
+    let (kind, outcome) = match status {
+        401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
+        403 => (ErrorKind::PermissionDenied, Outcome::Rejected),
+        404 | 410 => (ErrorKind::NotFound, Outcome::Rejected),
+        409 => (ErrorKind::Conflict, Outcome::Rejected),
+        429 => (ErrorKind::RateLimited, Outcome::Rejected),
+        400 | 405 | 406 | 411 | 413 | 414 | 415 | 422 => (ErrorKind::Rejected, Outcome::Rejected),
+        // The server gave up waiting for a request that it may have begun to act on.
+        408 => (ErrorKind::Timeout, Outcome::Unknown),
+        402..=499 => (ErrorKind::UnexpectedAnswer, Outcome::Rejected),
+        500..=599 => (ErrorKind::Server, Outcome::Unknown),
+        // A redirect can be the answer to a request that was carried out.
+        _ => (ErrorKind::UnexpectedAnswer, Outcome::Unknown),
+    };
+    let reason = api_keyring_transport::reqwest::StatusCode::from_u16(status).ok();
+    let problem = match reason.and_then(|status| status.canonical_reason()) {
+        Some(reason) => format!("the service answered {status} {reason}"),
+        None => format!("the service answered {status}"),
+    };
+    Parts {
+        status: Some(status),
+        vendor_message: message(body),
+        field_errors: field_errors(body),
+        retry_after: retry_after(headers, body),
+        request_id: request_id(headers),
+        ..Parts::new(kind, outcome, problem)
+    }
+}
+
+/// The sentence in a failure's body: the body itself, or what stands under one of the customary names.
+fn message(body: &Value) -> Option<String> {
+    match body {
+        Value::String(text) => printable(text),
+        Value::Object(fields) => ["message", "error", "detail", "title"]
+            .iter()
+            .filter_map(|name| fields.get(*name))
+            .find_map(message),
+        _ => None,
+    }
+}
+
+fn field_errors(body: &Value) -> Vec<FieldError> {
+    let fields = body.get("errors").and_then(Value::as_object).into_iter().flatten();
+    fields
+        .flat_map(|(field, messages)| {
+            let messages = match messages {
+                Value::Array(messages) => messages.as_slice(),
+                one => std::slice::from_ref(one),
+            };
+            messages.iter().filter_map(Value::as_str).map(move |text| (field, text))
+        })
+        .filter_map(|(field, text)| {
+            Some(FieldError {
+                field: printable(field)?,
+                message: printable(text)?,
+            })
+        })
+        .take(50)
+        .collect()
+}
+
+/// The header's seconds, or else the body's.
+fn retry_after(headers: &HeaderMap, body: &Value) -> Option<Duration> {
+    let header = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    header
+        .or_else(|| body.get("retry_after")?.as_u64())
+        .map(Duration::from_secs)
+}
+
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let names = ["x-request-id", "request-id", "x-correlation-id"];
+    names
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok())
+        .and_then(printable)
+}
+
+/// A vendor's text as one line of bounded length, without control characters.
+fn printable(text: &str) -> Option<String> {
+    let line: String = text
+        .trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(500)
+        .collect();
+    (!line.is_empty()).then_some(line)
+}

@@ -1,0 +1,159 @@
+//! What a provider can do, known before anything is sent.
+
+use std::fmt;
+
+use crate::Operation;
+
+/// An operation or an option of one, which a provider may or may not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Capability {
+    /// List all keys.
+    List,
+    /// Issue a new key.
+    Create,
+    /// Issue a key that never expires.
+    CreateWithoutExpiry,
+    /// Give a new key an owner.
+    CreateWithOwner,
+    /// Give a key a description.
+    Description,
+    /// Read one key.
+    Get,
+    /// Change a key's name.
+    Update,
+    /// Change a key's role.
+    UpdateRole,
+    /// Change when a key expires.
+    UpdateExpiry,
+    /// Change a key's owner.
+    UpdateOwner,
+    /// Replace a key's secret in place.
+    Regenerate,
+    /// Revoke a key, with a reason.
+    Revoke,
+    /// Delete a key.
+    Delete,
+    /// Read how a key is used.
+    Stats,
+}
+
+impl Capability {
+    /// Every capability, in the order in which they are best shown.
+    pub const ALL: [Self; 14] = [
+        Self::List,
+        Self::Create,
+        Self::CreateWithoutExpiry,
+        Self::CreateWithOwner,
+        Self::Description,
+        Self::Get,
+        Self::Update,
+        Self::UpdateRole,
+        Self::UpdateExpiry,
+        Self::UpdateOwner,
+        Self::Regenerate,
+        Self::Revoke,
+        Self::Delete,
+        Self::Stats,
+    ];
+
+    /// The capability's name, such as `update-role`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Create => "create",
+            Self::CreateWithoutExpiry => "create-without-expiry",
+            Self::CreateWithOwner => "create-with-owner",
+            Self::Description => "description",
+            Self::Get => "get",
+            Self::Update => "update",
+            Self::UpdateRole => "update-role",
+            Self::UpdateExpiry => "update-expiry",
+            Self::UpdateOwner => "update-owner",
+            Self::Regenerate => "regenerate",
+            Self::Revoke => "revoke",
+            Self::Delete => "delete",
+            Self::Stats => "stats",
+        }
+    }
+
+    /// The operation that this is, or is an option of.
+    pub fn operation(self) -> Operation {
+        match self {
+            Self::List => Operation::List,
+            Self::Create | Self::CreateWithoutExpiry | Self::CreateWithOwner | Self::Description => Operation::Create,
+            Self::Get => Operation::Get,
+            Self::Update | Self::UpdateRole | Self::UpdateExpiry | Self::UpdateOwner => Operation::Update,
+            Self::Regenerate => Operation::Regenerate,
+            Self::Revoke => Operation::Revoke,
+            Self::Delete => Operation::Delete,
+            Self::Stats => Operation::Stats,
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How far a provider supports a [`Capability`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Support {
+    /// The vendor offers it.
+    Native,
+    /// It is put together from what the vendor offers.
+    Emulated {
+        /// What differs from a native one.
+        difference: &'static str,
+    },
+    /// It is refused before anything is sent.
+    Unsupported {
+        /// What to do instead.
+        instead: &'static str,
+    },
+}
+
+impl Support {
+    /// Whether it can be used, natively or not.
+    pub fn is_supported(self) -> bool {
+        !matches!(self, Self::Unsupported { .. })
+    }
+
+    /// One word for it: `native`, `emulated` or `unsupported`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Emulated { .. } => "emulated",
+            Self::Unsupported { .. } => "unsupported",
+        }
+    }
+}
+
+/// All that a provider can do.
+///
+/// Made from a function that decides for every capability, so that a provider cannot forget one.
+#[derive(Clone, Copy)]
+pub struct Capabilities(fn(Capability) -> Support);
+
+impl Capabilities {
+    /// Capabilities as `decide` has them.
+    pub const fn new(decide: fn(Capability) -> Support) -> Self {
+        Self(decide)
+    }
+
+    /// How far `capability` is supported.
+    pub fn support(&self, capability: Capability) -> Support {
+        (self.0)(capability)
+    }
+}
+
+impl fmt::Debug for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(Capability::ALL.map(|capability| (capability, self.support(capability))))
+            .finish()
+    }
+}

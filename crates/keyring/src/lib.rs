@@ -1,0 +1,87 @@
+//! One way to issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
+//!
+//! A [`Provider`] is a vendor's keys within one scope, reached with one credential: `Spartera` for a company's keys,
+//! `Monad` for an organization's. A [`Keyring`] holds several under names of your own.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "spartera", feature = "monad"))]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use api_keyring::{Keyring, ListKeys, Monad, NewKey, Provider, Spartera};
+//! use chrono::TimeDelta;
+//! use futures_util::TryStreamExt;
+//!
+//! let keys = Keyring::builder()
+//!     .add("analytics", Spartera::builder().company_id("acme").api_key(std::env::var("SPARTERA_API_KEY")?).build()?)
+//!     .add("siem", Monad::builder().organization_id("acme").bearer(std::env::var("MONAD_BEARER_TOKEN")?).build()?)
+//!     .build()?;
+//!
+//! let mut all = keys.list(ListKeys::new());
+//! while let Some(key) = all.try_next().await? {
+//!     println!("{}/{} {:?} {}", key.provider(), key.id(), key.name(), key.status());
+//! }
+//!
+//! let new = NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(90));
+//! let issued = keys.provider("siem")?.create(&new).await?;
+//! // The only time that the secret is shown: store it before anything else.
+//! std::fs::write("ci.key", issued.secret().expose())?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **No new key is lost.** Create and regenerate are sent once. When the answer is lost, the error's
+//!   [`outcome`](Error::outcome) says that nobody can tell; when it is there and cannot be read, the error hands over
+//!   what arrived, [`unclaimed_secret`](Error::unclaimed_secret).
+//! - **No secret leaks.** A [`Secret`] is never printed, and no error holds one that it would print.
+//! - **Nothing is claimed that was not checked.** A list that cannot be vouched for ends in an error; a status that the
+//!   vendor does not tell is [`Unknown`](KeyStatus::Unknown); what a vendor does not offer is refused beforehand, as its
+//!   [`capabilities`](Provider::capabilities) say.
+//!
+//! # What it does not do
+//!
+//! It retries nothing, follows no redirects, and stores no secrets. A vendor's options that no other vendor has are left
+//! to its raw crate.
+//!
+//! # Features
+//!
+//! `spartera` and `monad` for the vendors, `rustls` or `native-tls` for TLS. All but `native-tls` are on by default.
+
+mod call;
+mod capability;
+mod error;
+mod issued;
+mod key;
+mod key_ref;
+mod keyring;
+#[cfg(feature = "monad")]
+mod monad;
+mod operation;
+mod pages;
+mod provider;
+mod recover;
+mod request;
+#[cfg(any(feature = "monad", feature = "spartera"))]
+mod setup;
+#[cfg(feature = "spartera")]
+mod spartera;
+mod stats;
+
+pub use api_keyring_transport::{
+    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, Secret, Timestamp, Transport, TransportBuilder,
+    TransportError,
+};
+pub use capability::{Capabilities, Capability, Support};
+pub use error::{Error, ErrorKind, FieldError, Outcome, Result};
+pub use issued::IssuedKey;
+pub use key::{ApiKey, KeyStatus};
+pub use key_ref::{InvalidName, KeyId, KeyRef};
+pub use keyring::{Keyring, KeyringBuilder, NamedProvider};
+#[cfg(feature = "monad")]
+pub use monad::{Monad, MonadBuilder};
+pub use operation::Operation;
+pub use provider::{KeyStream, Provider};
+pub use request::{Expiry, KeyUpdate, ListKeys, NewKey, Regeneration, Revocation};
+#[cfg(feature = "spartera")]
+pub use spartera::{Spartera, SparteraBuilder};
+pub use stats::KeyStats;

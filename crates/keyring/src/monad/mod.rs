@@ -1,0 +1,248 @@
+//! Monad: the API keys of an organization.
+
+mod builder;
+mod convert;
+
+use std::sync::Arc;
+
+use api_keyring_transport::{Credential, Secret};
+use async_trait::async_trait;
+use chrono::{DateTime, SecondsFormat, Utc};
+use monad_raw::{Client, types};
+
+pub use self::builder::MonadBuilder;
+use crate::call::Call;
+use crate::pages::{self, FetchPage, PAGE_SIZE, Page, Position};
+use crate::{
+    ApiKey, Capabilities, Capability, Error, IssuedKey, KeyId, KeyStats, KeyStream, KeyUpdate, ListKeys, NewKey,
+    Operation, Provider, Regeneration, Result, Revocation, Support,
+};
+
+const VENDOR: &str = "monad";
+
+/// The API keys of a Monad organization.
+///
+/// Roles are ids. Every key expires, and only a regenerate can change when. A key ends by being deleted; there is no
+/// other way to revoke it.
+///
+/// ```
+/// use api_keyring::{Monad, Provider};
+///
+/// let monad = Monad::builder().organization_id("acme").bearer("eyJhbGciOi…".replace('…', "")).build()?;
+/// assert_eq!((monad.vendor(), monad.scope()), ("monad", "acme"));
+/// # Ok::<(), api_keyring::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Monad {
+    // What the keys and errors of this provider are under until a keyring gives it another name.
+    name: Arc<str>,
+    client: Client,
+    organization_id: types::OrganizationId,
+    scheme: Scheme,
+}
+
+/// In which header the credential goes.
+#[derive(Clone, Copy, Debug, Default)]
+enum Scheme {
+    #[default]
+    ApiKey,
+    Bearer,
+}
+
+impl Monad {
+    /// Starts setting up the provider.
+    pub fn builder() -> MonadBuilder {
+        MonadBuilder::default()
+    }
+
+    fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
+        Call {
+            provider: &self.name,
+            operation,
+            key,
+            looks_like_secret: convert::looks_like_secret,
+        }
+    }
+}
+
+const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
+    Capability::CreateWithoutExpiry => Support::Unsupported {
+        instead: "Give an expiry, and rotate the key before it",
+    },
+    Capability::CreateWithOwner | Capability::UpdateOwner => Support::Unsupported {
+        instead: "Name the owner in the description",
+    },
+    Capability::UpdateRole => Support::Unsupported {
+        instead: "Create a key with the other role, and delete this one",
+    },
+    Capability::UpdateExpiry => Support::Unsupported {
+        instead: "Regenerate the key with a new expiry",
+    },
+    Capability::Revoke => Support::Unsupported {
+        instead: "Delete the key",
+    },
+    Capability::Stats => Support::Unsupported {
+        instead: "Read the key: current servers tell when it was last used",
+    },
+    _ => Support::Native,
+});
+
+#[async_trait]
+impl Provider for Monad {
+    fn vendor(&self) -> &'static str {
+        VENDOR
+    }
+
+    fn scope(&self) -> &str {
+        &self.organization_id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        let credential = match self.scheme {
+            Scheme::ApiKey => Credential::api_key(secret.clone()),
+            Scheme::Bearer => Credential::bearer(secret.clone()),
+        };
+        let credential = credential.map_err(|why| {
+            self.call(Operation::Get, None)
+                .invalid("the secret cannot be sent")
+                .caused_by(why)
+        })?;
+        let client = Client::over(self.client.transport().with_credential(credential));
+        Ok(Arc::new(Self { client, ..self.clone() }))
+    }
+
+    fn list(&self, _: ListKeys) -> KeyStream<'_> {
+        pages::stream(self)
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<ApiKey> {
+        let call = self.call(Operation::Get, Some(id));
+        let request = self
+            .client
+            .get_api_key()
+            .organization_id(self.organization_id.clone())
+            .api_key_id(id.as_str());
+        convert::key(&call, call.answer(request.send().await)?)
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
+        let call = self.call(Operation::Create, None);
+        call.require(CAPABILITIES, Capability::CreateWithOwner, new.owner.is_some())?;
+        let name = call.given_name(&new.name)?;
+        let role = new.role.as_deref().filter(|role| !role.is_empty());
+        let role = role.ok_or_else(|| call.invalid("a role is required, which is an id"))?;
+        let expiry = new
+            .expiry
+            .ok_or_else(|| call.invalid("an expiry is required: every Monad key expires"))?;
+        let expiry = call.expiry_time(expiry)?;
+        let expiry = expiry.ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?;
+        let body = types::CreateApiKeyRequest::builder()
+            .name(name)
+            .role_id(role)
+            .expiration_time(rfc3339(expiry))
+            .description(new.description.clone());
+        let request = self
+            .client
+            .create_api_key()
+            .organization_id(self.organization_id.clone())
+            .body(body);
+        convert::issued(&call, call.answer(request.send().await)?)
+    }
+
+    async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
+        let call = self.call(Operation::Update, Some(id));
+        call.require(CAPABILITIES, Capability::UpdateRole, update.role.is_some())?;
+        call.require(CAPABILITIES, Capability::UpdateExpiry, update.expiry.is_some())?;
+        call.require(CAPABILITIES, Capability::UpdateOwner, update.owner.is_some())?;
+        let name = match (&update.name, &update.description) {
+            (Some(name), _) => call.given_name(name)?,
+            (None, None) => return Err(call.invalid("there is nothing to change")),
+            // The documentation requires a name even where it stays as it is.
+            (None, Some(_)) => {
+                let key = self
+                    .get(id)
+                    .await
+                    .map_err(|error| error.about(Operation::Update, Some(id)))?;
+                key.name().unwrap_or_default().to_owned()
+            }
+        };
+        let body = types::UpdateApiKeyRequest::builder()
+            .name(name)
+            .description(update.description.clone());
+        let request = self
+            .client
+            .update_api_key()
+            .organization_id(self.organization_id.clone())
+            .api_key_id(id.as_str())
+            .body(body);
+        let key: types::ApiKey = call.answer(request.send().await)?;
+        convert::key(&call, key).map(Some)
+    }
+
+    async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
+        let call = self.call(Operation::Regenerate, Some(id));
+        let expiry = match how.expiry {
+            None => None,
+            Some(expiry) => Some(
+                call.expiry_time(expiry)?
+                    .ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?,
+            ),
+        };
+        let body = types::RegenerateApiKeyRequest::builder().expiration_time(expiry.map(rfc3339));
+        let request = self
+            .client
+            .regenerate_api_key()
+            .organization_id(self.organization_id.clone())
+            .api_key_id(id.as_str())
+            .body(body);
+        convert::issued(&call, call.answer(request.send().await)?)
+    }
+
+    async fn revoke(&self, id: &KeyId, _: &Revocation) -> Result<()> {
+        Err(self
+            .call(Operation::Revoke, Some(id))
+            .unsupported(CAPABILITIES, Capability::Revoke))
+    }
+
+    async fn delete(&self, id: &KeyId) -> Result<()> {
+        let call = self.call(Operation::Delete, Some(id));
+        let request = self
+            .client
+            .delete_api_key()
+            .organization_id(self.organization_id.clone())
+            .api_key_id(id.as_str());
+        call.done(request.send().await)
+    }
+
+    async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
+        Err(self
+            .call(Operation::Stats, Some(id))
+            .unsupported(CAPABILITIES, Capability::Stats))
+    }
+}
+
+#[async_trait]
+impl FetchPage for &Monad {
+    async fn fetch(&self, Position { offset, .. }: Position) -> Result<Page> {
+        let call = self.call(Operation::List, None);
+        let request = self
+            .client
+            .list_api_keys()
+            .organization_id(self.organization_id.clone())
+            .limit(PAGE_SIZE as i64)
+            .offset(offset);
+        convert::page(&call, request.send().await)
+    }
+
+    fn incomplete(&self, missing: u64) -> Error {
+        self.call(Operation::List, None).incomplete(missing)
+    }
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}

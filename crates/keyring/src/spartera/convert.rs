@@ -1,0 +1,105 @@
+//! From Spartera's answers to ours, in every shape that they are known to have.
+
+use api_keyring_transport::Secret;
+use serde_json::{Map, Value};
+use spartera_raw::types;
+
+use crate::call::{Call, RawResult};
+use crate::key::{Details, ReportedStatus};
+use crate::pages::Page;
+use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Result, recover};
+
+/// Whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that is bound to an endpoint.
+pub(super) fn looks_like_secret(text: &str) -> bool {
+    ["sk_", "ep_"].iter().any(|prefix| text.starts_with(prefix)) && !text.contains('*')
+}
+
+/// A key. The reference guide's names stand in where the documentation's are missing.
+pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
+    let id = key_id(call, raw.api_key_id.or(raw.id))?;
+    let mut extra = Map::from_iter(raw.extra);
+    let mut keep = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            extra.insert(name.to_owned(), value);
+        }
+    };
+    keep("endpoint_id", raw.endpoint_id.map(Value::from));
+    keep("mcp_deployment_id", raw.mcp_deployment_id.map(Value::from));
+    keep("is_system_generated", raw.is_system_generated.map(Value::from));
+    keep("rate_limit", raw.rate_limit.map(Value::from));
+    keep("permissions", raw.permissions.map(Value::from));
+    let description = match extra.get("description") {
+        Some(Value::String(_)) => extra.remove("description"),
+        _ => None,
+    };
+    let details = Details {
+        name: raw.name,
+        description: description.and_then(|text| text.as_str().map(str::to_owned)),
+        scope: raw.company_id,
+        role: raw.role_id.map(|role| role.to_string()),
+        owner: raw.user_id,
+        created_at: raw.date_created.or(raw.created_at),
+        updated_at: raw.last_updated,
+        expires_at: raw.expiration_date_utc.or(raw.expires_at),
+        last_used_at: raw.last_used,
+        reported_status: raw
+            .status
+            .as_deref()
+            .map_or(ReportedStatus::Silent, |word| ReportedStatus::Said(status(word))),
+        masked_secret: raw.key.as_ref().map(Secret::masked),
+        kind: raw.key_type,
+        extra,
+    };
+    Ok(ApiKey::new(&call.provider.into(), id, details))
+}
+
+fn status(word: &str) -> KeyStatus {
+    match word.to_ascii_lowercase().as_str() {
+        "active" => KeyStatus::Active,
+        "expired" => KeyStatus::Expired,
+        "revoked" => KeyStatus::Revoked,
+        "inactive" | "deactivated" | "disabled" => KeyStatus::Inactive,
+        _ => KeyStatus::Unknown,
+    }
+}
+
+fn key_id(call: &Call<'_>, id: Option<types::AnsweredApiKeyId>) -> Result<KeyId> {
+    let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
+    id.to_string().parse().map_err(|why| {
+        call.unexpected("a key in the answer has an id that cannot be used")
+            .caused_by(why)
+    })
+}
+
+/// A new key: its id, and its secret wherever the answer has it.
+pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Result<IssuedKey> {
+    let types::CreateApiKeyResponse { data, extra, .. } = answer;
+    let id = key_id(call, data.api_key_id.or(data.id));
+    let documented = data.key.filter(|key| !key.is_empty() && !key.expose().contains('*'));
+    let secret = documented.or_else(|| {
+        let unknown = data
+            .extra
+            .iter()
+            .chain(&extra)
+            .map(|(name, value)| (name.as_str(), value.expose()));
+        recover::secret_among(unknown, looks_like_secret)
+    });
+    match (id, secret) {
+        (Ok(id), Some(secret)) => Ok(IssuedKey::new(id, secret, None)),
+        (Ok(id), None) => Err(call.missing_secret(Some(id), recover::fields(data.extra.into_iter().chain(extra)))),
+        (Err(error), secret) => {
+            Err(error.unclaimed(secret.or_else(|| recover::fields(data.extra.into_iter().chain(extra)))))
+        }
+    }
+}
+
+/// A page of keys. A row that is no key is an error of its own.
+pub(super) fn page(call: &Call<'_>, result: RawResult<types::ListApiKeysResponse, types::Error>) -> Result<Page> {
+    let (answer, rows) = call.rows(result, "data", |answer| std::mem::take(&mut answer.data))?;
+    let meta = answer.meta.as_ref();
+    Ok(Page {
+        rows: rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect(),
+        total: meta.and_then(|meta| meta.total?.try_into().ok()),
+        page_size: meta.and_then(|meta| meta.per_page?.try_into().ok()),
+    })
+}

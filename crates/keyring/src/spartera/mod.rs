@@ -1,0 +1,249 @@
+//! Spartera: the API keys of a company.
+
+mod builder;
+mod convert;
+
+use std::sync::Arc;
+
+use api_keyring_transport::{Credential, Secret};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use spartera_raw::{Client, types};
+
+pub use self::builder::SparteraBuilder;
+use crate::call::Call;
+use crate::pages::{self, FetchPage, PAGE_SIZE, Page, Position};
+use crate::{
+    ApiKey, Capabilities, Capability, Error, Expiry, IssuedKey, KeyId, KeyStats, KeyStream, KeyUpdate, ListKeys,
+    NewKey, Operation, Provider, Regeneration, Result, Revocation, Support,
+};
+
+const VENDOR: &str = "spartera";
+
+/// The API keys of a Spartera company.
+///
+/// Roles are numbers. A key without an expiry never expires. The vendor's documentation and its servers differ in the
+/// names of fields and in how they page; this provider takes all of them.
+///
+/// ```
+/// use api_keyring::{Provider, Spartera};
+///
+/// let spartera = Spartera::builder().company_id("acme").api_key("sk_live_123").build()?;
+/// assert_eq!((spartera.vendor(), spartera.scope()), ("spartera", "acme"));
+/// # Ok::<(), api_keyring::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Spartera {
+    // What the keys and errors of this provider are under until a keyring gives it another name.
+    name: Arc<str>,
+    client: Client,
+    company_id: types::CompanyId,
+}
+
+impl Spartera {
+    /// Starts setting up the provider.
+    pub fn builder() -> SparteraBuilder {
+        SparteraBuilder::default()
+    }
+
+    fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
+        Call {
+            provider: &self.name,
+            operation,
+            key,
+            looks_like_secret: convert::looks_like_secret,
+        }
+    }
+}
+
+const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
+    Capability::Regenerate => Support::Unsupported {
+        instead: "Create a new key, switch to it, and revoke the old one",
+    },
+    Capability::Revoke => Support::Emulated {
+        difference: "the vendor wants to be told the key's role, which is read first unless given",
+    },
+    _ => Support::Native,
+});
+
+#[async_trait]
+impl Provider for Spartera {
+    fn vendor(&self) -> &'static str {
+        VENDOR
+    }
+
+    fn scope(&self) -> &str {
+        &self.company_id
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        let credential = Credential::api_key(secret.clone()).map_err(|why| {
+            self.call(Operation::Get, None)
+                .invalid("the secret cannot be sent")
+                .caused_by(why)
+        })?;
+        let client = Client::over(self.client.transport().with_credential(credential));
+        Ok(Arc::new(Self { client, ..self.clone() }))
+    }
+
+    fn list(&self, _: ListKeys) -> KeyStream<'_> {
+        pages::stream(self)
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<ApiKey> {
+        let call = self.call(Operation::Get, Some(id));
+        let request = self
+            .client
+            .get_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(id.as_str());
+        let answer: types::GetApiKeyResponse = call.answer(request.send().await)?;
+        convert::key(&call, answer.data)
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
+        let call = self.call(Operation::Create, None);
+        let role = new
+            .role
+            .as_deref()
+            .ok_or_else(|| call.invalid("a role is required, which is a number"))?;
+        let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
+        let body = types::CreateApiKeyRequest::builder()
+            .company_id(self.company_id.clone())
+            .role_id(role_number(&call, role)?)
+            .name(call.given_name(&new.name)?)
+            .expiration_date_utc(expiry)
+            .description(new.description.clone())
+            .user_id(new.owner.clone());
+        let request = self
+            .client
+            .create_api_key()
+            .company_id(self.company_id.clone())
+            .body(body);
+        convert::issued(&call, call.answer(request.send().await)?)
+    }
+
+    async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
+        let call = self.call(Operation::Update, Some(id));
+        let role = update
+            .role
+            .as_deref()
+            .map(|role| role_number(&call, role))
+            .transpose()?;
+        let name = update.name.as_deref().map(|name| call.given_name(name)).transpose()?;
+        let expiry = update.expiry.map(|expiry| changed_expiry(&call, expiry)).transpose()?;
+        if update.is_empty() {
+            return Err(call.invalid("there is nothing to change"));
+        }
+        let body = types::UpdateApiKeyRequest::builder()
+            .role_id(role)
+            .name(name)
+            .expiration_date_utc(expiry)
+            .description(update.description.clone())
+            .user_id(update.owner.clone());
+        let request = self
+            .client
+            .update_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(id.as_str())
+            .body(body);
+        call.done(request.send().await)?;
+        Ok(None)
+    }
+
+    async fn regenerate(&self, id: &KeyId, _: &Regeneration) -> Result<IssuedKey> {
+        let call = self.call(Operation::Regenerate, Some(id));
+        Err(call.unsupported(CAPABILITIES, Capability::Regenerate))
+    }
+
+    async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
+        let call = self.call(Operation::Revoke, Some(id));
+        let role = match &how.role {
+            Some(role) => role_number(&call, role)?,
+            None => {
+                let key = self
+                    .get(id)
+                    .await
+                    .map_err(|error| error.about(Operation::Revoke, Some(id)))?;
+                let role = key.role().ok_or_else(|| {
+                    call.invalid("the vendor wants to be told the key's role and does not tell it itself")
+                        .advise("Give the role, or delete the key")
+                })?;
+                role_number(&call, role)?
+            }
+        };
+        let body = types::RevokeApiKeyRequest::builder()
+            .company_id(self.company_id.clone())
+            .role_id(role)
+            .reason(how.reason.clone());
+        let request = self
+            .client
+            .revoke_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(id.as_str())
+            .body(body);
+        call.done(request.send().await)
+    }
+
+    async fn delete(&self, id: &KeyId) -> Result<()> {
+        let call = self.call(Operation::Delete, Some(id));
+        let request = self
+            .client
+            .delete_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(id.as_str());
+        call.done(request.send().await)
+    }
+
+    async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
+        let call = self.call(Operation::Stats, Some(id));
+        let request = self
+            .client
+            .get_api_key_stats()
+            .company_id(self.company_id.clone())
+            .api_key_id(id.as_str());
+        let answer: types::GetApiKeyStatsResponse = call.answer(request.send().await)?;
+        let key = match answer.data {
+            types::ApiKeyStats::ApiKey(key) => key,
+            types::ApiKeyStats::List(keys) => match <[_; 1]>::try_from(keys) {
+                Ok([key]) => key,
+                Err(keys) => return Err(call.unexpected(format!("the answer holds {} keys, not one", keys.len()))),
+            },
+        };
+        convert::key(&call, key).map(KeyStats::of)
+    }
+}
+
+#[async_trait]
+impl FetchPage for &Spartera {
+    async fn fetch(&self, Position { page, .. }: Position) -> Result<Page> {
+        let call = self.call(Operation::List, None);
+        let request = self
+            .client
+            .list_api_keys()
+            .company_id(self.company_id.clone())
+            .page(page)
+            .limit(PAGE_SIZE);
+        convert::page(&call, request.send().await)
+    }
+
+    fn incomplete(&self, missing: u64) -> Error {
+        self.call(Operation::List, None).incomplete(missing)
+    }
+}
+
+fn role_number(call: &Call<'_>, role: &str) -> Result<i64> {
+    role.parse()
+        .map_err(|_| call.invalid(format!("the role {role:?} is not a number, as Spartera's roles are")))
+}
+
+fn changed_expiry(call: &Call<'_>, expiry: Expiry) -> Result<DateTime<Utc>> {
+    call.expiry_time(expiry)?.ok_or_else(|| {
+        call.invalid("an expiry cannot be taken away: no documented request does that")
+            .advise("Create a key that never expires instead")
+    })
+}
