@@ -26,9 +26,6 @@ impl Provider {
 
     /// Where its generated code lies, from the workspace's root.
     pub(crate) fn generated(self) -> PathBuf {
-        Path::new("crates")
-            .join(format!("{}-raw", self.name()))
-            .join("src")
-            .join("generated")
+        Path::new("crates").join(format!("{}-raw", self.name())).join("src").join("generated")
     }
 }

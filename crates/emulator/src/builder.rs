@@ -111,10 +111,7 @@ impl EmulatorBuilder {
     /// When the port is taken or may not be used, or when this is not called on a tokio runtime.
     pub async fn start(self) -> Result<Emulator, StartError> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let failed = |source| StartError {
-            address: wanted,
-            source,
-        };
+        let failed = |source| StartError { address: wanted, source };
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(failed(io::Error::other("not called on a tokio runtime")));
         }
@@ -122,12 +119,7 @@ impl EmulatorBuilder {
         let address = listener.local_addr().map_err(failed)?;
         // The standard library's hasher keys come from the operating system.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
-        let service = Arc::new(Service::new(
-            self.settings,
-            self.clock,
-            Rng::with_seed(seed),
-            self.record_limit,
-        ));
+        let service = Arc::new(Service::new(self.settings, self.clock, Rng::with_seed(seed), self.record_limit));
         let server = Server::spawn(listener, Arc::clone(&service));
         Ok(Emulator::new(address, service, server))
     }
@@ -160,11 +152,7 @@ impl StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "cannot listen on {}: choose another port, or 0 for any free one",
-            self.address
-        )
+        write!(f, "cannot listen on {}: choose another port, or 0 for any free one", self.address)
     }
 }
 

@@ -37,11 +37,7 @@ impl Emulator {
     }
 
     pub(crate) fn new(address: SocketAddr, service: Arc<Service>, server: Server) -> Self {
-        Self {
-            address,
-            service,
-            server,
-        }
+        Self { address, service, server }
     }
 
     /// Where it listens.

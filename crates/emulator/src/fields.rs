@@ -25,10 +25,7 @@ impl Fields {
             return Err(Refusal::UnsupportedMediaType);
         }
         match serde_json::from_slice(body) {
-            Ok(Value::Object(values)) => Ok(Self {
-                values,
-                problems: Problems::new(),
-            }),
+            Ok(Value::Object(values)) => Ok(Self { values, problems: Problems::new() }),
             Ok(_) => Err(Refusal::InvalidJson("the body must be an object".to_owned())),
             // The position is enough to find the mistake, and quotes nothing of what was sent.
             Err(error) => Err(Refusal::InvalidJson(format!(
@@ -42,10 +39,7 @@ impl Fields {
     /// Reads a body that may be missing.
     pub(crate) fn read_optional(headers: &HeaderMap, body: &[u8]) -> Result<Self, Refusal> {
         if body.is_empty() {
-            return Ok(Self {
-                values: Map::new(),
-                problems: Problems::new(),
-            });
+            return Ok(Self { values: Map::new(), problems: Problems::new() });
         }
         Self::read(headers, body)
     }
@@ -82,11 +76,7 @@ impl Fields {
 
     pub(crate) fn texts(&mut self, name: &'static str) -> Option<Vec<String>> {
         self.take(name, "must be a list of strings", |value| {
-            value
-                .as_array()?
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned))
-                .collect()
+            value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
         })
     }
 
@@ -116,11 +106,7 @@ impl Fields {
 
     /// The value that was built from the fields, unless any of them was wrong.
     pub(crate) fn finish<T>(self, value: T) -> Result<T, Refusal> {
-        if self.problems.is_empty() {
-            Ok(value)
-        } else {
-            Err(Refusal::InvalidFields(self.problems))
-        }
+        if self.problems.is_empty() { Ok(value) } else { Err(Refusal::InvalidFields(self.problems)) }
     }
 
     fn take<T>(&mut self, name: &'static str, wanted: &str, convert: impl FnOnce(&Value) -> Option<T>) -> Option<T> {

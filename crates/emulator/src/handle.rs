@@ -45,9 +45,7 @@ impl SparteraHandle {
 
 impl fmt::Debug for SparteraHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SparteraHandle")
-            .field("base_url", &self.base_url())
-            .finish_non_exhaustive()
+        f.debug_struct("SparteraHandle").field("base_url", &self.base_url()).finish_non_exhaustive()
     }
 }
 
@@ -89,9 +87,7 @@ impl MonadHandle {
 
 impl fmt::Debug for MonadHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MonadHandle")
-            .field("base_url", &self.base_url())
-            .finish_non_exhaustive()
+        f.debug_struct("MonadHandle").field("base_url", &self.base_url()).finish_non_exhaustive()
     }
 }
 
@@ -107,9 +103,7 @@ pub struct SeededKey {
 
 impl fmt::Debug for SeededKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SeededKey")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("SeededKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

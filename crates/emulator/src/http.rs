@@ -45,11 +45,7 @@ impl Answer {
             Refusal::MethodNotAllowed { allow } => Some(allow.clone()),
             _ => None,
         };
-        Self {
-            allow,
-            close: refusal.leaves_rest(),
-            ..Self::json(refusal.status(), body)
-        }
+        Self { allow, close: refusal.leaves_rest(), ..Self::json(refusal.status(), body) }
     }
 
     fn json(status: StatusCode, body: &impl Serialize) -> Self {
@@ -57,12 +53,7 @@ impl Answer {
             Ok(body) => (status, body),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
         };
-        Self {
-            status,
-            body: body.into(),
-            allow: None,
-            close: false,
-        }
+        Self { status, body: body.into(), allow: None, close: false }
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
@@ -89,19 +80,13 @@ pub(crate) struct Received {
 /// Reads the body, within bounds of size and time.
 pub(crate) async fn receive(headers: &HeaderMap, body: Incoming) -> Received {
     if body.is_end_stream() {
-        return Received {
-            size: 0,
-            content: Ok(Bytes::new()),
-        };
+        return Received { size: 0, content: Ok(Bytes::new()) };
     }
     let announced = body.size_hint().lower();
     // Nobody is sending yet: the client waits for permission, and gets the refusal instead.
     let waiting = headers.contains_key(EXPECT) && announced > BODY_LIMIT as u64;
     if waiting || announced > DISCARD_LIMIT as u64 {
-        return Received {
-            size: 0,
-            content: Err(Refusal::BodyTooLarge),
-        };
+        return Received { size: 0, content: Err(Refusal::BodyTooLarge) };
     }
     let mut size = 0;
     let content = match tokio::time::timeout(BODY_TIME, read(body, &mut size)).await {

@@ -12,10 +12,7 @@ pub(crate) struct Parameters<'q> {
 
 impl<'q> Parameters<'q> {
     pub(crate) fn new(query: Option<&'q str>) -> Self {
-        Self {
-            query: query.unwrap_or_default(),
-            problems: Problems::new(),
-        }
+        Self { query: query.unwrap_or_default(), problems: Problems::new() }
     }
 
     /// A number within `range`; `default` where the parameter is not given.
@@ -55,11 +52,7 @@ impl<'q> Parameters<'q> {
 
     /// The value that was built from the parameters, unless any of them was wrong.
     pub(crate) fn finish<T>(self, value: T) -> Result<T, Refusal> {
-        if self.problems.is_empty() {
-            Ok(value)
-        } else {
-            Err(Refusal::InvalidQuery(self.problems))
-        }
+        if self.problems.is_empty() { Ok(value) } else { Err(Refusal::InvalidQuery(self.problems)) }
     }
 
     fn refuse(&mut self, name: &'static str, problem: String) {

@@ -45,10 +45,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            requests: VecDeque::new(),
-            limit,
-        }
+        Self { requests: VecDeque::new(), limit }
     }
 
     pub(crate) fn push(&mut self, request: SeenRequest) {

@@ -99,11 +99,8 @@ pub(crate) struct Route {
 type Methods = [(Method, Operation)];
 
 const COLLECTION: &Methods = &[(Method::GET, Operation::List), (Method::POST, Operation::Create)];
-const KEY: &Methods = &[
-    (Method::GET, Operation::Get),
-    (Method::PATCH, Operation::Update),
-    (Method::DELETE, Operation::Delete),
-];
+const KEY: &Methods =
+    &[(Method::GET, Operation::Get), (Method::PATCH, Operation::Update), (Method::DELETE, Operation::Delete)];
 const REVOKE: &Methods = &[(Method::POST, Operation::Revoke)];
 const STATS: &Methods = &[(Method::GET, Operation::Stats)];
 const REGENERATE: &Methods = &[(Method::POST, Operation::Regenerate)];
@@ -114,19 +111,12 @@ pub(crate) fn find(method: &Method, path: &str) -> Route {
         Some("api") => Some(Provider::Monad),
         _ => None,
     };
-    Route {
-        provider,
-        call: find_call(method, path),
-    }
+    Route { provider, call: find_call(method, path) }
 }
 
 fn find_call(method: &Method, path: &str) -> Result<Call, Refusal> {
-    let segments: Vec<Cow<'_, str>> = path
-        .split('/')
-        .skip(1)
-        .map(url::decode_segment)
-        .collect::<Option<_>>()
-        .ok_or(Refusal::PathNotFound)?;
+    let segments: Vec<Cow<'_, str>> =
+        path.split('/').skip(1).map(url::decode_segment).collect::<Option<_>>().ok_or(Refusal::PathNotFound)?;
     let segments: Vec<&str> = segments.iter().map(AsRef::as_ref).collect();
     if segments.contains(&"") {
         return Err(Refusal::PathNotFound);
@@ -142,16 +132,10 @@ fn find_call(method: &Method, path: &str) -> Result<Call, Refusal> {
         _ => return Err(Refusal::PathNotFound),
     };
     match methods.iter().find(|(known, _)| known == method) {
-        Some((_, operation)) => Ok(Call {
-            operation: *operation,
-            scope: scope.to_owned(),
-            key_id: key_id.to_owned(),
-        }),
+        Some((_, operation)) => Ok(Call { operation: *operation, scope: scope.to_owned(), key_id: key_id.to_owned() }),
         None => {
             let allow: Vec<_> = methods.iter().map(|(known, _)| known.as_str()).collect();
-            Err(Refusal::MethodNotAllowed {
-                allow: allow.join(", "),
-            })
+            Err(Refusal::MethodNotAllowed { allow: allow.join(", ") })
         }
     }
 }

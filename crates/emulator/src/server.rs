@@ -38,10 +38,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) fn spawn(listener: TcpListener, service: Arc<Service>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self {
-            stop,
-            task: tokio::spawn(accept(listener, service, stopped)),
-        }
+        Self { stop, task: tokio::spawn(accept(listener, service, stopped)) }
     }
 
     /// Stops accepting, lets requests in progress finish, and returns once the port is free.

@@ -83,10 +83,7 @@ impl Service {
     }
 
     fn handle(&self, route: &Route, head: &Parts, body: Result<Bytes, Refusal>, now: DateTime<Utc>) -> Handled {
-        let refused = |refusal| Handled {
-            caller: None,
-            result: Err(refusal),
-        };
+        let refused = |refusal| Handled { caller: None, result: Err(refusal) };
         let call = match &route.call {
             Ok(call) => call,
             Err(refusal) => return refused(refusal.clone()),
@@ -95,12 +92,7 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return refused(refusal),
         };
-        let question = Question {
-            headers: &head.headers,
-            query: head.uri.query(),
-            body: &body,
-            now,
-        };
+        let question = Question { headers: &head.headers, query: head.uri.query(), body: &body, now };
         match route.provider {
             Some(Provider::Spartera) => lock(&self.company).handle(call, &question),
             Some(Provider::Monad) => lock(&self.organization).handle(call, &question),

@@ -14,11 +14,7 @@ pub(crate) struct Store<K> {
 
 impl<K: Identified> Store<K> {
     pub(crate) fn new() -> Self {
-        Self {
-            rows: BTreeMap::new(),
-            by_id: HashMap::new(),
-            next_row: 0,
-        }
+        Self { rows: BTreeMap::new(), by_id: HashMap::new(), next_row: 0 }
     }
 
     pub(crate) fn insert(&mut self, key: K) {

@@ -33,13 +33,7 @@ impl Call<'_> {
     fn error(&self, parts: Parts) -> Error {
         let key = parts.key.clone().or_else(|| self.key.cloned());
         let provider = Some(self.provider.to_owned());
-        Parts {
-            provider,
-            operation: Some(self.operation),
-            key,
-            ..parts
-        }
-        .into()
+        Parts { provider, operation: Some(self.operation), key, ..parts }.into()
     }
 
     /// An argument is not acceptable.
@@ -54,10 +48,7 @@ impl Call<'_> {
             Support::Unsupported { instead } => Some(instead.into()),
             _ => None,
         };
-        self.error(Parts {
-            advice,
-            ..Parts::new(ErrorKind::Unsupported, Outcome::NotSent, problem)
-        })
+        self.error(Parts { advice, ..Parts::new(ErrorKind::Unsupported, Outcome::NotSent, problem) })
     }
 
     /// Refuses an option that is wanted and that the provider does not offer.
@@ -70,11 +61,7 @@ impl Call<'_> {
 
     /// A name, which must not be blank.
     pub(crate) fn given_name(&self, name: &str) -> Result<String> {
-        if name.trim().is_empty() {
-            Err(self.invalid("the name is empty"))
-        } else {
-            Ok(name.to_owned())
-        }
+        if name.trim().is_empty() { Err(self.invalid("the name is empty")) } else { Ok(name.to_owned()) }
     }
 
     /// The point in time that an expiry means now; `None` for never.
@@ -99,10 +86,8 @@ impl Call<'_> {
 
     /// A list that ended before its total.
     pub(crate) fn incomplete(&self, missing: u64) -> Error {
-        self.unexpected(format!(
-            "the list ended {missing} keys before the total that the service gives"
-        ))
-        .advise("Keys may have been deleted meanwhile: list again to be sure")
+        self.unexpected(format!("the list ended {missing} keys before the total that the service gives"))
+            .advise("Keys may have been deleted meanwhile: list again to be sure")
     }
 
     /// A key was issued and no secret came with it; `rest` is whatever of the answer nobody can explain.
@@ -112,17 +97,9 @@ impl Call<'_> {
             (Some(_), None) => "The key exists and nobody can use it: delete it",
             (None, _) => "A key exists that nobody can use: look for it in the list, and delete it",
         };
-        let parts = Parts::new(
-            ErrorKind::MissingSecret,
-            Outcome::Applied,
-            "the answer holds no secret for the new key",
-        );
-        self.error(Parts {
-            key: id,
-            advice: Some(advice.into()),
-            unclaimed_secret: rest,
-            ..parts
-        })
+        let parts =
+            Parts::new(ErrorKind::MissingSecret, Outcome::Applied, "the answer holds no secret for the new key");
+        self.error(Parts { key: id, advice: Some(advice.into()), unclaimed_secret: rest, ..parts })
     }
 
     /// The decoded answer. One that has the documented shape under another status of success is taken, too.
@@ -167,12 +144,7 @@ impl Call<'_> {
             let rows = std::mem::take(rows);
             if let Ok(list) = serde_json::from_value(body) {
                 let odd = |_| self.unexpected("a row of the list is not a key as documented");
-                return Ok((
-                    list,
-                    rows.into_iter()
-                        .map(|row| serde_json::from_value(row).map_err(odd))
-                        .collect(),
-                ));
+                return Ok((list, rows.into_iter().map(|row| serde_json::from_value(row).map_err(odd)).collect()));
             }
         }
         Err(self.failure(error))
@@ -204,21 +176,10 @@ impl Call<'_> {
         let parts = match error {
             RawError::InvalidRequest(why) => Parts::new(ErrorKind::InvalidInput, Outcome::NotSent, why),
             RawError::Communication(error) => {
-                let kind = if error.is_timeout() {
-                    ErrorKind::Timeout
-                } else {
-                    ErrorKind::Connection
-                };
-                let outcome = if error.was_surely_not_sent() {
-                    Outcome::NotSent
-                } else {
-                    Outcome::Unknown
-                };
+                let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
+                let outcome = if error.was_surely_not_sent() { Outcome::NotSent } else { Outcome::Unknown };
                 let parts = Parts::new(kind, outcome, error.to_string());
-                Parts {
-                    source: Some(Box::new(error)),
-                    ..parts
-                }
+                Parts { source: Some(Box::new(error)), ..parts }
             }
             RawError::ErrorResponse(answer) => {
                 let body = serde_json::to_value(&*answer).unwrap_or_default();
@@ -238,21 +199,12 @@ impl Call<'_> {
             let parts = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, answer.to_string());
             let unclaimed_secret = (self.operation.yields_secret() && !body.is_empty())
                 .then(|| recover::secret_in_text(body, self.looks_like_secret).unwrap_or_else(|| body.clone()));
-            return Parts {
-                status: Some(status),
-                request_id: request_id(answer.headers()),
-                unclaimed_secret,
-                ..parts
-            };
+            return Parts { status: Some(status), request_id: request_id(answer.headers()), unclaimed_secret, ..parts };
         }
         let body = serde_json::from_str(body.expose()).unwrap_or_default();
         let parts = answered(status, answer.headers(), &body);
         // The statuses that are nobody's fault in particular say what is odd about the answer instead.
-        let problem = if parts.kind == ErrorKind::UnexpectedAnswer {
-            answer.to_string().into()
-        } else {
-            parts.problem
-        };
+        let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
         Parts { problem, ..parts }
     }
 
@@ -315,10 +267,9 @@ fn answered(status: u16, headers: &HeaderMap, body: &Value) -> Parts {
 fn message(body: &Value) -> Option<String> {
     match body {
         Value::String(text) => printable(text),
-        Value::Object(fields) => ["message", "error", "detail", "title"]
-            .iter()
-            .filter_map(|name| fields.get(*name))
-            .find_map(message),
+        Value::Object(fields) => {
+            ["message", "error", "detail", "title"].iter().filter_map(|name| fields.get(*name)).find_map(message)
+        }
         _ => None,
     }
 }
@@ -333,41 +284,24 @@ fn field_errors(body: &Value) -> Vec<FieldError> {
             };
             messages.iter().filter_map(Value::as_str).map(move |text| (field, text))
         })
-        .filter_map(|(field, text)| {
-            Some(FieldError {
-                field: printable(field)?,
-                message: printable(text)?,
-            })
-        })
+        .filter_map(|(field, text)| Some(FieldError { field: printable(field)?, message: printable(text)? }))
         .take(50)
         .collect()
 }
 
 /// The header's seconds, or else the body's.
 fn retry_after(headers: &HeaderMap, body: &Value) -> Option<Duration> {
-    let header = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    header
-        .or_else(|| body.get("retry_after")?.as_u64())
-        .map(Duration::from_secs)
+    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    header.or_else(|| body.get("retry_after")?.as_u64()).map(Duration::from_secs)
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     let names = ["x-request-id", "request-id", "x-correlation-id"];
-    names
-        .iter()
-        .find_map(|name| headers.get(*name)?.to_str().ok())
-        .and_then(printable)
+    names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).and_then(printable)
 }
 
 /// A vendor's text as one line of bounded length, without control characters.
 fn printable(text: &str) -> Option<String> {
-    let line: String = text
-        .trim()
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(500)
-        .collect();
+    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
     (!line.is_empty()).then_some(line)
 }

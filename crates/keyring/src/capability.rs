@@ -152,8 +152,6 @@ impl Capabilities {
 
 impl fmt::Debug for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(Capability::ALL.map(|capability| (capability, self.support(capability))))
-            .finish()
+        f.debug_map().entries(Capability::ALL.map(|capability| (capability, self.support(capability)))).finish()
     }
 }

@@ -21,10 +21,7 @@ impl IssuedKey {
     }
 
     pub(crate) fn map_key(self, map: impl FnOnce(ApiKey) -> ApiKey) -> Self {
-        Self {
-            key: self.key.map(map),
-            ..self
-        }
+        Self { key: self.key.map(map), ..self }
     }
 
     /// The key's id. After a regenerate it may be another than before.

@@ -13,7 +13,7 @@ use crate::{InvalidName, KeyId, KeyRef};
 /// An API key as its vendor describes it, without its secret.
 ///
 /// What one vendor has and another has not is `None`. A field that this model does not name is kept in
-/// [`extra`](Self::extra). `Serialize` writes everything, `status` as of now.
+/// [`extra`](Self::extra). `Serialize` writes everything, `status` as of now and times in RFC 3339 where they can be read.
 #[derive(Clone)]
 pub struct ApiKey {
     provider: Arc<str>,
@@ -53,19 +53,12 @@ pub(crate) enum ReportedStatus {
 
 impl ApiKey {
     pub(crate) fn new(provider: &Arc<str>, id: KeyId, details: Details) -> Self {
-        Self {
-            provider: Arc::clone(provider),
-            id,
-            details,
-        }
+        Self { provider: Arc::clone(provider), id, details }
     }
 
     /// Puts the key under the name that a keyring has for its provider.
     pub(crate) fn under(self, provider: &Arc<str>) -> Self {
-        Self {
-            provider: Arc::clone(provider),
-            ..self
-        }
+        Self { provider: Arc::clone(provider), ..self }
     }
 
     /// The name of the provider that the key is from.
@@ -204,13 +197,18 @@ impl Serialize for ApiKey {
         key.serialize_field("kind", &self.kind())?;
         key.serialize_field("status", &self.status())?;
         key.serialize_field("masked_secret", &self.masked_secret())?;
-        key.serialize_field("created_at", &self.created_at())?;
-        key.serialize_field("updated_at", &self.updated_at())?;
-        key.serialize_field("expires_at", &self.expires_at())?;
-        key.serialize_field("last_used_at", &self.last_used_at())?;
+        key.serialize_field("created_at", &self.created_at().map(uniform))?;
+        key.serialize_field("updated_at", &self.updated_at().map(uniform))?;
+        key.serialize_field("expires_at", &self.expires_at().map(uniform))?;
+        key.serialize_field("last_used_at", &self.last_used_at().map(uniform))?;
         key.serialize_field("extra", self.extra())?;
         key.end()
     }
+}
+
+/// A time in one form for all vendors, or in the vendor's own where it cannot be read.
+fn uniform(time: &Timestamp) -> Timestamp {
+    time.utc().map_or_else(|| time.clone(), Timestamp::from)
 }
 
 /// Whether a key works.
@@ -255,11 +253,7 @@ mod tests {
     use super::*;
 
     fn key(reported_status: ReportedStatus, expires_at: Option<&str>) -> ApiKey {
-        let details = Details {
-            reported_status,
-            expires_at: expires_at.map(Timestamp::from),
-            ..Details::default()
-        };
+        let details = Details { reported_status, expires_at: expires_at.map(Timestamp::from), ..Details::default() };
         ApiKey::new(&"test".into(), "1".parse().unwrap(), details)
     }
 

@@ -73,10 +73,7 @@ impl KeyRef {
     /// When `provider` is no name that a provider can have.
     pub fn new(provider: &str, id: KeyId) -> Result<Self, InvalidName> {
         check_provider_name(provider)?;
-        Ok(Self {
-            provider: provider.to_owned(),
-            id,
-        })
+        Ok(Self { provider: provider.to_owned(), id })
     }
 
     /// The provider's name.
@@ -147,19 +144,11 @@ mod tests {
     #[test]
     fn ids_that_could_leave_their_path_are_refused() {
         let long = "a".repeat(300);
-        for hostile in [
-            "", ".", "..", "a/b", "%2e%2e", "a\0", "a\r\n", "é", "a b", "?x", "#x", ".hidden", &long,
-        ] {
+        for hostile in ["", ".", "..", "a/b", "%2e%2e", "a\0", "a\r\n", "é", "a b", "?x", "#x", ".hidden", &long] {
             assert_eq!(hostile.parse::<KeyId>(), Err(InvalidName::KeyId), "{hostile:?}");
             assert!(format!("spartera/{hostile}").parse::<KeyRef>().is_err(), "{hostile:?}");
         }
-        for fine in [
-            "1",
-            "key_abc123",
-            "9f8c2e1a-0000-4000-8000-000000000000",
-            "a.b~c",
-            &"a".repeat(255),
-        ] {
+        for fine in ["1", "key_abc123", "9f8c2e1a-0000-4000-8000-000000000000", "a.b~c", &"a".repeat(255)] {
             assert_eq!(fine.parse::<KeyId>().map(|id| id.to_string()).as_deref(), Ok(fine));
         }
     }

@@ -47,9 +47,7 @@ impl Keyring {
 
     /// All providers, in the alphabetical order of their names.
     pub fn providers(&self) -> impl Iterator<Item = NamedProvider> {
-        self.providers
-            .iter()
-            .map(|(name, provider)| NamedProvider::new(name, provider))
+        self.providers.iter().map(|(name, provider)| NamedProvider::new(name, provider))
     }
 
     /// The provider of that name.
@@ -60,17 +58,9 @@ impl Keyring {
     pub fn provider(&self, name: &str) -> Result<NamedProvider> {
         let (name, provider) = self.providers.get_key_value(name).ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
-            let known = if known.is_empty() {
-                "none".to_owned()
-            } else {
-                known.join(", ")
-            };
-            Error::new(
-                ErrorKind::NotFound,
-                Outcome::NotSent,
-                format!("there is no provider {name:?}"),
-            )
-            .advise(format!("The providers are: {known}"))
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Error::new(ErrorKind::NotFound, Outcome::NotSent, format!("there is no provider {name:?}"))
+                .advise(format!("The providers are: {known}"))
         })?;
         Ok(NamedProvider::new(name, provider))
     }
@@ -87,10 +77,7 @@ impl Keyring {
     /// All keys of all providers, which are read side by side. A provider's failure is an item of its own and does not
     /// hide the others' keys.
     pub fn list(&self, which: ListKeys) -> KeyStream<'_> {
-        let lists = self
-            .providers
-            .iter()
-            .map(|(name, provider)| list_under(name, &**provider, which.clone()));
+        let lists = self.providers.iter().map(|(name, provider)| list_under(name, &**provider, which.clone()));
         Box::pin(stream::select_all(lists))
     }
 }
@@ -128,9 +115,7 @@ impl KeyringBuilder {
                 return Err(refuse(format!("two providers are named {name:?}")));
             }
         }
-        Ok(Keyring {
-            providers: Arc::new(providers),
-        })
+        Ok(Keyring { providers: Arc::new(providers) })
     }
 }
 
@@ -143,10 +128,7 @@ pub struct NamedProvider {
 
 impl NamedProvider {
     fn new(name: &Arc<str>, provider: &Arc<dyn Provider>) -> Self {
-        Self {
-            name: Arc::clone(name),
-            provider: Arc::clone(provider),
-        }
+        Self { name: Arc::clone(name), provider: Arc::clone(provider) }
     }
 
     /// The name in the keyring.
@@ -169,11 +151,7 @@ impl NamedProvider {
 
 /// The keys of a provider under the name that the keyring has for it.
 fn list_under<'a>(name: &'a Arc<str>, provider: &'a dyn Provider, which: ListKeys) -> KeyStream<'a> {
-    Box::pin(
-        provider
-            .list(which)
-            .map(|row| row.map(|key| key.under(name)).map_err(|error| error.under(name))),
-    )
+    Box::pin(provider.list(which).map(|row| row.map(|key| key.under(name)).map_err(|error| error.under(name))))
 }
 
 #[async_trait]
@@ -192,10 +170,7 @@ impl Provider for NamedProvider {
 
     fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
         let provider = self.provider.with_secret(secret).map_err(|error| self.error(error))?;
-        Ok(Arc::new(Self {
-            name: Arc::clone(&self.name),
-            provider,
-        }))
+        Ok(Arc::new(Self { name: Arc::clone(&self.name), provider }))
     }
 
     fn list(&self, which: ListKeys) -> KeyStream<'_> {
@@ -203,36 +178,20 @@ impl Provider for NamedProvider {
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
-        self.provider
-            .get(id)
-            .await
-            .map(|key| self.key(key))
-            .map_err(|error| self.error(error))
+        self.provider.get(id).await.map(|key| self.key(key)).map_err(|error| self.error(error))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
-        self.provider
-            .create(new)
-            .await
-            .map(|issued| self.issued(issued))
-            .map_err(|error| self.error(error))
+        self.provider.create(new).await.map(|issued| self.issued(issued)).map_err(|error| self.error(error))
     }
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
-        let updated = self
-            .provider
-            .update(id, update)
-            .await
-            .map_err(|error| self.error(error))?;
+        let updated = self.provider.update(id, update).await.map_err(|error| self.error(error))?;
         Ok(updated.map(|key| self.key(key)))
     }
 
     async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
-        self.provider
-            .regenerate(id, how)
-            .await
-            .map(|issued| self.issued(issued))
-            .map_err(|error| self.error(error))
+        self.provider.regenerate(id, how).await.map(|issued| self.issued(issued)).map_err(|error| self.error(error))
     }
 
     async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
@@ -245,9 +204,6 @@ impl Provider for NamedProvider {
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         let stats = self.provider.stats(id).await.map_err(|error| self.error(error))?;
-        Ok(KeyStats {
-            key: self.key(stats.key),
-            ..stats
-        })
+        Ok(KeyStats { key: self.key(stats.key), ..stats })
     }
 }

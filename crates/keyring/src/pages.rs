@@ -157,23 +157,12 @@ mod tests {
         }
 
         fn incomplete(&self, missing: u64) -> Error {
-            Error::new(
-                ErrorKind::UnexpectedAnswer,
-                Outcome::Applied,
-                format!("{missing} missing"),
-            )
+            Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, format!("{missing} missing"))
         }
     }
 
     fn rows(ids: impl Iterator<Item = u64>) -> Vec<Result<ApiKey>> {
-        ids.map(|id| {
-            Ok(ApiKey::new(
-                &"test".into(),
-                id.to_string().parse().unwrap(),
-                Details::default(),
-            ))
-        })
-        .collect()
+        ids.map(|id| Ok(ApiKey::new(&"test".into(), id.to_string().parse().unwrap(), Details::default()))).collect()
     }
 
     fn odd() -> Result<ApiKey> {
@@ -182,21 +171,11 @@ mod tests {
 
     /// The ids and errors that the stream yields, and how many pages were fetched.
     async fn list(answer: impl Fn(Position) -> Page + Send + Sync) -> (Vec<u64>, Vec<String>, u64) {
-        let server = Server {
-            answer,
-            asked: Mutex::new(0),
-        };
+        let server = Server { answer, asked: Mutex::new(0) };
         let rows: Vec<_> = stream(&server).collect().await;
         let (keys, errors): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
-        let ids = keys
-            .into_iter()
-            .map(|key| key.unwrap().id().as_str().parse().unwrap())
-            .collect();
-        (
-            ids,
-            errors.into_iter().map(|error| error.unwrap_err().to_string()).collect(),
-            *server.asked.lock().unwrap(),
-        )
+        let ids = keys.into_iter().map(|key| key.unwrap().id().as_str().parse().unwrap()).collect();
+        (ids, errors.into_iter().map(|error| error.unwrap_err().to_string()).collect(), *server.asked.lock().unwrap())
     }
 
     fn slice(count: u64, from: u64, size: u64) -> Vec<Result<ApiKey>> {
@@ -214,11 +193,7 @@ mod tests {
                         page_size: declared,
                     };
                     let (ids, errors, _) = list(page).await;
-                    assert_eq!(
-                        (ids, errors),
-                        ((0..count).collect(), vec![]),
-                        "{count} keys, pages of {size}"
-                    );
+                    assert_eq!((ids, errors), ((0..count).collect(), vec![]), "{count} keys, pages of {size}");
                 }
             }
         }
@@ -234,11 +209,7 @@ mod tests {
                     page_size: None,
                 };
                 let (ids, errors, _) = list(page).await;
-                assert_eq!(
-                    (ids, errors),
-                    ((0..count).collect(), vec![]),
-                    "{count} keys, pages of {size}"
-                );
+                assert_eq!((ids, errors), ((0..count).collect(), vec![]), "{count} keys, pages of {size}");
             }
         }
     }
@@ -246,12 +217,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_knows_no_pages_is_asked_twice() {
         for total in [None, Some(250)] {
-            let (ids, errors, asked) = list(|_| Page {
-                rows: rows(0..250),
-                total,
-                page_size: None,
-            })
-            .await;
+            let (ids, errors, asked) = list(|_| Page { rows: rows(0..250), total, page_size: None }).await;
             assert_eq!((ids, errors, asked), ((0..250).collect(), vec![], 2));
         }
     }
@@ -259,16 +225,8 @@ mod tests {
     #[tokio::test]
     async fn an_empty_page_in_the_middle_is_passed_over() {
         let page = |at: Position| {
-            let rows = if at.offset == 100 {
-                vec![]
-            } else {
-                slice(350, at.offset, 100)
-            };
-            Page {
-                rows,
-                total: Some(250),
-                page_size: Some(100),
-            }
+            let rows = if at.offset == 100 { vec![] } else { slice(350, at.offset, 100) };
+            Page { rows, total: Some(250), page_size: Some(100) }
         };
         let (ids, errors, _) = list(page).await;
         assert_eq!((ids, errors), ((0..100).chain(200..350).collect(), vec![]));
@@ -276,11 +234,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_total_that_promises_too_much_is_told() {
-        let page = |at: Position| Page {
-            rows: slice(150, at.offset, 100),
-            total: Some(1_000_000),
-            page_size: None,
-        };
+        let page = |at: Position| Page { rows: slice(150, at.offset, 100), total: Some(1_000_000), page_size: None };
         let (ids, errors, asked) = list(page).await;
         assert_eq!((ids, errors), ((0..150).collect(), vec!["999850 missing".to_owned()]));
         assert_eq!(asked, 5);
@@ -288,11 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_total_that_promises_too_little_hides_no_full_page() {
-        let page = |at: Position| Page {
-            rows: slice(250, at.offset, 100),
-            total: Some(1),
-            page_size: None,
-        };
+        let page = |at: Position| Page { rows: slice(250, at.offset, 100), total: Some(1), page_size: None };
         assert_eq!(list(page).await.0, (0..250).collect::<Vec<_>>());
     }
 
@@ -302,21 +252,10 @@ mod tests {
             let mut rows = rows([1, 2, 2, 1].into_iter());
             rows.insert(2, odd());
             rows.extend(self::rows((at.page == 1).then_some(3).into_iter()));
-            Page {
-                rows,
-                total: None,
-                page_size: None,
-            }
+            Page { rows, total: None, page_size: None }
         };
         assert_eq!(list(page).await, (vec![1, 2, 3], vec!["odd row".to_owned()], 2));
-        let only_odd = |_: Position| Page {
-            rows: vec![odd(), odd()],
-            total: Some(2),
-            page_size: None,
-        };
-        assert_eq!(
-            list(only_odd).await,
-            (vec![], vec!["odd row".to_owned(), "odd row".to_owned()], 1)
-        );
+        let only_odd = |_: Position| Page { rows: vec![odd(), odd()], total: Some(2), page_size: None };
+        assert_eq!(list(only_odd).await, (vec![], vec!["odd row".to_owned(), "odd row".to_owned()], 1));
     }
 }

@@ -7,16 +7,8 @@ use serde_json::{Map, Value};
 pub(crate) type LooksLikeSecret = fn(&str) -> bool;
 
 /// Names under which vendors are known to put secrets.
-const CUSTOMARY_NAMES: [&str; 8] = [
-    "key",
-    "api_key",
-    "apiKey",
-    "token",
-    "secret",
-    "secret_key",
-    "access_token",
-    "plaintext_key",
-];
+const CUSTOMARY_NAMES: [&str; 8] =
+    ["key", "api_key", "apiKey", "token", "secret", "secret_key", "access_token", "plaintext_key"];
 
 /// The one secret among `fields`: the only text that has a secret's form, or else the only one under a customary name.
 /// `None` where there is none or no telling which.
@@ -30,9 +22,7 @@ pub(crate) fn secret_among<'a>(
     }
     texts.retain(|(_, text)| !text.is_empty() && !text.contains('*'));
     let by_form = only(texts.iter().filter(|(_, text)| looks_like_secret(text)));
-    by_form
-        .or_else(|| only(texts.iter().filter(|(name, _)| CUSTOMARY_NAMES.contains(name))))
-        .map(Secret::new)
+    by_form.or_else(|| only(texts.iter().filter(|(name, _)| CUSTOMARY_NAMES.contains(name)))).map(Secret::new)
 }
 
 /// The one secret in a JSON text.
@@ -84,10 +74,7 @@ mod tests {
         ] {
             assert_eq!(find(&answer).as_deref(), Some("sk_live_1"), "{answer}");
         }
-        assert_eq!(
-            find(&json!({"api_key": "odd-form", "message": "created"})).as_deref(),
-            Some("odd-form")
-        );
+        assert_eq!(find(&json!({"api_key": "odd-form", "message": "created"})).as_deref(), Some("odd-form"));
     }
 
     #[test]

@@ -41,13 +41,7 @@ pub struct NewKey {
 impl NewKey {
     /// A key with a name and nothing else yet.
     pub fn new(name: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            role: None,
-            expiry: None,
-            description: None,
-            owner: None,
-        }
+        Self { name: name.into(), role: None, expiry: None, description: None, owner: None }
     }
 
     /// Sets the role.
@@ -150,13 +144,7 @@ impl KeyUpdate {
 
     /// Whether nothing is changed at all.
     pub fn is_empty(&self) -> bool {
-        let Self {
-            name,
-            role,
-            expiry,
-            description,
-            owner,
-        } = self;
+        let Self { name, role, expiry, description, owner } = self;
         name.is_none() && role.is_none() && expiry.is_none() && description.is_none() && owner.is_none()
     }
 }

@@ -29,24 +29,18 @@ impl Settings {
 
     /// Makes the transport, to `base_url` unless another one was set.
     pub(crate) fn transport(self, provider: &str, base_url: &str) -> Result<Transport> {
-        let credential = self
-            .credential
-            .ok_or_else(|| refuse(provider, "the credential is missing"))?;
+        let credential = self.credential.ok_or_else(|| refuse(provider, "the credential is missing"))?;
         let credential = credential.map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;
         let base_url = self.base_url.unwrap_or_else(|| base_url.to_owned());
         let builder = Transport::builder(base_url, credential);
         let builder = self.adjust.into_iter().fold(builder, |builder, adjust| adjust(builder));
-        builder
-            .build()
-            .map_err(|why| refuse(provider, "the connection cannot be set up").caused_by(why))
+        builder.build().map_err(|why| refuse(provider, "the connection cannot be set up").caused_by(why))
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("credential", &self.credential)
-            .finish_non_exhaustive()
+        f.debug_struct("Settings").field("credential", &self.credential).finish_non_exhaustive()
     }
 }
 
@@ -55,8 +49,7 @@ pub(crate) fn scope<T: FromStr<Err: fmt::Display>>(provider: &str, what: &str, i
     if id.is_empty() {
         return Err(refuse(provider, format!("the {what} is missing")));
     }
-    id.parse()
-        .map_err(|why| refuse(provider, format!("the {what} cannot be used: {why}")))
+    id.parse().map_err(|why| refuse(provider, format!("the {what} cannot be used: {why}")))
 }
 
 fn refuse(provider: &str, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {

@@ -91,11 +91,7 @@ impl Client {
 
     /// A client over a transport with settings of the caller's own. Nothing is sent.
     pub fn over(transport: Transport) -> Self {
-        Self::new_with_client(
-            transport.base_url().as_str(),
-            transport.http().clone(),
-            transport.clone(),
-        )
+        Self::new_with_client(transport.base_url().as_str(), transport.http().clone(), transport.clone())
     }
 
     /// The transport that requests go through.

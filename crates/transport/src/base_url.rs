@@ -44,10 +44,7 @@ impl BaseUrl {
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(InvalidBaseUrl::QueryOrFragment);
         }
-        Ok(Self {
-            text: parsed.as_str().trim_end_matches('/').to_owned(),
-            plain,
-        })
+        Ok(Self { text: parsed.as_str().trim_end_matches('/').to_owned(), plain })
     }
 
     /// The address without a slash at its end.
@@ -79,10 +76,7 @@ fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     host == "localhost"
         || host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<Ipv6Addr>()
-            .is_ok_and(|ip| ip.is_loopback())
+        || host.trim_matches(['[', ']']).parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 impl fmt::Debug for BaseUrl {

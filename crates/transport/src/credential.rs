@@ -58,11 +58,7 @@ impl Credential {
             InvalidCredential::NotVisibleAscii
         } else if let Ok(mut value) = HeaderValue::from_str(&text) {
             value.set_sensitive(true);
-            return Ok(Self {
-                header,
-                value,
-                secret: secret.clone(),
-            });
+            return Ok(Self { header, value, secret: secret.clone() });
         } else {
             InvalidCredential::NotVisibleAscii
         };
@@ -127,15 +123,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_header_is_refused_and_not_repeated() {
-        for hostile in [
-            "canary\r\nx-admin: 1",
-            "canary\n",
-            "canary\0",
-            "canär",
-            "can ary",
-            "canary\u{7f}",
-            "\tcanary",
-        ] {
+        for hostile in ["canary\r\nx-admin: 1", "canary\n", "canary\0", "canär", "can ary", "canary\u{7f}", "\tcanary"]
+        {
             for made in [Credential::api_key(hostile), Credential::bearer(hostile)] {
                 let error = made.unwrap_err();
                 assert_eq!(error, InvalidCredential::NotVisibleAscii, "{hostile:?}");
@@ -148,10 +137,7 @@ mod tests {
 
     #[test]
     fn the_header_is_marked_sensitive() {
-        for credential in [
-            Credential::api_key("canary").unwrap(),
-            Credential::bearer("canary").unwrap(),
-        ] {
+        for credential in [Credential::api_key("canary").unwrap(), Credential::bearer("canary").unwrap()] {
             let mut headers = HeaderMap::new();
             credential.apply(&mut headers);
             assert!(headers.values().all(HeaderValue::is_sensitive));

@@ -179,9 +179,7 @@ fn only_when_exposed<E: serde::ser::Error>() -> Result<(), E> {
         Ok(())
     } else {
         // Redacting here instead would write a useless key into the caller's file without a word.
-        Err(E::custom(
-            "a secret is not serialized by accident: call expose() or exposed_json()",
-        ))
+        Err(E::custom("a secret is not serialized by accident: call expose() or exposed_json()"))
     }
 }
 
@@ -232,9 +230,6 @@ mod tests {
         assert_eq!(Secret::new("").masked(), "****");
         assert_eq!(Secret::new("ünïcödé-sëcrët-wïth-ümläuts").masked(), "****äuts");
         // A star does not make a long text a mask.
-        assert_eq!(
-            Secret::new("sk_*0123456789abcdef0123456789abcdef").masked(),
-            "sk_****cdef"
-        );
+        assert_eq!(Secret::new("sk_*0123456789abcdef0123456789abcdef").masked(), "sk_****cdef");
     }
 }

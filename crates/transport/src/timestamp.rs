@@ -33,11 +33,7 @@ impl Timestamp {
             return Some(time.to_utc());
         }
         // `%#z` reads "+00", "+0000", "+00:00" and "Z".
-        for format in [
-            "%Y-%m-%d %H:%M:%S%.f%#z",
-            "%Y-%m-%dT%H:%M:%S%.f%#z",
-            "%Y-%m-%d %H:%M:%S%.f %#z",
-        ] {
+        for format in ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f %#z"] {
             if let Ok(time) = DateTime::parse_from_str(text, format) {
                 return Some(time.to_utc());
             }
@@ -116,13 +112,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_kept() {
-        for odd in [
-            "",
-            "never",
-            "2025-13-01T00:00:00Z",
-            "2025-02-30 00:00:00+00:00",
-            "99999999999",
-        ] {
+        for odd in ["", "never", "2025-13-01T00:00:00Z", "2025-02-30 00:00:00+00:00", "99999999999"] {
             assert_eq!(Timestamp::from(odd).utc(), None, "{odd}");
         }
         let number: Timestamp = serde_json::from_str("1743465600").unwrap();

@@ -59,10 +59,7 @@ impl Transport {
     /// The same transport with another credential, over the same connections: to see whether a new key works, say.
     #[must_use]
     pub fn with_credential(&self, credential: Credential) -> Self {
-        Self {
-            credential,
-            ..self.clone()
-        }
+        Self { credential, ..self.clone() }
     }
 
     /// The address that operations lie under.
@@ -187,12 +184,7 @@ impl TransportBuilder {
             .referer(false)
             .build()
             .map_err(|error| TransportError::HttpClient(error.without_url()))?;
-        Ok(Transport {
-            base_url,
-            credential: self.credential,
-            http,
-            max_response_bytes: self.max_response_bytes,
-        })
+        Ok(Transport { base_url, credential: self.credential, http, max_response_bytes: self.max_response_bytes })
     }
 }
 

@@ -58,9 +58,7 @@ fn tokens(document: &OpenAPI) -> Result<(TokenStream, TokenStream)> {
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let owned = payload.downcast_ref::<String>().map(String::as_str);
-    owned
-        .or(payload.downcast_ref::<&str>().copied())
-        .unwrap_or("it panicked without a reason")
+    owned.or(payload.downcast_ref::<&str>().copied()).unwrap_or("it panicked without a reason")
 }
 
 fn settings() -> GenerationSettings {

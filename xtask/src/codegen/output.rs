@@ -40,17 +40,10 @@ pub(super) fn compare(root: &Path, files: &[GeneratedFile]) -> Result<bool> {
         stale = true;
         let path = file.path.display().to_string();
         let diff = TextDiff::from_lines(&old, &file.text);
-        write!(
-            io::stdout(),
-            "{}",
-            diff.unified_diff().header(&path, &format!("{path} (from the spec)"))
-        )?;
+        write!(io::stdout(), "{}", diff.unified_diff().header(&path, &format!("{path} (from the spec)")))?;
     }
     if stale {
-        writeln!(
-            io::stderr(),
-            "error: the generated code and the specs disagree; run `cargo xtask codegen`"
-        )?;
+        writeln!(io::stderr(), "error: the generated code and the specs disagree; run `cargo xtask codegen`")?;
     }
     Ok(stale)
 }

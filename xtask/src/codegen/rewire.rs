@@ -15,25 +15,11 @@ use syn::{Expr, ExprCall, ExprMethodCall, ImplItem, ImplItemFn, Item, ItemImpl, 
 /// Rewires a client. `optional_bodies` names the operations whose body may be left out.
 pub(super) fn client(file: &mut syn::File, optional_bodies: &BTreeSet<String>) -> Result<()> {
     seal_constructors(file)?;
-    let mut rewire = Rewire {
-        optional_bodies,
-        operation: None,
-        seen: Seen::default(),
-    };
+    let mut rewire = Rewire { optional_bodies, operation: None, seen: Seen::default() };
     rewire.visit_file_mut(file);
-    let Seen {
-        runtime_paths,
-        undocumented,
-        bodies_left_out,
-    } = rewire.seen;
-    ensure!(
-        runtime_paths >= 2,
-        "the generated client does not import progenitor_client where it used to"
-    );
-    ensure!(
-        undocumented > 0,
-        "the generated client does not answer undocumented statuses as it used to"
-    );
+    let Seen { runtime_paths, undocumented, bodies_left_out } = rewire.seen;
+    ensure!(runtime_paths >= 2, "the generated client does not import progenitor_client where it used to");
+    ensure!(undocumented > 0, "the generated client does not answer undocumented statuses as it used to");
     ensure!(
         bodies_left_out == *optional_bodies,
         "the generated client does not send optional bodies as it used to: {optional_bodies:?}"
@@ -51,10 +37,7 @@ pub(super) fn mocks(file: &mut syn::File) {
 fn seal_constructors(file: &mut syn::File) -> Result<()> {
     let mut sealed = 0;
     for item in &mut file.items {
-        let Item::Impl(ItemImpl {
-            trait_: None, items, ..
-        }) = item
-        else {
+        let Item::Impl(ItemImpl { trait_: None, items, .. }) = item else {
             continue;
         };
         items.retain(|item| !matches!(item, ImplItem::Fn(function) if function.sig.ident == "new"));
@@ -67,10 +50,7 @@ fn seal_constructors(file: &mut syn::File) -> Result<()> {
             }
         }
     }
-    ensure!(
-        sealed == 1,
-        "the generated client has no `new_with_client` where it used to"
-    );
+    ensure!(sealed == 1, "the generated client has no `new_with_client` where it used to");
     Ok(())
 }
 
@@ -94,11 +74,7 @@ impl VisitMut for Rewire<'_> {
             return visit_mut::visit_item_impl_mut(self, block);
         };
         let name = name.path.segments.last().map(|segment| segment.ident.to_string());
-        self.operation = self
-            .optional_bodies
-            .iter()
-            .find(|id| Some(pascal_case(id)) == name)
-            .cloned();
+        self.operation = self.optional_bodies.iter().find(|id| Some(pascal_case(id)) == name).cloned();
         visit_mut::visit_item_impl_mut(self, block);
         self.operation = None;
     }
@@ -116,11 +92,7 @@ impl VisitMut for Rewire<'_> {
 
     /// `progenitor_client::QueryParam` becomes our runtime's.
     fn visit_path_mut(&mut self, path: &mut Path) {
-        if path
-            .segments
-            .first()
-            .is_some_and(|first| first.ident == "progenitor_client")
-        {
+        if path.segments.first().is_some_and(|first| first.ident == "progenitor_client") {
             let rest = path.segments.iter().skip(1);
             *path = parse_quote!(::api_keyring_transport::runtime #(::#rest)*);
         }
@@ -134,12 +106,7 @@ impl VisitMut for Rewire<'_> {
             return;
         };
         let Expr::Path(function) = &**func else { return };
-        if function
-            .path
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == "UnexpectedResponse")
-        {
+        if function.path.segments.last().is_some_and(|last| last.ident == "UnexpectedResponse") {
             *expression = parse_quote!(Error::undocumented_status(#args).await);
             self.seen.undocumented += 1;
         }
@@ -171,12 +138,12 @@ impl VisitMut for ExposeSecrets {
 }
 
 fn pascal_case(snake_case: &str) -> String {
-    snake_case
-        .split('_')
-        .filter_map(|word| Some((word.chars().next()?, word)))
-        .fold(String::new(), |mut name, (first, word)| {
+    snake_case.split('_').filter_map(|word| Some((word.chars().next()?, word))).fold(
+        String::new(),
+        |mut name, (first, word)| {
             name.extend(first.to_uppercase());
             name.push_str(&word[first.len_utf8()..]);
             name
-        })
+        },
+    )
 }

@@ -28,12 +28,7 @@ pub(super) fn load(root: &Path, provider: Provider) -> Result<Spec> {
     let source = fs::read(root.join(&path)).with_context(|| format!("{}: cannot be read", path.display()))?;
     let (document, optional_bodies) =
         check(&source).map_err(|refusal| refusal.context(format!("{}: refused", path.display())))?;
-    Ok(Spec {
-        path,
-        source,
-        document,
-        optional_bodies,
-    })
+    Ok(Spec { path, source, document, optional_bodies })
 }
 
 fn check(source: &[u8]) -> Result<(OpenAPI, BTreeSet<String>)> {
@@ -67,9 +62,7 @@ fn check_references(json: &Value) -> Result<()> {
         let Some(reference) = node.get("$ref") else {
             return Ok(());
         };
-        let Some(reference) = reference.as_str() else {
-            bail!("{place}/$ref: has to be a text")
-        };
+        let Some(reference) = reference.as_str() else { bail!("{place}/$ref: has to be a text") };
         let Some(target) = reference.strip_prefix('#') else {
             bail!("{place}/$ref: {reference} leads out of this file");
         };
@@ -101,18 +94,11 @@ fn check_provenance(json: &Value) -> Result<()> {
 fn check_operations(json: &Value) -> Result<BTreeSet<String>> {
     let mut seen = BTreeMap::new();
     let mut optional_bodies = BTreeSet::new();
-    let Some(paths) = json.get("paths").and_then(Value::as_object) else {
-        bail!("/paths: has to be an object")
-    };
+    let Some(paths) = json.get("paths").and_then(Value::as_object) else { bail!("/paths: has to be an object") };
     for (path, item) in paths {
-        let Some(item) = item.as_object() else {
-            bail!("/paths/{}: has to be an object", escape(path))
-        };
+        let Some(item) = item.as_object() else { bail!("/paths/{}: has to be an object", escape(path)) };
         for (method, operation) in item {
-            if !matches!(
-                method.as_str(),
-                "get" | "put" | "post" | "delete" | "patch" | "head" | "options" | "trace"
-            ) {
+            if !matches!(method.as_str(), "get" | "put" | "post" | "delete" | "patch" | "head" | "options" | "trace") {
                 continue;
             }
             let place = format!("/paths/{}/{method}", escape(path));
@@ -130,10 +116,7 @@ fn check_operations(json: &Value) -> Result<BTreeSet<String>> {
             }
             check_errors(json, &place, operation)?;
             check_path_parameters(json, &place, path, item.get("parameters"), operation.get("parameters"))?;
-            if operation
-                .get("requestBody")
-                .is_some_and(|body| body.get("required") != Some(&Value::Bool(true)))
-            {
+            if operation.get("requestBody").is_some_and(|body| body.get("required") != Some(&Value::Bool(true))) {
                 optional_bodies.insert(id.to_owned());
             }
         }
@@ -171,11 +154,7 @@ fn check_path_parameters(
     shared: Option<&Value>,
     own: Option<&Value>,
 ) -> Result<()> {
-    let declared = [shared, own]
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_array)
-        .flatten();
+    let declared = [shared, own].into_iter().flatten().filter_map(Value::as_array).flatten();
     let declared: Vec<&Value> = declared.map(|parameter| resolve(json, parameter)).collect();
     for name in path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
         let parameter = declared.iter().find(|parameter| {
@@ -224,10 +203,7 @@ fn received_schemas(json: &Value) -> BTreeSet<String> {
     let mut open: Vec<&Value> = Vec::new();
     for item in json["paths"].as_object().into_iter().flat_map(|paths| paths.values()) {
         open.extend(
-            item.as_object()
-                .into_iter()
-                .flat_map(|item| item.values())
-                .filter_map(|node| node.get("responses")),
+            item.as_object().into_iter().flat_map(|item| item.values()).filter_map(|node| node.get("responses")),
         );
     }
     while let Some(node) = open.pop() {
@@ -247,9 +223,7 @@ fn received_schemas(json: &Value) -> BTreeSet<String> {
 
 fn resolve<'a>(json: &'a Value, node: &'a Value) -> &'a Value {
     let reference = node.get("$ref").and_then(Value::as_str);
-    reference
-        .and_then(|reference| json.pointer(reference.trim_start_matches('#')))
-        .unwrap_or(node)
+    reference.and_then(|reference| json.pointer(reference.trim_start_matches('#'))).unwrap_or(node)
 }
 
 /// Calls `check` on every node with its JSON pointer.
@@ -257,17 +231,8 @@ fn walk(json: &Value, check: &mut impl FnMut(&str, &Value) -> Result<()>) -> Res
     fn step(place: &mut String, node: &Value, check: &mut impl FnMut(&str, &Value) -> Result<()>) -> Result<()> {
         check(place, node)?;
         let length = place.len();
-        let named = node
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(name, child)| (escape(name), child));
-        let counted = node
-            .as_array()
-            .into_iter()
-            .flatten()
-            .enumerate()
-            .map(|(at, child)| (at.to_string(), child));
+        let named = node.as_object().into_iter().flatten().map(|(name, child)| (escape(name), child));
+        let counted = node.as_array().into_iter().flatten().enumerate().map(|(at, child)| (at.to_string(), child));
         for (name, child) in named.chain(counted) {
             place.push('/');
             place.push_str(&name);

@@ -122,10 +122,8 @@ fn message(refusal: &Refusal) -> String {
 }
 
 fn in_words(problems: &Problems) -> String {
-    let problems: Vec<_> = problems
-        .iter()
-        .map(|(name, problems)| format!("{name} {}", problems.join(" and ")))
-        .collect();
+    let problems: Vec<_> =
+        problems.iter().map(|(name, problems)| format!("{name} {}", problems.join(" and "))).collect();
     problems.join(", ")
 }
 

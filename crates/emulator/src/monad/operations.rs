@@ -43,18 +43,8 @@ impl Organization {
 
     fn list(&self, question: &Question<'_>) -> Result<Answer, Refusal> {
         let ListQuery { limit, offset } = ListQuery::read(question.query)?;
-        let api_keys = self
-            .keys
-            .iter()
-            .skip(offset)
-            .take(limit)
-            .map(|key| self.key_model(key))
-            .collect();
-        let pagination = Pagination {
-            limit,
-            offset,
-            total: self.keys.len(),
-        };
+        let api_keys = self.keys.iter().skip(offset).take(limit).map(|key| self.key_model(key)).collect();
+        let pagination = Pagination { limit, offset, total: self.keys.len() };
         Ok(Answer::ok(&KeyList { api_keys, pagination }))
     }
 
@@ -88,12 +78,7 @@ impl Organization {
             return Err(Refusal::UnsupportedMediaType);
         }
         let old = self.keys.remove(id).ok_or(Refusal::KeyNotFound)?;
-        let new = NewKey {
-            name: old.name,
-            description: old.description,
-            role: old.role,
-            expires: old.expires,
-        };
+        let new = NewKey { name: old.name, description: old.description, role: old.role, expires: old.expires };
         let (id, token) = self.issue(new, question.now);
         self.with_token(&id, &token)
     }
@@ -103,9 +88,7 @@ impl Organization {
         let expires = read_expiry(question.headers, question.body, question.now)?;
         let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
         if expires.is_none() && key.is_expired(question.now) {
-            return Err(Refusal::Unprocessable(
-                "API key has expired: an expiration_time is needed",
-            ));
+            return Err(Refusal::Unprocessable("API key has expired: an expiration_time is needed"));
         }
         key.expires = expires.unwrap_or(key.expires);
         key.token_version += 1;

@@ -158,18 +158,11 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
         return key.to_str().ok();
     }
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let known = ["Bearer", "ApiKey"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known));
+    let known = ["Bearer", "ApiKey"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     known.then(|| token.trim())
 }
 
 fn lasting(name: &str, role: Role, now: DateTime<Utc>) -> NewKey {
     let expires = now.checked_add_signed(LONG).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    NewKey {
-        name: name.to_owned(),
-        description: None,
-        role,
-        expires: expires.trunc_subsecs(0),
-    }
+    NewKey { name: name.to_owned(), description: None, role, expires: expires.trunc_subsecs(0) }
 }

@@ -33,15 +33,8 @@ struct Head<'a> {
 
 impl Signer {
     pub(super) fn new(key: &[u8; 64], key_id: &str) -> Self {
-        let head = encode(&Head {
-            alg: "HS256",
-            kid: key_id,
-            typ: "JWT",
-        });
-        Self {
-            mac: Hmac::new(key.into()),
-            head: format!("{head}."),
-        }
+        let head = encode(&Head { alg: "HS256", kid: key_id, typ: "JWT" });
+        Self { mac: Hmac::new(key.into()), head: format!("{head}.") }
     }
 
     pub(super) fn sign(&self, claims: &Claims) -> String {
@@ -74,13 +67,7 @@ mod tests {
     use super::*;
 
     fn claims() -> Claims {
-        Claims {
-            sub: "key".into(),
-            organization_id: "organization".into(),
-            token_version: 1,
-            iat: 1,
-            exp: 2,
-        }
+        Claims { sub: "key".into(), organization_id: "organization".into(), token_version: 1, iat: 1, exp: 2 }
     }
 
     #[test]
@@ -97,18 +84,9 @@ mod tests {
         let signer = Signer::new(&[1; 64], "one");
         let token = signer.sign(&claims());
         let (signed, signature) = token.rsplit_once('.').unwrap();
-        let other = signer.sign(&Claims {
-            token_version: 2,
-            ..claims()
-        });
+        let other = signer.sign(&Claims { token_version: 2, ..claims() });
         let (other_signed, _) = other.rsplit_once('.').unwrap();
-        for changed in [
-            "",
-            "a.b.c",
-            signed,
-            &format!("{signed}."),
-            &format!("{other_signed}.{signature}"),
-        ] {
+        for changed in ["", "a.b.c", signed, &format!("{signed}."), &format!("{other_signed}.{signature}")] {
             assert_eq!(signer.verify(changed), None, "{changed}");
         }
     }

@@ -124,11 +124,8 @@ impl Company {
     pub(super) fn key_model<'a>(&'a self, key: &'a Key, now: DateTime<Utc>) -> KeyModel<'a> {
         let status = key.status(now).as_str();
         let is_current = self.settings.revision == Revision::Current;
-        let revocation_reason = key
-            .revocation
-            .as_ref()
-            .and_then(|revocation| revocation.reason.as_deref())
-            .filter(|_| is_current);
+        let revocation_reason =
+            key.revocation.as_ref().and_then(|revocation| revocation.reason.as_deref()).filter(|_| is_current);
         match self.settings.spartera_shape {
             SparteraShape::Documented => KeyModel::Documented(DocumentedKey {
                 api_key_id: key.number,
@@ -172,12 +169,7 @@ impl Company {
             KeyModel::Documented(_) => key.usage.last.map(spaced),
             KeyModel::Guide(_) => None,
         };
-        StatsModel {
-            key: key_model,
-            usage_count: key.usage.count,
-            last_used,
-            failed_attempts: key.usage.failed,
-        }
+        StatsModel { key: key_model, usage_count: key.usage.count, last_used, failed_attempts: key.usage.failed }
     }
 
     /// Create's answer: the only one with the secret in it.
@@ -231,12 +223,5 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
         }
         _ => None,
     };
-    Answer::refused(
-        refusal,
-        &ErrorModel {
-            code: refusal.status().as_u16(),
-            message,
-            errors,
-        },
-    )
+    Answer::refused(refusal, &ErrorModel { code: refusal.status().as_u16(), message, errors })
 }

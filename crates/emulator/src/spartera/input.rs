@@ -48,13 +48,11 @@ impl NewKey {
         let mut fields = Fields::read(headers, body)?;
         fields.require(&["company_id", "role_id"]);
         let common = Common::read(&mut fields, company, now);
-        let key_type = common
-            .key_type
-            .unwrap_or(match (&common.endpoint_id, &common.mcp_deployment_id) {
-                (Some(_), _) => "endpoint",
-                (None, Some(_)) => "mcp",
-                (None, None) => "analytics",
-            });
+        let key_type = common.key_type.unwrap_or(match (&common.endpoint_id, &common.mcp_deployment_id) {
+            (Some(_), _) => "endpoint",
+            (None, Some(_)) => "mcp",
+            (None, None) => "analytics",
+        });
         fields.finish(Self {
             // The stand-in never gets out: a missing role is a problem that `finish` reports.
             role: common.role.unwrap_or(Role::Reader),

@@ -67,11 +67,7 @@ impl Company {
         };
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
         let data: Vec<_> = keys.into_iter().map(|key| self.key_model(key, question.now)).collect();
-        Ok(Answer::ok(&Envelope {
-            message: "API keys retrieved",
-            data,
-            meta,
-        }))
+        Ok(Answer::ok(&Envelope { message: "API keys retrieved", data, meta }))
     }
 
     fn create(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
@@ -79,20 +75,12 @@ impl Company {
         let (id, secret) = self.issue(new, question.now);
         let key = self.find(&id)?;
         let data = self.created_model(key, secret, question.now);
-        Ok(Answer::ok(&Envelope {
-            message: "API key created",
-            data,
-            meta: None,
-        }))
+        Ok(Answer::ok(&Envelope { message: "API key created", data, meta: None }))
     }
 
     fn get(&self, id: &str, now: DateTime<Utc>) -> Result<Answer, Refusal> {
         let data = self.key_model(self.find(id)?, now);
-        Ok(Answer::ok(&Envelope {
-            message: "API key retrieved",
-            data,
-            meta: None,
-        }))
+        Ok(Answer::ok(&Envelope { message: "API key retrieved", data, meta: None }))
     }
 
     fn update(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
@@ -140,16 +128,8 @@ impl Company {
         let key = self.find(id)?;
         let message = "API key usage retrieved";
         Ok(match self.settings.revision {
-            Revision::Documented => Answer::ok(&Envelope {
-                message,
-                data: [self.key_model(key, now)],
-                meta: None,
-            }),
-            Revision::Current => Answer::ok(&Envelope {
-                message,
-                data: self.stats_model(key, now),
-                meta: None,
-            }),
+            Revision::Documented => Answer::ok(&Envelope { message, data: [self.key_model(key, now)], meta: None }),
+            Revision::Current => Answer::ok(&Envelope { message, data: self.stats_model(key, now), meta: None }),
         })
     }
 
@@ -159,11 +139,7 @@ impl Company {
 }
 
 fn changed(message: &'static str, id: &str) -> Answer {
-    Answer::ok(&Envelope {
-        message,
-        data: Changed { api_key_id: id },
-        meta: None,
-    })
+    Answer::ok(&Envelope { message, data: Changed { api_key_id: id }, meta: None })
 }
 
 fn replace<T>(field: &mut Option<T>, change: Option<T>) {
@@ -175,10 +151,7 @@ fn replace<T>(field: &mut Option<T>, change: Option<T>) {
 fn is_match(key: &Key, query: &ListQuery) -> bool {
     let Some(search) = &query.search else { return true };
     let search = search.to_lowercase();
-    [&key.name, &key.description]
-        .into_iter()
-        .flatten()
-        .any(|text| text.to_lowercase().contains(&search))
+    [&key.name, &key.description].into_iter().flatten().any(|text| text.to_lowercase().contains(&search))
 }
 
 fn compare(one: &Key, other: &Key, by: SortBy) -> Ordering {

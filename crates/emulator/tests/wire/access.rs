@@ -48,10 +48,7 @@ async fn no_operation_works_without_a_good_credential() {
         let (builder, _) = builder();
         let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
         let (spartera, monad) = (Api::spartera(&emulator), Api::monad(&emulator));
-        let (company, id) = (
-            emulator.spartera().company_id(),
-            emulator.spartera().add_keys(1)[0].id.clone(),
-        );
+        let (company, id) = (emulator.spartera().company_id(), emulator.spartera().add_keys(1)[0].id.clone());
         let spartera_key = emulator.spartera().admin_key();
         let bad = [
             String::new(),
@@ -92,12 +89,7 @@ async fn no_operation_works_without_a_good_credential() {
 async fn monad_knows_three_ways_to_present_a_token() {
     let emulator = Emulator::start().await.unwrap();
     let (api, token) = (Api::monad(&emulator), emulator.monad().admin_key());
-    for header in [
-        "x-api-key: ",
-        "Authorization: Bearer ",
-        "Authorization: ApiKey ",
-        "authorization: bearer ",
-    ] {
+    for header in ["x-api-key: ", "Authorization: Bearer ", "Authorization: ApiKey ", "authorization: bearer "] {
         api.with_header(&format!("{header}{token}")).get("").await.ok();
     }
 }
@@ -118,11 +110,7 @@ async fn a_key_opens_its_own_company_only() {
     }
     // Nor do another emulator's keys open it, whose tokens are signed by somebody else.
     let api = Api::monad(&emulator);
-    is_refused(
-        &api.with_key(&another.monad().admin_key()).get("").await,
-        401,
-        "\"Unauthorized\"",
-    );
+    is_refused(&api.with_key(&another.monad().admin_key()).get("").await, 401, "\"Unauthorized\"");
 }
 
 #[tokio::test]
@@ -137,10 +125,7 @@ async fn a_role_limits_what_a_key_may_do() {
         ];
         for (number, name, allowed) in roles {
             let (admin, company) = (Api::spartera(&emulator), emulator.spartera().company_id());
-            let created = admin
-                .post("", json!({"company_id": company, "role_id": number}))
-                .await
-                .ok();
+            let created = admin.post("", json!({"company_id": company, "role_id": number})).await.ok();
             let holder = admin.with_key(created["data"]["key"].as_str().unwrap());
             let subject = emulator.spartera().add_keys(1)[0].id.clone();
             for (needed, reply) in all_of_spartera(&holder, &subject, &company).await {
@@ -179,21 +164,13 @@ async fn spartera_keys_end_when_revoked_deleted_or_expired() {
                 body["expiration_date_utc"] = json!(expiry);
             }
             let created = api.post("", body).await.ok()["data"].clone();
-            let id = created
-                .get("api_key_id")
-                .or(created.get("id"))
-                .unwrap()
-                .as_str()
-                .unwrap()
-                .to_owned();
+            let id = created.get("api_key_id").or(created.get("id")).unwrap().as_str().unwrap().to_owned();
             (id, api.with_key(created["key"].as_str().unwrap()))
         };
 
         let (id, holder) = create(None).await;
         holder.get("").await.ok();
-        api.post(&format!("/{id}/revoke"), json!({"company_id": company, "role_id": 1}))
-            .await
-            .ok();
+        api.post(&format!("/{id}/revoke"), json!({"company_id": company, "role_id": 1})).await.ok();
         is_refused(&holder.get("").await, 401, SPARTERA_401);
 
         let (id, holder) = create(None).await;
@@ -212,9 +189,7 @@ async fn spartera_keys_end_when_revoked_deleted_or_expired() {
             assert_eq!(status, "expired");
         }
         // A later expiry brings it back.
-        api.patch(&format!("/{id}"), json!({"expires_at": "2026-01-02T00:00:00Z"}))
-            .await
-            .ok();
+        api.patch(&format!("/{id}"), json!({"expires_at": "2026-01-02T00:00:00Z"})).await.ok();
         holder.get("").await.ok();
         clock.advance(Duration::from_secs(3600 * 24 * 365 * 50));
         forever.get("").await.ok();

@@ -65,24 +65,14 @@ pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Reply {
     let mut response = Vec::new();
     let reading = socket.read_to_end(&mut response);
     // A server that has read enough closes with the rest unread, which the socket reports after the answer.
-    match tokio::time::timeout(Duration::from_secs(20), reading)
-        .await
-        .expect("an answer in time")
-    {
+    match tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an answer in time") {
         Ok(_) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
     }
-    let end = response
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .expect("a complete head");
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n").expect("a complete head");
     let head = String::from_utf8(response[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Reply {
-        status,
-        head,
-        body: response[end + 4..].to_vec(),
-    }
+    Reply { status, head, body: response[end + 4..].to_vec() }
 }
 
 /// The keys of one company or organization, as one key's holder sees them.
@@ -116,18 +106,12 @@ impl Api {
 
     /// The same with another secret.
     pub(crate) fn with_key(&self, secret: &str) -> Self {
-        Self {
-            credential: format!("x-api-key: {secret}"),
-            ..self.clone()
-        }
+        Self { credential: format!("x-api-key: {secret}"), ..self.clone() }
     }
 
     /// The same with any header in the credential's place.
     pub(crate) fn with_header(&self, header: &str) -> Self {
-        Self {
-            credential: header.to_owned(),
-            ..self.clone()
-        }
+        Self { credential: header.to_owned(), ..self.clone() }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -139,13 +123,11 @@ impl Api {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
-        self.send("POST", path, Some(("application/json", &body.to_string())))
-            .await
+        self.send("POST", path, Some(("application/json", &body.to_string()))).await
     }
 
     pub(crate) async fn patch(&self, path: &str, body: Value) -> Reply {
-        self.send("PATCH", path, Some(("application/json", &body.to_string())))
-            .await
+        self.send("PATCH", path, Some(("application/json", &body.to_string()))).await
     }
 
     /// `path` is relative to the list, or absolute.

@@ -14,28 +14,16 @@ async fn unknown_paths_are_not_found_in_the_services_own_words() {
     let emulator = Emulator::start().await.unwrap();
     let api = Api::spartera(&emulator);
     let spartera = json!({"code": 404, "message": "Path not found"});
-    for path in [
-        "/",
-        "/companies",
-        "/companies/c",
-        "/companies/c/api-keys/",
-        "/companies//api-keys",
-        "/companies/c/api_keys",
-    ] {
+    for path in
+        ["/", "/companies", "/companies/c", "/companies/c/api-keys/", "/companies//api-keys", "/companies/c/api_keys"]
+    {
         assert_eq!(api.get(path).await.refused(404), spartera, "{path}");
     }
     for path in ["/1/revoke/now", "/1/regenerate", "/%zz", "/%ff"] {
         assert_eq!(api.get(path).await.refused(404), spartera, "{path}");
     }
     let api = Api::monad(&emulator);
-    for path in [
-        "/api/v1/o/api_keys",
-        "/api/v2/o/api-keys",
-        "/api/v2/o/api_keys/",
-        "/api/",
-        "/1/revoke",
-        "/1/stats",
-    ] {
+    for path in ["/api/v1/o/api_keys", "/api/v2/o/api-keys", "/api/v2/o/api_keys/", "/api/", "/1/revoke", "/1/stats"] {
         assert_eq!(api.get(path).await.refused(404), json!("Path not found"), "{path}");
     }
 }
@@ -56,11 +44,9 @@ async fn wrong_methods_are_told_the_right_ones() {
         assert_eq!(reply.refused(405), spartera, "{method} {path}");
         assert!(reply.has_header(&format!("allow: {allow}")), "{}", reply.head);
     }
-    for (method, path, allow) in [
-        ("PUT", "", "GET, POST"),
-        ("POST", "/1", "GET, PATCH, DELETE"),
-        ("GET", "/1/regenerate", "POST"),
-    ] {
+    for (method, path, allow) in
+        [("PUT", "", "GET, POST"), ("POST", "/1", "GET, PATCH, DELETE"), ("GET", "/1/regenerate", "POST")]
+    {
         let reply = Api::monad(&emulator).send(method, path, None).await;
         assert_eq!(reply.refused(405), json!("Method not allowed"), "{method} {path}");
         assert!(reply.has_header(&format!("allow: {allow}")), "{}", reply.head);
@@ -73,19 +59,10 @@ async fn bodies_have_a_limit() {
     let (spartera, monad) = (Api::spartera(&emulator), Api::monad(&emulator));
     let largest = " ".repeat(LIMIT);
     let larger = " ".repeat(LIMIT + 1);
-    spartera
-        .send("POST", "", Some(("application/json", &largest)))
-        .await
-        .refused(400);
-    let refused = spartera
-        .send("POST", "", Some(("application/json", &larger)))
-        .await
-        .refused(413);
+    spartera.send("POST", "", Some(("application/json", &largest))).await.refused(400);
+    let refused = spartera.send("POST", "", Some(("application/json", &larger))).await.refused(413);
     assert_eq!(refused, json!({"code": 413, "message": "Request body is too large"}));
-    monad
-        .send("POST", "", Some(("application/json", &largest)))
-        .await
-        .refused(400);
+    monad.send("POST", "", Some(("application/json", &largest))).await.refused(400);
     let reply = monad.send("POST", "", Some(("application/json", &larger))).await;
     assert_eq!(reply.refused(413), json!("Request body is too large"));
     assert!(reply.has_header("connection: close"));
@@ -114,11 +91,7 @@ async fn chunked_bodies_are_read_and_limited() {
     );
     let body = r#"{"name":"x","role_id":"role-admin","expiration_time":"2999-01-01T00:00:00Z"}"#;
     let (one, two) = body.split_at(10);
-    let good = format!(
-        "{head}{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
-        one.len(),
-        two.len()
-    );
+    let good = format!("{head}{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n", one.len(), two.len());
     raw(emulator.address(), good.as_bytes()).await.ok();
     let chunk = format!("{:x}\r\n{}\r\n", 65_536, " ".repeat(65_536));
     let long = format!("{head}{}0\r\n\r\n", chunk.repeat(17));
@@ -137,25 +110,15 @@ async fn malformed_requests_do_no_harm() {
         ("nonsense\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400),
         ("GET / HTTP/1.1\r\nbad header\r\n\r\n".to_owned(), 400),
-        (
-            format!("GET / HTTP/1.1\r\nConnection: close\r\n{many_headers}\r\n"),
-            431,
-        ),
+        (format!("GET / HTTP/1.1\r\nConnection: close\r\n{many_headers}\r\n"), 431),
         (long_header, 431),
     ] {
-        assert_eq!(
-            raw(emulator.address(), request.as_bytes()).await.status,
-            status,
-            "{request:.40}"
-        );
+        assert_eq!(raw(emulator.address(), request.as_bytes()).await.status, status, "{request:.40}");
     }
     // One that is there and says nothing, and one that stops in the middle.
     let _silent = TcpStream::connect(emulator.address()).await.unwrap();
     let mut halting = TcpStream::connect(emulator.address()).await.unwrap();
-    halting
-        .write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{")
-        .await
-        .unwrap();
+    halting.write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{").await.unwrap();
     Api::spartera(&emulator).get("").await.ok();
 }
 
@@ -166,10 +129,8 @@ async fn a_connection_serves_request_after_request() {
     let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
     for last in [false, false, true] {
         let connection = if last { "close" } else { "keep-alive" };
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: e\r\n{}\r\nConnection: {connection}\r\n\r\n",
-            api.keys, api.credential
-        );
+        let request =
+            format!("GET {} HTTP/1.1\r\nHost: e\r\n{}\r\nConnection: {connection}\r\n\r\n", api.keys, api.credential);
         socket.write_all(request.as_bytes()).await.unwrap();
         let mut start = [0; 15];
         socket.read_exact(&mut start).await.unwrap();

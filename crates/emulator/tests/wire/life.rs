@@ -18,9 +18,7 @@ async fn frees_its_port() -> bool {
     let address = emulator.address();
     Api::spartera(&emulator).get("").await.ok();
     emulator.shutdown().await;
-    let refused = TcpStream::connect(address)
-        .await
-        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+    let refused = TcpStream::connect(address).await.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
     let Ok(again) = Emulator::builder().port(address.port()).start().await else {
         return false;
     };
@@ -47,9 +45,7 @@ async fn shutdown_closes_idle_connections() {
     let mut silent = TcpStream::connect(emulator.address()).await.unwrap();
     // Answered, so the silent connection before it has been accepted too.
     api.get("").await.ok();
-    tokio::time::timeout(Duration::from_secs(4), emulator.shutdown())
-        .await
-        .expect("no waiting for silence");
+    tokio::time::timeout(Duration::from_secs(4), emulator.shutdown()).await.expect("no waiting for silence");
     assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
 }
 
@@ -59,10 +55,7 @@ async fn dropping_frees_the_port_too() {
     let address = emulator.address();
     // A request that never ends, which an orderly shutdown would give some time.
     let mut connection = TcpStream::connect(address).await.unwrap();
-    connection
-        .write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{")
-        .await
-        .unwrap();
+    connection.write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{").await.unwrap();
     Api::spartera(&emulator).get("").await.ok();
     drop(emulator);
     let free = async {
@@ -70,9 +63,7 @@ async fn dropping_frees_the_port_too() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), free)
-        .await
-        .expect("the port to be free");
+    tokio::time::timeout(Duration::from_secs(20), free).await.expect("the port to be free");
     let mut byte = [0; 1];
     let end = tokio::time::timeout(Duration::from_secs(4), connection.read(&mut byte)).await;
     assert_eq!(end.expect("connections to end at once").unwrap_or(0), 0);
@@ -81,11 +72,7 @@ async fn dropping_frees_the_port_too() {
 #[tokio::test]
 async fn a_port_in_use_is_an_error_that_says_so() {
     let emulator = Emulator::start().await.unwrap();
-    let error = Emulator::builder()
-        .port(emulator.address().port())
-        .start()
-        .await
-        .unwrap_err();
+    let error = Emulator::builder().port(emulator.address().port()).start().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
     assert_eq!(error.address(), emulator.address());
     assert!(error.to_string().contains(&emulator.address().to_string()), "{error}");
@@ -96,9 +83,7 @@ async fn a_port_in_use_is_an_error_that_says_so() {
 fn without_a_runtime_starting_is_an_error() {
     let mut starting = std::pin::pin!(Emulator::start());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(started) = starting.as_mut().poll(&mut context) else {
-        panic!("it waits")
-    };
+    let std::task::Poll::Ready(started) = starting.as_mut().poll(&mut context) else { panic!("it waits") };
     assert!(started.is_err());
 }
 
@@ -107,11 +92,7 @@ async fn fifty_at_once_keep_to_themselves() {
     let tasks: Vec<_> = (0..50)
         .map(|number| {
             tokio::spawn(async move {
-                let revision = if number % 2 == 0 {
-                    Revision::Current
-                } else {
-                    Revision::Documented
-                };
+                let revision = if number % 2 == 0 { Revision::Current } else { Revision::Documented };
                 let emulator = Emulator::builder().revision(revision).start().await.unwrap();
                 let api = Api::spartera(&emulator);
                 let company = emulator.spartera().company_id();
@@ -200,11 +181,7 @@ async fn the_environment_leads_to_both_services() {
 async fn debug_shows_no_secret() {
     let emulator = Emulator::start().await.unwrap();
     let seeded = (emulator.spartera().add_keys(1), emulator.monad().add_keys(1));
-    let shown = format!(
-        "{emulator:?} {:?} {:?} {seeded:?}",
-        emulator.spartera(),
-        emulator.monad()
-    );
+    let shown = format!("{emulator:?} {:?} {:?} {seeded:?}", emulator.spartera(), emulator.monad());
     assert!(shown.contains(&seeded.0[0].id), "{shown}");
     for mark in ["sk_", "eyJ"] {
         assert!(!shown.contains(mark), "{shown}");

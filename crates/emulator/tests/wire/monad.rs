@@ -19,12 +19,7 @@ async fn world(revision: Revision) -> World {
     let emulator = builder.revision(revision).start().await.unwrap();
     let api = Api::monad(&emulator);
     let organization = emulator.monad().organization_id();
-    World {
-        emulator,
-        api,
-        organization,
-        clock,
-    }
+    World { emulator, api, organization, clock }
 }
 
 fn new_key() -> Value {
@@ -134,10 +129,7 @@ async fn list_has_every_key_and_no_token() {
         assert_eq!(listed.as_object().unwrap().len(), 2);
         assert_eq!(listed["pagination"], json!({"limit": 50, "offset": 0, "total": 2}));
         assert_eq!(listed["api_keys"].as_array().unwrap().len(), 2);
-        assert_eq!(
-            listed["api_keys"][1],
-            expected_key(revision, &world.organization, &created)
-        );
+        assert_eq!(listed["api_keys"][1], expected_key(revision, &world.organization, &created));
         assert_eq!(listed["api_keys"][0].get("token"), None);
         assert!(!String::from_utf8(reply.body).unwrap().contains("eyJ"));
     }
@@ -165,10 +157,7 @@ async fn update_changes_name_and_description_only() {
         let nameless = world.api.patch(&path, json!({"description": "a third"})).await;
         match revision {
             Revision::Documented => {
-                assert_eq!(
-                    nameless.refused(400),
-                    json!("Invalid JSON request body: name is required")
-                );
+                assert_eq!(nameless.refused(400), json!("Invalid JSON request body: name is required"));
             }
             _ => assert_eq!(nameless.ok()["description"], "a third"),
         }
@@ -181,10 +170,7 @@ async fn delete_removes_the_key() {
         let world = world(revision).await;
         let created = world.api.post("", new_key()).await.ok();
         let path = format!("/{}", id_of(&created));
-        assert_eq!(
-            world.api.delete(&path).await.ok(),
-            json!("API key deleted successfully")
-        );
+        assert_eq!(world.api.delete(&path).await.ok(), json!("API key deleted successfully"));
         assert_eq!(world.api.get(&path).await.refused(404), json!("API key not found"));
         assert_eq!(world.api.delete(&path).await.refused(404), json!("API key not found"));
         assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 1);
@@ -223,10 +209,7 @@ async fn documented_regenerate_refuses_any_body() {
     let created = world.api.post("", new_key()).await.ok();
     let path = format!("/{}/regenerate", id_of(&created));
     for body in [json!({}), json!({"expiration_time": "2026-05-01T00:00:00Z"})] {
-        assert_eq!(
-            world.api.post(&path, body).await.refused(415),
-            json!("Unsupported media type")
-        );
+        assert_eq!(world.api.post(&path, body).await.refused(415), json!("Unsupported media type"));
     }
     // The old key is untouched.
     world.api.with_key(&token_of(&created)).get("").await.ok();
@@ -249,13 +232,7 @@ async fn current_regenerate_renews_the_secret_in_place() {
     assert_eq!(second, expected);
     assert_eq!(token_part(&token_of(&second), 1)["token_version"], 2);
 
-    let third = world
-        .api
-        .post(
-            &format!("{path}/regenerate"),
-            json!({"expiration_time": "2026-05-01T00:00:00Z"}),
-        )
-        .await;
+    let third = world.api.post(&format!("{path}/regenerate"), json!({"expiration_time": "2026-05-01T00:00:00Z"})).await;
     let third = third.ok();
     expected["token"] = third["token"].clone();
     expected["token_version"] = json!(3);
@@ -281,11 +258,7 @@ async fn an_expired_key_is_regenerated_only_with_a_new_expiry() {
     let expired = json!("API key has expired: an expiration_time is needed");
     assert_eq!(world.api.send("POST", &path, None).await.refused(422), expired);
     assert_eq!(world.api.post(&path, json!({})).await.refused(422), expired);
-    let renewed = world
-        .api
-        .post(&path, json!({"expiration_time": "2026-05-01T00:00:00Z"}))
-        .await
-        .ok();
+    let renewed = world.api.post(&path, json!({"expiration_time": "2026-05-01T00:00:00Z"})).await.ok();
     assert_eq!(renewed["token_version"], 2, "what was refused left no trace");
     world.api.with_key(&token_of(&renewed)).get("").await.ok();
 }
@@ -301,23 +274,12 @@ async fn current_regenerate_holds_its_body_to_the_schema() {
         (json!("2026-05-01 00:00:00Z"), "must be a timestamp with an offset"),
         (json!("2025-05-01T00:00:00Z"), "must be in the future"),
     ] {
-        let refused = world
-            .api
-            .post(&path, json!({"expiration_time": value}))
-            .await
-            .refused(400);
-        assert_eq!(
-            refused,
-            json!(format!("Invalid JSON request body: expiration_time {problem}"))
-        );
+        let refused = world.api.post(&path, json!({"expiration_time": value})).await.refused(400);
+        assert_eq!(refused, json!(format!("Invalid JSON request body: expiration_time {problem}")));
     }
     let text = world.api.send("POST", &path, Some(("text/plain", "{}"))).await;
     assert_eq!(text.refused(415), json!("Unsupported media type"));
-    world
-        .api
-        .send("POST", &path, Some(("application/json", "{")))
-        .await
-        .refused(400);
+    world.api.send("POST", &path, Some(("application/json", "{"))).await.refused(400);
     world.api.send("POST", "/unknown/regenerate", None).await.refused(404);
     world.api.with_key(&token_of(&created)).get("").await.ok();
 }
@@ -378,65 +340,37 @@ async fn bodies_are_held_to_the_schema() {
             ("role_id", json!("role-owner"), "is not a role of this organization"),
             ("expiration_time", json!(null), "may not be null"),
             ("expiration_time", json!("soon"), "must be a timestamp with an offset"),
-            (
-                "expiration_time",
-                json!("2026-04-01 00:00:00Z"),
-                "must be a timestamp with an offset",
-            ),
-            (
-                "expiration_time",
-                json!("2026-01-01T00:00:00Z"),
-                "must be in the future",
-            ),
+            ("expiration_time", json!("2026-04-01 00:00:00Z"), "must be a timestamp with an offset"),
+            ("expiration_time", json!("2026-01-01T00:00:00Z"), "must be in the future"),
         ] {
             let expected = json!(format!("Invalid JSON request body: {field} {problem}"));
             let mut body = new_key();
             body[field] = value.clone();
-            assert_eq!(
-                world.api.post("", body).await.refused(400),
-                expected,
-                "create {field} {value}"
-            );
+            assert_eq!(world.api.post("", body).await.refused(400), expected, "create {field} {value}");
             if matches!(field, "name" | "description") {
                 let mut body = json!({"name": "deploy"});
                 body[field] = value.clone();
-                assert_eq!(
-                    world.api.patch(&path, body).await.refused(400),
-                    expected,
-                    "update {field} {value}"
-                );
+                assert_eq!(world.api.patch(&path, body).await.refused(400), expected, "update {field} {value}");
             }
         }
 
         for (method, path) in [("POST", ""), ("PATCH", path.as_str())] {
-            for (body, problem) in [
-                ("{", "the body is not valid JSON (line 1, column 1)"),
-                ("[1]", "the body must be an object"),
-            ] {
+            for (body, problem) in
+                [("{", "the body is not valid JSON (line 1, column 1)"), ("[1]", "the body must be an object")]
+            {
                 let reply = world.api.send(method, path, Some(("application/json", body))).await;
-                assert_eq!(
-                    reply.refused(400),
-                    json!(format!("Invalid JSON request body: {problem}"))
-                );
+                assert_eq!(reply.refused(400), json!(format!("Invalid JSON request body: {problem}")));
             }
             let reply = world.api.send(method, path, Some(("text/plain", "{}"))).await;
             assert_eq!(reply.refused(415), json!("Unsupported media type"));
         }
-        assert_eq!(
-            world.api.get("").await.ok()["pagination"]["total"],
-            2,
-            "nothing of all that was done"
-        );
+        assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 2, "nothing of all that was done");
     }
 }
 
 #[tokio::test]
 async fn errors_may_be_objects() {
-    let emulator = Emulator::builder()
-        .monad_error_shape(MonadErrorShape::Object)
-        .start()
-        .await
-        .unwrap();
+    let emulator = Emulator::builder().monad_error_shape(MonadErrorShape::Object).start().await.unwrap();
     let api = Api::monad(&emulator);
     assert_eq!(
         api.get("/unknown").await.refused(404),
@@ -461,12 +395,7 @@ async fn seeded_keys_are_listed_and_work() {
     let seeded = world.emulator.monad().add_keys(10_000);
     assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 10_001);
     let last = seeded.last().unwrap();
-    let key = world
-        .api
-        .with_key(&last.secret)
-        .get(&format!("/{}", last.id))
-        .await
-        .ok();
+    let key = world.api.with_key(&last.secret).get(&format!("/{}", last.id)).await.ok();
     assert_eq!(key["name"], "seeded-10000");
     assert_eq!(key["role_id"], "role-reader");
 }

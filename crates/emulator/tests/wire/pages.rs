@@ -22,10 +22,8 @@ async fn current_spartera_pages_from_one() {
             assert_eq!(listed["data"].as_array().unwrap().len(), size, "{query}");
             all.extend(names(&listed["data"]));
         }
-        let expected: Vec<_> = ["administrator".to_owned()]
-            .into_iter()
-            .chain((1..=44).map(|n| format!("seeded-{n:05}")))
-            .collect();
+        let expected: Vec<_> =
+            ["administrator".to_owned()].into_iter().chain((1..=44).map(|n| format!("seeded-{n:05}"))).collect();
         assert_eq!(all, expected);
 
         let hundred = api.get("?limit=100").await.ok();
@@ -42,23 +40,12 @@ async fn current_spartera_pages_from_one() {
 #[tokio::test]
 async fn documented_spartera_returns_everything_whatever_is_asked() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
-        let emulator = Emulator::builder()
-            .revision(Revision::Documented)
-            .spartera_shape(shape)
-            .start()
-            .await
-            .unwrap();
+        let emulator = Emulator::builder().revision(Revision::Documented).spartera_shape(shape).start().await.unwrap();
         let api = Api::spartera(&emulator);
         emulator.spartera().add_keys(150);
         let all = api.get("").await.ok();
         assert_eq!(all["data"].as_array().unwrap().len(), 151);
-        for query in [
-            "?page=2&limit=10",
-            "?page=0",
-            "?limit=many",
-            "?search=nothing",
-            "?sort_by=x&sort_order=y",
-        ] {
+        for query in ["?page=2&limit=10", "?page=0", "?limit=many", "?search=nothing", "?sort_by=x&sort_order=y"] {
             let listed = api.get(query).await.ok();
             assert_eq!(names(&listed["data"]), names(&all["data"]), "{query}");
         }
@@ -88,11 +75,7 @@ async fn spartera_refuses_parameters_out_of_range() {
         assert_eq!(api.get(query).await.refused(400), expected, "{query}");
     }
     let refused = api.get("?sort_by=secret&page=0").await.refused(400);
-    assert_eq!(
-        refused["errors"].as_object().unwrap().len(),
-        2,
-        "every problem is named"
-    );
+    assert_eq!(refused["errors"].as_object().unwrap().len(), 2, "every problem is named");
 }
 
 #[tokio::test]
@@ -101,13 +84,10 @@ async fn spartera_sorts_and_searches() {
     let emulator = builder.start().await.unwrap();
     let (api, company) = (Api::spartera(&emulator), emulator.spartera().company_id());
     let start: chrono::DateTime<chrono::Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
-    for (day, (name, role, user, expiry)) in [
-        ("beta", 3, "u2", "2026-08-01"),
-        ("Alpha two", 2, "u3", "2026-07-01"),
-        ("gamma", 1, "u1", "2026-09-01"),
-    ]
-    .into_iter()
-    .enumerate()
+    for (day, (name, role, user, expiry)) in
+        [("beta", 3, "u2", "2026-08-01"), ("Alpha two", 2, "u3", "2026-07-01"), ("gamma", 1, "u1", "2026-09-01")]
+            .into_iter()
+            .enumerate()
     {
         clock.set(start + chrono::TimeDelta::days(i64::try_from(day).unwrap() + 1));
         let body = json!({
@@ -122,24 +102,12 @@ async fn spartera_sorts_and_searches() {
     }
     for (query, expected) in [
         ("?sort_by=name", ["Alpha two", "administrator", "beta", "gamma"]),
-        (
-            "?sort_by=name&sort_order=desc",
-            ["gamma", "beta", "administrator", "Alpha two"],
-        ),
+        ("?sort_by=name&sort_order=desc", ["gamma", "beta", "administrator", "Alpha two"]),
         ("?sort_by=date_created", ["administrator", "beta", "Alpha two", "gamma"]),
-        (
-            "?sort_by=created_at&sort_order=desc",
-            ["gamma", "Alpha two", "beta", "administrator"],
-        ),
-        (
-            "?sort_by=api_key_id&sort_order=desc",
-            ["gamma", "Alpha two", "beta", "administrator"],
-        ),
+        ("?sort_by=created_at&sort_order=desc", ["gamma", "Alpha two", "beta", "administrator"]),
+        ("?sort_by=api_key_id&sort_order=desc", ["gamma", "Alpha two", "beta", "administrator"]),
         ("?sort_by=user_id", ["administrator", "gamma", "beta", "Alpha two"]),
-        (
-            "?sort_by=expiration_date_utc",
-            ["administrator", "Alpha two", "beta", "gamma"],
-        ),
+        ("?sort_by=expiration_date_utc", ["administrator", "Alpha two", "beta", "gamma"]),
         ("?sort_by=role_id", ["administrator", "gamma", "Alpha two", "beta"]),
         ("?sort_order=desc", ["gamma", "Alpha two", "beta", "administrator"]),
     ] {
@@ -173,11 +141,7 @@ async fn monad_pages_by_offset_and_tells_the_total() {
         ] {
             let listed = api.get(query).await.ok();
             assert_eq!(listed["api_keys"].as_array().unwrap().len(), size, "{query}");
-            assert_eq!(
-                listed["pagination"],
-                json!({"limit": limit, "offset": offset, "total": 120}),
-                "{query}"
-            );
+            assert_eq!(listed["pagination"], json!({"limit": limit, "offset": offset, "total": 120}), "{query}");
         }
         let listed = api.get("?limit=2&offset=3").await.ok();
         assert_eq!(names(&listed["api_keys"]), ["seeded-00003", "seeded-00004"]);
@@ -187,10 +151,7 @@ async fn monad_pages_by_offset_and_tells_the_total() {
             ("?limit=x", "limit must be a whole number from 1 to 1000"),
             ("?offset=-1", "offset must be a whole number, at least 0"),
         ] {
-            assert_eq!(
-                api.get(query).await.refused(400),
-                json!(format!("Invalid query: {problem}"))
-            );
+            assert_eq!(api.get(query).await.refused(400), json!(format!("Invalid query: {problem}")));
         }
     }
 }

@@ -24,41 +24,26 @@ async fn every_request_is_recorded_with_its_outcome() {
     assert_eq!(seen.len(), 4);
 
     let admin = emulator.spartera().admin_key();
-    assert_eq!(
-        seen[0].time,
-        "2026-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
-    );
+    assert_eq!(seen[0].time, "2026-01-01T00:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
     assert_eq!(seen[0].provider, Some(Provider::Spartera));
     assert_eq!(seen[0].operation, Some(Operation::Create));
     assert_eq!(seen[0].operation.unwrap().to_string(), "create_api_key");
     assert_eq!(seen[0].method, "POST");
     assert_eq!(seen[0].target, api.keys);
     assert_eq!(seen[0].status, 200);
-    assert_eq!(
-        seen[0].credential,
-        Some(format!("sk_****{}", &admin[admin.len() - 4..]))
-    );
+    assert_eq!(seen[0].credential, Some(format!("sk_****{}", &admin[admin.len() - 4..])));
     assert_eq!(seen[0].authenticated_as.as_deref(), Some("1001"));
     assert_eq!(seen[0].body_size, size);
     let mut headers = seen[0].headers.clone();
     headers.sort();
-    assert_eq!(
-        headers,
-        ["connection", "content-length", "content-type", "host", "x-api-key"]
-    );
+    assert_eq!(headers, ["connection", "content-length", "content-type", "host", "x-api-key"]);
 
     let token = emulator.monad().admin_key();
-    assert_eq!(
-        seen[1].time,
-        "2026-01-01T00:00:05Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
-    );
+    assert_eq!(seen[1].time, "2026-01-01T00:00:05Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap());
     assert_eq!(seen[1].provider.unwrap().to_string(), "monad");
     assert_eq!(seen[1].operation, Some(Operation::List));
     assert!(seen[1].target.ends_with("/api_keys?limit=1"), "{}", seen[1].target);
-    assert_eq!(
-        seen[1].credential,
-        Some(format!("eyJ****{}", &token[token.len() - 4..]))
-    );
+    assert_eq!(seen[1].credential, Some(format!("eyJ****{}", &token[token.len() - 4..])));
 
     assert_eq!((seen[2].provider, seen[2].operation), (None, None));
     assert_eq!((seen[2].status, seen[2].credential.as_deref()), (404, None));
@@ -80,21 +65,9 @@ async fn no_secret_is_recorded_wherever_it_is_put() {
         api.with_key(secret).get(&format!("?search={secret}")).await;
         api.get(&format!("/{secret}")).await.refused(404);
         api.get(&format!("/companies/{secret}/elsewhere")).await.refused(404);
-        api.send(
-            "POST",
-            "",
-            Some(("application/json", &json!({"name": secret}).to_string())),
-        )
-        .await
-        .refused(400);
-        api.with_header(&format!("Authorization: Bearer {secret}"))
-            .get("")
-            .await
-            .refused(401);
-        api.with_header(&format!("Authorization: {secret}"))
-            .get("")
-            .await
-            .refused(401);
+        api.send("POST", "", Some(("application/json", &json!({"name": secret}).to_string()))).await.refused(400);
+        api.with_header(&format!("Authorization: Bearer {secret}")).get("").await.refused(401);
+        api.with_header(&format!("Authorization: {secret}")).get("").await.refused(401);
     }
     let shown = format!("{:?}", emulator.requests());
     for secret in &secrets {
@@ -111,10 +84,7 @@ async fn the_oldest_requests_are_forgotten() {
         api.get(&format!("?page={page}")).await.ok();
     }
     let targets: Vec<_> = emulator.requests().into_iter().map(|seen| seen.target).collect();
-    assert_eq!(
-        targets,
-        [format!("{}?page=2", api.keys), format!("{}?page=3", api.keys)]
-    );
+    assert_eq!(targets, [format!("{}?page=2", api.keys), format!("{}?page=3", api.keys)]);
 
     let emulator = Emulator::builder().record_limit(0).start().await.unwrap();
     Api::spartera(&emulator).get("").await.ok();

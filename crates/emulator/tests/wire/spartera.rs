@@ -77,12 +77,7 @@ async fn world(which: (Revision, SparteraShape)) -> World {
     let emulator = builder.revision(which.0).spartera_shape(which.1).start().await.unwrap();
     let api = Api::spartera(&emulator);
     let company = emulator.spartera().company_id();
-    World {
-        emulator,
-        api,
-        company,
-        which,
-    }
+    World { emulator, api, company, which }
 }
 
 impl World {
@@ -100,16 +95,10 @@ async fn create_shows_the_secret_once_and_get_masks_it() {
         let id = id_of(&created);
         let secret = created["data"]["key"].as_str().unwrap().to_owned();
         let random = secret.strip_prefix("sk_live_").unwrap();
-        assert!(
-            random.len() >= 32 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()),
-            "{secret}"
-        );
+        assert!(random.len() >= 32 && random.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{secret}");
         match which.1 {
             SparteraShape::Documented => {
-                assert_eq!(
-                    created,
-                    json!({"message": "API key created", "data": {"api_key_id": id, "key": secret}})
-                );
+                assert_eq!(created, json!({"message": "API key created", "data": {"api_key_id": id, "key": secret}}));
             }
             _ => {
                 let data = expected_key(which, &world.company, &id, &secret);
@@ -120,11 +109,7 @@ async fn create_shows_the_secret_once_and_get_masks_it() {
         let masked = format!("sk_****{}", &secret[secret.len() - 4..]);
         let got = world.api.get(&format!("/{id}")).await.ok();
         let expected = expected_key(which, &world.company, &id, &masked);
-        assert_eq!(
-            got,
-            json!({"message": "API key retrieved", "data": expected}),
-            "{which:?}"
-        );
+        assert_eq!(got, json!({"message": "API key retrieved", "data": expected}), "{which:?}");
     }
 }
 
@@ -137,16 +122,8 @@ async fn list_has_every_key_and_no_secret() {
         let reply = world.api.get("").await;
         let listed = reply.ok();
         assert_eq!(listed["message"], "API keys retrieved");
-        assert_eq!(
-            listed["data"].as_array().unwrap().len(),
-            2,
-            "the administrator's and the new one"
-        );
-        assert_eq!(
-            listed["data"][1],
-            expected_key(which, &world.company, &id, &masked),
-            "{which:?}"
-        );
+        assert_eq!(listed["data"].as_array().unwrap().len(), 2, "the administrator's and the new one");
+        assert_eq!(listed["data"][1], expected_key(which, &world.company, &id, &masked), "{which:?}");
         let meta = match which {
             (_, SparteraShape::Documented) => None,
             (Revision::Documented, _) => Some(json!({"total": 2, "page": 1, "per_page": 2})),
@@ -161,22 +138,12 @@ async fn list_has_every_key_and_no_secret() {
 async fn unset_fields_are_left_out_or_null() {
     for which in worlds() {
         let world = world(which).await;
-        let created = world
-            .api
-            .post("", json!({"company_id": world.company, "role_id": 3}))
-            .await
-            .ok();
+        let created = world.api.post("", json!({"company_id": world.company, "role_id": 3})).await.ok();
         let id = id_of(&created);
         let got = world.api.get(&format!("/{id}")).await.ok()["data"].clone();
         match which.1 {
             SparteraShape::Documented => {
-                for unset in [
-                    "user_id",
-                    "name",
-                    "expiration_date_utc",
-                    "endpoint_id",
-                    "mcp_deployment_id",
-                ] {
+                for unset in ["user_id", "name", "expiration_date_utc", "endpoint_id", "mcp_deployment_id"] {
                     assert_eq!(got.get(unset), None, "{unset}");
                 }
             }
@@ -201,10 +168,7 @@ async fn update_changes_what_it_is_given_and_nothing_else() {
         let before = world.api.get(&path).await.ok()["data"].clone();
 
         let updated = world.api.patch(&path, json!({"name": "renamed"})).await.ok();
-        assert_eq!(
-            updated,
-            json!({"message": "API key updated", "data": {"api_key_id": id}})
-        );
+        assert_eq!(updated, json!({"message": "API key updated", "data": {"api_key_id": id}}));
         let mut expected = before.clone();
         expected["name"] = json!("renamed");
         assert_eq!(world.api.get(&path).await.ok()["data"], expected);
@@ -268,10 +232,7 @@ async fn delete_removes_the_key() {
         let (id, _) = world.create().await;
         let path = format!("/{id}");
         let deleted = world.api.delete(&path).await.ok();
-        assert_eq!(
-            deleted,
-            json!({"message": "API key deleted", "data": {"api_key_id": id}})
-        );
+        assert_eq!(deleted, json!({"message": "API key deleted", "data": {"api_key_id": id}}));
         let missing = json!({"code": 404, "message": "Resource not found"});
         assert_eq!(world.api.get(&path).await.refused(404), missing);
         assert_eq!(world.api.delete(&path).await.refused(404), missing);
@@ -288,10 +249,7 @@ async fn revoke_keeps_the_key_and_the_first_reason() {
         let body = |reason: &str| json!({"company_id": world.company, "role_id": 2, "reason": reason});
         for reason in ["leaked", "again"] {
             let revoked = world.api.post(&format!("{path}/revoke"), body(reason)).await.ok();
-            assert_eq!(
-                revoked,
-                json!({"message": "API key revoked", "data": {"api_key_id": id}})
-            );
+            assert_eq!(revoked, json!({"message": "API key revoked", "data": {"api_key_id": id}}));
         }
         let key = world.api.get(&path).await.ok()["data"].clone();
         let (status, reason) = match which {
@@ -308,10 +266,7 @@ async fn revoke_keeps_the_key_and_the_first_reason() {
                 update.refused(400),
                 json!({"code": 400, "message": "Invalid input", "errors": {"api_key_id": ["has been revoked"]}}),
             ),
-            _ => assert_eq!(
-                update.refused(409),
-                json!({"code": 409, "message": "API key has been revoked"})
-            ),
+            _ => assert_eq!(update.refused(409), json!({"code": 409, "message": "API key has been revoked"})),
         }
         world.api.delete(&path).await.ok();
     }
@@ -382,10 +337,7 @@ async fn unknown_ids_are_not_found() {
             world.api.get("/%2e%2e%2f").await,
         ];
         for reply in replies {
-            assert_eq!(
-                reply.refused(404),
-                json!({"code": 404, "message": "Resource not found"})
-            );
+            assert_eq!(reply.refused(404), json!({"code": 404, "message": "Resource not found"}));
         }
     }
 }
@@ -407,10 +359,7 @@ async fn bodies_are_held_to_the_schema() {
         let missing = json!({"company_id": ["is required"], "role_id": ["is required"]});
         for path in ["", revoke.as_str()] {
             let refused = world.api.post(path, json!({})).await.refused(400);
-            assert_eq!(
-                refused,
-                json!({"code": 400, "message": "Invalid input", "errors": missing})
-            );
+            assert_eq!(refused, json!({"code": 400, "message": "Invalid input", "errors": missing}));
         }
 
         let cases = [
@@ -427,49 +376,21 @@ async fn bodies_are_held_to_the_schema() {
             ("user_id", json!(7), "must be a string"),
             ("expiration_date_utc", json!(null), "may not be null"),
             ("expiration_date_utc", json!(1_800_000_000), "must be a string"),
-            (
-                "expiration_date_utc",
-                json!("2026-04-01"),
-                "must be a timestamp with an offset",
-            ),
-            (
-                "expiration_date_utc",
-                json!("2026-04-01T00:00:00"),
-                "must be a timestamp with an offset",
-            ),
+            ("expiration_date_utc", json!("2026-04-01"), "must be a timestamp with an offset"),
+            ("expiration_date_utc", json!("2026-04-01T00:00:00"), "must be a timestamp with an offset"),
         ];
         for (field, value, problem) in &cases {
             let expected = json!({"code": 400, "message": "Invalid input", "errors": {*field: [problem]}});
             let body = with(field, value.clone());
-            assert_eq!(
-                world.api.post("", body.clone()).await.refused(400),
-                expected,
-                "create {field} {value}"
-            );
-            assert_eq!(
-                world.api.post(&revoke, body).await.refused(400),
-                expected,
-                "revoke {field} {value}"
-            );
+            assert_eq!(world.api.post("", body.clone()).await.refused(400), expected, "create {field} {value}");
+            assert_eq!(world.api.post(&revoke, body).await.refused(400), expected, "revoke {field} {value}");
             let body = json!({*field: value});
-            assert_eq!(
-                world.api.patch(&key, body).await.refused(400),
-                expected,
-                "update {field} {value}"
-            );
+            assert_eq!(world.api.patch(&key, body).await.refused(400), expected, "update {field} {value}");
         }
 
         let cases = [
-            (
-                "expiration_date_utc",
-                json!("2025-12-31 23:59:59+00:00"),
-                "must be in the future",
-            ),
-            (
-                "expiration_date_utc",
-                json!("2026-01-01T00:00:00Z"),
-                "must be in the future",
-            ),
+            ("expiration_date_utc", json!("2025-12-31 23:59:59+00:00"), "must be in the future"),
+            ("expiration_date_utc", json!("2026-01-01T00:00:00Z"), "must be in the future"),
             ("expires_at", json!("2025-12-31T23:59:59Z"), "must be in the future"),
             ("expires_at", json!(null), "may not be null"),
             ("description", json!(null), "may not be null"),
@@ -499,26 +420,10 @@ async fn bodies_are_held_to_the_schema() {
 async fn only_json_objects_are_read() {
     let world = world((Revision::Current, SparteraShape::Documented)).await;
     let (id, _) = world.create().await;
-    for (method, path) in [
-        ("POST", String::new()),
-        ("POST", format!("/{id}/revoke")),
-        ("PATCH", format!("/{id}")),
-    ] {
-        for content_type in [
-            "",
-            "text/plain",
-            "application/x-www-form-urlencoded",
-            "application/merge-patch+json",
-        ] {
-            let refused = world
-                .api
-                .send(method, &path, Some((content_type, "{}")))
-                .await
-                .refused(415);
-            assert_eq!(
-                refused,
-                json!({"code": 415, "message": "Request body must be application/json"})
-            );
+    for (method, path) in [("POST", String::new()), ("POST", format!("/{id}/revoke")), ("PATCH", format!("/{id}"))] {
+        for content_type in ["", "text/plain", "application/x-www-form-urlencoded", "application/merge-patch+json"] {
+            let refused = world.api.send(method, &path, Some((content_type, "{}"))).await.refused(415);
+            assert_eq!(refused, json!({"code": 415, "message": "Request body must be application/json"}));
         }
         for (body, problem) in [
             ("{\"company_id\":", "the body is not valid JSON (line 1, column 14)"),
@@ -528,51 +433,25 @@ async fn only_json_objects_are_read() {
         ] {
             let reply = world.api.send(method, &path, Some(("application/json", body))).await;
             let errors = json!({"body": [problem]});
-            assert_eq!(
-                reply.refused(400),
-                json!({"code": 400, "message": "Invalid input", "errors": errors})
-            );
+            assert_eq!(reply.refused(400), json!({"code": 400, "message": "Invalid input", "errors": errors}));
         }
         let deep = "[".repeat(100_000);
-        world
-            .api
-            .send(method, &path, Some(("application/json", &deep)))
-            .await
-            .refused(400);
+        world.api.send(method, &path, Some(("application/json", &deep))).await.refused(400);
     }
-    world
-        .api
-        .send(
-            "PATCH",
-            &format!("/{id}"),
-            Some(("Application/JSON; charset=utf-8", "{}")),
-        )
-        .await
-        .ok();
+    world.api.send("PATCH", &format!("/{id}"), Some(("Application/JSON; charset=utf-8", "{}"))).await.ok();
 }
 
 #[tokio::test]
 async fn either_name_and_form_of_expiry_is_read() {
     let world = world((Revision::Current, SparteraShape::Documented)).await;
     for (field, value, shown) in [
-        (
-            "expiration_date_utc",
-            "2026-04-01 00:00:00+00:00",
-            "2026-04-01 00:00:00+00:00",
-        ),
-        (
-            "expiration_date_utc",
-            "2026-04-01T02:00:00+02:00",
-            "2026-04-01 00:00:00+00:00",
-        ),
+        ("expiration_date_utc", "2026-04-01 00:00:00+00:00", "2026-04-01 00:00:00+00:00"),
+        ("expiration_date_utc", "2026-04-01T02:00:00+02:00", "2026-04-01 00:00:00+00:00"),
         ("expires_at", "2026-04-01T00:00:00.5Z", "2026-04-01 00:00:00.500+00:00"),
     ] {
         let body = json!({"company_id": world.company, "role_id": 3, field: value});
         let id = id_of(&world.api.post("", body).await.ok());
-        assert_eq!(
-            world.api.get(&format!("/{id}")).await.ok()["data"]["expiration_date_utc"],
-            shown
-        );
+        assert_eq!(world.api.get(&format!("/{id}")).await.ok()["data"]["expiration_date_utc"], shown);
     }
     let both = json!({
         "company_id": world.company,
@@ -602,12 +481,8 @@ async fn keys_of_an_endpoint_look_different() {
 #[tokio::test]
 async fn the_secret_may_have_another_name_or_be_missing() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
-        let emulator = Emulator::builder()
-            .spartera_shape(shape)
-            .spartera_secret_field("api_key")
-            .start()
-            .await
-            .unwrap();
+        let emulator =
+            Emulator::builder().spartera_shape(shape).spartera_secret_field("api_key").start().await.unwrap();
         let api = Api::spartera(&emulator);
         let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
         let created = api.post("", body).await.ok();
@@ -615,12 +490,7 @@ async fn the_secret_may_have_another_name_or_be_missing() {
         let secret = created["data"]["api_key"].as_str().unwrap();
         api.with_key(secret).get("").await.ok();
 
-        let emulator = Emulator::builder()
-            .spartera_shape(shape)
-            .without_spartera_secret()
-            .start()
-            .await
-            .unwrap();
+        let emulator = Emulator::builder().spartera_shape(shape).without_spartera_secret().start().await.unwrap();
         let api = Api::spartera(&emulator);
         let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
         let reply = api.post("", body).await;
@@ -637,12 +507,7 @@ async fn seeded_keys_are_listed_and_work() {
     let listed = world.api.get("").await.ok();
     assert_eq!(listed["data"].as_array().unwrap().len(), 10_001);
     let last = seeded.last().unwrap();
-    let key = world
-        .api
-        .with_key(&last.secret)
-        .get(&format!("/{}", last.id))
-        .await
-        .ok();
+    let key = world.api.with_key(&last.secret).get(&format!("/{}", last.id)).await.ok();
     assert_eq!(key["data"]["name"], "seeded-10000");
     assert!(world.emulator.spartera().add_keys(0).is_empty());
     let _ = world.which;

@@ -57,11 +57,6 @@ impl MonadBuilder {
     pub fn build(self) -> Result<Monad> {
         let organization_id = setup::scope::<types::OrganizationId>(VENDOR, "organization id", &self.organization_id)?;
         let client = Client::over(self.settings.transport(VENDOR, BASE_URL)?);
-        Ok(Monad {
-            name: VENDOR.into(),
-            client,
-            organization_id,
-            scheme: self.scheme,
-        })
+        Ok(Monad { name: VENDOR.into(), client, organization_id, scheme: self.scheme })
     }
 }

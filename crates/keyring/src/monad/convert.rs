@@ -45,23 +45,14 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
 
 fn key_id(call: &Call<'_>, id: Option<String>) -> Result<KeyId> {
     let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
-    id.parse().map_err(|why| {
-        call.unexpected("a key in the answer has an id that cannot be used")
-            .caused_by(why)
-    })
+    id.parse().map_err(|why| call.unexpected("a key in the answer has an id that cannot be used").caused_by(why))
 }
 
 /// A new or regenerated key with its token, wherever the answer has it.
 pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<IssuedKey> {
     let types::ApiKeyWithToken { extra, token, .. } = &answer;
-    let documented = token
-        .clone()
-        .filter(|token| !token.is_empty() && !token.expose().contains('*'));
-    let unknown = || {
-        extra
-            .iter()
-            .map(|(name, value): (&String, &SecretValue)| (name.as_str(), value.expose()))
-    };
+    let documented = token.clone().filter(|token| !token.is_empty() && !token.expose().contains('*'));
+    let unknown = || extra.iter().map(|(name, value): (&String, &SecretValue)| (name.as_str(), value.expose()));
     let secret = documented.or_else(|| recover::secret_among(unknown(), looks_like_secret));
     let rest = || recover::fields(extra.clone().into_iter());
     match (key_id(call, answer.id.clone()), secret) {
@@ -94,9 +85,8 @@ fn without_token(answer: types::ApiKeyWithToken) -> types::ApiKey {
 
 /// A page of keys. A row that is no key is an error of its own.
 pub(super) fn page(call: &Call<'_>, result: RawResult<types::ApiKeyList, types::Error>) -> Result<Page> {
-    let (answer, rows) = call.rows(result, "api_keys", |answer: &mut types::ApiKeyList| {
-        answer.api_keys.take().unwrap_or_default()
-    })?;
+    let (answer, rows) =
+        call.rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;
     let pagination = answer.pagination.as_ref();
     Ok(Page {
         rows: rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect(),

@@ -56,34 +56,19 @@ impl Monad {
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call {
-            provider: &self.name,
-            operation,
-            key,
-            looks_like_secret: convert::looks_like_secret,
-        }
+        Call { provider: &self.name, operation, key, looks_like_secret: convert::looks_like_secret }
     }
 }
 
 const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
-    Capability::CreateWithoutExpiry => Support::Unsupported {
-        instead: "Give an expiry, and rotate the key before it",
-    },
-    Capability::CreateWithOwner | Capability::UpdateOwner => Support::Unsupported {
-        instead: "Name the owner in the description",
-    },
-    Capability::UpdateRole => Support::Unsupported {
-        instead: "Create a key with the other role, and delete this one",
-    },
-    Capability::UpdateExpiry => Support::Unsupported {
-        instead: "Regenerate the key with a new expiry",
-    },
-    Capability::Revoke => Support::Unsupported {
-        instead: "Delete the key",
-    },
-    Capability::Stats => Support::Unsupported {
-        instead: "Read the key: current servers tell when it was last used",
-    },
+    Capability::CreateWithoutExpiry => Support::Unsupported { instead: "Give an expiry, and rotate the key before it" },
+    Capability::CreateWithOwner | Capability::UpdateOwner => {
+        Support::Unsupported { instead: "Name the owner in the description" }
+    }
+    Capability::UpdateRole => Support::Unsupported { instead: "Create a key with the other role, and delete this one" },
+    Capability::UpdateExpiry => Support::Unsupported { instead: "Regenerate the key with a new expiry" },
+    Capability::Revoke => Support::Unsupported { instead: "Delete the key" },
+    Capability::Stats => Support::Unsupported { instead: "Read the key: current servers tell when it was last used" },
     _ => Support::Native,
 });
 
@@ -106,11 +91,8 @@ impl Provider for Monad {
             Scheme::ApiKey => Credential::api_key(secret.clone()),
             Scheme::Bearer => Credential::bearer(secret.clone()),
         };
-        let credential = credential.map_err(|why| {
-            self.call(Operation::Get, None)
-                .invalid("the secret cannot be sent")
-                .caused_by(why)
-        })?;
+        let credential = credential
+            .map_err(|why| self.call(Operation::Get, None).invalid("the secret cannot be sent").caused_by(why))?;
         let client = Client::over(self.client.transport().with_credential(credential));
         Ok(Arc::new(Self { client, ..self.clone() }))
     }
@@ -121,11 +103,7 @@ impl Provider for Monad {
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let request = self
-            .client
-            .get_api_key()
-            .organization_id(self.organization_id.clone())
-            .api_key_id(id.as_str());
+        let request = self.client.get_api_key().organization_id(self.organization_id.clone()).api_key_id(id.as_str());
         convert::key(&call, call.answer(request.send().await)?)
     }
 
@@ -135,9 +113,7 @@ impl Provider for Monad {
         let name = call.given_name(&new.name)?;
         let role = new.role.as_deref().filter(|role| !role.is_empty());
         let role = role.ok_or_else(|| call.invalid("a role is required, which is an id"))?;
-        let expiry = new
-            .expiry
-            .ok_or_else(|| call.invalid("an expiry is required: every Monad key expires"))?;
+        let expiry = new.expiry.ok_or_else(|| call.invalid("an expiry is required: every Monad key expires"))?;
         let expiry = call.expiry_time(expiry)?;
         let expiry = expiry.ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?;
         let body = types::CreateApiKeyRequest::builder()
@@ -145,11 +121,7 @@ impl Provider for Monad {
             .role_id(role)
             .expiration_time(rfc3339(expiry))
             .description(new.description.clone());
-        let request = self
-            .client
-            .create_api_key()
-            .organization_id(self.organization_id.clone())
-            .body(body);
+        let request = self.client.create_api_key().organization_id(self.organization_id.clone()).body(body);
         convert::issued(&call, call.answer(request.send().await)?)
     }
 
@@ -163,16 +135,11 @@ impl Provider for Monad {
             (None, None) => return Err(call.invalid("there is nothing to change")),
             // The documentation requires a name even where it stays as it is.
             (None, Some(_)) => {
-                let key = self
-                    .get(id)
-                    .await
-                    .map_err(|error| error.about(Operation::Update, Some(id)))?;
+                let key = self.get(id).await.map_err(|error| error.about(Operation::Update, Some(id)))?;
                 key.name().unwrap_or_default().to_owned()
             }
         };
-        let body = types::UpdateApiKeyRequest::builder()
-            .name(name)
-            .description(update.description.clone());
+        let body = types::UpdateApiKeyRequest::builder().name(name).description(update.description.clone());
         let request = self
             .client
             .update_api_key()
@@ -203,25 +170,18 @@ impl Provider for Monad {
     }
 
     async fn revoke(&self, id: &KeyId, _: &Revocation) -> Result<()> {
-        Err(self
-            .call(Operation::Revoke, Some(id))
-            .unsupported(CAPABILITIES, Capability::Revoke))
+        Err(self.call(Operation::Revoke, Some(id)).unsupported(CAPABILITIES, Capability::Revoke))
     }
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        let request = self
-            .client
-            .delete_api_key()
-            .organization_id(self.organization_id.clone())
-            .api_key_id(id.as_str());
+        let request =
+            self.client.delete_api_key().organization_id(self.organization_id.clone()).api_key_id(id.as_str());
         call.done(request.send().await)
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
-        Err(self
-            .call(Operation::Stats, Some(id))
-            .unsupported(CAPABILITIES, Capability::Stats))
+        Err(self.call(Operation::Stats, Some(id)).unsupported(CAPABILITIES, Capability::Stats))
     }
 }
 

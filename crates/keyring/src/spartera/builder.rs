@@ -48,10 +48,6 @@ impl SparteraBuilder {
     pub fn build(self) -> Result<Spartera> {
         let company_id = setup::scope::<types::CompanyId>(VENDOR, "company id", &self.company_id)?;
         let client = Client::over(self.settings.transport(VENDOR, BASE_URL)?);
-        Ok(Spartera {
-            name: VENDOR.into(),
-            client,
-            company_id,
-        })
+        Ok(Spartera { name: VENDOR.into(), client, company_id })
     }
 }

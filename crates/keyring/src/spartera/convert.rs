@@ -65,10 +65,9 @@ fn status(word: &str) -> KeyStatus {
 
 fn key_id(call: &Call<'_>, id: Option<types::AnsweredApiKeyId>) -> Result<KeyId> {
     let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
-    id.to_string().parse().map_err(|why| {
-        call.unexpected("a key in the answer has an id that cannot be used")
-            .caused_by(why)
-    })
+    id.to_string()
+        .parse()
+        .map_err(|why| call.unexpected("a key in the answer has an id that cannot be used").caused_by(why))
 }
 
 /// A new key: its id, and its secret wherever the answer has it.
@@ -77,11 +76,7 @@ pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Re
     let id = key_id(call, data.api_key_id.or(data.id));
     let documented = data.key.filter(|key| !key.is_empty() && !key.expose().contains('*'));
     let secret = documented.or_else(|| {
-        let unknown = data
-            .extra
-            .iter()
-            .chain(&extra)
-            .map(|(name, value)| (name.as_str(), value.expose()));
+        let unknown = data.extra.iter().chain(&extra).map(|(name, value)| (name.as_str(), value.expose()));
         recover::secret_among(unknown, looks_like_secret)
     });
     match (id, secret) {

@@ -47,22 +47,17 @@ impl Spartera {
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call {
-            provider: &self.name,
-            operation,
-            key,
-            looks_like_secret: convert::looks_like_secret,
-        }
+        Call { provider: &self.name, operation, key, looks_like_secret: convert::looks_like_secret }
     }
 }
 
 const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
-    Capability::Regenerate => Support::Unsupported {
-        instead: "Create a new key, switch to it, and revoke the old one",
-    },
-    Capability::Revoke => Support::Emulated {
-        difference: "the vendor wants to be told the key's role, which is read first unless given",
-    },
+    Capability::Regenerate => {
+        Support::Unsupported { instead: "Create a new key, switch to it, and revoke the old one" }
+    }
+    Capability::Revoke => {
+        Support::Emulated { difference: "the vendor wants to be told the key's role, which is read first unless given" }
+    }
     _ => Support::Native,
 });
 
@@ -81,11 +76,8 @@ impl Provider for Spartera {
     }
 
     fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
-        let credential = Credential::api_key(secret.clone()).map_err(|why| {
-            self.call(Operation::Get, None)
-                .invalid("the secret cannot be sent")
-                .caused_by(why)
-        })?;
+        let credential = Credential::api_key(secret.clone())
+            .map_err(|why| self.call(Operation::Get, None).invalid("the secret cannot be sent").caused_by(why))?;
         let client = Client::over(self.client.transport().with_credential(credential));
         Ok(Arc::new(Self { client, ..self.clone() }))
     }
@@ -96,21 +88,14 @@ impl Provider for Spartera {
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let request = self
-            .client
-            .get_api_key()
-            .company_id(self.company_id.clone())
-            .api_key_id(id.as_str());
+        let request = self.client.get_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str());
         let answer: types::GetApiKeyResponse = call.answer(request.send().await)?;
         convert::key(&call, answer.data)
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
-        let role = new
-            .role
-            .as_deref()
-            .ok_or_else(|| call.invalid("a role is required, which is a number"))?;
+        let role = new.role.as_deref().ok_or_else(|| call.invalid("a role is required, which is a number"))?;
         let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
         let body = types::CreateApiKeyRequest::builder()
             .company_id(self.company_id.clone())
@@ -119,21 +104,13 @@ impl Provider for Spartera {
             .expiration_date_utc(expiry)
             .description(new.description.clone())
             .user_id(new.owner.clone());
-        let request = self
-            .client
-            .create_api_key()
-            .company_id(self.company_id.clone())
-            .body(body);
+        let request = self.client.create_api_key().company_id(self.company_id.clone()).body(body);
         convert::issued(&call, call.answer(request.send().await)?)
     }
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
-        let role = update
-            .role
-            .as_deref()
-            .map(|role| role_number(&call, role))
-            .transpose()?;
+        let role = update.role.as_deref().map(|role| role_number(&call, role)).transpose()?;
         let name = update.name.as_deref().map(|name| call.given_name(name)).transpose()?;
         let expiry = update.expiry.map(|expiry| changed_expiry(&call, expiry)).transpose()?;
         if update.is_empty() {
@@ -145,12 +122,8 @@ impl Provider for Spartera {
             .expiration_date_utc(expiry)
             .description(update.description.clone())
             .user_id(update.owner.clone());
-        let request = self
-            .client
-            .update_api_key()
-            .company_id(self.company_id.clone())
-            .api_key_id(id.as_str())
-            .body(body);
+        let request =
+            self.client.update_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str()).body(body);
         call.done(request.send().await)?;
         Ok(None)
     }
@@ -165,10 +138,7 @@ impl Provider for Spartera {
         let role = match &how.role {
             Some(role) => role_number(&call, role)?,
             None => {
-                let key = self
-                    .get(id)
-                    .await
-                    .map_err(|error| error.about(Operation::Revoke, Some(id)))?;
+                let key = self.get(id).await.map_err(|error| error.about(Operation::Revoke, Some(id)))?;
                 let role = key.role().ok_or_else(|| {
                     call.invalid("the vendor wants to be told the key's role and does not tell it itself")
                         .advise("Give the role, or delete the key")
@@ -180,32 +150,20 @@ impl Provider for Spartera {
             .company_id(self.company_id.clone())
             .role_id(role)
             .reason(how.reason.clone());
-        let request = self
-            .client
-            .revoke_api_key()
-            .company_id(self.company_id.clone())
-            .api_key_id(id.as_str())
-            .body(body);
+        let request =
+            self.client.revoke_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str()).body(body);
         call.done(request.send().await)
     }
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        let request = self
-            .client
-            .delete_api_key()
-            .company_id(self.company_id.clone())
-            .api_key_id(id.as_str());
+        let request = self.client.delete_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str());
         call.done(request.send().await)
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         let call = self.call(Operation::Stats, Some(id));
-        let request = self
-            .client
-            .get_api_key_stats()
-            .company_id(self.company_id.clone())
-            .api_key_id(id.as_str());
+        let request = self.client.get_api_key_stats().company_id(self.company_id.clone()).api_key_id(id.as_str());
         let answer: types::GetApiKeyStatsResponse = call.answer(request.send().await)?;
         let key = match answer.data {
             types::ApiKeyStats::ApiKey(key) => key,
@@ -222,12 +180,7 @@ impl Provider for Spartera {
 impl FetchPage for &Spartera {
     async fn fetch(&self, Position { page, .. }: Position) -> Result<Page> {
         let call = self.call(Operation::List, None);
-        let request = self
-            .client
-            .list_api_keys()
-            .company_id(self.company_id.clone())
-            .page(page)
-            .limit(PAGE_SIZE);
+        let request = self.client.list_api_keys().company_id(self.company_id.clone()).page(page).limit(PAGE_SIZE);
         convert::page(&call, request.send().await)
     }
 
@@ -237,8 +190,7 @@ impl FetchPage for &Spartera {
 }
 
 fn role_number(call: &Call<'_>, role: &str) -> Result<i64> {
-    role.parse()
-        .map_err(|_| call.invalid(format!("the role {role:?} is not a number, as Spartera's roles are")))
+    role.parse().map_err(|_| call.invalid(format!("the role {role:?} is not a number, as Spartera's roles are")))
 }
 
 fn changed_expiry(call: &Call<'_>, expiry: Expiry) -> Result<DateTime<Utc>> {

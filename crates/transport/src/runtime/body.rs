@@ -16,10 +16,7 @@ pub(super) struct ReadLimits {
 
 impl ReadLimits {
     pub(super) fn of(transport: &Transport) -> Self {
-        Self {
-            max_bytes: transport.max_response_bytes(),
-            credential: transport.credential().clone(),
-        }
+        Self { max_bytes: transport.max_response_bytes(), credential: transport.credential().clone() }
     }
 }
 
@@ -34,15 +31,10 @@ pub(super) struct Body {
 /// In a failure's body the credential is redacted, should the server repeat it there.
 pub(super) async fn read(response: &mut Response) -> Body {
     let limits = response.extensions().get::<ReadLimits>().cloned();
-    let max_bytes = limits
-        .as_ref()
-        .map_or(DEFAULT_MAX_RESPONSE_BYTES, |limits| limits.max_bytes);
+    let max_bytes = limits.as_ref().map_or(DEFAULT_MAX_RESPONSE_BYTES, |limits| limits.max_bytes);
     let declared = response.content_length().unwrap_or(0);
     if declared > max_bytes as u64 {
-        return Body {
-            bytes: Zeroizing::default(),
-            cut: Some(UndecodedReason::TooLarge { max_bytes }),
-        };
+        return Body { bytes: Zeroizing::default(), cut: Some(UndecodedReason::TooLarge { max_bytes }) };
     }
     // The declared length is no more than the limit, but a lie within the limit need not be believed at once.
     let capacity = usize::try_from(declared).unwrap_or(0).min(64 * 1024);
@@ -55,9 +47,7 @@ pub(super) async fn read(response: &mut Response) -> Body {
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
             Ok(None) => break None,
             Err(error) => {
-                break Some(UndecodedReason::Interrupted {
-                    timeout: error.is_timeout(),
-                });
+                break Some(UndecodedReason::Interrupted { timeout: error.is_timeout() });
             }
         }
     };

@@ -192,10 +192,7 @@ impl fmt::Display for UndecodedResponse {
             }
             UndecodedReason::UndocumentedStatus => f.write_str("which is not documented for this operation"),
             UndecodedReason::UnexpectedBody { line, column } => {
-                write!(
-                    f,
-                    "with a body that is not what is documented (at line {line}, column {column}"
-                )?;
+                write!(f, "with a body that is not what is documented (at line {line}, column {column}")?;
                 // A media type is short and printable; whatever else calls itself one is not repeated.
                 let media_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
                 match media_type.filter(|text| text.len() <= 100) {
@@ -240,9 +237,6 @@ pub enum UndecodedReason {
 impl UndecodedReason {
     // The error itself is not kept: its text repeats the value that it did not like.
     pub(super) fn unexpected_body(error: &serde_json::Error) -> Self {
-        Self::UnexpectedBody {
-            line: error.line(),
-            column: error.column(),
-        }
+        Self::UnexpectedBody { line: error.line(), column: error.column() }
     }
 }

@@ -31,20 +31,12 @@ impl<T: DeserializeOwned> ResponseValue<T> {
             None => match serde_json::from_slice(&body.bytes) {
                 Ok(inner) => {
                     let status = response.status();
-                    return Ok(Self {
-                        inner,
-                        status,
-                        headers: std::mem::take(response.headers_mut()),
-                    });
+                    return Ok(Self { inner, status, headers: std::mem::take(response.headers_mut()) });
                 }
                 Err(error) => UndecodedReason::unexpected_body(&error),
             },
         };
-        Err(Error::Undecoded(Box::new(UndecodedResponse::new(
-            &mut response,
-            body.bytes,
-            reason,
-        ))))
+        Err(Error::Undecoded(Box::new(UndecodedResponse::new(&mut response, body.bytes, reason))))
     }
 }
 

@@ -1,0 +1,208 @@
+//! The command line's grammar.
+
+use api_keyring::{Expiry, KeyRef, Timestamp};
+use chrono::TimeDelta;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::destination::Destination;
+
+/// Issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
+#[derive(Debug, Parser)]
+#[command(name = "api-keyring", version, after_help = ENVIRONMENT)]
+pub(crate) struct Arguments {
+    /// How to print results
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    pub(crate) output: Format,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const ENVIRONMENT: &str = "\
+Environment:
+  SPARTERA_API_KEY, SPARTERA_COMPANY_ID        configure the provider `spartera`
+  SPARTERA_BASE_URL                            another address than https://api.spartera.com
+  MONAD_API_KEY or MONAD_BEARER_TOKEN, MONAD_ORGANIZATION_ID
+                                               configure the provider `monad`
+  MONAD_BASE_URL                               another address than https://monad.com/api
+
+Exit codes:
+  0 done   1 failed   2 usage   4 authentication or permission   5 not found";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Table,
+    /// For programs: one JSON document on standard output
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Walk both vendors through a key's whole life, on a built-in emulator
+    Demo,
+    /// Run an emulator of both services until it is told to stop
+    Emulator(Emulator),
+    /// Show the configured providers and what each can do
+    Providers,
+    /// List keys, of one provider or of all
+    List(List),
+    /// Show one key
+    Get(Key),
+    /// Issue a new key
+    Create(Create),
+    /// Change a key's metadata
+    Update(Update),
+    /// Replace a key's secret
+    Rotate(Rotate),
+    /// Make a key's secret useless, and have the vendor keep a record of why
+    Revoke(Revoke),
+    /// Delete a key
+    Delete(Delete),
+    /// Show how a key is used
+    Stats(Key),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Emulator {
+    /// The port to listen on, of this machine alone; 0 takes a free one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The provider whose keys to list; all if left out
+    pub(crate) provider: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Key {
+    /// The key
+    #[arg(value_name = "PROVIDER/ID")]
+    pub(crate) key: KeyRef,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// The provider that issues the key
+    pub(crate) provider: String,
+    /// The key's name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The role whose permissions the key gets: a number at Spartera, an id at Monad
+    #[arg(long)]
+    pub(crate) role: String,
+    #[command(flatten)]
+    pub(crate) expiry: ExpiryArguments,
+    /// What the key is for
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// The user who shall own the key
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+    #[command(flatten)]
+    pub(crate) delivery: DeliveryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Update {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// The new name
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// The new role
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) expiry: ExpiryArguments,
+    /// The new description
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+    /// The new owner
+    #[arg(long)]
+    pub(crate) owner: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// Have the vendor replace the secret: the old one dies at once, and a lost answer loses the new one
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    #[command(flatten)]
+    pub(crate) expiry: ExpiryArguments,
+    #[command(flatten)]
+    pub(crate) delivery: DeliveryArguments,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Revoke {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// Why; the vendor keeps it
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// The key's role, for a vendor that wants to be told and does not tell it itself
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+/// When a key shall stop working.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct ExpiryArguments {
+    /// How long from now until the key stops working, such as 90d or 12h
+    #[arg(long, value_name = "DURATION", value_parser = expires_in)]
+    expires_in: Option<Expiry>,
+    /// When the key stops working, such as 2030-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = expires_at)]
+    expires_at: Option<Expiry>,
+}
+
+impl ExpiryArguments {
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        self.expires_in.or(self.expires_at)
+    }
+}
+
+fn expires_in(text: &str) -> Result<Expiry, String> {
+    let duration = humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d or 12h"))?;
+    TimeDelta::from_std(duration).map(Expiry::In).map_err(|_| "the duration is too long".to_owned())
+}
+
+fn expires_at(text: &str) -> Result<Expiry, String> {
+    Timestamp::from(text).utc().map(Expiry::At).ok_or_else(|| "write a time as 2030-01-31T00:00:00Z".to_owned())
+}
+
+/// Where a new secret goes.
+#[derive(Debug, Args)]
+pub(crate) struct DeliveryArguments {
+    /// Where the secret goes: `-` for standard output, or file:PATH for a new file that only you can read
+    #[arg(long, value_name = "DEST")]
+    pub(crate) to: Option<Destination>,
+    /// Overwrite the file, should it exist
+    #[arg(long, requires = "to")]
+    pub(crate) force: bool,
+}
+
+/// Leave to destroy something.
+#[derive(Debug, Args)]
+pub(crate) struct Consent {
+    /// Do not ask
+    #[arg(long)]
+    pub(crate) yes: bool,
+}

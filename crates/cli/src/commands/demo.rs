@@ -1,0 +1,175 @@
+//! `demo`: a key's whole life at both vendors, on the built-in emulator.
+
+use std::ffi::OsString;
+use std::fmt::Arguments;
+use std::io::{self, Write as _};
+
+use api_keyring::{
+    Capability, ErrorKind, Expiry, IssuedKey, KeyId, KeyUpdate, ListKeys, NamedProvider, NewKey, Provider,
+    Regeneration, Revocation, Secret, Support,
+};
+use api_keyring_emulator::Emulator;
+use chrono::TimeDelta;
+use futures_util::TryStreamExt as _;
+use serde_json::{Value, json};
+
+use crate::arguments::Format;
+use crate::failure::{Failure, Result};
+use crate::{config, output};
+
+pub(super) async fn run(format: Format) -> Result {
+    let emulator = Emulator::start().await;
+    let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
+    let variables = emulator.environment();
+    // Configured as a user's would be, by what `emulator` prints.
+    let keyring = config::keyring(
+        &|name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value)),
+        None,
+    )?;
+    let mut story = Story { format, steps: Vec::new() };
+    story.line(format_args!("Both services are emulated at http://{}.", emulator.address()))?;
+    for provider in keyring.providers() {
+        story.line(format_args!("\n{}, scope {}", provider.name(), provider.scope()))?;
+        walk(&mut story, &provider).await?;
+    }
+    emulator.shutdown().await;
+    story.line(format_args!("\nEvery step did what it says."))?;
+    story.end()
+}
+
+/// What the demonstration tells: line by line to people, all at once to programs.
+struct Story {
+    format: Format,
+    steps: Vec<Value>,
+}
+
+impl Story {
+    fn line(&self, line: Arguments<'_>) -> Result {
+        if self.format == Format::Table {
+            writeln!(io::stdout(), "{line}")?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, provider: &NamedProvider, name: &str, what: Arguments<'_>) -> Result {
+        self.line(format_args!("  {name:<8}{what}"))?;
+        self.steps.push(json!({"provider": provider.name(), "step": name, "result": what.to_string()}));
+        Ok(())
+    }
+
+    fn end(self) -> Result {
+        if self.format == Format::Json { output::json(&self.steps) } else { Ok(()) }
+    }
+}
+
+/// What the demonstration gives its keys: the least role that may read keys, as the emulator has them.
+fn role(provider: &NamedProvider) -> &'static str {
+    if provider.vendor() == "spartera" { "3" } else { "role-reader" }
+}
+
+async fn walk(story: &mut Story, provider: &NamedProvider) -> Result {
+    let name = provider.name();
+    let before = ids(provider).await?;
+    let new = NewKey::new("demo").role(role(provider)).expires_in(TimeDelta::days(90)).description("a demonstration");
+    let old = provider.create(&new).await?;
+    story.step(provider, "create", format_args!("{name}/{}, secret {}", old.id(), old.secret().masked()))?;
+
+    let after = ids(provider).await?;
+    check(after.len() == before.len() + 1 && after.contains(old.id()), "the list has the new key")?;
+    story.step(provider, "list", format_args!("{} keys, the new one among them", after.len()))?;
+
+    let key = provider.get(old.id()).await?;
+    check(key.name() == Some("demo") && key.expires_at().is_some(), "the key is as it was asked for")?;
+    story.step(provider, "get", format_args!("named {:?}, {}", key.name().unwrap_or_default(), key.status()))?;
+
+    provider.update(old.id(), &KeyUpdate::new().name("demo, renamed")).await?;
+    let key = provider.get(old.id()).await?;
+    check(key.name() == Some("demo, renamed"), "the new name is there")?;
+    story.step(provider, "update", format_args!("renamed to {:?}", key.name().unwrap_or_default()))?;
+
+    check(works(provider, old.secret()).await?, "the new secret works")?;
+    story.step(provider, "use", format_args!("the new secret is accepted"))?;
+
+    let rotated = rotate(story, provider, &old).await?;
+    check(!works(provider, old.secret()).await?, "the old secret is refused")?;
+    check(works(provider, rotated.secret()).await?, "the rotated secret works")?;
+    story.step(
+        provider,
+        "check",
+        format_args!("the old secret is refused, the new one {} is accepted", rotated.secret().masked()),
+    )?;
+
+    if offers(provider, Capability::Stats) {
+        let stats = provider.stats(rotated.id()).await?;
+        let requests = stats.usage_count.map_or("an unknown number of".to_owned(), |count| count.to_string());
+        story.step(provider, "stats", format_args!("{requests} requests with the new secret"))?;
+    }
+
+    if offers(provider, Capability::Revoke) {
+        provider.revoke(rotated.id(), &Revocation::new().reason("the demonstration is over")).await?;
+        check(!works(provider, rotated.secret()).await?, "the revoked secret is refused")?;
+        story.step(provider, "revoke", format_args!("{name}/{}, its secret is refused", rotated.id()))?;
+    }
+
+    provider.delete(rotated.id()).await?;
+    check(!works(provider, rotated.secret()).await?, "the deleted key's secret is refused")?;
+    check(is_gone(provider, rotated.id()).await?, "the deleted key is gone")?;
+    story.step(provider, "delete", format_args!("{name}/{}, it is gone", rotated.id()))?;
+    if old.id() != rotated.id() && !is_gone(provider, old.id()).await? {
+        provider.delete(old.id()).await?;
+    }
+    check(ids(provider).await? == before, "no key is left behind")
+}
+
+/// Gives a key a new secret: in place where the vendor does that, else by a new key in place of the old.
+async fn rotate(story: &mut Story, provider: &NamedProvider, old: &IssuedKey) -> Result<IssuedKey> {
+    let name = provider.name();
+    if offers(provider, Capability::Regenerate) {
+        let rotated = provider.regenerate(old.id(), &Regeneration::new()).await?;
+        story.step(provider, "rotate", format_args!("in place, {name}/{} has a new secret", rotated.id()))?;
+        return Ok(rotated);
+    }
+    let mut new = NewKey::new("demo, rotated").role(role(provider));
+    new.expiry = Some(Expiry::In(TimeDelta::days(90)));
+    let rotated = provider.create(&new).await?;
+    check(works(provider, rotated.secret()).await?, "the new secret works before the old one is revoked")?;
+    provider.revoke(old.id(), &Revocation::new().reason("rotated")).await?;
+    story.step(
+        provider,
+        "rotate",
+        format_args!("{name}/{} takes the place of {name}/{}, which is revoked", rotated.id(), old.id()),
+    )?;
+    Ok(rotated)
+}
+
+fn offers(provider: &NamedProvider, capability: Capability) -> bool {
+    !matches!(provider.capabilities().support(capability), Support::Unsupported { .. })
+}
+
+async fn ids(provider: &NamedProvider) -> Result<Vec<KeyId>> {
+    let mut ids: Vec<_> = provider.list(ListKeys::new()).map_ok(|key| key.id().clone()).try_collect().await?;
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+/// Whether the service lets somebody with this secret in.
+async fn works(provider: &NamedProvider, secret: &Secret) -> Result<bool> {
+    let other = provider.with_secret(secret)?;
+    match other.list(ListKeys::new()).try_next().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::Unauthenticated => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn is_gone(provider: &NamedProvider, id: &KeyId) -> Result<bool> {
+    match provider.get(id).await {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn check(holds: bool, claim: &str) -> Result {
+    if holds { Ok(()) } else { Err(Failure::Other(format!("this does not hold: {claim}"))) }
+}

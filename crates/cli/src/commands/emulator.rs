@@ -1,0 +1,27 @@
+//! `emulator`: both services, for whoever speaks HTTP.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use crate::arguments::{self, Format};
+use crate::failure::{Failure, Result};
+use crate::interrupt::stop_requested;
+use crate::output;
+
+pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
+    let emulator = api_keyring_emulator::Emulator::builder().port(arguments.port).start().await;
+    let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
+    // Everything that a client needs, and the sign that the emulator can be reached.
+    if format == Format::Json {
+        output::json(&emulator.environment().into_iter().collect::<BTreeMap<_, _>>())?;
+    } else {
+        let mut stdout = io::stdout().lock();
+        for (name, value) in emulator.environment() {
+            writeln!(stdout, "{name}={value}")?;
+        }
+        stdout.flush()?;
+    }
+    stop_requested().await?;
+    emulator.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! What each command does.
+
+mod create;
+mod deliver;
+mod demo;
+mod destroy;
+mod emulator;
+mod list;
+mod providers;
+mod read;
+mod rotate;
+mod update;
+
+use api_keyring::{KeyRef, NamedProvider};
+
+use crate::arguments::{Arguments, Command};
+use crate::config;
+use crate::failure::Result;
+
+/// Carries a command out.
+pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
+    match command {
+        Command::Demo => demo::run(output).await,
+        Command::Emulator(arguments) => emulator::run(output, &arguments).await,
+        Command::Providers => providers::run(output),
+        Command::List(arguments) => list::run(output, arguments.provider.as_deref()).await,
+        Command::Get(arguments) => read::get(output, &arguments.key).await,
+        Command::Stats(arguments) => read::stats(output, &arguments.key).await,
+        Command::Create(arguments) => create::run(output, arguments).await,
+        Command::Update(arguments) => update::run(output, arguments).await,
+        Command::Rotate(arguments) => rotate::run(output, arguments).await,
+        Command::Revoke(arguments) => destroy::revoke(output, arguments).await,
+        Command::Delete(arguments) => destroy::delete(output, arguments).await,
+    }
+}
+
+/// The provider of that name, as the environment configures it.
+fn provider(name: &str) -> Result<NamedProvider> {
+    Ok(config::keyring(&|variable| std::env::var_os(variable), Some(name))?.provider(name)?)
+}
+
+/// The provider that a key is from.
+fn provider_of(key: &KeyRef) -> Result<NamedProvider> {
+    provider(key.provider())
+}

@@ -1,0 +1,35 @@
+//! `update`: a key's metadata.
+
+use std::io::{self, Write as _};
+
+use api_keyring::{KeyUpdate, Provider as _};
+
+use super::provider_of;
+use crate::arguments::{Format, Update};
+use crate::failure::Result;
+use crate::output;
+
+pub(super) async fn run(format: Format, arguments: Update) -> Result {
+    let key = &arguments.key.key;
+    let provider = provider_of(key)?;
+    let mut update = KeyUpdate::new();
+    update.name = arguments.name;
+    update.role = arguments.role;
+    update.expiry = arguments.expiry.expiry();
+    update.description = arguments.description;
+    update.owner = arguments.owner;
+    let updated = match provider.update(key.id(), &update).await? {
+        Some(updated) => updated,
+        None => match provider.get(key.id()).await {
+            Ok(updated) => updated,
+            Err(error) => {
+                writeln!(io::stderr(), "{key} was updated, but could not be read back:")?;
+                return Err(error.into());
+            }
+        },
+    };
+    match format {
+        Format::Json => output::json(&updated),
+        Format::Table => output::fields(output::key_fields(&updated)),
+    }
+}

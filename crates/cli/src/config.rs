@@ -1,0 +1,149 @@
+//! Which providers there are, from the environment alone.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use api_keyring::{Keyring, KeyringBuilder, Monad, Provider, Secret, Spartera};
+
+use crate::failure::{Failure, Result};
+
+/// Looks an environment variable up.
+pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+/// A provider of the environment's: its name, and what sets it up.
+type SetUp = fn(Environment<'_>) -> Result<Option<Arc<dyn Provider>>>;
+
+const PROVIDERS: [(&str, SetUp); 2] = [("monad", monad), ("spartera", spartera)];
+
+/// All configured providers.
+///
+/// A provider without any of its variables is not configured; one with some of them is an error, unless `only` another
+/// one is wanted.
+pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Keyring> {
+    let wanted = PROVIDERS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+    let mut keyring: KeyringBuilder = Keyring::builder();
+    let mut configured = 0;
+    for (name, set_up) in wanted {
+        if let Some(provider) = set_up(environment)? {
+            keyring = keyring.add_shared(*name, provider);
+            configured += 1;
+        }
+    }
+    match only {
+        _ if configured > 0 => Ok(keyring.build()?),
+        Some(name) if !PROVIDERS.iter().any(|(known, _)| *known == name) => {
+            let known: Vec<_> = PROVIDERS.iter().map(|(name, _)| *name).collect();
+            Err(Failure::Usage(format!("there is no provider {name:?}; there are {}", known.join(" and "))))
+        }
+        Some(name) => Err(Failure::Usage(format!(
+            "the provider {name} is not configured: its environment variables are not set; see api-keyring --help"
+        ))),
+        None => Err(Failure::Usage(
+            "no provider is configured: set the environment variables that api-keyring --help lists".to_owned(),
+        )),
+    }
+}
+
+fn spartera(environment: Environment<'_>) -> Result<Option<Arc<dyn Provider>>> {
+    let (key, company) = ("SPARTERA_API_KEY", "SPARTERA_COMPANY_ID");
+    let secret = text(environment, key)?.map(Secret::new);
+    let (secret, company) = match (secret, text(environment, company)?) {
+        (None, None) => return Ok(None),
+        (Some(secret), Some(company)) => (secret, company),
+        (None, _) => return Err(missing(key, company)),
+        (_, None) => return Err(missing(company, key)),
+    };
+    let mut builder = Spartera::builder().company_id(company).api_key(secret);
+    if let Some(url) = text(environment, "SPARTERA_BASE_URL")? {
+        builder = builder.base_url(url);
+    }
+    Ok(Some(Arc::new(builder.build()?)))
+}
+
+fn monad(environment: Environment<'_>) -> Result<Option<Arc<dyn Provider>>> {
+    let (key, bearer, organization) = ("MONAD_API_KEY", "MONAD_BEARER_TOKEN", "MONAD_ORGANIZATION_ID");
+    let builder = Monad::builder();
+    let builder = match (text(environment, key)?.map(Secret::new), text(environment, bearer)?.map(Secret::new)) {
+        (Some(_), Some(_)) => {
+            return Err(Failure::Usage(format!("both {key} and {bearer} are set; keep the one to authenticate with")));
+        }
+        (Some(token), None) => Some(builder.api_key(token)),
+        (None, Some(jwt)) => Some(builder.bearer(jwt)),
+        (None, None) => None,
+    };
+    let (builder, id) = match (builder, text(environment, organization)?) {
+        (None, None) => return Ok(None),
+        (Some(builder), Some(id)) => (builder, id),
+        (None, _) => return Err(missing(&format!("{key} or {bearer}"), organization)),
+        (_, None) => return Err(missing(organization, &format!("{key} or {bearer}"))),
+    };
+    let mut builder = builder.organization_id(id);
+    if let Some(url) = text(environment, "MONAD_BASE_URL")? {
+        builder = builder.base_url(url);
+    }
+    Ok(Some(Arc::new(builder.build()?)))
+}
+
+/// A variable's value; an empty one counts as not set.
+fn text(environment: Environment<'_>, name: &str) -> Result<Option<String>> {
+    let value = environment(name).filter(|value| !value.is_empty());
+    value.map(|value| value.into_string().map_err(|_| Failure::Usage(format!("{name} is not valid UTF-8")))).transpose()
+}
+
+fn missing(variable: &str, present: &str) -> Failure {
+    Failure::Usage(format!("{present} is set and {variable} is not"))
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    fn configured(variables: &[(&str, &str)], only: Option<&str>) -> std::result::Result<Vec<String>, String> {
+        let environment = |name: &str| {
+            variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value))
+        };
+        match keyring(&environment, only) {
+            Ok(keyring) => Ok(keyring.names().map(str::to_owned).collect()),
+            Err(failure) => Err(failure.to_string()),
+        }
+    }
+
+    const SPARTERA: [(&str, &str); 2] = [("SPARTERA_API_KEY", "canary"), ("SPARTERA_COMPANY_ID", "acme")];
+    const MONAD: [(&str, &str); 2] = [("MONAD_BEARER_TOKEN", "canary"), ("MONAD_ORGANIZATION_ID", "acme")];
+
+    #[test]
+    fn a_provider_is_configured_by_all_of_its_variables() {
+        let both = [SPARTERA, MONAD].concat();
+        assert_eq!(configured(&SPARTERA, None), Ok(vec!["spartera".to_owned()]));
+        assert_eq!(configured(&MONAD, None), Ok(vec!["monad".to_owned()]));
+        assert_eq!(configured(&both, None), Ok(vec!["monad".to_owned(), "spartera".to_owned()]));
+        assert_eq!(configured(&both, Some("spartera")), Ok(vec!["spartera".to_owned()]));
+    }
+
+    #[test]
+    fn what_is_missing_or_too_much_is_named_without_the_secret() {
+        for (variables, only, named) in [
+            (&[][..], None, "no provider is configured"),
+            (&SPARTERA, Some("monad"), "the provider monad is not configured"),
+            (&SPARTERA, Some("siem"), "there is no provider \"siem\""),
+            (&SPARTERA[..1], None, "SPARTERA_COMPANY_ID is not"),
+            (&SPARTERA[1..], None, "SPARTERA_API_KEY is not"),
+            (&MONAD[..1], None, "MONAD_ORGANIZATION_ID is not"),
+            (&MONAD[1..], None, "MONAD_API_KEY or MONAD_BEARER_TOKEN is not"),
+            (&[MONAD[0], MONAD[1], ("MONAD_API_KEY", "canary")], None, "both MONAD_API_KEY and MONAD_BEARER_TOKEN"),
+            (&[SPARTERA[0], ("SPARTERA_COMPANY_ID", "../x")], None, "company id"),
+            (&[("SPARTERA_API_KEY", "canary\n"), SPARTERA[1]], None, "credential"),
+            (&[SPARTERA[0], SPARTERA[1], ("SPARTERA_BASE_URL", "http://example.com")], None, "plain http"),
+            (&[SPARTERA[0], SPARTERA[1], ("SPARTERA_BASE_URL", "https://u:canary@example.com")], None, "user name"),
+        ] {
+            let refusal = configured(variables, only).expect_err(named);
+            assert!(refusal.contains(named), "{refusal}");
+            assert!(!refusal.contains("canary"), "{refusal}");
+        }
+        // Half of another provider's variables do not stand in the way.
+        let half = [SPARTERA[0], SPARTERA[1], MONAD[0]];
+        assert_eq!(configured(&half, Some("spartera")), Ok(vec!["spartera".to_owned()]));
+        assert!(configured(&half, None).is_err());
+    }
+}

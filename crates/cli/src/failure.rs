@@ -1,0 +1,82 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use api_keyring::{Error, ErrorKind, Outcome};
+
+/// The result of a command.
+pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
+
+/// Why a command failed. `Display` gives whole lines for standard error.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command cannot be carried out as it was given. Nothing was done.
+    Usage(String),
+    /// A provider failed.
+    Keyring(Error),
+    /// Something on this machine failed, or a check did.
+    Other(String),
+    /// Whoever read the output has gone. That is theirs to decide, and no failure.
+    OutputClosed,
+}
+
+impl Failure {
+    /// 1 failed, 2 usage, 4 authentication, 5 not found.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::OutputClosed => 0,
+            Self::Usage(_) => 2,
+            Self::Other(_) => 1,
+            Self::Keyring(error) => match (error.kind(), error.outcome()) {
+                // Refused for what was asked, such as a provider that is not configured.
+                (ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::NotFound, Outcome::NotSent) => 2,
+                (ErrorKind::Unauthenticated | ErrorKind::PermissionDenied, _) => 4,
+                (ErrorKind::NotFound, _) => 5,
+                _ => 1,
+            },
+        })
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutputClosed => Ok(()),
+            Self::Usage(text) | Self::Other(text) => writeln!(f, "error: {text}"),
+            Self::Keyring(error) => {
+                writeln!(f, "error: {error}")?;
+                let mut cause = error.source();
+                while let Some(error) = cause {
+                    writeln!(f, "  caused by: {error}")?;
+                    cause = error.source();
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Keyring(error)
+    }
+}
+
+/// Failures to write output, and of the machine below.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::OutputClosed,
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        if error.is_io() { io::Error::from(error).into() } else { Self::Other(error.to_string()) }
+    }
+}

@@ -1,0 +1,114 @@
+//! Printing results, for people or for programs.
+
+use std::io::{self, Write as _};
+
+use api_keyring::{ApiKey, KeyStats, Timestamp};
+use comfy_table::{Table, presets};
+use serde::Serialize;
+
+use crate::failure::Result;
+
+/// Prints one JSON document.
+pub(crate) fn json(value: &impl Serialize) -> Result {
+    let mut stdout = io::stdout().lock();
+    serde_json::to_writer_pretty(&mut stdout, value)?;
+    writeln!(stdout)?;
+    Ok(stdout.flush()?)
+}
+
+/// Prints rows below a header.
+pub(crate) fn table<Row: IntoIterator<Item = String>>(
+    header: impl IntoIterator<Item = impl Into<String>>,
+    rows: impl IntoIterator<Item = Row>,
+) -> Result {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.into_iter().map(Into::into));
+    for row in rows {
+        table.add_row(row.into_iter().map(|cell| printable(&cell)));
+    }
+    print(&table)
+}
+
+/// Prints names and values, without those that are missing.
+pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Result {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for (name, value) in fields {
+        if let Some(value) = value {
+            table.add_row([name, &printable(&value)]);
+        }
+    }
+    print(&table)
+}
+
+fn print(table: &Table) -> Result {
+    let mut stdout = io::stdout().lock();
+    for line in table.lines() {
+        writeln!(stdout, "{}", line.trim())?;
+    }
+    Ok(stdout.flush()?)
+}
+
+/// What vendors and users wrote, without the control characters that could command a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The header of [`key_row`].
+pub(crate) const KEY_HEADER: [&str; 6] = ["KEY", "NAME", "STATUS", "ROLE", "EXPIRES", "SECRET"];
+
+/// A key as a row of a table.
+pub(crate) fn key_row(key: &ApiKey) -> [String; 6] {
+    let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+    [
+        format!("{}/{}", key.provider(), key.id()),
+        text(key.name()),
+        key.status().to_string(),
+        text(key.role()),
+        key.expires_at().map_or("never".to_owned(), time),
+        text(key.masked_secret()),
+    ]
+}
+
+/// A key field by field.
+pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
+    let text = |text: Option<&str>| text.map(str::to_owned);
+    let mut fields = vec![
+        ("key", Some(format!("{}/{}", key.provider(), key.id()))),
+        ("name", text(key.name())),
+        ("description", text(key.description())),
+        ("status", Some(key.status().to_string())),
+        ("scope", text(key.scope())),
+        ("role", text(key.role())),
+        ("owner", text(key.owner())),
+        ("kind", text(key.kind())),
+        ("secret", text(key.masked_secret())),
+        ("created", key.created_at().map(time)),
+        ("updated", key.updated_at().map(time)),
+        ("expires", Some(key.expires_at().map_or("never".to_owned(), time))),
+        ("last used", key.last_used_at().map(time)),
+    ];
+    fields.extend(key.extra().iter().map(|(name, value)| (name.as_str(), Some(plain(value)))));
+    fields
+}
+
+/// A key's use, field by field.
+pub(crate) fn stats_fields(stats: &KeyStats) -> [(&'static str, Option<String>); 5] {
+    let number = |number: Option<u64>| Some(number.map_or("not told".to_owned(), |number| number.to_string()));
+    [
+        ("key", Some(format!("{}/{}", stats.key.provider(), stats.key.id()))),
+        ("name", stats.key.name().map(str::to_owned)),
+        ("requests", number(stats.usage_count)),
+        ("refused", number(stats.failed_attempts)),
+        ("last used", Some(stats.last_used_at.as_ref().map_or("not told".to_owned(), time))),
+    ]
+}
+
+/// A time in one form for all vendors, or in the vendor's own where it cannot be read.
+fn time(timestamp: &Timestamp) -> String {
+    timestamp.utc().map_or_else(|| timestamp.to_string(), |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
+}
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
