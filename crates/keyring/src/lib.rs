@@ -45,7 +45,10 @@
 //!
 //! # Features
 //!
-//! `spartera` and `monad` for the vendors, `rustls` or `native-tls` for TLS. All but `native-tls` are on by default.
+//! `spartera` and `monad` for the vendors, `rustls` for TLS. All are on by default.
+
+// What the adapters share may lack a user where one of them is left out.
+#![cfg_attr(not(all(feature = "monad", feature = "spartera")), allow(dead_code))]
 
 mod call;
 mod capability;
@@ -61,7 +64,6 @@ mod pages;
 mod provider;
 mod recover;
 mod request;
-#[cfg(any(feature = "monad", feature = "spartera"))]
 mod setup;
 #[cfg(feature = "spartera")]
 mod spartera;

@@ -49,15 +49,14 @@
 //!
 //! # Features
 //!
-//! `rustls` (default) or `native-tls`; `httpmock` for typed mocks of every operation, in `mock`.
+//! `rustls` (default) for TLS; `httpmock` for typed mocks of every operation, in `mock`.
 
-#[allow(missing_docs, unreachable_pub, unused_imports)]
+#[allow(missing_docs, unreachable_pub, unused_imports, clippy::all, clippy::expect_used, clippy::unwrap_used)]
 mod generated {
     #[rustfmt::skip] // Formatted by the generator, so that every toolchain writes the same bytes.
     pub(crate) mod client;
     #[rustfmt::skip]
     #[cfg(feature = "httpmock")]
-    #[allow(clippy::all, clippy::expect_used, clippy::unwrap_used)]
     pub(crate) mod httpmock;
 }
 

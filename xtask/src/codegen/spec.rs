@@ -208,10 +208,10 @@ fn received_schemas(json: &Value) -> BTreeSet<String> {
     }
     while let Some(node) = open.pop() {
         if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
-            if let Some(name) = reference.strip_prefix("#/components/schemas/") {
-                if !found.insert(name.to_owned()) {
-                    continue;
-                }
+            if let Some(name) = reference.strip_prefix("#/components/schemas/")
+                && !found.insert(name.to_owned())
+            {
+                continue;
             }
             open.extend(json.pointer(reference.trim_start_matches('#')));
         }

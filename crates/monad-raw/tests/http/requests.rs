@@ -1,0 +1,248 @@
+//! What goes over the wire: method, path, query, headers and body of every operation, to the byte where it matters.
+
+use std::collections::BTreeMap;
+
+use httpmock::MockServer;
+use monad_raw::mock::MockServerExt as _;
+use monad_raw::{Credential, Secret, types};
+use serde_json::json;
+
+use crate::support::{KEY, ORGANIZATION, Operation, Recorder, SECRET, Stub, client, new_key};
+
+fn organization() -> types::OrganizationId {
+    ORGANIZATION.parse().unwrap()
+}
+
+fn key() -> types::ApiKeyId {
+    KEY.parse().unwrap()
+}
+
+fn token() -> types::ApiKeyWithToken {
+    types::ApiKeyWithToken::builder()
+        .id("k".to_owned())
+        .token(Secret::new("t"))
+        .extra(BTreeMap::new())
+        .try_into()
+        .unwrap()
+}
+
+fn plain_key() -> types::ApiKey {
+    let key = types::ApiKey::builder().id("k".to_owned());
+    key.extra(BTreeMap::new()).try_into().unwrap()
+}
+
+fn no_keys() -> types::ApiKeyList {
+    types::ApiKeyList::builder().extra(BTreeMap::new()).try_into().unwrap()
+}
+
+#[tokio::test]
+async fn list_without_a_page() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let mock = server.list_api_keys(|when, then| {
+        recorder.record(when.organization_id(&organization()).limit(None).offset(None).into_inner());
+        then.ok(&no_keys());
+    });
+    let call = client(&server.base_url()).list_api_keys().organization_id(ORGANIZATION).send().await;
+    assert!(call.unwrap().api_keys.is_none());
+    mock.assert();
+    recorder.sent().assert_is("GET", &format!("/v2/{ORGANIZATION}/api_keys"), None);
+}
+
+#[tokio::test]
+async fn list_with_a_page() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let mock = server.list_api_keys(|when, then| {
+        recorder.record(when.organization_id(&organization()).limit(100).offset(0).into_inner());
+        then.ok(&no_keys());
+    });
+    let client = client(&server.base_url());
+    // An offset of zero is an offset: it is sent.
+    let call = client.list_api_keys().organization_id(ORGANIZATION).limit(100).offset(0);
+    call.send().await.unwrap();
+    mock.assert();
+    let target = format!("/v2/{ORGANIZATION}/api_keys?limit=100&offset=0");
+    recorder.sent().assert_is("GET", &target, None);
+}
+
+#[tokio::test]
+async fn create_with_what_is_required() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let mock = server.create_api_key(|when, then| {
+        let when = when.organization_id(&organization()).body(&new_key().try_into().unwrap());
+        recorder.record(when.into_inner());
+        then.ok(&token());
+    });
+    let client = client(&server.base_url());
+    client.create_api_key().organization_id(ORGANIZATION).body(new_key()).send().await.unwrap();
+    mock.assert();
+    let body = json!({"name": "ci", "role_id": "role-reader", "expiration_time": "2030-01-01T00:00:00Z"});
+    recorder.sent().assert_is("POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
+}
+
+#[tokio::test]
+async fn create_with_everything() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let mock = server.create_api_key(|when, then| {
+        recorder.record(when.organization_id(&organization()).into_inner());
+        then.ok(&token());
+    });
+    let client = client(&server.base_url());
+    let body = new_key().description("für \"CI\"\n".to_owned());
+    client.create_api_key().organization_id(ORGANIZATION).body(body).send().await.unwrap();
+    mock.assert();
+    let body = json!({
+        "name": "ci", "role_id": "role-reader", "expiration_time": "2030-01-01T00:00:00Z",
+        "description": "für \"CI\"\n",
+    });
+    recorder.sent().assert_is("POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
+}
+
+/// The documentation requires all three, and the service answers 400 without them: better not to ask.
+#[tokio::test]
+async fn create_without_what_is_required_is_not_sent() {
+    let server = MockServer::start_async().await;
+    let mock = server.create_api_key(|_, then| {
+        then.ok(&token());
+    });
+    let client = client(&server.base_url());
+    let request = types::CreateApiKeyRequest::builder;
+    for body in [
+        request().role_id("r").expiration_time("2030-01-01T00:00:00Z"),
+        request().name("n").expiration_time("2030-01-01T00:00:00Z"),
+        request().name("n").role_id("r"),
+    ] {
+        let call = client.create_api_key().organization_id(ORGANIZATION).body(body);
+        let error = call.send().await.unwrap_err();
+        assert!(matches!(error, monad_raw::Error::InvalidRequest(_)), "{error:?}");
+    }
+    mock.assert_calls(0);
+}
+
+#[tokio::test]
+async fn get() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let mock = server.get_api_key(|when, then| {
+        recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+        then.ok(&plain_key());
+    });
+    let client = client(&server.base_url());
+    client.get_api_key().organization_id(ORGANIZATION).api_key_id(KEY).send().await.unwrap();
+    mock.assert();
+    recorder.sent().assert_is("GET", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
+}
+
+#[tokio::test]
+async fn update_sends_the_fields_that_are_given() {
+    let request = || types::UpdateApiKeyRequest::builder().name("ci");
+    for (body, expected) in [
+        (request(), json!({"name": "ci"})),
+        (request().description("d".to_owned()), json!({"name": "ci", "description": "d"})),
+        // An empty description is one, and not the same as none.
+        (request().description(String::new()), json!({"name": "ci", "description": ""})),
+    ] {
+        let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+        let mock = server.update_api_key(|when, then| {
+            recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+            then.ok(&plain_key());
+        });
+        let client = client(&server.base_url());
+        let call = client.update_api_key().organization_id(ORGANIZATION).api_key_id(KEY).body(body);
+        call.send().await.unwrap();
+        mock.assert();
+        recorder.sent().assert_is("PATCH", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn delete() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let mock = server.delete_api_key(|when, then| {
+        recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+        then.ok("deleted");
+    });
+    let client = client(&server.base_url());
+    let call = client.delete_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
+    assert_eq!(*call.send().await.unwrap(), "deleted");
+    mock.assert();
+    recorder.sent().assert_is("DELETE", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
+}
+
+/// An older server refuses any body here, be it `{}`.
+#[tokio::test]
+async fn regenerate_without_an_expiration_has_no_body() {
+    for with_empty_body in [false, true] {
+        let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+        let mock = server.regenerate_api_key(|when, then| {
+            recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+            then.ok(&token());
+        });
+        let client = client(&server.base_url());
+        let mut call = client.regenerate_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
+        if with_empty_body {
+            call = call.body(types::RegenerateApiKeyRequest::builder());
+        }
+        call.send().await.unwrap();
+        mock.assert();
+        let sent = recorder.sent();
+        sent.assert_is("POST", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate"), None);
+        assert!(sent.header("content-type").is_empty() && sent.header("transfer-encoding").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn regenerate_with_an_expiration() {
+    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let body = types::RegenerateApiKeyRequest::builder().expiration_time("2031-01-01T00:00:00Z".to_owned());
+    let mock = server.regenerate_api_key(|when, then| {
+        let when = when.organization_id(&organization()).api_key_id(&key());
+        recorder.record(when.body(&body.clone().try_into().unwrap()).into_inner());
+        then.ok(&token());
+    });
+    let client = client(&server.base_url());
+    let call = client.regenerate_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
+    call.body(body).send().await.unwrap();
+    mock.assert();
+    let target = format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate");
+    let body = json!({"expiration_time": "2031-01-01T00:00:00Z"});
+    recorder.sent().assert_is("POST", &target, Some(body));
+}
+
+/// The service takes either credential, each in its own header; the other header stays away.
+#[tokio::test]
+async fn either_credential_goes_into_its_own_header() {
+    let key = Stub::start().await;
+    let bearer = Stub::with(Credential::bearer("aaa.bbb.ccc").unwrap()).await;
+    for operation in Operation::ALL {
+        let recorder = bearer.records().await;
+        operation.call(&bearer.client, ORGANIZATION, KEY).await.unwrap_err();
+        let sent = recorder.sent();
+        assert_eq!(sent.header("authorization"), ["Bearer aaa.bbb.ccc"], "{operation:?}");
+        assert_eq!(sent.header("x-api-key"), [""; 0], "{operation:?}");
+        assert_eq!(sent.header("api-version"), [""; 0], "{operation:?}");
+
+        let recorder = key.records().await;
+        operation.call(&key.client, ORGANIZATION, KEY).await.unwrap_err();
+        let sent = recorder.sent();
+        assert_eq!(sent.header("authorization"), [""; 0], "{operation:?}");
+        assert_eq!(sent.header("x-api-key"), [SECRET], "{operation:?}");
+    }
+}
+
+/// The documented addresses end with a path, which stays in front of every operation's.
+#[tokio::test]
+async fn the_path_of_the_base_url_stays() {
+    let stub = Stub::start().await;
+    for slash in ["", "/"] {
+        let client = client(&format!("{}/api{slash}", stub.client.transport().base_url()));
+        for operation in Operation::ALL {
+            let recorder = stub.records().await;
+            operation.call(&client, "o", "k").await.unwrap_err();
+            let expected = match operation {
+                Operation::List | Operation::Create => "/api/v2/o/api_keys",
+                Operation::Get | Operation::Update | Operation::Delete => "/api/v2/o/api_keys/k",
+                Operation::Regenerate => "/api/v2/o/api_keys/k/regenerate",
+            };
+            assert_eq!(recorder.sent().target, expected, "{operation:?}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Wherever a secret is planted, no printed form shows it; and a new token is never lost.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt::Debug;
+
+use api_keyring_transport::exposed_json;
+use monad_raw::{Client, Credential, Error, Secret, types};
+use serde_json::{Value, json};
+
+use crate::support::{KEY, ORGANIZATION, Operation, Stub, new_key};
+
+const CANARY: &str = "sk_live_canary_0123456789abcdef";
+
+/// Any part of the canary counts: a cut-off secret is a leak too.
+#[track_caller]
+fn assert_unseen(text: &str) {
+    assert!(!text.contains("canary"), "leaked: {text}");
+    assert!(!text.contains("0123456789abcdef"), "leaked: {text}");
+}
+
+#[track_caller]
+fn assert_hidden(value: &impl Debug) {
+    assert_unseen(&format!("{value:?}"));
+    assert_unseen(&format!("{value:#?}"));
+}
+
+/// Every printed form of an error and of what it says it was caused by.
+#[track_caller]
+fn assert_error_hidden(error: &Error<types::Error>) {
+    assert_hidden(error);
+    let mut next: Option<&dyn StdError> = Some(error);
+    while let Some(error) = next {
+        for text in [format!("{error}"), format!("{error:#}"), format!("{error:?}"), format!("{error:#?}")] {
+            assert_unseen(&text);
+        }
+        next = error.source();
+    }
+}
+
+fn canaries() -> [Credential; 2] {
+    [Credential::api_key(CANARY).unwrap(), Credential::bearer(CANARY).unwrap()]
+}
+
+async fn issue(client: &Client, operation: Operation) -> Result<types::ApiKeyWithToken, Error<types::Error>> {
+    let answer = match operation {
+        Operation::Create => {
+            let call = client.create_api_key().organization_id(ORGANIZATION).body(new_key());
+            call.send().await?
+        }
+        _ => {
+            let call = client.regenerate_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
+            call.send().await?
+        }
+    };
+    // The answer with its status and headers, too.
+    assert_hidden(&answer);
+    Ok(answer.into_inner())
+}
+
+const ISSUING: [Operation; 2] = [Operation::Create, Operation::Regenerate];
+
+#[test]
+fn every_operation_that_issues_is_tested() {
+    assert!(Operation::ALL.into_iter().filter(|operation| operation.issues()).eq(ISSUING));
+}
+
+#[test]
+fn the_credential_is_hidden_in_whatever_holds_it() {
+    for credential in canaries() {
+        let client = Client::connect("http://127.0.0.1:1/", credential).unwrap();
+        assert_hidden(&client);
+        assert_hidden(client.transport());
+        assert_hidden(client.transport().credential());
+        assert_hidden(&client.list_api_keys().organization_id(ORGANIZATION));
+        assert_hidden(&client.create_api_key().organization_id(ORGANIZATION).body(new_key()));
+        assert_eq!(client.transport().credential().secret().expose(), CANARY);
+    }
+}
+
+#[test]
+fn a_value_under_construction_hides_its_token() {
+    let builder = types::ApiKeyWithToken::builder().token(Secret::new(CANARY)).extra(BTreeMap::new());
+    assert_hidden(&builder);
+    let value = types::ApiKeyWithToken::try_from(builder).unwrap();
+    assert_hidden(&value);
+    assert_eq!(value.token.unwrap().expose(), CANARY);
+}
+
+#[tokio::test]
+async fn the_documented_field() {
+    let stub = Stub::start().await;
+    for operation in ISSUING {
+        let client = stub.answers(200, json!({"id": "key-1", "token": CANARY}).to_string()).await;
+        let key = issue(client, operation).await.unwrap();
+        assert_hidden(&key);
+        assert_eq!(key.token.as_ref().unwrap().expose(), CANARY);
+        assert_unseen(&serde_json::to_string(&key).unwrap_err().to_string());
+        assert_eq!(exposed_json(&key).unwrap(), json!({"id": "key-1", "token": CANARY}));
+        assert!(serde_json::to_string(&key).is_err(), "exposing ends with its call");
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_nobody_documented() {
+    let stub = Stub::start().await;
+    for operation in ISSUING {
+        for planted in [
+            json!(CANARY),
+            json!({"value": CANARY}),
+            json!({"deep": {"er": [{"value": CANARY}]}}),
+            json!([CANARY, 1]),
+            // A name can be a secret as well as a value can.
+            json!({CANARY: true}),
+        ] {
+            let body = json!({"id": "key-1", "jwt": planted});
+            let client = stub.answers(200, body.to_string()).await;
+            let key = issue(client, operation).await.unwrap();
+            assert_hidden(&key);
+            assert_eq!(key.extra["jwt"].expose(), &planted);
+            assert_unseen(&serde_json::to_string(&key).unwrap_err().to_string());
+            assert_eq!(exposed_json(&key).unwrap(), body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_decoded() {
+    let stub = Stub::start().await;
+    let object = |token: Value| json!({"id": "key-1", "token": token}).to_string().into_bytes();
+    let bodies: [(&str, Vec<u8>); 9] = [
+        ("an object for a token", object(json!({"value": CANARY}))),
+        ("a list for a token", object(json!([CANARY]))),
+        ("a token in another field's place", json!({"token_version": CANARY}).to_string().into_bytes()),
+        ("a bare token", json!(CANARY).to_string().into_bytes()),
+        ("a list of keys", json!([{"token": CANARY}]).to_string().into_bytes()),
+        ("the same field twice", format!(r#"{{"token": "{CANARY}", "token": "x"}}"#).into_bytes()),
+        ("truncated JSON", format!(r#"{{"id": "key-1", "token": "{CANARY}"#).into_bytes()),
+        ("HTML", format!("<html><code>{CANARY}</code></html>").into_bytes()),
+        ("not UTF-8", [b"{\"token\": \"", CANARY.as_bytes(), b"\", \"name\": \"\xff\xfe\"}"].concat()),
+    ];
+    for operation in ISSUING {
+        for (case, body) in &bodies {
+            let client = stub.answers(200, body).await;
+            let error = issue(client, operation).await.unwrap_err();
+            assert_error_hidden(&error);
+            let Error::Undecoded(answer) = &error else { panic!("{case}: {error:?}") };
+            assert_hidden(answer.body());
+            assert!(answer.body().expose().contains(CANARY), "{case}: the caller still gets the token");
+        }
+        // A status that nobody documented is no reason to lose the token either.
+        let client = stub.answers(201, object(json!(CANARY))).await;
+        let error = issue(client, operation).await.unwrap_err();
+        assert_error_hidden(&error);
+        let Error::Undecoded(answer) = &error else { panic!("{error:?}") };
+        assert!(answer.body().expose().contains(CANARY));
+    }
+}
+
+/// A server that repeats the credential in its failure, decodable or not.
+#[tokio::test]
+async fn a_credential_that_the_server_repeats() {
+    for credential in canaries() {
+        let stub = Stub::with(credential).await;
+        for operation in Operation::ALL {
+            for status in [401, 500, 502] {
+                for body in [
+                    json!(format!("unknown key {CANARY}")).to_string(),
+                    json!({"error": format!("{CANARY} {CANARY}"), "additional_details": {"key": [CANARY]}}).to_string(),
+                    json!({CANARY: CANARY, "extra": {CANARY: CANARY}}).to_string(),
+                    json!({"code": CANARY}).to_string(),
+                    json!([CANARY]).to_string(),
+                    format!("<html>Authorization: Bearer {CANARY}</html>"),
+                    format!(r#"{{"error": "{CANARY}"#),
+                ] {
+                    let client = stub.answers(status, body).await;
+                    assert_error_hidden(&operation.call(client, ORGANIZATION, KEY).await.unwrap_err());
+                }
+            }
+        }
+    }
+}
+
+/// The argument may be a secret in the wrong place.
+#[tokio::test]
+async fn an_argument_that_is_refused_is_not_repeated() {
+    let stub = Stub::start().await;
+    let hostile = format!("{CANARY}/..");
+    for operation in Operation::ALL {
+        assert_error_hidden(&operation.call(&stub.client, &hostile, &hostile).await.unwrap_err());
+    }
+}

@@ -1,0 +1,290 @@
+//! What goes over the wire: method, path, query, headers and body of every operation, to the byte where it matters.
+
+use std::num::NonZeroU64;
+
+use chrono::{DateTime, Utc};
+use httpmock::{Mock, MockServer};
+use serde_json::{Value, json};
+use spartera_raw::mock::MockServerExt as _;
+use spartera_raw::{Client, Error, types};
+
+use crate::support::{COMPANY, KEY, Operation, Recorder, SECRET, Stub, client, new_key, revocation};
+
+fn company() -> types::CompanyId {
+    COMPANY.parse().unwrap()
+}
+
+fn key() -> types::ApiKeyId {
+    KEY.parse().unwrap()
+}
+
+fn moment() -> DateTime<Utc> {
+    "2030-01-01T00:00:00Z".parse().unwrap()
+}
+
+/// A value of a mock's answer.
+fn value<T: serde::de::DeserializeOwned>(json: Value) -> T {
+    serde_json::from_value(json).unwrap()
+}
+
+/// A server with one mock, the client that calls it, and what the mock has to have seen afterwards.
+struct Expectation {
+    server: MockServer,
+    recorder: Recorder,
+}
+
+impl Expectation {
+    async fn new() -> Self {
+        Self { server: MockServer::start_async().await, recorder: Recorder::default() }
+    }
+
+    fn client(&self) -> Client {
+        client(&self.server.base_url())
+    }
+
+    #[track_caller]
+    fn assert_sent(&self, mock: &Mock<'_>, method: &str, target: &str, body: Option<Value>) {
+        mock.assert();
+        self.recorder.sent().assert_is(method, target, body);
+    }
+}
+
+#[tokio::test]
+async fn list_without_a_page() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.list_api_keys(|when, then| {
+        let when = when.company_id(&company()).page(None).limit(None).search(None);
+        expected.recorder.record(when.sort_by(None).sort_order(None).into_inner());
+        then.ok(&value(json!({"data": []})));
+    });
+    let client = expected.client();
+    client.list_api_keys().company_id(COMPANY).send().await.unwrap();
+    expected.assert_sent(&mock, "GET", &Operation::List.path(COMPANY, ""), None);
+}
+
+#[tokio::test]
+async fn list_with_every_parameter() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.list_api_keys(|when, then| {
+        let when = when.company_id(&company()).page(NonZeroU64::new(2)).limit(NonZeroU64::new(100));
+        let when = when.search("a&b=c d").sort_by("name").sort_order(types::SortOrder::Desc);
+        expected.recorder.record(when.into_inner());
+        then.ok(&value(json!({"data": []})));
+    });
+    let client = expected.client();
+    let call = client.list_api_keys().company_id(COMPANY).page(2_u64).limit(100_u64);
+    let call = call.search("a&b=c d").sort_by("name").sort_order(types::SortOrder::Desc);
+    call.send().await.unwrap();
+    let query = "limit=100&page=2&search=a%26b%3Dc+d&sort_by=name&sort_order=desc";
+    let target = format!("{}?{query}", Operation::List.path(COMPANY, ""));
+    expected.assert_sent(&mock, "GET", &target, None);
+}
+
+#[tokio::test]
+async fn a_page_number_of_zero_is_not_sent() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.list_api_keys(|_, then| {
+        then.ok(&value(json!({"data": []})));
+    });
+    let client = expected.client();
+    let list = || client.list_api_keys().company_id(COMPANY);
+    for call in [list().page(0_u64), list().limit(0_u64), list().sort_order("up")] {
+        let error = call.send().await.unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest(_)), "{error:?}");
+    }
+    mock.assert_calls(0);
+}
+
+#[tokio::test]
+async fn create_with_what_is_required() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.create_api_key(|when, then| {
+        let when = when.company_id(&company()).body(&new_key().try_into().unwrap());
+        expected.recorder.record(when.into_inner());
+        then.ok(&value(json!({"data": {"key": "k"}})));
+    });
+    let client = expected.client();
+    client.create_api_key().company_id(COMPANY).body(new_key()).send().await.unwrap();
+    let body = json!({"company_id": COMPANY, "role_id": 3});
+    expected.assert_sent(&mock, "POST", &Operation::Create.path(COMPANY, ""), Some(body));
+}
+
+/// The fields of the SDK documentation, and beside them those that newer sources add.
+fn every_field() -> [Value; 2] {
+    [
+        json!({
+            "company_id": COMPANY, "role_id": 3, "user_id": "u", "name": "für \"CI\"",
+            "expiration_date_utc": "2030-01-01T00:00:00Z",
+        }),
+        json!({
+            "company_id": COMPANY, "role_id": 3,
+            "endpoint_id": "e", "mcp_deployment_id": "m", "key_type": "endpoint", "is_system_generated": false,
+            "expires_at": "2030-01-01T00:00:00Z", "rate_limit": 0, "permissions": ["read", "write"],
+            "description": "",
+        }),
+    ]
+}
+
+#[tokio::test]
+async fn create_with_everything() {
+    let [documented, newer] = every_field();
+    let by_document = new_key().user_id("u".to_owned()).name("für \"CI\"".to_owned());
+    let by_document = by_document.expiration_date_utc(moment());
+    let by_newer = new_key().endpoint_id("e".to_owned()).mcp_deployment_id("m".to_owned());
+    let by_newer = by_newer.key_type(types::KeyType::Endpoint).is_system_generated(false).expires_at(moment());
+    let by_newer = by_newer.rate_limit(0).permissions(["read".to_owned(), "write".to_owned()].to_vec());
+    let by_newer = by_newer.description(String::new());
+    for (body, json) in [(by_document, documented), (by_newer, newer)] {
+        let expected = Expectation::new().await;
+        let mock = expected.server.create_api_key(|when, then| {
+            expected.recorder.record(when.company_id(&company()).into_inner());
+            then.ok(&value(json!({"data": {"key": "k"}})));
+        });
+        let client = expected.client();
+        client.create_api_key().company_id(COMPANY).body(body).send().await.unwrap();
+        expected.assert_sent(&mock, "POST", &Operation::Create.path(COMPANY, ""), Some(json));
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_what_is_required_is_not_sent() {
+    let server = MockServer::start_async().await;
+    let mock = server.mock(|_, then| {
+        then.status(200).body("{}");
+    });
+    let client = client(&server.base_url());
+    let request = types::CreateApiKeyRequest::builder;
+    for body in [request().role_id(3), request().company_id(COMPANY), request().company_id("..").role_id(3)] {
+        let error = client.create_api_key().company_id(COMPANY).body(body).send().await.unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest(_)), "{error:?}");
+    }
+    let request = types::RevokeApiKeyRequest::builder;
+    for body in [request().role_id(3), request().company_id(COMPANY)] {
+        let call = client.revoke_api_key().company_id(COMPANY).api_key_id(KEY).body(body);
+        let error = call.send().await.unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest(_)), "{error:?}");
+    }
+    mock.assert_calls(0);
+}
+
+#[tokio::test]
+async fn get() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.get_api_key(|when, then| {
+        expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
+        then.ok(&value(json!({"data": {}})));
+    });
+    let client = expected.client();
+    client.get_api_key().company_id(COMPANY).api_key_id(KEY).send().await.unwrap();
+    expected.assert_sent(&mock, "GET", &Operation::Get.path(COMPANY, KEY), None);
+}
+
+#[tokio::test]
+async fn update_sends_the_fields_that_are_given() {
+    let request = types::UpdateApiKeyRequest::builder;
+    let [documented, newer] = every_field();
+    let by_document = request().company_id(Some(company())).role_id(3).user_id("u".to_owned());
+    let by_document = by_document.name("für \"CI\"".to_owned()).expiration_date_utc(moment());
+    let by_newer = request().company_id(Some(company())).role_id(3).endpoint_id("e".to_owned());
+    let by_newer = by_newer.mcp_deployment_id("m".to_owned()).key_type(types::KeyType::Endpoint);
+    let by_newer = by_newer.is_system_generated(false).expires_at(moment()).rate_limit(0);
+    let by_newer = by_newer.permissions(["read".to_owned(), "write".to_owned()].to_vec());
+    for (body, json) in [
+        (request().name("ci".to_owned()), json!({"name": "ci"})),
+        // A change of nothing is still a body: the documented one is required.
+        (request(), json!({})),
+        (by_document, documented),
+        (by_newer.description(String::new()), newer),
+    ] {
+        let expected = Expectation::new().await;
+        let mock = expected.server.update_api_key(|when, then| {
+            expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
+            then.ok(&value(json!({"data": {"api_key_id": "1"}})));
+        });
+        let client = expected.client();
+        let call = client.update_api_key().company_id(COMPANY).api_key_id(KEY).body(body);
+        call.send().await.unwrap();
+        expected.assert_sent(&mock, "PATCH", &Operation::Update.path(COMPANY, KEY), Some(json));
+    }
+}
+
+#[tokio::test]
+async fn delete() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.delete_api_key(|when, then| {
+        expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
+        then.ok(&value(json!({"data": {"api_key_id": "1"}})));
+    });
+    let client = expected.client();
+    client.delete_api_key().company_id(COMPANY).api_key_id(KEY).send().await.unwrap();
+    expected.assert_sent(&mock, "DELETE", &Operation::Delete.path(COMPANY, KEY), None);
+}
+
+#[tokio::test]
+async fn revoke() {
+    for (body, json) in [
+        (revocation(), json!({"company_id": COMPANY, "role_id": 3})),
+        (revocation().reason("leaked".to_owned()), json!({"company_id": COMPANY, "role_id": 3, "reason": "leaked"})),
+    ] {
+        let expected = Expectation::new().await;
+        let mock = expected.server.revoke_api_key(|when, then| {
+            let when = when.company_id(&company()).api_key_id(&key());
+            expected.recorder.record(when.body(&body.clone().try_into().unwrap()).into_inner());
+            then.ok(&value(json!({"data": {"api_key_id": "1"}})));
+        });
+        let client = expected.client();
+        let call = client.revoke_api_key().company_id(COMPANY).api_key_id(KEY).body(body);
+        call.send().await.unwrap();
+        expected.assert_sent(&mock, "POST", &Operation::Revoke.path(COMPANY, KEY), Some(json));
+    }
+}
+
+#[tokio::test]
+async fn stats() {
+    let expected = Expectation::new().await;
+    let mock = expected.server.get_api_key_stats(|when, then| {
+        expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
+        then.ok(&value(json!({"data": {}})));
+    });
+    let client = expected.client();
+    let call = client.get_api_key_stats().company_id(COMPANY).api_key_id(KEY);
+    call.send().await.unwrap();
+    expected.assert_sent(&mock, "GET", &Operation::Stats.path(COMPANY, KEY), None);
+}
+
+/// A key's id that an answer gave as a number can be asked for.
+#[tokio::test]
+async fn a_number_is_an_id_too() {
+    let stub = Stub::start().await;
+    let recorder = stub.records().await;
+    let id = types::AnsweredApiKeyId::from(42).to_string();
+    Operation::Get.call(&stub.client, COMPANY, &id).await.unwrap_err();
+    assert_eq!(recorder.sent().target, Operation::Get.path(COMPANY, "42"));
+}
+
+#[tokio::test]
+async fn the_credential_goes_into_its_own_header() {
+    let stub = Stub::start().await;
+    for operation in Operation::ALL {
+        let recorder = stub.records().await;
+        operation.call(&stub.client, COMPANY, KEY).await.unwrap_err();
+        let sent = recorder.sent();
+        assert_eq!(sent.header("authorization"), [""; 0], "{operation:?}");
+        assert_eq!(sent.header("x-api-key"), [SECRET], "{operation:?}");
+        assert_eq!(sent.header("api-version"), [""; 0], "{operation:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_path_of_the_base_url_stays() {
+    let stub = Stub::start().await;
+    for slash in ["", "/"] {
+        let client = client(&format!("{}/gate/way{slash}", stub.client.transport().base_url()));
+        for operation in Operation::ALL {
+            let recorder = stub.records().await;
+            operation.call(&client, "c", "k").await.unwrap_err();
+            let expected = format!("/gate/way{}", operation.path("c", "k"));
+            assert_eq!(recorder.sent().target, expected, "{operation:?}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Wherever a secret is planted, no printed form shows it; and a new token is never lost.
+
+use std::collections::BTreeMap;
+use std::error::Error as StdError;
+use std::fmt::Debug;
+
+use api_keyring_transport::exposed_json;
+use serde_json::{Value, json};
+use spartera_raw::{Client, Credential, Error, Secret, types};
+
+use crate::support::{COMPANY, KEY, Operation, Stub, new_key, revocation};
+
+const CANARY: &str = "sk_live_canary_0123456789abcdef";
+
+/// Any part of the canary counts: a cut-off secret is a leak too.
+#[track_caller]
+fn assert_unseen(text: &str) {
+    assert!(!text.contains("canary"), "leaked: {text}");
+    assert!(!text.contains("0123456789abcdef"), "leaked: {text}");
+}
+
+#[track_caller]
+fn assert_hidden(value: &impl Debug) {
+    assert_unseen(&format!("{value:?}"));
+    assert_unseen(&format!("{value:#?}"));
+}
+
+/// Every printed form of an error and of what it says it was caused by.
+#[track_caller]
+fn assert_error_hidden(error: &Error<types::Error>) {
+    assert_hidden(error);
+    let mut next: Option<&dyn StdError> = Some(error);
+    while let Some(error) = next {
+        for text in [format!("{error}"), format!("{error:#}"), format!("{error:?}"), format!("{error:#?}")] {
+            assert_unseen(&text);
+        }
+        next = error.source();
+    }
+}
+
+fn canaries() -> [Credential; 2] {
+    [Credential::api_key(CANARY).unwrap(), Credential::bearer(CANARY).unwrap()]
+}
+
+async fn issue(client: &Client, operation: Operation) -> Result<types::CreateApiKeyResponse, Error<types::Error>> {
+    let answer = match operation {
+        Operation::Create => client.create_api_key().company_id(COMPANY).body(new_key()).send().await?,
+        _ => {
+            let call = client.revoke_api_key().company_id(COMPANY).api_key_id(KEY);
+            call.body(revocation()).send().await?
+        }
+    };
+    // The answer with its status and headers, too.
+    assert_hidden(&answer);
+    Ok(answer.into_inner())
+}
+
+/// As documented, a revoke answers as a create does.
+const ISSUING: [Operation; 2] = [Operation::Create, Operation::Revoke];
+
+#[test]
+fn every_operation_that_issues_is_tested() {
+    let issuing = Operation::ALL.into_iter().filter(|operation| operation.issues());
+    assert!(issuing.eq(ISSUING));
+}
+
+#[test]
+fn the_credential_is_hidden_in_whatever_holds_it() {
+    for credential in canaries() {
+        let client = Client::connect("http://127.0.0.1:1/", credential).unwrap();
+        assert_hidden(&client);
+        assert_hidden(client.transport());
+        assert_hidden(client.transport().credential());
+        assert_hidden(&client.list_api_keys().company_id(COMPANY));
+        assert_hidden(&client.create_api_key().company_id(COMPANY).body(new_key()));
+        assert_eq!(client.transport().credential().secret().expose(), CANARY);
+    }
+}
+
+#[test]
+fn a_value_under_construction_hides_its_secret() {
+    let builder = types::IssuedApiKey::builder().key(Secret::new(CANARY)).extra(BTreeMap::new());
+    assert_hidden(&builder);
+    let value = types::IssuedApiKey::try_from(builder).unwrap();
+    assert_hidden(&value);
+    assert_eq!(value.key.unwrap().expose(), CANARY);
+    let masked = types::ApiKey::builder().key(Secret::new(CANARY)).extra(BTreeMap::new());
+    assert_hidden(&masked);
+    assert_hidden(&types::ApiKey::try_from(masked).unwrap());
+}
+
+#[tokio::test]
+async fn the_documented_field() {
+    let stub = Stub::start().await;
+    for operation in ISSUING {
+        let body = json!({"data": {"api_key_id": "17", "key": CANARY}});
+        let client = stub.answers(200, body.to_string()).await;
+        let answer = issue(client, operation).await.unwrap();
+        assert_hidden(&answer);
+        assert_eq!(answer.data.key.as_ref().unwrap().expose(), CANARY);
+        assert_unseen(&serde_json::to_string(&answer).unwrap_err().to_string());
+        assert_eq!(exposed_json(&answer).unwrap(), body);
+        assert!(serde_json::to_string(&answer).is_err(), "exposing ends with its call");
+    }
+}
+
+/// Inside the key and beside it.
+#[tokio::test]
+async fn a_field_that_nobody_documented() {
+    let stub = Stub::start().await;
+    for operation in ISSUING {
+        for planted in [
+            json!(CANARY),
+            json!({"value": CANARY}),
+            json!({"deep": {"er": [{"value": CANARY}]}}),
+            json!([CANARY, 1]),
+            // A name can be a secret as well as a value can.
+            json!({CANARY: true}),
+        ] {
+            for (body, place) in [
+                (json!({"data": {"api_key_id": "17", "api_key": planted}}), "data"),
+                (json!({"data": {"api_key_id": "17"}, "api_key": planted}), "envelope"),
+            ] {
+                let client = stub.answers(200, body.to_string()).await;
+                let answer = issue(client, operation).await.unwrap();
+                assert_hidden(&answer);
+                assert_hidden(&answer.data);
+                let extra = if place == "data" { &answer.data.extra } else { &answer.extra };
+                assert_eq!(extra["api_key"].expose(), &planted, "{place}");
+                assert_unseen(&serde_json::to_string(&answer).unwrap_err().to_string());
+                assert_eq!(exposed_json(&answer).unwrap(), body);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_decoded() {
+    let stub = Stub::start().await;
+    let object = |key: Value| json!({"data": {"api_key_id": "17", "key": key}}).to_string().into_bytes();
+    let bodies: [(&str, Vec<u8>); 11] = [
+        ("an object for a secret", object(json!({"value": CANARY}))),
+        ("a list for a secret", object(json!([CANARY]))),
+        ("a secret in an id's place", json!({"data": {"id": [CANARY]}}).to_string().into_bytes()),
+        ("a secret in the data's place", json!({"data": CANARY}).to_string().into_bytes()),
+        ("no data", json!({"key": CANARY}).to_string().into_bytes()),
+        ("a bare secret", json!(CANARY).to_string().into_bytes()),
+        ("a list of keys", json!({"data": [{"key": CANARY}]}).to_string().into_bytes()),
+        ("the same field twice", format!(r#"{{"data": {{"key": "{CANARY}", "key": "x"}}}}"#).into_bytes()),
+        ("truncated JSON", format!(r#"{{"data": {{"key": "{CANARY}"#).into_bytes()),
+        ("HTML", format!("<html><code>{CANARY}</code></html>").into_bytes()),
+        ("not UTF-8", [b"{\"data\": {\"key\": \"", CANARY.as_bytes(), b"\", \"name\": \"\xff\xfe\"}}"].concat()),
+    ];
+    for operation in ISSUING {
+        for (case, body) in &bodies {
+            let client = stub.answers(200, body).await;
+            let error = issue(client, operation).await.unwrap_err();
+            assert_error_hidden(&error);
+            let Error::Undecoded(answer) = &error else { panic!("{case}: {error:?}") };
+            assert_hidden(answer.body());
+            assert!(answer.body().expose().contains(CANARY), "{case}: the caller still gets the secret");
+        }
+        // A status that nobody documented is no reason to lose the secret either.
+        let client = stub.answers(201, object(json!(CANARY))).await;
+        let error = issue(client, operation).await.unwrap_err();
+        assert_error_hidden(&error);
+        let Error::Undecoded(answer) = &error else { panic!("{error:?}") };
+        assert!(answer.body().expose().contains(CANARY));
+    }
+}
+
+/// The mask is promised in words alone, so a list may show the secret itself.
+#[tokio::test]
+async fn a_key_that_is_read() {
+    let stub = Stub::start().await;
+    let client = stub.answers(200, json!({"data": [{"id": 1, "key": CANARY}]}).to_string()).await;
+    let list = client.list_api_keys().company_id(COMPANY).send().await.unwrap();
+    assert_hidden(&list);
+    assert_unseen(&serde_json::to_string(&*list).unwrap_err().to_string());
+    for data in [json!({"id": 1, "key": CANARY}), json!([{"id": 1, "key": CANARY}])] {
+        let client = stub.answers(200, json!({"data": data}).to_string()).await;
+        let call = client.get_api_key_stats().company_id(COMPANY).api_key_id(KEY);
+        assert_hidden(&call.send().await.unwrap());
+        if data.is_object() {
+            let call = client.get_api_key().company_id(COMPANY).api_key_id(KEY);
+            assert_hidden(&call.send().await.unwrap());
+        }
+    }
+}
+
+/// A server that repeats the credential in its failure, decodable or not.
+#[tokio::test]
+async fn a_credential_that_the_server_repeats() {
+    for credential in canaries() {
+        let stub = Stub::with(credential).await;
+        for operation in Operation::ALL {
+            for status in [401, 500, 502] {
+                for body in [
+                    json!({"message": format!("unknown key {CANARY}")}).to_string(),
+                    json!(format!("unknown key {CANARY}")).to_string(),
+                    json!({"code": CANARY, "errors": {CANARY: [CANARY]}}).to_string(),
+                    json!({CANARY: CANARY, "extra": {CANARY: CANARY}}).to_string(),
+                    json!({"retry_after": CANARY}).to_string(),
+                    json!([CANARY]).to_string(),
+                    format!("<html>Authorization: Bearer {CANARY}</html>"),
+                    format!(r#"{{"message": "{CANARY}"#),
+                ] {
+                    let client = stub.answers(status, body).await;
+                    assert_error_hidden(&operation.call(client, COMPANY, KEY).await.unwrap_err());
+                }
+            }
+        }
+    }
+}
+
+/// The argument may be a secret in the wrong place.
+#[tokio::test]
+async fn an_argument_that_is_refused_is_not_repeated() {
+    let stub = Stub::start().await;
+    let hostile = format!("{CANARY}/..");
+    for operation in Operation::ALL {
+        assert_error_hidden(&operation.call(&stub.client, &hostile, &hostile).await.unwrap_err());
+    }
+}
