@@ -4,14 +4,17 @@ use std::future::Future;
 use std::io::{self, Write as _};
 use std::pin::pin;
 
-/// Waits until the process is told to stop, by Ctrl-C or by a request to terminate.
+/// Waits until the process is told to stop: by Ctrl-C, by a request to terminate, by its terminal being closed.
 pub(crate) async fn stop_requested() -> io::Result<()> {
     #[cfg(unix)]
     {
-        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
         tokio::select! {
             interrupted = tokio::signal::ctrl_c() => interrupted,
             _ = terminate.recv() => Ok(()),
+            _ = hangup.recv() => Ok(()),
         }
     }
     #[cfg(not(unix))]

@@ -1,0 +1,108 @@
+//! Running the program, and an emulator for it to talk to.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// The program, with nothing of this process's environment.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_api-keyring"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A running `api-keyring emulator`. Killed when dropped.
+pub(crate) struct Emulator {
+    pub(crate) process: Child,
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+impl Emulator {
+    pub(crate) fn start() -> Self {
+        let mut process = program().arg("emulator").stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let variables = lines.take(6).map(|line| {
+            let line = line.unwrap();
+            let (name, value) = line.split_once('=').expect("a line NAME=value");
+            (name.to_owned(), value.to_owned())
+        });
+        let variables = variables.collect();
+        Self { process, variables }
+    }
+
+    /// The program with the variables that configure it for this emulator.
+    pub(crate) fn client(&self, arguments: &[&str]) -> Command {
+        let mut command = program();
+        command.envs(&self.variables).args(arguments);
+        command
+    }
+
+    /// What the program prints and how it ends.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.client(arguments).output().unwrap().into()
+    }
+
+    /// The one JSON document that the program prints when all is well.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.run(&[&["--output", "json"], arguments].concat());
+        assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
+        serde_json::from_str(&run.stdout).expect("one JSON document")
+    }
+
+    /// A new key that may do nothing but read, as `PROVIDER/ID`, and its secret.
+    pub(crate) fn create(&self, provider: &str) -> (String, String) {
+        let role = if provider == "spartera" { "3" } else { "role-reader" };
+        let key =
+            self.json(&["create", provider, "--name", "test", "--role", role, "--expires-in", "90d", "--to", "-"]);
+        (format!("{provider}/{}", key["id"].as_str().unwrap()), key["secret"].as_str().unwrap().to_owned())
+    }
+
+    /// The ids of all keys of a provider.
+    pub(crate) fn ids(&self, provider: &str) -> Vec<String> {
+        let keys = self.json(&["list", provider]);
+        keys.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Whether a secret is let in.
+    pub(crate) fn works(&self, provider: &str, secret: &str) -> bool {
+        let variable = if provider == "spartera" { "SPARTERA_API_KEY" } else { "MONAD_API_KEY" };
+        let run: Run = self.client(&["list", provider]).env(variable, secret).output().unwrap().into();
+        assert!(matches!(run.code, 0 | 4), "{}", run.stderr);
+        run.code == 0
+    }
+}
+
+impl Drop for Emulator {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// How a run of the program ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        let run = Self {
+            code: output.status.code().expect("an exit code, not a signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        assert!(!run.stderr.contains("panicked"), "{}", run.stderr);
+        run
+    }
+}
+
+/// Sends a signal to a process.
+#[cfg(unix)]
+pub(crate) fn signal(process: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
+}

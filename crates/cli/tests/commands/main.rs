@@ -1,0 +1,11 @@
+//! The command line as its users meet it: as a process, against the emulator as another.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod consent;
+mod delivery;
+mod documents;
+mod emulator;
+mod exit_codes;
+mod harness;
+mod hostile;
