@@ -5,12 +5,14 @@ use std::io::{self, Write as _};
 
 use crate::arguments::{self, Format};
 use crate::failure::{Failure, Result};
-use crate::interrupt::stop_requested;
+use crate::interrupt::StopRequests;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
     let emulator = api_keyring_emulator::Emulator::builder().port(arguments.port).start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
+    // Before the first line tells that the emulator can be reached, and so be stopped.
+    let mut stop = StopRequests::listen()?;
     // Everything that a client needs, and the sign that the emulator can be reached.
     if format == Format::Json {
         output::json(&emulator.environment().into_iter().collect::<BTreeMap<_, _>>())?;
@@ -21,7 +23,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
         }
         stdout.flush()?;
     }
-    stop_requested().await?;
+    stop.next().await?;
     emulator.shutdown().await;
     Ok(())
 }
