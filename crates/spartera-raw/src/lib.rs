@@ -65,6 +65,7 @@ pub use api_keyring_transport::runtime::{
 };
 pub use api_keyring_transport::{
     Credential, InvalidCredential, Secret, SecretValue, Timestamp, Transport, TransportBuilder, TransportError,
+    exposed_json,
 };
 pub use generated::client::{Client, builder, types};
 

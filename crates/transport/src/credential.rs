@@ -4,7 +4,9 @@ use std::fmt;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use crate::Secret;
+use serde_json::Value;
+
+use crate::{REDACTED, Secret};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -74,21 +76,66 @@ impl Credential {
         headers.insert(self.header.clone(), self.value.clone());
     }
 
-    /// Takes the credential out of a text that a server sent, in case the server repeats it there.
-    pub(crate) fn scrub(&self, body: &mut Vec<u8>) {
+    /// Takes the credential out of a body that a server sent, in case the server repeats it there. `None` where it does
+    /// not.
+    pub(crate) fn scrub(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let secret = self.secret.expose();
+        let stands_plainly = body.windows(secret.len()).any(|window| window == secret.as_bytes());
+        // In JSON it may be escaped, so there the decoded texts are looked at.
+        if (stands_plainly || body.contains(&b'\\'))
+            && let Ok(mut value) = serde_json::from_slice(body)
+        {
+            return scrub_value(&mut value, secret).then(|| value.to_string().into_bytes());
+        }
+        stands_plainly.then(|| replace(body, secret.as_bytes()))
+    }
+
+    /// As [`scrub`](Self::scrub), for headers.
+    pub(crate) fn scrub_headers(&self, headers: &mut HeaderMap) {
         let secret = self.secret.expose().as_bytes();
-        let mut from = 0;
-        while let Some(at) = body[from..].windows(secret.len()).position(|window| window == secret) {
-            let start = from + at;
-            body.splice(start..start + secret.len(), crate::REDACTED.bytes());
-            from = start + crate::REDACTED.len();
+        for value in headers.values_mut() {
+            if value.as_bytes().windows(secret.len()).any(|window| window == secret) {
+                *value = HeaderValue::from_static(REDACTED);
+            }
         }
     }
 }
 
+/// Redacts `secret` in every text of a value, and tells whether there was one.
+fn scrub_value(value: &mut Value, secret: &str) -> bool {
+    match value {
+        Value::String(text) if text.contains(secret) => {
+            *text = text.replace(secret, REDACTED);
+            true
+        }
+        Value::Array(items) => items.iter_mut().fold(false, |found, item| scrub_value(item, secret) | found),
+        Value::Object(fields) if fields.keys().any(|name| name.contains(secret)) => {
+            *value = Value::String(REDACTED.to_owned());
+            true
+        }
+        Value::Object(fields) => fields.values_mut().fold(false, |found, field| scrub_value(field, secret) | found),
+        _ => false,
+    }
+}
+
+fn replace(body: &[u8], secret: &[u8]) -> Vec<u8> {
+    let mut scrubbed = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some((first, tail)) = rest.split_first() {
+        if let Some(tail) = rest.strip_prefix(secret) {
+            scrubbed.extend_from_slice(REDACTED.as_bytes());
+            rest = tail;
+        } else {
+            scrubbed.push(*first);
+            rest = tail;
+        }
+    }
+    scrubbed
+}
+
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({:?}: {})", self.header.as_str(), crate::REDACTED)
+        write!(f, "Credential({:?}: {})", self.header.as_str(), REDACTED)
     }
 }
 
@@ -147,12 +194,16 @@ mod tests {
 
     #[test]
     fn scrubbing_takes_out_every_copy() {
-        let credential = Credential::api_key("canary").unwrap();
-        let mut body = b"canary and canarycanary, not canar".to_vec();
-        credential.scrub(&mut body);
-        assert_eq!(body, b"[REDACTED] and [REDACTED][REDACTED], not canar");
-        let mut short = b"can".to_vec();
-        credential.scrub(&mut short);
-        assert_eq!(short, b"can");
+        let credential = Credential::api_key("can/ary").unwrap();
+        for (body, scrubbed) in [
+            ("can/ary and can/arycan/ary, not can", Some("[REDACTED] and [REDACTED][REDACTED], not can")),
+            (r#"["x can/ary",{"a":"can\/ary"},1]"#, Some(r#"["x [REDACTED]",{"a":"[REDACTED]"},1]"#)),
+            (r#"{"deep":{"can\u002fary":1}}"#, Some(r#"{"deep":"[REDACTED]"}"#)),
+            ("can", None),
+            ("", None),
+            (r#"{"a":"\n"}"#, None),
+        ] {
+            assert_eq!(credential.scrub(body.as_bytes()).as_deref(), scrubbed.map(str::as_bytes), "{body}");
+        }
     }
 }

@@ -94,7 +94,6 @@ impl fmt::Debug for Transport {
 }
 
 /// Settings of a [`Transport`] to be.
-#[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct TransportBuilder {
     base_url: String,
@@ -105,6 +104,13 @@ pub struct TransportBuilder {
     max_response_bytes: usize,
     user_agent: Option<String>,
     http: Option<reqwest::ClientBuilder>,
+}
+
+/// Without the base URL, which nobody has checked yet: it may hold a password.
+impl fmt::Debug for TransportBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TransportBuilder").field("credential", &self.credential).finish_non_exhaustive()
+    }
 }
 
 impl TransportBuilder {

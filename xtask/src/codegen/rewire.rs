@@ -10,16 +10,20 @@ use std::collections::BTreeSet;
 use anyhow::{Result, ensure};
 use quote::format_ident;
 use syn::visit_mut::{self, VisitMut};
-use syn::{Expr, ExprCall, ExprMethodCall, ImplItem, ImplItemFn, Item, ItemImpl, Path, UseTree, parse_quote};
+use syn::{
+    Expr, ExprCall, ExprMethodCall, FieldValue, ImplItem, ImplItemFn, Item, ItemImpl, Member, Path, UseTree,
+    parse_quote,
+};
 
 /// Rewires a client. `optional_bodies` names the operations whose body may be left out.
 pub(super) fn client(file: &mut syn::File, optional_bodies: &BTreeSet<String>) -> Result<()> {
     seal_constructors(file)?;
     let mut rewire = Rewire { optional_bodies, operation: None, seen: Seen::default() };
     rewire.visit_file_mut(file);
-    let Seen { runtime_paths, undocumented, bodies_left_out } = rewire.seen;
+    let Seen { runtime_paths, undocumented, defaulted, bodies_left_out } = rewire.seen;
     ensure!(runtime_paths >= 2, "the generated client does not import progenitor_client where it used to");
     ensure!(undocumented > 0, "the generated client does not answer undocumented statuses as it used to");
+    ensure!(defaulted > 0, "the generated builders do not insist on unknown fields where they used to");
     ensure!(
         bodies_left_out == *optional_bodies,
         "the generated client does not send optional bodies as it used to: {optional_bodies:?}"
@@ -65,6 +69,7 @@ struct Rewire<'a> {
 struct Seen {
     runtime_paths: usize,
     undocumented: usize,
+    defaulted: usize,
     bodies_left_out: BTreeSet<String>,
 }
 
@@ -109,6 +114,17 @@ impl VisitMut for Rewire<'_> {
         if function.path.segments.last().is_some_and(|last| last.ident == "UnexpectedResponse") {
             *expression = parse_quote!(Error::undocumented_status(#args).await);
             self.seen.undocumented += 1;
+        }
+    }
+
+    /// A builder of a type that keeps unknown fields does not insist on being given some.
+    fn visit_field_value_mut(&mut self, field: &mut FieldValue) {
+        visit_mut::visit_field_value_mut(self, field);
+        let Expr::Call(ExprCall { func, .. }) = &field.expr else { return };
+        let fails = matches!(&**func, Expr::Path(function) if function.path.is_ident("Err"));
+        if fails && matches!(&field.member, Member::Named(name) if name == "extra") {
+            field.expr = parse_quote!(Ok(::std::default::Default::default()));
+            self.seen.defaulted += 1;
         }
     }
 

@@ -6,9 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use openapiv3::OpenAPI;
+use regress::Regex;
 use serde_json::Value;
 
 use crate::providers::Provider;
+
+/// What no id in a path may be.
+const HOSTILE_IDS: [&str; 9] = ["", ".", "..", "a/b", "%2e%2e", "a?b", "a#b", "a\0", "a\r\n"];
 
 /// A spec that has passed every check.
 pub(super) struct Spec {
@@ -170,6 +174,11 @@ fn check_path_parameters(
                 bail!("{place}/parameters: {{{name}}} has no {limit}; an unchecked id can reach another path");
             }
         }
+        let pattern = schema.get("pattern").and_then(Value::as_str).unwrap_or_default();
+        let pattern = Regex::new(pattern).map_err(|why| anyhow!("{place}/parameters: {{{name}}}'s pattern: {why}"))?;
+        if let Some(hostile) = HOSTILE_IDS.iter().find(|id| pattern.find(id).is_some()) {
+            bail!("{place}/parameters: {{{name}}}'s pattern lets {hostile:?} through, which can reach another path");
+        }
     }
     Ok(())
 }
@@ -184,41 +193,48 @@ fn check_schemas(json: &Value) -> Result<()> {
         }
         Ok(())
     })?;
-    for name in received_schemas(json) {
-        let schema = &json["components"]["schemas"][&name];
-        let is_object = schema.get("type").and_then(Value::as_str) == Some("object");
-        // The generator drops the unknown fields of `true` as it does those of `false`.
-        if is_object && !schema.get("additionalProperties").is_some_and(Value::is_object) {
-            bail!(
-                "/components/schemas/{name}/additionalProperties: has to be a schema, so that unknown fields are kept"
-            );
+    let mut seen = BTreeSet::new();
+    walk(json, &mut |place, node| {
+        let schema = node.pointer("/content/application~1json/schema");
+        let is_response = place.rsplit('/').nth(1) == Some("responses");
+        match schema.filter(|_| is_response) {
+            Some(schema) => {
+                let place = format!("{place}/content/application~1json/schema");
+                check_received(json, &place, schema, &mut seen)
+            }
+            None => Ok(()),
         }
-    }
-    Ok(())
+    })
 }
 
-/// The names of all schemas that an answer may contain.
-fn received_schemas(json: &Value) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let mut open: Vec<&Value> = Vec::new();
-    for item in json["paths"].as_object().into_iter().flat_map(|paths| paths.values()) {
-        open.extend(
-            item.as_object().into_iter().flat_map(|item| item.values()).filter_map(|node| node.get("responses")),
-        );
+/// Checks a schema that an answer may have, and all below it. `seen` are the references that were followed already.
+fn check_received(json: &Value, place: &str, schema: &Value, seen: &mut BTreeSet<String>) -> Result<()> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        let target = reference.trim_start_matches('#');
+        return match json.pointer(target) {
+            Some(schema) if seen.insert(reference.to_owned()) => check_received(json, target, schema, seen),
+            _ => Ok(()),
+        };
     }
-    while let Some(node) = open.pop() {
-        if let Some(reference) = node.get("$ref").and_then(Value::as_str) {
-            if let Some(name) = reference.strip_prefix("#/components/schemas/")
-                && !found.insert(name.to_owned())
-            {
-                continue;
-            }
-            open.extend(json.pointer(reference.trim_start_matches('#')));
+    let is_object = schema.get("type").and_then(Value::as_str) == Some("object") || schema.get("properties").is_some();
+    // The generator drops the unknown fields of `true` as it does those of `false`.
+    if is_object && !schema.get("additionalProperties").is_some_and(Value::is_object) {
+        bail!("{place}/additionalProperties: has to be a schema, so that unknown fields are kept");
+    }
+    for keyword in ["items", "additionalProperties"] {
+        if let Some(schema) = schema.get(keyword) {
+            check_received(json, &format!("{place}/{keyword}"), schema, seen)?;
         }
-        open.extend(node.as_object().into_iter().flat_map(|object| object.values()));
-        open.extend(node.as_array().into_iter().flatten());
     }
-    found
+    for keyword in ["allOf", "anyOf", "oneOf"] {
+        for (at, schema) in schema.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate() {
+            check_received(json, &format!("{place}/{keyword}/{at}"), schema, seen)?;
+        }
+    }
+    for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        check_received(json, &format!("{place}/properties/{}", escape(name)), schema, seen)?;
+    }
+    Ok(())
 }
 
 fn resolve<'a>(json: &'a Value, node: &'a Value) -> &'a Value {

@@ -421,7 +421,7 @@ pub mod types {
                     role_id: Ok(Default::default()),
                     token_version: Ok(Default::default()),
                     updated_at: Ok(Default::default()),
-                    extra: Err("no value supplied for extra".to_string()),
+                    extra: Ok(::std::default::Default::default()),
                 }
             }
         }
@@ -647,7 +647,7 @@ pub mod types {
                 Self {
                     api_keys: Ok(Default::default()),
                     pagination: Ok(Default::default()),
-                    extra: Err("no value supplied for extra".to_string()),
+                    extra: Ok(::std::default::Default::default()),
                 }
             }
         }
@@ -790,7 +790,7 @@ pub mod types {
                     token: Ok(Default::default()),
                     token_version: Ok(Default::default()),
                     updated_at: Ok(Default::default()),
-                    extra: Err("no value supplied for extra".to_string()),
+                    extra: Ok(::std::default::Default::default()),
                 }
             }
         }
@@ -1143,7 +1143,7 @@ pub mod types {
                     code: Ok(Default::default()),
                     error: Ok(Default::default()),
                     error_type: Ok(Default::default()),
-                    extra: Err("no value supplied for extra".to_string()),
+                    extra: Ok(::std::default::Default::default()),
                 }
             }
         }
@@ -1266,7 +1266,7 @@ pub mod types {
                     limit: Ok(Default::default()),
                     offset: Ok(Default::default()),
                     total: Ok(Default::default()),
-                    extra: Err("no value supplied for extra".to_string()),
+                    extra: Ok(::std::default::Default::default()),
                 }
             }
         }

@@ -51,8 +51,10 @@ pub(super) async fn read(response: &mut Response) -> Body {
             }
         }
     };
-    if let Some(limits) = limits.filter(|_| !response.status().is_success()) {
-        limits.credential.scrub(&mut bytes);
+    if let Some(limits) = limits.filter(|_| !response.status().is_success())
+        && let Some(scrubbed) = limits.credential.scrub(&bytes)
+    {
+        bytes = Zeroizing::new(scrubbed);
     }
     Body { bytes, cut }
 }

@@ -126,6 +126,9 @@ impl std::error::Error for CommunicationError {
     }
 }
 
+const CUSTOMARY_MEDIA_TYPES: [&str; 6] =
+    ["application/json", "application/problem+json", "application/xml", "text/html", "text/plain", "text/xml"];
+
 /// An answer that is not what is documented, with everything of it that arrived.
 pub struct UndecodedResponse {
     status: StatusCode,
@@ -170,6 +173,13 @@ impl UndecodedResponse {
     pub fn reason(&self) -> UndecodedReason {
         self.reason
     }
+
+    /// The body's media type, where it is a customary one: a header can say anything, and is not repeated.
+    fn media_type(&self) -> Option<&'static str> {
+        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = value.split(';').next()?.trim();
+        CUSTOMARY_MEDIA_TYPES.into_iter().find(|customary| customary.eq_ignore_ascii_case(media_type))
+    }
 }
 
 impl fmt::Debug for UndecodedResponse {
@@ -193,9 +203,7 @@ impl fmt::Display for UndecodedResponse {
             UndecodedReason::UndocumentedStatus => f.write_str("which is not documented for this operation"),
             UndecodedReason::UnexpectedBody { line, column } => {
                 write!(f, "with a body that is not what is documented (at line {line}, column {column}")?;
-                // A media type is short and printable; whatever else calls itself one is not repeated.
-                let media_type = self.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-                match media_type.filter(|text| text.len() <= 100) {
+                match self.media_type() {
                     Some(media_type) => write!(f, ", {media_type})"),
                     None => f.write_str(")"),
                 }

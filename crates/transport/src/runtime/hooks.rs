@@ -45,6 +45,7 @@ impl<C: ClientInfo<Transport>> ClientHooks<Transport> for C {
     async fn exec(&self, request: Request, _: &OperationInfo) -> reqwest::Result<Response> {
         let transport = self.inner();
         let mut response = transport.http().execute(request).await?;
+        transport.credential().scrub_headers(response.headers_mut());
         response.extensions_mut().insert(ReadLimits::of(transport));
         Ok(response)
     }

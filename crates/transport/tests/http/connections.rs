@@ -1,0 +1,129 @@
+//! Connections that do not come about, break or stall: what is known of the request's fate, and what is kept.
+
+use std::time::Duration;
+
+use api_keyring_transport::runtime::{CommunicationError, Error, UndecodedReason};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::{Api, CREDENTIAL, answer_once, serve_once};
+
+fn communication(error: Error<Value>) -> CommunicationError {
+    assert!(error.status().is_none() && error.headers().is_none());
+    match error {
+        Error::Communication(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The request as it goes out, with nothing in it that no vendor knows.
+#[tokio::test]
+async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
+    let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    Api::at(address).read().await.unwrap();
+    let (head, ()) = served.done().await;
+    assert!(head.contains(&format!("\r\nx-api-key: {CREDENTIAL}\r\n")), "{head}");
+    assert!(head.contains("\r\nuser-agent: api-keyring/"), "{head}");
+    assert!(!head.contains("api-version"), "{head}");
+}
+
+#[tokio::test]
+async fn a_user_agent_may_be_the_callers_own() {
+    let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    Api::with(address, |builder| builder.user_agent("my-tool/1")).read().await.unwrap();
+    let (head, ()) = served.done().await;
+    assert!(head.contains("\r\nuser-agent: my-tool/1\r\n"), "{head}");
+}
+
+#[tokio::test]
+async fn a_refused_connection_sends_nothing() {
+    // Bound and not listening: the port is this test's, and whoever connects is refused.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let error = Api::at(socket.local_addr().unwrap()).create().await.unwrap_err();
+    let error = communication(error);
+    assert!(error.was_surely_not_sent() && !error.is_timeout(), "{error:?}");
+    assert!(error.to_string().contains("nothing was sent"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_open() {
+    // The server fails on a second connection: nothing is sent twice.
+    for answer in ["", "HTTP/1.1 200 OK\r\ncontent-le", "garbage\r\n\r\n"] {
+        let (address, served) = answer_once(answer).await;
+        let error = communication(Api::at(address).create().await.unwrap_err());
+        assert!(!error.was_surely_not_sent() && !error.is_timeout(), "{answer:?}: {error:?}");
+        assert!(error.to_string().contains("may have acted"), "{error}");
+        served.done().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_is_kept_as_far_as_it_came() {
+    for (head, body) in [
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{\"key\": \"sk_live_1"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", ""),
+        // What arrived is JSON already, but not the whole answer.
+        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{}"),
+        ("HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\n", "<html>"),
+        ("HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\n", "\"no"),
+    ] {
+        let (address, served) = answer_once(format!("{head}{body}")).await;
+        let Error::Undecoded(answer) = Api::at(address).create().await.unwrap_err() else {
+            panic!("{head:?} is an answer")
+        };
+        assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false }, "{head:?}");
+        assert!(head.contains(&format!(" {} ", answer.status().as_u16())), "{head:?}");
+        assert_eq!(answer.body().expose(), body);
+        served.done().await;
+    }
+    // A chunk that is announced and does not come.
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"key\r\n40\r\n";
+    let (address, served) = answer_once(chunked).await;
+    let Error::Undecoded(answer) = Api::at(address).create().await.unwrap_err() else { panic!("an answer") };
+    assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false });
+    assert_eq!(answer.body().expose(), "{\"key");
+    served.done().await;
+}
+
+/// Says nothing more, and returns when the client has gone.
+async fn wait_for_the_end(mut stream: TcpStream) {
+    let mut rest = Vec::new();
+    // The request's body, if any, and then the end; how the client ends the connection is its own affair.
+    let _ = stream.read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_come_is_a_timeout() {
+    let (address, served) = serve_once(wait_for_the_end).await;
+    let api = Api::with(address, |builder| builder.timeout(Duration::from_millis(50)));
+    let error = communication(api.create().await.unwrap_err());
+    assert!(error.is_timeout() && !error.was_surely_not_sent(), "{error:?}");
+    assert!(error.to_string().contains("in time"), "{error}");
+    served.done().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_end_is_a_timeout_too() {
+    // On a busy machine the head itself may be late, which is another error: then the body is given more time.
+    for milliseconds in [50, 500, 5_000] {
+        let (address, served) = serve_once(async |mut stream: TcpStream| {
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"key\": \"sk_live_1";
+            stream.write_all(answer).await.unwrap();
+            wait_for_the_end(stream).await;
+        })
+        .await;
+        let api = Api::with(address, |builder| builder.timeout(Duration::from_millis(milliseconds)));
+        let error = api.create().await.unwrap_err();
+        served.done().await;
+        if let Error::Undecoded(answer) = error {
+            assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: true });
+            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.body().expose(), "{\"key\": \"sk_live_1");
+            return;
+        }
+        assert!(communication(error).is_timeout());
+    }
+    panic!("the head never came in time");
+}

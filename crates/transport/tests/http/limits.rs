@@ -1,0 +1,123 @@
+//! No more of an answer is read than the limit says, whatever its head promises and however long it goes on.
+
+use std::net::SocketAddr;
+
+use api_keyring_transport::DEFAULT_MAX_RESPONSE_BYTES;
+use api_keyring_transport::runtime::{Error, UndecodedReason, UndecodedResponse};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::{Api, Served, answer_once, serve_once};
+
+const GIBIBYTE: usize = 1 << 30;
+
+/// What the two sockets of a connection may hold, at the most that an ordinary system lets them grow to.
+const SOCKET_BUFFERS: usize = 48 << 20;
+
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+
+/// A server that sends this head and then a gibibyte of body, and counts what it gets rid of.
+async fn gibibyte(head: String, chunked: bool) -> (SocketAddr, Served<usize>) {
+    serve_once(async move |mut stream: TcpStream| {
+        let mut piece = vec![b' '; 64 << 10];
+        if chunked {
+            piece.splice(0..0, *b"10000\r\n");
+            piece.extend(b"\r\n");
+        }
+        let mut sent = 0;
+        let mut write = stream.write_all(head.as_bytes()).await;
+        while write.is_ok() && sent < GIBIBYTE {
+            write = stream.write_all(&piece).await;
+            sent += piece.len();
+        }
+        sent
+    })
+    .await
+}
+
+fn undecoded(error: Error<serde_json::Value>) -> UndecodedResponse {
+    match error {
+        Error::Undecoded(answer) => *answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_endless_body_is_given_up() {
+    for status in [200, 404, 500] {
+        for (limit, max_bytes) in [(None, DEFAULT_MAX_RESPONSE_BYTES), (Some(4096), 4096)] {
+            let head = CHUNKED.replace("200", &status.to_string());
+            let (address, served) = gibibyte(head, true).await;
+            let api = Api::with(address, |builder| match limit {
+                Some(limit) => builder.max_response_bytes(limit),
+                None => builder,
+            });
+            let answer = undecoded(api.read().await.unwrap_err());
+            assert_eq!((answer.status().as_u16(), answer.reason()), (status, UndecodedReason::TooLarge { max_bytes }));
+            assert!(answer.body().expose().len() <= max_bytes);
+            let (_, sent) = served.done().await;
+            assert!(sent < max_bytes + SOCKET_BUFFERS, "the server got rid of {sent} bytes");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_announces_its_size_is_not_begun() {
+    for max_bytes in [DEFAULT_MAX_RESPONSE_BYTES, 4096] {
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {GIBIBYTE}\r\n\r\n");
+        let (address, served) = gibibyte(head, false).await;
+        let api = Api::with(address, |builder| builder.max_response_bytes(max_bytes));
+        let answer = undecoded(api.read().await.unwrap_err());
+        assert_eq!(answer.reason(), UndecodedReason::TooLarge { max_bytes });
+        assert!(answer.body().is_empty(), "not even begun");
+        let (_, sent) = served.done().await;
+        assert!(sent < SOCKET_BUFFERS, "the server got rid of {sent} bytes");
+    }
+}
+
+/// Announced and unannounced, one byte under, on and over the limit.
+#[tokio::test]
+async fn the_limit_is_exact() {
+    const LIMIT: usize = 100;
+    for (length, fits) in [(LIMIT - 1, true), (LIMIT, true), (LIMIT + 1, false)] {
+        let body = json!("x".repeat(length - 2)).to_string();
+        for answer in [
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"),
+            format!("{CHUNKED}{length:x}\r\n{body}\r\n0\r\n\r\n"),
+            // Byte by byte, so that no single piece is over the limit.
+            CHUNKED.to_owned() + &body.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<String>() + "0\r\n\r\n",
+            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"),
+        ] {
+            let (address, served) = answer_once(answer.clone()).await;
+            let api = Api::with(address, |builder| builder.max_response_bytes(LIMIT));
+            match api.read().await {
+                Ok(value) => assert!(fits && *value == json!("x".repeat(length - 2)), "{answer}"),
+                Err(error) => {
+                    let reason = undecoded(error).reason();
+                    assert_eq!(reason, UndecodedReason::TooLarge { max_bytes: LIMIT }, "{answer}");
+                    assert!(!fits, "{answer}");
+                }
+            }
+            served.done().await;
+        }
+    }
+}
+
+/// A secret may stand at the body's beginning, so what was read stays within the caller's reach.
+#[tokio::test]
+async fn what_was_read_before_the_limit_is_kept() {
+    let answer = format!("{CHUNKED}11\r\n{{\"key\":\"sk_live_1\r\n64\r\n{}\r\n", " ".repeat(100));
+    // The end of the chunked body is not there: it is not what the answer is refused for.
+    let (address, served) = answer_once(answer).await;
+    let api = Api::with(address, |builder| builder.max_response_bytes(50));
+    let answer = undecoded(api.create().await.unwrap_err());
+    assert_eq!(answer.reason(), UndecodedReason::TooLarge { max_bytes: 50 });
+    assert!(answer.body().expose().starts_with("{\"key\":\"sk_live_1"), "{:?}", answer.body().expose());
+    served.done().await;
+}
+
+#[test]
+fn the_default_limit_is_eight_mebibytes() {
+    assert_eq!(DEFAULT_MAX_RESPONSE_BYTES, 8 << 20);
+}

@@ -1,0 +1,134 @@
+//! A server may repeat the credential, which is then in no printed form of what comes of it.
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use api_keyring_transport::runtime::{Error, ResponseValue};
+use api_keyring_transport::{Credential, Transport};
+use serde_json::{Value, json};
+
+use crate::support::{Api, answer_once};
+
+const CANARY: &str = "sk_live_canary_0123456789abcdef";
+
+/// Any part of the canary counts: a cut-off secret is a leak too.
+#[track_caller]
+fn assert_unseen(text: &str) {
+    assert!(!text.contains("canary"), "leaked: {text}");
+    assert!(!text.contains("0123456789abcdef"), "leaked: {text}");
+}
+
+#[track_caller]
+fn assert_hidden(value: &impl Debug) {
+    assert_unseen(&format!("{value:?}"));
+    assert_unseen(&format!("{value:#?}"));
+}
+
+#[track_caller]
+fn assert_outcome_hidden(outcome: &Result<ResponseValue<Value>, Error<Value>>) {
+    assert_hidden(outcome);
+    let mut next: Option<&dyn StdError> = outcome.as_ref().err().map(|error| error as &dyn StdError);
+    while let Some(error) = next {
+        for text in [format!("{error}"), format!("{error:#}"), format!("{error:?}"), format!("{error:#?}")] {
+            assert_unseen(&text);
+        }
+        next = error.source();
+    }
+}
+
+fn answer(status: u16, header: &str, body: &str) -> String {
+    let length = body.len();
+    format!("HTTP/1.1 {status} Some\r\n{header}\r\ncontent-length: {length}\r\n\r\n{body}")
+}
+
+/// What is decoded holds whatever the failure's body says, so the credential is taken out of it.
+#[tokio::test]
+async fn in_a_failures_body() {
+    for body in [json!(CANARY), json!({CANARY: [CANARY, {"x": format!("{CANARY}{CANARY}")}]})] {
+        for status in [404, 418] {
+            let (address, served) = answer_once(answer(status, "x: y", &body.to_string())).await;
+            let api = Api::authenticating(address, Credential::api_key(CANARY).unwrap());
+            let outcome = api.read().await;
+            assert_outcome_hidden(&outcome);
+            assert!(outcome.is_err());
+            served.done().await;
+        }
+    }
+}
+
+/// A JSON writer may escape any character; the text that is read from it is the same.
+#[tokio::test]
+async fn in_a_failures_body_in_escaped_form() {
+    for (credential, escaped) in [
+        ("canary/0123456789abcdef", r"canary\/0123456789abcdef"),
+        ("canary\"0123456789abcdef", r#"canary\"0123456789abcdef"#),
+        ("canary\\0123456789abcdef", r"canary\\0123456789abcdef"),
+        ("canary+0123456789abcdef", r"canary\u002B0123456789abcdef"),
+        ("canary<0123456789abcdef", r"canary\u003c0123456789abcdef"),
+    ] {
+        let (address, served) = answer_once(answer(404, "x: y", &format!("[\"{escaped}\"]"))).await;
+        let outcome = Api::authenticating(address, Credential::api_key(credential).unwrap()).read().await;
+        assert!(matches!(outcome, Err(Error::ErrorResponse(_))));
+        assert_outcome_hidden(&outcome);
+        served.done().await;
+    }
+}
+
+/// Headers are for the caller to look at, and for nobody to print.
+#[tokio::test]
+async fn in_a_header() {
+    for header in ["x-api-key", "set-cookie", "www-authenticate", "location", "content-type"] {
+        for (status, body) in [(200, "{}"), (200, "no JSON"), (302, ""), (404, "\"no\""), (404, "no JSON"), (502, "")] {
+            let (address, served) = answer_once(answer(status, &format!("{header}: {CANARY}"), body)).await;
+            let api = Api::authenticating(address, Credential::api_key(CANARY).unwrap());
+            assert_outcome_hidden(&api.create().await);
+            served.done().await;
+        }
+    }
+}
+
+/// A head that is no head is an error of the HTTP library's, which is the source of ours.
+#[tokio::test]
+async fn in_a_head_that_cannot_be_read() {
+    for head in [
+        format!("{CANARY}\r\n\r\n"),
+        format!("HTTP/1.1 {CANARY}\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\n{CANARY}\r\n\r\n"),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: {CANARY}\r\n\r\n"),
+    ] {
+        let (address, served) = answer_once(head).await;
+        let api = Api::authenticating(address, Credential::api_key(CANARY).unwrap());
+        let outcome = api.create().await;
+        assert!(matches!(outcome, Err(Error::Communication(_))), "{outcome:?}");
+        assert_outcome_hidden(&outcome);
+        served.done().await;
+    }
+}
+
+/// Taking the credential out takes a time that grows with the body's size, not with its square: else one answer stops
+/// the whole program. The time allowed here is a large multiple of what it takes.
+#[tokio::test]
+async fn in_a_failures_body_all_over() {
+    let credential = "canary_0123456789abcdef";
+    let body = credential.repeat((4 << 20) / credential.len());
+    let (address, served) = answer_once(answer(500, "x: y", &body)).await;
+    let api = Api::authenticating(address, Credential::api_key(credential).unwrap());
+    let start = Instant::now();
+    assert_outcome_hidden(&api.read().await);
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
+    served.done().await;
+}
+
+/// An address with a password is refused, and is in no form of what is left.
+#[test]
+fn in_the_base_url() {
+    let credential = Credential::api_key("x").unwrap();
+    let builder = Transport::builder(format!("https://user:{CANARY}@example.com"), credential);
+    assert_hidden(&builder);
+    let error = builder.build().unwrap_err();
+    assert_hidden(&error);
+    assert_unseen(&error.to_string());
+    assert_unseen(&error.source().unwrap().to_string());
+}

@@ -1,0 +1,149 @@
+//! A client of two calls, and servers that say exactly what a test tells them to.
+
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener as StdListener};
+
+use api_keyring_transport::runtime::{ClientHooks as _, ClientInfo, Error, OperationInfo, ResponseValue};
+use api_keyring_transport::{Credential, Transport, TransportBuilder};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+pub(crate) const CREDENTIAL: &str = "sk_test_0123456789";
+
+/// What generated clients are, by hand.
+pub(crate) struct Api(Transport);
+
+impl ClientInfo<Transport> for Api {
+    fn api_version() -> &'static str {
+        "1.0"
+    }
+
+    fn baseurl(&self) -> &str {
+        self.0.base_url().as_str()
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        self.0.http()
+    }
+
+    fn inner(&self) -> &Transport {
+        &self.0
+    }
+}
+
+impl Api {
+    /// A client with the standard settings.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self::with(address, |builder| builder)
+    }
+
+    /// A client with a credential of the test's own.
+    pub(crate) fn authenticating(address: SocketAddr, credential: Credential) -> Self {
+        let transport = Transport::builder(format!("http://{address}"), credential);
+        Self(transport.build().unwrap())
+    }
+
+    /// A client with settings of the test's own.
+    pub(crate) fn with(address: SocketAddr, settings: impl FnOnce(TransportBuilder) -> TransportBuilder) -> Self {
+        let credential = Credential::api_key(CREDENTIAL).unwrap();
+        let builder = Transport::builder(format!("http://{address}"), credential);
+        Self(settings(builder).build().unwrap())
+    }
+
+    /// A GET whose 200 is documented, and whose 404.
+    pub(crate) async fn read(&self) -> Result<ResponseValue<Value>, Error<Value>> {
+        self.call(self.client().get(format!("{}/keys", self.baseurl()))).await
+    }
+
+    /// A POST that issues something.
+    pub(crate) async fn create(&self) -> Result<ResponseValue<Value>, Error<Value>> {
+        let request = self.client().post(format!("{}/keys", self.baseurl()));
+        self.call(request.body("{}")).await
+    }
+
+    async fn call(&self, request: reqwest::RequestBuilder) -> Result<ResponseValue<Value>, Error<Value>> {
+        let mut request = request.header("api-version", Self::api_version()).build()?;
+        let info = OperationInfo { operation_id: "call" };
+        self.pre(&mut request, &info).await?;
+        let result = self.exec(request, &info).await;
+        self.post(&result, &info).await?;
+        let response = result?;
+        match response.status().as_u16() {
+            200 => ResponseValue::from_response(response).await,
+            404 => Err(Error::ErrorResponse(ResponseValue::from_response(response).await?)),
+            _ => Err(Error::undocumented_status(response).await),
+        }
+    }
+}
+
+/// Takes one connection, reads the request's head, and does with the connection what the test says.
+///
+pub(crate) async fn serve_once<F, R>(answer: impl FnOnce(TcpStream) -> F + Send + 'static) -> (SocketAddr, Served<R>)
+where
+    F: Future<Output = R> + Send,
+    R: Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = read_head(&mut stream).await;
+        let result = answer(stream).await;
+        (head, result, listener.into_std().unwrap())
+    });
+    (address, Served(task))
+}
+
+/// A server at work.
+pub(crate) struct Served<R>(JoinHandle<(String, R, StdListener)>);
+
+impl<R> Served<R> {
+    /// The request's head in lower case, and what the test's part of the server returned.
+    ///
+    /// To be called when the client is done: a second connection, which nobody answered, is an error.
+    pub(crate) async fn done(self) -> (String, R) {
+        let (head, result, listener) = self.0.await.unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "a second connection");
+        (head, result)
+    }
+}
+
+/// A server that gives one fixed answer, to the byte, and closes the connection.
+pub(crate) async fn answer_once(answer: impl Into<Vec<u8>>) -> (SocketAddr, Served<()>) {
+    let answer = answer.into();
+    serve_once(async move |mut stream: TcpStream| stream.write_all(&answer).await.unwrap()).await
+}
+
+async fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
+/// A listener that nobody may connect to.
+pub(crate) struct Bystander(StdListener);
+
+impl Bystander {
+    pub(crate) fn new() -> Self {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        Self(listener)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// Whether somebody has connected: connecting ends when the listener's queue has the connection.
+    pub(crate) fn was_met(&self) -> bool {
+        match self.0.accept() {
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
