@@ -302,6 +302,20 @@ const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
         "{organization_id} has no maxLength",
     ),
     (
+        "a path id that could reach another path",
+        "      description: The id of an organization, safe to stand in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$'\n",
+        "      description: The id of an organization, safe to stand in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '^[^/]+$'\n",
+        "/paths/~1v2~1{organization_id}~1api_keys/get/parameters",
+        "lets \".\" through",
+    ),
+    (
+        "a path id's pattern that is none",
+        "      description: The id of an organization, safe to stand in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$'\n",
+        "      description: The id of an organization, safe to stand in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '(['\n",
+        "/paths/~1v2~1{organization_id}~1api_keys/get/parameters",
+        "{organization_id}'s pattern",
+    ),
+    (
         "a path id that is not declared",
         "      - $ref: '#/components/parameters/OrganizationId'\n    get:\n      operationId: list_api_keys",
         "      - $ref: '#/components/parameters/ApiKeyId'\n    get:\n      operationId: list_api_keys",
