@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use api_keyring::{Error, ErrorKind, Outcome};
+use api_keyring::{Error, ErrorKind};
 
 /// The result of a command.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
@@ -30,11 +30,10 @@ impl Failure {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
             Self::Other(_) => 1,
-            Self::Keyring(error) => match (error.kind(), error.outcome()) {
-                // Refused for what was asked, such as a provider that is not configured.
-                (ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::NotFound, Outcome::NotSent) => 2,
-                (ErrorKind::Unauthenticated | ErrorKind::PermissionDenied, _) => 4,
-                (ErrorKind::NotFound, _) => 5,
+            Self::Keyring(error) => match error.kind() {
+                ErrorKind::InvalidInput | ErrorKind::Unsupported => 2,
+                ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => 4,
+                ErrorKind::NotFound => 5,
                 _ => 1,
             },
         })

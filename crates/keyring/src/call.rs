@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use api_keyring_transport::reqwest::header::{HeaderMap, RETRY_AFTER};
+use api_keyring_transport::Secret;
+use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use api_keyring_transport::runtime::{Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, SubsecRound, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -72,10 +73,12 @@ impl Call<'_> {
             Expiry::At(time) => Some(time),
             Expiry::In(duration) => now.checked_add_signed(duration),
         };
-        match time {
+        // Whole seconds, since that is what every vendor keeps; down, so that no key lives longer than asked for.
+        match time.map(|time| time.trunc_subsecs(0)) {
             Some(time) if time <= now => Err(self.invalid("the expiry has already passed")),
-            Some(time) => Ok(Some(time)),
-            None => Err(self.invalid("the expiry is too far away")),
+            // Beyond that RFC 3339 has no notation.
+            Some(time) if time.year() <= 9999 => Ok(Some(time)),
+            _ => Err(self.invalid("the expiry is too far away")),
         }
     }
 
@@ -85,21 +88,40 @@ impl Call<'_> {
     }
 
     /// A list that ended before its total.
-    pub(crate) fn incomplete(&self, missing: u64) -> Error {
-        self.unexpected(format!("the list ended {missing} keys before the total that the service gives"))
-            .advise("Keys may have been deleted meanwhile: list again to be sure")
+    pub(crate) fn incomplete(&self, missing: Option<u64>) -> Error {
+        match missing {
+            Some(missing) => self
+                .unexpected(format!("the list ended {missing} keys before the total that the service gives"))
+                .advise("Keys may have been deleted meanwhile: list again to be sure"),
+            None => {
+                self.unexpected("the list was given up: page after page holds rows that are not keys as documented")
+            }
+        }
     }
 
-    /// A key was issued and no secret came with it; `rest` is whatever of the answer nobody can explain.
-    pub(crate) fn missing_secret(&self, id: Option<KeyId>, rest: Option<api_keyring_transport::Secret>) -> Error {
-        let advice = match (&id, &rest) {
-            (Some(_), Some(_)) => "The key exists; look for its secret in the rest of the answer, else delete the key",
-            (Some(_), None) => "The key exists and nobody can use it: delete it",
-            (None, _) => "A key exists that nobody can use: look for it in the list, and delete it",
-        };
-        let parts =
-            Parts::new(ErrorKind::MissingSecret, Outcome::Applied, "the answer holds no secret for the new key");
-        self.error(Parts { key: id, advice: Some(advice.into()), unclaimed_secret: rest, ..parts })
+    /// A new key's id and secret, as far as its answer has them; `rest` is what of the answer nobody can explain.
+    pub(crate) fn issued(
+        &self,
+        id: Result<KeyId>,
+        secret: Option<Secret>,
+        rest: impl FnOnce() -> Option<Secret>,
+    ) -> Result<(KeyId, Secret)> {
+        match (id, secret) {
+            (Ok(id), Some(secret)) => Ok((id, secret)),
+            (Ok(id), None) => {
+                let rest = rest();
+                let advice = match rest {
+                    Some(_) => "The key exists: look for its secret in the rest of the answer, or else delete the key",
+                    None => "The key exists and nobody can use it: delete it",
+                };
+                let problem = "the answer holds no secret for the new key";
+                let parts = Parts::new(ErrorKind::MissingSecret, Outcome::Applied, problem);
+                Err(self.error(Parts { key: Some(id), advice: Some(advice.into()), unclaimed_secret: rest, ..parts }))
+            }
+            (Err(error), secret) => Err(error
+                .unclaimed(secret.or_else(rest))
+                .advise("A key was issued: look for it in the list, and keep what the answer holds")),
+        }
     }
 
     /// The decoded answer. One that has the documented shape under another status of success is taken, too.
@@ -160,11 +182,11 @@ impl Call<'_> {
             Err(error) => error,
         };
         if let RawError::Undecoded(answer) = &error {
-            let body = answer.body().expose();
-            let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+            let body = answer.body();
             match answer.status().as_u16() {
                 204 if body.is_empty() => return Ok(()),
-                200 | 201 | 203 | 205.. if answer.status().is_success() && is_json() => return Ok(()),
+                202 => {}
+                _ if answer.status().is_success() && is_json(body) => return Ok(()),
                 _ => {}
             }
         }
@@ -179,11 +201,11 @@ impl Call<'_> {
                 let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
                 let outcome = if error.was_surely_not_sent() { Outcome::NotSent } else { Outcome::Unknown };
                 let parts = Parts::new(kind, outcome, error.to_string());
-                Parts { source: Some(Box::new(error)), ..parts }
+                Parts { source: Some(Box::new(error.into_inner())), ..parts }
             }
             RawError::ErrorResponse(answer) => {
                 let body = serde_json::to_value(&*answer).unwrap_or_default();
-                answered(answer.status().as_u16(), answer.headers(), &body)
+                self.answered(answer.status().as_u16(), answer.headers(), &body)
             }
             RawError::Undecoded(answer) => self.undecoded(&answer),
             other => Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, other.to_string()),
@@ -196,13 +218,17 @@ impl Call<'_> {
         let status = answer.status().as_u16();
         let body = answer.body();
         if answer.status().is_success() {
-            let parts = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, answer.to_string());
+            // Without JSON it need not be the vendor who answers, and a 202 is a promise.
+            let is_done = status == 204 || (status != 202 && speaks_json(answer));
+            let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
+            let parts = Parts::new(ErrorKind::UnexpectedAnswer, outcome, answer.to_string());
             let unclaimed_secret = (self.operation.yields_secret() && !body.is_empty())
                 .then(|| recover::secret_in_text(body, self.looks_like_secret).unwrap_or_else(|| body.clone()));
-            return Parts { status: Some(status), request_id: request_id(answer.headers()), unclaimed_secret, ..parts };
+            let request_id = request_id(answer.headers()).map(|id| self.printable(id));
+            return Parts { status: Some(status), request_id, unclaimed_secret, ..parts };
         }
         let body = serde_json::from_str(body.expose()).unwrap_or_default();
-        let parts = answered(status, answer.headers(), &body);
+        let parts = self.answered(status, answer.headers(), &body);
         // The statuses that are nobody's fault in particular say what is odd about the answer instead.
         let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
         Parts { problem, ..parts }
@@ -215,8 +241,14 @@ impl Call<'_> {
             (ErrorKind::NotFound, ..) => "List the keys to see which exist",
             (ErrorKind::RateLimited, ..) => "Nothing was changed; wait before the next call",
             (_, Outcome::NotSent | Outcome::Rejected, _) => return None,
-            (_, Outcome::Applied, Operation::Create | Operation::Regenerate) => {
-                "The vendor did it: keep what the answer holds, it is shown this once"
+            _ if parts.unclaimed_secret.is_some() => {
+                "Keep what the answer holds: the new secret may be in it, and is shown this once"
+            }
+            (_, Outcome::Applied, Operation::Create) => {
+                "A key was issued whose secret did not arrive: look for it in the list, and delete it"
+            }
+            (_, Outcome::Applied, Operation::Regenerate) => {
+                "The old secret is dead and the new one did not arrive: regenerate again"
             }
             (_, Outcome::Unknown, Operation::Create) => {
                 "A key may exist whose secret nobody holds: look for it in the list before trying again"
@@ -230,43 +262,73 @@ impl Call<'_> {
             _ => return None,
         })
     }
-}
 
-/// What a failure status and its body say.
-fn answered(status: u16, headers: &HeaderMap, body: &Value) -> Parts {
-    let (kind, outcome) = match status {
-        401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
-        403 => (ErrorKind::PermissionDenied, Outcome::Rejected),
-        404 | 410 => (ErrorKind::NotFound, Outcome::Rejected),
-        409 => (ErrorKind::Conflict, Outcome::Rejected),
-        429 => (ErrorKind::RateLimited, Outcome::Rejected),
-        400 | 405 | 406 | 411 | 413 | 414 | 415 | 422 => (ErrorKind::Rejected, Outcome::Rejected),
-        // The server gave up waiting for a request that it may have begun to act on.
-        408 => (ErrorKind::Timeout, Outcome::Unknown),
-        402..=499 => (ErrorKind::UnexpectedAnswer, Outcome::Rejected),
-        500..=599 => (ErrorKind::Server, Outcome::Unknown),
-        // A redirect can be the answer to a request that was carried out.
-        _ => (ErrorKind::UnexpectedAnswer, Outcome::Unknown),
-    };
-    let reason = api_keyring_transport::reqwest::StatusCode::from_u16(status).ok();
-    let problem = match reason.and_then(|status| status.canonical_reason()) {
-        Some(reason) => format!("the service answered {status} {reason}"),
-        None => format!("the service answered {status}"),
-    };
-    Parts {
-        status: Some(status),
-        vendor_message: message(body),
-        field_errors: field_errors(body),
-        retry_after: retry_after(headers, body),
-        request_id: request_id(headers),
-        ..Parts::new(kind, outcome, problem)
+    /// What a failure status and its body say.
+    fn answered(&self, status: u16, headers: &HeaderMap, body: &Value) -> Parts {
+        let (kind, outcome) = match status {
+            401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
+            403 => (ErrorKind::PermissionDenied, Outcome::Rejected),
+            404 | 410 => (ErrorKind::NotFound, Outcome::Rejected),
+            409 => (ErrorKind::Conflict, Outcome::Rejected),
+            429 => (ErrorKind::RateLimited, Outcome::Rejected),
+            400 | 405 | 406 | 411 | 413 | 414 | 415 | 422 => (ErrorKind::Rejected, Outcome::Rejected),
+            // The server gave up waiting for a request that it may have begun to act on.
+            408 => (ErrorKind::Timeout, Outcome::Unknown),
+            402..=499 => (ErrorKind::UnexpectedAnswer, Outcome::Rejected),
+            500..=599 => (ErrorKind::Server, Outcome::Unknown),
+            // A redirect can be the answer to a request that was carried out.
+            _ => (ErrorKind::UnexpectedAnswer, Outcome::Unknown),
+        };
+        let reason = api_keyring_transport::reqwest::StatusCode::from_u16(status).ok();
+        let problem = match reason.and_then(|status| status.canonical_reason()) {
+            Some(reason) => format!("the service answered {status} {reason}"),
+            None => format!("the service answered {status}"),
+        };
+        Parts {
+            status: Some(status),
+            vendor_message: message(body).map(|text| self.printable(text)).filter(|text| !text.is_empty()),
+            field_errors: self.field_errors(body),
+            retry_after: retry_after(headers, body),
+            request_id: request_id(headers).map(|id| self.printable(id)),
+            ..Parts::new(kind, outcome, problem)
+        }
+    }
+
+    fn field_errors(&self, body: &Value) -> Vec<FieldError> {
+        let fields = body.get("errors").and_then(Value::as_object).into_iter().flatten();
+        fields
+            .flat_map(|(field, messages)| {
+                let messages = match messages {
+                    Value::Array(messages) => messages.as_slice(),
+                    one => std::slice::from_ref(one),
+                };
+                messages.iter().filter_map(Value::as_str).map(move |text| (field, text))
+            })
+            .map(|(field, text)| FieldError { field: self.printable(field), message: self.printable(text) })
+            .take(50)
+            .collect()
+    }
+
+    /// A vendor's text as one line of bounded length, without characters that command a terminal, and without what looks
+    /// like a secret: a failure may quote the key that it is about.
+    fn printable(&self, text: &str) -> String {
+        let line: String = text.trim().chars().map(|c| if is_commanding(c) { ' ' } else { c }).take(500).collect();
+        let mut shown = String::with_capacity(line.len());
+        for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')) {
+            let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match (self.looks_like_secret)(bare) {
+                true => shown.extend([api_keyring_transport::REDACTED, &word[bare.len()..]]),
+                false => shown.push_str(word),
+            }
+        }
+        shown
     }
 }
 
 /// The sentence in a failure's body: the body itself, or what stands under one of the customary names.
-fn message(body: &Value) -> Option<String> {
+fn message(body: &Value) -> Option<&str> {
     match body {
-        Value::String(text) => printable(text),
+        Value::String(text) => Some(text),
         Value::Object(fields) => {
             ["message", "error", "detail", "title"].iter().filter_map(|name| fields.get(*name)).find_map(message)
         }
@@ -274,34 +336,42 @@ fn message(body: &Value) -> Option<String> {
     }
 }
 
-fn field_errors(body: &Value) -> Vec<FieldError> {
-    let fields = body.get("errors").and_then(Value::as_object).into_iter().flatten();
-    fields
-        .flat_map(|(field, messages)| {
-            let messages = match messages {
-                Value::Array(messages) => messages.as_slice(),
-                one => std::slice::from_ref(one),
-            };
-            messages.iter().filter_map(Value::as_str).map(move |text| (field, text))
-        })
-        .filter_map(|(field, text)| Some(FieldError { field: printable(field)?, message: printable(text)? }))
-        .take(50)
-        .collect()
-}
-
-/// The header's seconds, or else the body's.
+/// The header's seconds or date, or else the body's seconds.
 fn retry_after(headers: &HeaderMap, body: &Value) -> Option<Duration> {
-    let header = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    header.or_else(|| body.get("retry_after")?.as_u64()).map(Duration::from_secs)
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
+    let date = |text| DateTime::parse_from_rfc2822(text).ok();
+    let in_header = text(RETRY_AFTER).and_then(|wait| match wait.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        // From the server's own clock, where it tells.
+        Err(_) => {
+            let now = text(DATE).and_then(date).map_or_else(Utc::now, |now| now.to_utc());
+            Some((date(wait)?.to_utc() - now).to_std().unwrap_or_default())
+        }
+    });
+    in_header.or_else(|| body.get("retry_after")?.as_u64().map(Duration::from_secs))
 }
 
-fn request_id(headers: &HeaderMap) -> Option<String> {
+fn request_id(headers: &HeaderMap) -> Option<&str> {
     let names = ["x-request-id", "request-id", "x-correlation-id"];
-    names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).and_then(printable)
+    names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).filter(|id| !id.trim().is_empty())
 }
 
-/// A vendor's text as one line of bounded length, without control characters.
-fn printable(text: &str) -> Option<String> {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
-    (!line.is_empty()).then_some(line)
+/// Whether a character does something other than show itself: control characters, line separators, and those that change
+/// the direction of the text around them.
+fn is_commanding(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn is_json(body: &Secret) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(body.expose()).is_ok()
+}
+
+/// Whether an answer is JSON, or says that it is and was cut off.
+fn speaks_json(answer: &UndecodedResponse) -> bool {
+    let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let declares_json = declared.is_some_and(|media_type| media_type.to_ascii_lowercase().contains("json"));
+    let is_cut =
+        !matches!(answer.reason(), UndecodedReason::UnexpectedBody { .. } | UndecodedReason::UndocumentedStatus);
+    is_json(answer.body()) || declares_json || (is_cut && answer.body().expose().trim_start().starts_with('{'))
 }

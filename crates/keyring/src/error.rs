@@ -100,6 +100,16 @@ impl Error {
         self
     }
 
+    /// Turns a failure to read a key into that of the operation that the key was read for: nothing was changed by it.
+    pub(crate) fn while_preparing(mut self, operation: Operation) -> Self {
+        self.0.operation = Some(operation);
+        self.0.problem = format!("the key could not be read first: {}", self.0.problem).into();
+        if self.0.outcome != Outcome::Rejected {
+            self.0.outcome = Outcome::NotSent;
+        }
+        self
+    }
+
     pub(crate) fn under(mut self, provider: &str) -> Self {
         self.0.provider = Some(provider.to_owned());
         self

@@ -54,12 +54,12 @@ impl Keyring {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is none, with the names that there are.
+    /// `InvalidInput` when there is none, with the names that there are.
     pub fn provider(&self, name: &str) -> Result<NamedProvider> {
         let (name, provider) = self.providers.get_key_value(name).ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Error::new(ErrorKind::NotFound, Outcome::NotSent, format!("there is no provider {name:?}"))
+            Error::new(ErrorKind::InvalidInput, Outcome::NotSent, format!("there is no provider {name:?}"))
                 .advise(format!("The providers are: {known}"))
         })?;
         Ok(NamedProvider::new(name, provider))

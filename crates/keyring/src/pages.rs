@@ -13,7 +13,7 @@ use crate::{ApiKey, Error, KeyId, KeyStream, Result};
 /// How many keys to ask for at a time: the most that Spartera allows.
 pub(crate) const PAGE_SIZE: u64 = 100;
 
-/// How many pages in a row may bring nothing new while the total promises more.
+/// How many pages in a row may bring no new key while there may be more.
 const MAX_BARREN_PAGES: u32 = 3;
 
 /// Where a page begins, in both of the ways in which vendors count.
@@ -41,8 +41,8 @@ pub(crate) trait FetchPage: Send + Sync {
     /// Fetches the page at `position`, [`PAGE_SIZE`] keys long at most.
     async fn fetch(&self, position: Position) -> Result<Page>;
 
-    /// The error of a list that ended before its total, of which `missing` keys did not come.
-    fn incomplete(&self, missing: u64) -> Error;
+    /// The error of a list that ended without all of its keys: how many are missing, where the total tells.
+    fn incomplete(&self, missing: Option<u64>) -> Error;
 }
 
 struct Pager<F> {
@@ -89,11 +89,56 @@ pub(crate) fn stream<'a>(fetch: impl FetchPage + 'a) -> KeyStream<'a> {
     }))
 }
 
+/// What a page brought.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brought {
+    /// Keys that did not come before.
+    NewKeys,
+    /// Rows, and no key among them.
+    OddRows,
+    /// Nothing, or what came before.
+    NothingNew,
+}
+
 impl<F: FetchPage> Pager<F> {
     fn take(&mut self, page: Page) {
         let rows = page.rows.len() as u64;
         let is_first = self.position.page == 1;
-        let (keys, odd): (Vec<_>, Vec<_>) = page.rows.into_iter().partition(Result::is_ok);
+        let brought = self.take_rows(page.rows);
+
+        let page_size = page.page_size.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE);
+        // An empty page is passed over as if it had been full.
+        self.position.offset += if rows == 0 { page_size } else { rows };
+        self.position.page += 1;
+        self.barren = if brought == Brought::NewKeys { 0 } else { self.barren + 1 };
+        let first_page = *self.first_page.get_or_insert(rows);
+        let is_barren = self.barren >= MAX_BARREN_PAGES;
+
+        self.ended = match (page.total, brought) {
+            (None, Brought::NothingNew) => true,
+            // A first page that is short may be all that this server's pages hold, so it alone proves nothing.
+            (None, _) => is_barren || (!is_first && rows < first_page),
+            // A full page may have a next one even where the total says that it is the last.
+            (Some(total), _) if self.accounted >= total => brought != Brought::NewKeys || rows < page_size,
+            (Some(total), Brought::NothingNew) => is_barren || self.position.offset >= total,
+            (Some(_), _) => is_barren,
+        };
+        if !self.ended {
+            return;
+        }
+        match page.total {
+            Some(total) if self.accounted < total => {
+                self.ready.push_back(Err(self.fetch.incomplete(Some(total - self.accounted))));
+            }
+            None if is_barren => self.ready.push_back(Err(self.fetch.incomplete(None))),
+            _ => {}
+        }
+    }
+
+    /// Queues the rows that did not come before. The odd rows of a page whose keys are known are repeated as they are.
+    fn take_rows(&mut self, rows: Vec<Result<ApiKey>>) -> Brought {
+        let (keys, odd): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+        let has_keys = !keys.is_empty();
         let known = self.accounted;
         for row in keys {
             if row.as_ref().is_ok_and(|key| self.seen.insert(key.id().clone())) {
@@ -101,33 +146,16 @@ impl<F: FetchPage> Pager<F> {
                 self.ready.push_back(row);
             }
         }
-        let brings_new_keys = self.accounted > known;
-        if brings_new_keys || is_first {
-            // Elsewhere the page is repeated, and so are its odd rows.
+        let brought = match (self.accounted > known, has_keys, odd.is_empty()) {
+            (true, ..) => Brought::NewKeys,
+            (false, false, false) => Brought::OddRows,
+            (false, ..) => Brought::NothingNew,
+        };
+        if brought != Brought::NothingNew {
             self.accounted += odd.len() as u64;
             self.ready.extend(odd);
         }
-
-        let page_size = page.page_size.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE);
-        // An empty page is passed over as if it had been full.
-        self.position.offset += if rows == 0 { page_size } else { rows };
-        self.position.page += 1;
-        self.barren = if brings_new_keys { 0 } else { self.barren + 1 };
-        let first_page = *self.first_page.get_or_insert(rows);
-
-        self.ended = match page.total {
-            // A first page that is short may be all that this server's pages hold, so it alone proves nothing.
-            None => !brings_new_keys || (!is_first && rows < first_page),
-            // A full page may have a next one even where the total says that it is the last.
-            Some(total) if self.accounted >= total => !brings_new_keys || rows < page_size,
-            Some(total) => self.barren >= MAX_BARREN_PAGES || (!brings_new_keys && self.position.offset >= total),
-        };
-        if let Some(total) = page.total
-            && self.ended
-            && self.accounted < total
-        {
-            self.ready.push_back(Err(self.fetch.incomplete(total - self.accounted)));
-        }
+        brought
     }
 }
 
@@ -156,7 +184,8 @@ mod tests {
             Ok((self.answer)(position))
         }
 
-        fn incomplete(&self, missing: u64) -> Error {
+        fn incomplete(&self, missing: Option<u64>) -> Error {
+            let missing = missing.map_or("some".to_owned(), |missing| missing.to_string());
             Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, format!("{missing} missing"))
         }
     }
@@ -257,5 +286,24 @@ mod tests {
         assert_eq!(list(page).await, (vec![1, 2, 3], vec!["odd row".to_owned()], 2));
         let only_odd = |_: Position| Page { rows: vec![odd(), odd()], total: Some(2), page_size: None };
         assert_eq!(list(only_odd).await, (vec![], vec!["odd row".to_owned(), "odd row".to_owned()], 1));
+    }
+    #[tokio::test]
+    async fn a_page_of_odd_rows_is_not_the_end() {
+        for total in [None, Some(7)] {
+            let page = |at: Position| {
+                let rows = match at.page {
+                    1 => rows(0..2),
+                    2 => vec![odd(), odd()],
+                    3 => rows(2..4),
+                    4 => rows(4..5),
+                    _ => vec![],
+                };
+                Page { rows, total, page_size: Some(2) }
+            };
+            let (ids, errors, _) = list(page).await;
+            assert_eq!((ids, errors.len()), ((0..5).collect(), 2), "{total:?}");
+        }
+        let (ids, errors, asked) = list(|_| Page { rows: vec![odd()], total: None, page_size: None }).await;
+        assert_eq!((ids, errors.last().map(String::as_str), asked), (vec![], Some("some missing"), 3));
     }
 }

@@ -54,15 +54,11 @@ pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<
     let documented = token.clone().filter(|token| !token.is_empty() && !token.expose().contains('*'));
     let unknown = || extra.iter().map(|(name, value): (&String, &SecretValue)| (name.as_str(), value.expose()));
     let secret = documented.or_else(|| recover::secret_among(unknown(), looks_like_secret));
-    let rest = || recover::fields(extra.clone().into_iter());
-    match (key_id(call, answer.id.clone()), secret) {
-        (Ok(id), Some(secret)) => {
-            let key = key(call, without_token(answer))?;
-            Ok(IssuedKey::new(id, secret, Some(key)))
-        }
-        (Ok(id), None) => Err(call.missing_secret(Some(id), rest())),
-        (Err(error), secret) => Err(error.unclaimed(secret.or_else(rest))),
-    }
+    let id = key_id(call, answer.id.clone());
+    let (id, secret) = call.issued(id, secret, || recover::fields(extra.clone().into_iter()))?;
+    // Whatever is odd about the rest, the secret is not given up for it.
+    let key = key(call, without_token(answer)).ok();
+    Ok(IssuedKey::new(id, secret, key))
 }
 
 /// The key alone. Unknown fields stay behind, since one of them may be the token.

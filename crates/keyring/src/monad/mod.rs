@@ -135,8 +135,10 @@ impl Provider for Monad {
             (None, None) => return Err(call.invalid("there is nothing to change")),
             // The documentation requires a name even where it stays as it is.
             (None, Some(_)) => {
-                let key = self.get(id).await.map_err(|error| error.about(Operation::Update, Some(id)))?;
-                key.name().unwrap_or_default().to_owned()
+                let key = self.get(id).await.map_err(|error| error.while_preparing(Operation::Update))?;
+                let name = key.name().filter(|name| !name.trim().is_empty());
+                name.ok_or_else(|| call.invalid("the key has no name, and the vendor requires one: give it one"))?
+                    .to_owned()
             }
         };
         let body = types::UpdateApiKeyRequest::builder().name(name).description(update.description.clone());
@@ -198,7 +200,7 @@ impl FetchPage for &Monad {
         convert::page(&call, request.send().await)
     }
 
-    fn incomplete(&self, missing: u64) -> Error {
+    fn incomplete(&self, missing: Option<u64>) -> Error {
         self.call(Operation::List, None).incomplete(missing)
     }
 }

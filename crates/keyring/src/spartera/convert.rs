@@ -79,13 +79,8 @@ pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Re
         let unknown = data.extra.iter().chain(&extra).map(|(name, value)| (name.as_str(), value.expose()));
         recover::secret_among(unknown, looks_like_secret)
     });
-    match (id, secret) {
-        (Ok(id), Some(secret)) => Ok(IssuedKey::new(id, secret, None)),
-        (Ok(id), None) => Err(call.missing_secret(Some(id), recover::fields(data.extra.into_iter().chain(extra)))),
-        (Err(error), secret) => {
-            Err(error.unclaimed(secret.or_else(|| recover::fields(data.extra.into_iter().chain(extra)))))
-        }
-    }
+    let (id, secret) = call.issued(id, secret, || recover::fields(data.extra.into_iter().chain(extra)))?;
+    Ok(IssuedKey::new(id, secret, None))
 }
 
 /// A page of keys. A row that is no key is an error of its own.

@@ -138,7 +138,7 @@ impl Provider for Spartera {
         let role = match &how.role {
             Some(role) => role_number(&call, role)?,
             None => {
-                let key = self.get(id).await.map_err(|error| error.about(Operation::Revoke, Some(id)))?;
+                let key = self.get(id).await.map_err(|error| error.while_preparing(Operation::Revoke))?;
                 let role = key.role().ok_or_else(|| {
                     call.invalid("the vendor wants to be told the key's role and does not tell it itself")
                         .advise("Give the role, or delete the key")
@@ -184,7 +184,7 @@ impl FetchPage for &Spartera {
         convert::page(&call, request.send().await)
     }
 
-    fn incomplete(&self, missing: u64) -> Error {
+    fn incomplete(&self, missing: Option<u64>) -> Error {
         self.call(Operation::List, None).incomplete(missing)
     }
 }

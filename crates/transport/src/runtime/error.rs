@@ -106,6 +106,11 @@ impl CommunicationError {
     pub fn is_timeout(&self) -> bool {
         self.0.is_timeout()
     }
+
+    /// The HTTP client's own error, without the URL.
+    pub fn into_inner(self) -> reqwest::Error {
+        self.0
+    }
 }
 
 impl fmt::Display for CommunicationError {

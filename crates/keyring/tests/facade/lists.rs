@@ -1,0 +1,316 @@
+//! Lists: every key once, whatever the server's pages are like, and one failure does not hide the rest.
+
+use std::collections::BTreeSet;
+
+use api_keyring::{ErrorKind, Keyring, ListKeys, Operation, Outcome};
+use api_keyring_emulator::{Emulator, Revision, SparteraShape};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use crate::stub::{Answer, Sent};
+use crate::support::{
+    Bench, CREDENTIAL, Vendor, WORLDS, administrator, assert_error, assert_readable, emulator, keys, rows, sorted,
+};
+
+#[tokio::test]
+async fn every_key_of_every_server_comes_once() {
+    for (vendor, revision, shape) in WORLDS {
+        let emulator = emulator(revision, shape).await;
+        let provider = administrator(&emulator, vendor);
+        let mut expected: BTreeSet<String> = keys(&*provider).await.iter().map(|key| key.id().to_string()).collect();
+        assert_eq!(expected.len(), 1, "the administrator's own");
+        for extra in [0, 1, 19, 20, 21, 99, 100, 101, 250] {
+            let more = extra + 1 - expected.len();
+            let added = match vendor {
+                Vendor::Spartera => emulator.spartera().add_keys(more),
+                Vendor::Monad => emulator.monad().add_keys(more),
+            };
+            expected.extend(added.into_iter().map(|key| key.id));
+            let (ids, errors) = sorted(rows(&*provider).await);
+            let context = format!("{vendor:?} {revision:?} {shape:?} {extra}");
+            assert!(errors.is_empty(), "{context}: {errors:?}");
+            // Compared as a list: a key that came twice would be in it twice.
+            assert_eq!(ids, expected.iter().cloned().collect::<Vec<_>>(), "{context}");
+        }
+    }
+}
+
+/// The number that a query gives a parameter.
+fn parameter(sent: &Sent, name: &str) -> usize {
+    let query = sent.target.split_once('?').unwrap().1;
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    value.unwrap().parse().unwrap()
+}
+
+/// A server whose pages hold `size` rows whatever is asked for. It tells the total where `tells` says so.
+fn pages(vendor: Vendor, all: Vec<Value>, size: usize, tells: bool) -> impl FnMut(&Sent) -> Answer + Send + 'static {
+    move |sent| {
+        let start = match vendor {
+            Vendor::Spartera => (parameter(sent, "page") - 1) * size,
+            Vendor::Monad => parameter(sent, "offset"),
+        };
+        let rows: Vec<_> = all.iter().skip(start).take(size).cloned().collect();
+        let mut body = vendor.list(&rows);
+        match (vendor, tells) {
+            (_, false) => {}
+            (Vendor::Spartera, true) => body["meta"] = json!({"total": all.len(), "per_page": size}),
+            (Vendor::Monad, true) => body["pagination"] = json!({"total": all.len(), "limit": size, "offset": start}),
+        }
+        Answer::json(200, &body)
+    }
+}
+
+fn some_keys(vendor: Vendor, count: usize) -> (Vec<Value>, Vec<String>) {
+    let ids: Vec<_> = (0..count).map(|n| format!("k{n:04}")).collect();
+    (ids.iter().map(|id| vendor.key(id)).collect(), ids)
+}
+
+#[tokio::test]
+async fn pages_may_be_of_any_size_and_keep_silent_about_the_total() {
+    for vendor in Vendor::ALL {
+        let bench = Bench::start(vendor).await;
+        for count in [0, 1, 6, 7, 8, 14, 50] {
+            for size in [1, 7, 20] {
+                for tells in [false, true] {
+                    let (all, ids) = some_keys(vendor, count);
+                    bench.stub.reacts(pages(vendor, all, size, tells));
+                    let (found, errors) = sorted(rows(&*bench.provider).await);
+                    let context = format!("{vendor:?} {count} in pages of {size}, {tells}");
+                    assert!(errors.is_empty(), "{context}: {errors:?}");
+                    assert_eq!(found, ids, "{context}");
+                    let sent = bench.stub.requests().len();
+                    assert!(sent <= count / size + 2, "{context}: {sent} requests");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_pages_is_noticed() {
+    for vendor in Vendor::ALL {
+        let bench = Bench::start(vendor).await;
+        for count in [1, 100, 250] {
+            let (all, ids) = some_keys(vendor, count);
+            bench.stub.answers(Answer::json(200, &vendor.list(&all)));
+            let (found, errors) = sorted(rows(&*bench.provider).await);
+            assert!(errors.is_empty(), "{errors:?}");
+            assert_eq!(found, ids);
+            assert_eq!(bench.stub.requests().len(), 2, "{vendor:?} {count}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_total_that_is_not_reached_is_told() {
+    for vendor in Vendor::ALL {
+        let bench = Bench::start(vendor).await;
+        let (all, ids) = some_keys(vendor, 3);
+        let mut body = vendor.list(&all);
+        let place = if vendor == Vendor::Spartera { "meta" } else { "pagination" };
+        body[place] = json!({"total": 5});
+        bench.stub.answers(Answer::json(200, &body));
+        let (found, errors) = sorted(rows(&*bench.provider).await);
+        assert_eq!(found, ids);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_error(&errors[0], ErrorKind::UnexpectedAnswer, Outcome::Applied, "a list that ends early");
+        assert!(errors[0].to_string().contains("2 keys"), "{}", errors[0]);
+    }
+}
+
+/// Rows that are no keys.
+fn odd_rows(vendor: Vendor) -> Vec<Value> {
+    let id_name = if vendor == Vendor::Spartera { "api_key_id" } else { "id" };
+    let mut odd = vec![
+        json!(null),
+        json!("a text"),
+        json!(["a list"]),
+        json!({"name": "without an id"}),
+        json!({id_name: "k9", "role_id": {}}),
+    ];
+    for id in ["../x", "a/b", "..", "", "a b", "%2e", "k\r\n"] {
+        odd.push(json!({id_name: id, "name": "ci"}));
+    }
+    odd.push(json!({id_name: {"nested": 1}}));
+    odd
+}
+
+#[tokio::test]
+async fn one_odd_row_is_one_error_and_hides_no_other() {
+    for vendor in Vendor::ALL {
+        let bench = Bench::start(vendor).await;
+        for odd in odd_rows(vendor) {
+            for position in 0..=3 {
+                for knows_pages in [false, true] {
+                    let (mut all, ids) = some_keys(vendor, 3);
+                    all.insert(position, odd.clone());
+                    if knows_pages {
+                        bench.stub.reacts(pages(vendor, all, 100, true));
+                    } else {
+                        bench.stub.answers(Answer::json(200, &vendor.list(&all)));
+                    }
+                    let (found, errors) = sorted(rows(&*bench.provider).await);
+                    let context = format!("{vendor:?} {odd} at {position}, {knows_pages}");
+                    assert_eq!(found, ids, "{context}");
+                    assert_eq!(errors.len(), 1, "{context}: {errors:?}");
+                    assert_error(&errors[0], ErrorKind::UnexpectedAnswer, Outcome::Applied, &context);
+                    assert_eq!(errors[0].operation(), Some(Operation::List), "{context}");
+                    assert!(!errors[0].may_have_taken_effect(), "{context}: a list changes nothing");
+                }
+            }
+        }
+    }
+}
+
+/// Pages of two: one odd row beside a key, one that is a later page by itself, and a whole later page of odd rows.
+async fn assert_odd_rows_are_told_on_later_pages(tells: bool) {
+    let odd = json!({"name": "without an id"});
+    for vendor in Vendor::ALL {
+        let bench = Bench::start(vendor).await;
+        for (count, at, how_many) in [(5, 3, 1), (5, 2, 2), (6, 2, 2), (4, 4, 1)] {
+            let (mut all, ids) = some_keys(vendor, count);
+            for _ in 0..how_many {
+                all.insert(at, odd.clone());
+            }
+            bench.stub.reacts(pages(vendor, all, 2, tells));
+            let (found, errors) = sorted(rows(&*bench.provider).await);
+            let context = format!("{vendor:?}, {count} keys, {how_many} odd at {at}");
+            assert_eq!(found, ids, "{context}: {errors:?}");
+            assert_eq!(errors.len(), how_many, "{context}: {errors:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_odd_row_on_a_later_page_is_told_where_the_total_is_known() {
+    assert_odd_rows_are_told_on_later_pages(true).await;
+}
+
+#[tokio::test]
+async fn an_odd_row_on_a_later_page_is_told_where_the_total_is_not_known() {
+    assert_odd_rows_are_told_on_later_pages(false).await;
+}
+
+#[tokio::test]
+async fn no_keys_are_no_error() {
+    let bench = Bench::start(Vendor::Monad).await;
+    for body in [
+        json!({"api_keys": null}),
+        json!({"api_keys": null, "pagination": {"limit": 100, "offset": 0, "total": 0}}),
+        json!({"api_keys": [], "pagination": null}),
+        json!({}),
+    ] {
+        bench.stub.answers(Answer::json(200, &body));
+        let found = rows(&*bench.provider).await;
+        assert!(found.is_empty(), "{body}: {found:?}");
+    }
+    let bench = Bench::start(Vendor::Spartera).await;
+    bench.stub.answers(Answer::json(200, &json!({"data": []})));
+    assert!(rows(&*bench.provider).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_page_that_fails_ends_the_list_after_what_came_before_it() {
+    for vendor in Vendor::ALL {
+        let bench = Bench::start(vendor).await;
+        let (all, ids) = some_keys(vendor, 100);
+        let mut asked = 0;
+        bench.stub.reacts(move |_| {
+            asked += 1;
+            match asked {
+                1 => Answer::json(200, &vendor.list(&all)),
+                _ => Answer::json(403, &vendor.failure(403, "no more")),
+            }
+        });
+        let mut items = rows(&*bench.provider).await;
+        let error = items.pop().unwrap().unwrap_err();
+        assert_error(&error, ErrorKind::PermissionDenied, Outcome::Rejected, "second page");
+        let (found, errors) = sorted(items);
+        assert_eq!((found, errors.len()), (ids, 0));
+        assert_eq!(bench.stub.requests().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn pages_are_fetched_as_they_are_asked_for() {
+    let bench = Bench::start(Vendor::Monad).await;
+    let (all, _) = some_keys(Vendor::Monad, 300);
+    bench.stub.reacts(pages(Vendor::Monad, all, 100, true));
+    let mut list = bench.provider.list(ListKeys::new());
+    assert_eq!(bench.stub.requests().len(), 0);
+    for _ in 0..100 {
+        list.next().await.unwrap().unwrap();
+    }
+    assert_eq!(bench.stub.requests().len(), 1);
+    list.next().await.unwrap().unwrap();
+    assert_eq!(bench.stub.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn one_providers_failure_does_not_hide_the_others_keys() {
+    for broken in Vendor::ALL {
+        let emulator = emulator(Revision::Current, SparteraShape::Documented).await;
+        emulator.spartera().add_keys(150);
+        emulator.monad().add_keys(150);
+        let keyring = keyring_with_a_bad_credential(&emulator, broken);
+        let (ids, errors) = sorted(keyring.list(ListKeys::new()).collect().await);
+        assert_eq!(ids.len(), 151, "{broken:?}");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 151, "{broken:?}");
+        assert_eq!(errors.len(), 1, "{broken:?}: {errors:?}");
+        assert_error(&errors[0], ErrorKind::Unauthenticated, Outcome::Rejected, "bad credential");
+        assert_eq!(errors[0].provider(), Some(name(broken)));
+        assert!(errors[0].to_string().starts_with(name(broken)), "{}", errors[0]);
+    }
+}
+
+fn name(vendor: Vendor) -> &'static str {
+    match vendor {
+        Vendor::Spartera => "analytics",
+        Vendor::Monad => "siem",
+    }
+}
+
+fn keyring_with_a_bad_credential(emulator: &Emulator, broken: Vendor) -> Keyring {
+    let providers = Vendor::ALL.map(|vendor| {
+        let provider = administrator(emulator, vendor);
+        let wrong = CREDENTIAL.into();
+        let provider = if vendor == broken { provider.with_secret(&wrong).unwrap() } else { provider };
+        (name(vendor), provider)
+    });
+    let builder =
+        providers.into_iter().fold(Keyring::builder(), |builder, (name, provider)| builder.add_shared(name, provider));
+    builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_keyring_lists_the_keys_of_both_under_its_own_names() {
+    let emulator = emulator(Revision::Current, SparteraShape::Guide).await;
+    let mut expected = BTreeSet::new();
+    for (vendor, seeded) in
+        [(Vendor::Spartera, emulator.spartera().add_keys(120)), (Vendor::Monad, emulator.monad().add_keys(120))]
+    {
+        expected.extend(seeded.into_iter().map(|key| format!("{}/{}", name(vendor), key.id)));
+    }
+    let builder = Keyring::builder()
+        .add_shared(name(Vendor::Spartera), administrator(&emulator, Vendor::Spartera))
+        .add_shared(name(Vendor::Monad), administrator(&emulator, Vendor::Monad));
+    let keyring = builder.build().unwrap();
+    let items: Vec<_> = keyring.list(ListKeys::new()).collect().await;
+    let found: Vec<_> = items
+        .into_iter()
+        .map(Result::unwrap)
+        // Not the administrators' own.
+        .filter(|key| key.name() != Some("administrator"))
+        .map(|key| key.reference().unwrap().to_string())
+        .collect();
+    assert_eq!(found.len(), 240);
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
+    // Of no providers there are no keys.
+    let empty = Keyring::builder().build().unwrap();
+    assert_eq!(empty.list(ListKeys::new()).count().await, 0);
+    let error = empty.provider("siem").unwrap_err();
+    assert_error(&error, ErrorKind::InvalidInput, Outcome::NotSent, "no providers");
+    let error = keyring.provider("sime").unwrap_err();
+    assert_readable(&error, "unknown provider");
+    assert!(error.to_string().contains("analytics, siem"), "{error}");
+}

@@ -1,0 +1,12 @@
+//! The facade over real HTTP: against the emulator, and against a server that answers whatever a test wants.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod failures;
+mod hostile;
+mod life;
+mod lists;
+mod requests;
+mod secrets;
+mod stub;
+mod support;
