@@ -345,17 +345,26 @@ const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
     ),
     (
         "an unknown source",
-        "{source: N, note: Absent on older servers.}\n        jwt_signing_key_id",
-        "{source: X, note: Absent on older servers.}\n        jwt_signing_key_id",
+        "{source: N, note: \"Absent on older servers.\"}\n        jwt_signing_key_id",
+        "{source: X, note: \"Absent on older servers.\"}\n        jwt_signing_key_id",
         "/components/schemas/ApiKey/properties/token_version/x-provenance/source",
         "has to be D, G, N, T or assumed",
     ),
     (
         "a source without a reason",
-        "{source: N, note: Absent on older servers.}\n        jwt_signing_key_id",
+        "{source: N, note: \"Absent on older servers.\"}\n        jwt_signing_key_id",
         "{source: N}\n        jwt_signing_key_id",
         "/components/schemas/ApiKey/properties/token_version/x-provenance/note",
         "has to say why",
+    ),
+    (
+        "a reason that a comma cuts in two",
+        r#"note: "Absent on older servers."}
+        jwt_signing_key_id"#,
+        r#"note: Absent, on older servers.}
+        jwt_signing_key_id"#,
+        "/components/schemas/ApiKey/properties/token_version/x-provenance",
+        "quote the note",
     ),
     (
         "unknown fields that would be lost",

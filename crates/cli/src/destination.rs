@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use api_keyring::Secret;
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, PersistError};
 
 use crate::failure::{Failure, Result};
+use crate::output;
 
 /// How much room is made sure of before a key is issued: more than any secret needs.
 const RESERVED_BYTES: usize = 16 * 1024;
@@ -42,7 +43,16 @@ impl FromStr for Destination {
 #[derive(Debug)]
 pub(crate) enum ReadyDestination {
     Stdout,
-    File { temporary: NamedTempFile, path: PathBuf, overwrite: bool },
+    File { temporary: NamedTempFile, folder: Folder, path: PathBuf, overwrite: bool },
+}
+
+/// Why a secret is not where it should be.
+#[derive(Debug)]
+pub(crate) enum Undelivered {
+    /// It is nowhere.
+    Lost(io::Error),
+    /// It is whole, in another file.
+    Elsewhere { why: io::Error, path: PathBuf },
 }
 
 impl Destination {
@@ -56,9 +66,10 @@ impl Destination {
             Self::File(path) => {
                 let refuse = |why: io::Error| Failure::Other(format!("{} cannot be written: {why}", path.display()));
                 check_existing(&path, overwrite)?;
+                let folder = Folder::of(&path).map_err(refuse)?;
                 let mut temporary = temporary_beside(&path).map_err(refuse)?;
                 reserve(temporary.as_file_mut()).map_err(refuse)?;
-                Ok(ReadyDestination::File { temporary, path, overwrite })
+                Ok(ReadyDestination::File { temporary, folder, path, overwrite })
             }
         }
     }
@@ -74,38 +85,64 @@ impl ReadyDestination {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdout => "-".to_owned(),
-            Self::File { path, .. } => format!("file:{}", path.display()),
+            Self::File { path, .. } => file_name(path),
         }
     }
 
     /// Writes a secret, and for a file makes sure that it is on the disk.
-    ///
-    /// Where the secret was written but the file cannot be put into its place, the error says where it is instead.
-    pub(crate) fn deliver(self, secret: &Secret) -> io::Result<()> {
+    pub(crate) fn deliver(self, secret: &Secret) -> Result<(), Undelivered> {
         match self {
-            Self::Stdout => {
-                let mut stdout = io::stdout().lock();
-                writeln!(stdout, "{}", secret.expose())?;
-                stdout.flush()
-            }
-            Self::File { mut temporary, path, overwrite } => {
-                let file = temporary.as_file_mut();
-                file.rewind()?;
-                file.write_all(secret.expose().as_bytes())?;
-                file.set_len(secret.expose().len() as u64)?;
-                file.sync_all()?;
+            Self::Stdout => write_line(secret).map_err(Undelivered::Lost),
+            Self::File { mut temporary, folder, path, overwrite } => {
+                write_whole(temporary.as_file_mut(), secret).map_err(Undelivered::Lost)?;
                 let placed = if overwrite { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
                 match placed {
-                    Ok(_) => sync_folder_of(&path),
-                    Err(error) => {
-                        let why = error.error;
-                        let (_, kept) = error.file.keep().map_err(|error| error.error)?;
-                        Err(io::Error::other(format!("{why}; the secret is in {}", kept.display())))
+                    Ok(_) => {
+                        folder.sync();
+                        Ok(())
                     }
+                    Err(PersistError { error: why, file }) => match file.keep() {
+                        Ok((_, path)) => Err(Undelivered::Elsewhere { why, path }),
+                        Err(error) => Err(Undelivered::Lost(error.error)),
+                    },
                 }
             }
         }
     }
+
+    /// Writes something that may or may not hold the secret where it overwrites nothing: beside a file. Tells where it is.
+    pub(crate) fn set_aside(self, unclaimed: &Secret) -> io::Result<String> {
+        match self {
+            Self::Stdout => write_line(unclaimed).map(|()| "-".to_owned()),
+            Self::File { mut temporary, folder, mut path, .. } => {
+                write_whole(temporary.as_file_mut(), unclaimed)?;
+                path.as_mut_os_string().push(".unclaimed");
+                let path = match temporary.persist_noclobber(&path) {
+                    Ok(_) => path,
+                    Err(PersistError { file, .. }) => file.keep().map_err(|error| error.error)?.1,
+                };
+                folder.sync();
+                Ok(file_name(&path))
+            }
+        }
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    format!("file:{}", path.display())
+}
+
+fn write_line(secret: &Secret) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{}", secret.expose())?;
+    stdout.flush()
+}
+
+fn write_whole(file: &mut File, secret: &Secret) -> io::Result<()> {
+    file.rewind()?;
+    file.write_all(secret.expose().as_bytes())?;
+    file.set_len(secret.expose().len() as u64)?;
+    file.sync_all()
 }
 
 fn check_existing(path: &Path, overwrite: bool) -> Result {
@@ -136,9 +173,22 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes a rename last. Where folders cannot be synced, as on Windows, the rename has to do.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder_of(path))?.sync_all() } else { Ok(()) }
+/// The folder of a destination, opened beforehand: what cannot be opened later could not be synced.
+#[derive(Debug)]
+pub(crate) struct Folder(Option<File>);
+
+impl Folder {
+    fn of(path: &Path) -> io::Result<Self> {
+        // Elsewhere folders cannot be opened, and a rename has to do.
+        if cfg!(unix) { File::open(folder_of(path)).map(Some).map(Self) } else { Ok(Self(None)) }
+    }
+
+    /// Makes a rename last. The file is in place whether or not this can be done.
+    fn sync(&self) {
+        if let Some(Err(why)) = self.0.as_ref().map(File::sync_all) {
+            output::tell(&format!("note: the file is in place, but may not survive a power failure: {why}"));
+        }
+    }
 }
 
 /// Whether standard output is the null device: redirected there, or closed, in which case the runtime puts it there.
@@ -202,11 +252,27 @@ mod tests {
         let path = folder.path().join("key");
         let ready = destination(&path).ready(false).unwrap();
         fs::write(&path, "somebody else's").unwrap();
-        let error = ready.deliver(&"sk_live_1".into()).unwrap_err().to_string();
+        let Err(Undelivered::Elsewhere { path: kept, .. }) = ready.deliver(&"sk_live_1".into()) else {
+            panic!("it was delivered")
+        };
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
-        let kept = error.rsplit("the secret is in ").next().unwrap();
         assert_eq!(fs::read_to_string(kept).unwrap(), "sk_live_1");
-        assert!(!error.contains("sk_live_1"));
+    }
+
+    #[test]
+    fn what_is_set_aside_overwrites_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(&path, "the old secret").unwrap();
+        let mut places = Vec::new();
+        for text in ["first", "second"] {
+            let place = destination(&path).ready(true).unwrap().set_aside(&text.into()).unwrap();
+            assert_eq!(fs::read_to_string(place.strip_prefix("file:").unwrap()).unwrap(), text);
+            places.push(place);
+        }
+        assert_eq!(places[0], format!("file:{}.unclaimed", path.display()));
+        assert_ne!(places[0], places[1]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the old secret");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Being told to stop.
 
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io;
 use std::pin::pin;
+
+use crate::output;
 
 /// Requests to stop: Ctrl-C, a request to terminate, and the terminal being closed.
 ///
@@ -57,7 +59,7 @@ pub(crate) async fn shielded<T>(work: impl Future<Output = T>) -> T {
                 if stop.is_err() {
                     return work.await;
                 }
-                let _ = writeln!(io::stderr(), "A secret is on its way and would be lost; stopping when it is stored.");
+                output::tell("A secret is on its way and would be lost; stopping when it is stored.");
             }
         }
     }

@@ -2,11 +2,16 @@
 
 use std::io::{self, Write as _};
 
-use api_keyring::{ApiKey, KeyStats, Timestamp};
+use api_keyring::{ApiKey, KeyStats, Timestamp, printable};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use crate::failure::Result;
+
+/// Tells people something beside the result. Where standard error is closed, nobody wants to know.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
 
 /// Prints one JSON document.
 pub(crate) fn json(value: &impl Serialize) -> Result {
@@ -49,11 +54,6 @@ fn print(table: &Table) -> Result {
     Ok(stdout.flush()?)
 }
 
-/// What vendors and users wrote, without the control characters that could command a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// The header of [`key_row`].
 pub(crate) const KEY_HEADER: [&str; 6] = ["KEY", "NAME", "STATUS", "ROLE", "EXPIRES", "SECRET"];
 
@@ -65,7 +65,7 @@ pub(crate) fn key_row(key: &ApiKey) -> [String; 6] {
         text(key.name()),
         key.status().to_string(),
         text(key.role()),
-        key.expires_at().map_or("never".to_owned(), time),
+        expiry(key),
         text(key.masked_secret()),
     ]
 }
@@ -85,7 +85,7 @@ pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
         ("secret", text(key.masked_secret())),
         ("created", key.created_at().map(time)),
         ("updated", key.updated_at().map(time)),
-        ("expires", Some(key.expires_at().map_or("never".to_owned(), time))),
+        ("expires", Some(expiry(key))),
         ("last used", key.last_used_at().map(time)),
     ];
     fields.extend(key.extra().iter().map(|(name, value)| (name.as_str(), Some(plain(value)))));
@@ -102,6 +102,14 @@ pub(crate) fn stats_fields(stats: &KeyStats) -> [(&'static str, Option<String>);
         ("refused", number(stats.failed_attempts)),
         ("last used", Some(stats.last_used_at.as_ref().map_or("not told".to_owned(), time))),
     ]
+}
+
+fn expiry(key: &ApiKey) -> String {
+    match key.expires_at() {
+        Some(expiry) => time(expiry),
+        None if key.never_expires() => "never".to_owned(),
+        None => "not told".to_owned(),
+    }
 }
 
 /// A time in one form for all vendors, or in the vendor's own where it cannot be read.

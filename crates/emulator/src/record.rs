@@ -23,7 +23,7 @@ pub struct SeenRequest {
     pub operation: Option<Operation>,
     /// The HTTP method.
     pub method: String,
-    /// Path and query.
+    /// Path and query, no more than 1024 characters of them.
     pub target: String,
     /// The status of the answer.
     pub status: u16,
@@ -31,10 +31,31 @@ pub struct SeenRequest {
     pub credential: Option<String>,
     /// The id of the key that the credential belongs to, if it was accepted.
     pub authenticated_as: Option<String>,
-    /// The names of the request's headers, in lower case, each once.
+    /// The names of the request's headers, in lower case, each once: no more than 32 of them, nor than 64 characters of
+    /// each.
     pub headers: Vec<String>,
     /// How many bytes of a body were received.
     pub body_size: usize,
+}
+
+/// How much of a request's target, and how many of its headers' names, are kept.
+const MAX_TARGET: usize = 1024;
+const MAX_HEADERS: usize = 32;
+
+impl SeenRequest {
+    /// Cut to a size that does not let requests fill the memory.
+    fn bounded(mut self) -> Self {
+        if let Some((end, _)) = self.target.char_indices().nth(MAX_TARGET) {
+            self.target.truncate(end);
+            self.target.shrink_to_fit();
+        }
+        self.headers.truncate(MAX_HEADERS);
+        for name in &mut self.headers {
+            name.truncate(64);
+            name.shrink_to_fit();
+        }
+        self
+    }
 }
 
 /// The latest requests.
@@ -55,7 +76,7 @@ impl Record {
         while self.requests.len() >= self.limit {
             self.requests.pop_front();
         }
-        self.requests.push_back(request);
+        self.requests.push_back(request.bounded());
     }
 
     pub(crate) fn to_vec(&self) -> Vec<SeenRequest> {

@@ -2,6 +2,8 @@
 //!
 //! The raw crates share one error type, so both adapters turn it into ours here.
 
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
 use api_keyring_transport::Secret;
@@ -60,6 +62,11 @@ impl Call<'_> {
         Ok(())
     }
 
+    /// The key's id in the vendor's own type, which may be stricter than ours.
+    pub(crate) fn vendor_id<T: FromStr<Err: Display>>(&self, id: &KeyId) -> Result<T> {
+        id.as_str().parse().map_err(|why| self.invalid(format!("a key's id cannot be that at this vendor: {why}")))
+    }
+
     /// A name, which must not be blank.
     pub(crate) fn given_name(&self, name: &str) -> Result<String> {
         if name.trim().is_empty() { Err(self.invalid("the name is empty")) } else { Ok(name.to_owned()) }
@@ -94,7 +101,7 @@ impl Call<'_> {
                 .unexpected(format!("the list ended {missing} keys before the total that the service gives"))
                 .advise("Keys may have been deleted meanwhile: list again to be sure"),
             None => {
-                self.unexpected("the list was given up: page after page holds rows that are not keys as documented")
+                self.unexpected("the list was given up: it does not end, or page after page holds no key as documented")
             }
         }
     }
@@ -186,7 +193,11 @@ impl Call<'_> {
             match answer.status().as_u16() {
                 204 if body.is_empty() => return Ok(()),
                 202 => {}
-                _ if answer.status().is_success() && is_json(body) => return Ok(()),
+                _ if answer.status().is_success() => match serde_json::from_str::<Value>(body.expose()) {
+                    Ok(body) if is_refusal(&body) => return Err(self.refused_with_success(answer, &body)),
+                    Ok(_) => return Ok(()),
+                    Err(_) => {}
+                },
                 _ => {}
             }
         }
@@ -211,6 +222,16 @@ impl Call<'_> {
             other => Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, other.to_string()),
         };
         let advice = parts.advice.clone().or_else(|| self.advice(&parts).map(Into::into));
+        self.error(Parts { advice, ..parts })
+    }
+
+    /// A status of success whose body says that it was none.
+    fn refused_with_success(&self, answer: &UndecodedResponse, body: &Value) -> Error {
+        let status = answer.status().as_u16();
+        let parts = self.answered(status, answer.headers(), body);
+        let problem = format!("the service answered {}, with a body that tells of a failure", answer.status());
+        let parts = Parts { problem: problem.into(), outcome: Outcome::Unknown, ..parts };
+        let advice = self.advice(&parts).map(Into::into);
         self.error(Parts { advice, ..parts })
     }
 
@@ -255,6 +276,9 @@ impl Call<'_> {
             }
             (_, Outcome::Unknown, Operation::Regenerate) => {
                 "The old secret may be dead and the new one lost: see whether the old one works before trying again"
+            }
+            (_, Outcome::Applied, operation) if operation.is_write() => {
+                "It was done, as far as the answer tells: read the key to be sure"
             }
             (_, Outcome::Unknown, operation) if operation.is_write() => {
                 "It may have been done: read the key before trying again"
@@ -312,7 +336,8 @@ impl Call<'_> {
     /// A vendor's text as one line of bounded length, without characters that command a terminal, and without what looks
     /// like a secret: a failure may quote the key that it is about.
     fn printable(&self, text: &str) -> String {
-        let line: String = text.trim().chars().map(|c| if is_commanding(c) { ' ' } else { c }).take(500).collect();
+        let start: String = text.trim().chars().take(500).collect();
+        let line = crate::printable(&start);
         let mut shown = String::with_capacity(line.len());
         for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')) {
             let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
@@ -356,11 +381,10 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
     names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).filter(|id| !id.trim().is_empty())
 }
 
-/// Whether a character does something other than show itself: control characters, line separators, and those that change
-/// the direction of the text around them.
-fn is_commanding(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+/// Whether a body has the form of a failure's.
+fn is_refusal(body: &Value) -> bool {
+    ["error", "errors", "error_type"].iter().any(|name| body.get(name).is_some_and(|value| !value.is_null()))
+        || body.get("code").and_then(Value::as_u64).is_some_and(|code| code >= 400)
 }
 
 fn is_json(body: &Secret) -> bool {

@@ -104,7 +104,7 @@ impl fmt::Display for Capability {
 pub enum Support {
     /// The vendor offers it.
     Native,
-    /// It is put together from what the vendor offers.
+    /// It can be asked for, and comes with a difference.
     Emulated {
         /// What differs from a native one.
         difference: &'static str,

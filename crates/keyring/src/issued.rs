@@ -8,6 +8,7 @@ use crate::{ApiKey, KeyId};
 ///
 /// **The vendor shows the secret this one time.** Store it before anything else is done.
 #[derive(Clone, Debug)]
+#[must_use = "the secret is shown this one time"]
 pub struct IssuedKey {
     id: KeyId,
     secret: Secret,

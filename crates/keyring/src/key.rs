@@ -32,6 +32,8 @@ pub(crate) struct Details {
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) updated_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
+    /// Whether a key whose expiry the vendor does not tell has none.
+    pub(crate) never_expires_unless_told: bool,
     pub(crate) last_used_at: Option<Timestamp>,
     pub(crate) reported_status: ReportedStatus,
     pub(crate) masked_secret: Option<String>,
@@ -115,9 +117,15 @@ impl ApiKey {
         self.details.updated_at.as_ref()
     }
 
-    /// When the key stops working. `None` where it never does.
+    /// When the key stops working. `None` where it never does, and where the vendor does not tell:
+    /// [`never_expires`](Self::never_expires) knows which.
     pub fn expires_at(&self) -> Option<&Timestamp> {
         self.details.expires_at.as_ref()
+    }
+
+    /// Whether the key is known never to stop working by itself.
+    pub fn never_expires(&self) -> bool {
+        self.details.expires_at.is_none() && self.details.never_expires_unless_told
     }
 
     /// When the key was last used, where the vendor tells; it may lag behind.
@@ -153,8 +161,9 @@ impl ApiKey {
         match said {
             KeyStatus::Active | KeyStatus::Unknown => match self.expires_at().map(Timestamp::utc) {
                 Some(Some(expiry)) if expiry <= now => KeyStatus::Expired,
-                // An expiry that cannot be read may have passed.
+                // An expiry that cannot be read, or is not told, may have passed.
                 Some(None) => KeyStatus::Unknown,
+                None if !self.never_expires() => KeyStatus::Unknown,
                 _ => said,
             },
             dead => dead,
@@ -186,7 +195,7 @@ impl fmt::Debug for ApiKey {
 
 impl Serialize for ApiKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut key = serializer.serialize_struct("ApiKey", 15)?;
+        let mut key = serializer.serialize_struct("ApiKey", 16)?;
         key.serialize_field("provider", self.provider())?;
         key.serialize_field("id", self.id())?;
         key.serialize_field("name", &self.name())?;
@@ -200,6 +209,7 @@ impl Serialize for ApiKey {
         key.serialize_field("created_at", &self.created_at().map(uniform))?;
         key.serialize_field("updated_at", &self.updated_at().map(uniform))?;
         key.serialize_field("expires_at", &self.expires_at().map(uniform))?;
+        key.serialize_field("never_expires", &self.never_expires())?;
         key.serialize_field("last_used_at", &self.last_used_at().map(uniform))?;
         key.serialize_field("extra", self.extra())?;
         key.end()
@@ -253,7 +263,12 @@ mod tests {
     use super::*;
 
     fn key(reported_status: ReportedStatus, expires_at: Option<&str>) -> ApiKey {
-        let details = Details { reported_status, expires_at: expires_at.map(Timestamp::from), ..Details::default() };
+        let details = Details {
+            reported_status,
+            expires_at: expires_at.map(Timestamp::from),
+            never_expires_unless_told: reported_status != ReportedStatus::ListedMeansActive,
+            ..Details::default()
+        };
         ApiKey::new(&"test".into(), "1".parse().unwrap(), details)
     }
 
@@ -271,6 +286,7 @@ mod tests {
             (said(KeyStatus::Inactive), future, KeyStatus::Inactive),
             (ReportedStatus::ListedMeansActive, future, KeyStatus::Active),
             (ReportedStatus::ListedMeansActive, past, KeyStatus::Expired),
+            (ReportedStatus::ListedMeansActive, None, KeyStatus::Unknown),
             (ReportedStatus::Silent, None, KeyStatus::Unknown),
             (ReportedStatus::Silent, past, KeyStatus::Expired),
         ] {

@@ -68,6 +68,7 @@ mod setup;
 #[cfg(feature = "spartera")]
 mod spartera;
 mod stats;
+mod text;
 
 pub use api_keyring_transport::{
     BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, Secret, Timestamp, Transport, TransportBuilder,
@@ -87,3 +88,4 @@ pub use request::{Expiry, KeyUpdate, ListKeys, NewKey, Regeneration, Revocation}
 #[cfg(feature = "spartera")]
 pub use spartera::{Spartera, SparteraBuilder};
 pub use stats::KeyStats;
+pub use text::printable;

@@ -16,6 +16,9 @@ pub(crate) const PAGE_SIZE: u64 = 100;
 /// How many pages in a row may bring no new key while there may be more.
 const MAX_BARREN_PAGES: u32 = 3;
 
+/// How many pages are read before a list is taken for endless.
+const MAX_PAGES: u64 = 100_000;
+
 /// Where a page begins, in both of the ways in which vendors count.
 #[derive(Clone, Copy)]
 pub(crate) struct Position {
@@ -106,7 +109,8 @@ impl<F: FetchPage> Pager<F> {
         let is_first = self.position.page == 1;
         let brought = self.take_rows(page.rows);
 
-        let page_size = page.page_size.unwrap_or(PAGE_SIZE).clamp(1, PAGE_SIZE);
+        let declared = page.page_size.map(|size| size.clamp(1, PAGE_SIZE));
+        let page_size = declared.unwrap_or(PAGE_SIZE);
         // An empty page is passed over as if it had been full.
         self.position.offset += if rows == 0 { page_size } else { rows };
         self.position.page += 1;
@@ -114,15 +118,23 @@ impl<F: FetchPage> Pager<F> {
         let first_page = *self.first_page.get_or_insert(rows);
         let is_barren = self.barren >= MAX_BARREN_PAGES;
 
+        // A first page that is short may be all that this server's pages hold, so it alone proves nothing unless the
+        // server says how long its pages are.
+        let is_last = declared.map_or(!is_first && rows < first_page, |size| rows < size);
+
         self.ended = match (page.total, brought) {
             (None, Brought::NothingNew) => true,
-            // A first page that is short may be all that this server's pages hold, so it alone proves nothing.
-            (None, _) => is_barren || (!is_first && rows < first_page),
-            // A full page may have a next one even where the total says that it is the last.
-            (Some(total), _) if self.accounted >= total => brought != Brought::NewKeys || rows < page_size,
+            (None, _) => is_barren || is_last,
+            // There may be a next page even where the total says that this is the last.
+            (Some(total), _) if self.accounted >= total => brought != Brought::NewKeys || is_last,
             (Some(total), Brought::NothingNew) => is_barren || self.position.offset >= total,
             (Some(_), _) => is_barren,
         };
+        if self.position.page > MAX_PAGES {
+            self.ended = true;
+            self.ready.push_back(Err(self.fetch.incomplete(None)));
+            return;
+        }
         if !self.ended {
             return;
         }
@@ -271,8 +283,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_total_that_promises_too_little_hides_no_full_page() {
-        let page = |at: Position| Page { rows: slice(250, at.offset, 100), total: Some(1), page_size: None };
-        assert_eq!(list(page).await.0, (0..250).collect::<Vec<_>>());
+        for (size, declared) in [(100, None), (20, None), (20, Some(20)), (100, Some(100))] {
+            let page = |at: Position| Page { rows: slice(250, at.offset, size), total: Some(1), page_size: declared };
+            assert_eq!(list(page).await.0, (0..250).collect::<Vec<_>>(), "{size} {declared:?}");
+        }
     }
 
     #[tokio::test]

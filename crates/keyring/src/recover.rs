@@ -10,8 +10,13 @@ pub(crate) type LooksLikeSecret = fn(&str) -> bool;
 const CUSTOMARY_NAMES: [&str; 8] =
     ["key", "api_key", "apiKey", "token", "secret", "secret_key", "access_token", "plaintext_key"];
 
-/// The one secret among `fields`: the only text that has a secret's form, or else the only one under a customary name.
-/// `None` where there is none or no telling which.
+/// Names of what people write or what only points to a secret, whatever it looks like.
+const OTHER_NAMES: [&str; 5] = ["name", "description", "message", "status", "permissions"];
+
+/// The one secret among `fields`, or `None` where there is none or no telling which.
+///
+/// A text may be it by its form or by its name. It is taken when there is one candidate only; one by form and another one
+/// by name are two.
 pub(crate) fn secret_among<'a>(
     fields: impl Iterator<Item = (&'a str, &'a Value)>,
     looks_like_secret: LooksLikeSecret,
@@ -20,21 +25,35 @@ pub(crate) fn secret_among<'a>(
     for (name, value) in fields {
         collect(name, value, &mut texts);
     }
-    texts.retain(|(_, text)| !text.is_empty() && !text.contains('*'));
-    let by_form = only(texts.iter().filter(|(_, text)| looks_like_secret(text)));
-    by_form.or_else(|| only(texts.iter().filter(|(name, _)| CUSTOMARY_NAMES.contains(name)))).map(Secret::new)
+    let is_candidate = |name: &str, text: &str| {
+        let points_elsewhere = OTHER_NAMES.contains(&name) || name.ends_with("_id") || name.contains("prefix");
+        !points_elsewhere && (looks_like_secret(text) || CUSTOMARY_NAMES.contains(&name))
+    };
+    texts.retain(|(name, text)| is_candidate(name, text) && !text.is_empty() && !Secret::new(*text).is_masked());
+    only(texts.iter()).map(Secret::new)
 }
 
 /// The one secret in a JSON text.
 pub(crate) fn secret_in_text(text: &Secret, looks_like_secret: LooksLikeSecret) -> Option<Secret> {
-    let value: Value = serde_json::from_str(text.expose()).ok()?;
-    secret_among(std::iter::once(("", &value)), looks_like_secret)
+    let value = SecretValue::new(serde_json::from_str(text.expose()).ok()?);
+    secret_among(std::iter::once(("", value.expose())), looks_like_secret)
 }
 
-/// The fields that nobody can explain, as a JSON object; `None` where there are none.
-pub(crate) fn fields(fields: impl Iterator<Item = (String, SecretValue)>) -> Option<Secret> {
-    let fields: Map<String, Value> = fields.map(|(name, value)| (name, value.expose().clone())).collect();
-    (!fields.is_empty()).then(|| Secret::new(Value::Object(fields).to_string()))
+/// Fields as one JSON text, since one of them may be the secret; `None` where there are none.
+pub(crate) fn as_text(fields: Map<String, Value>) -> Option<Secret> {
+    let is_empty = fields.is_empty();
+    let fields = SecretValue::new(Value::Object(fields));
+    (!is_empty).then(|| Secret::new(fields.expose().to_string()))
+}
+
+/// Masks whatever in a value looks like a secret.
+pub(crate) fn mask(value: &mut Value, looks_like_secret: LooksLikeSecret) {
+    match value {
+        Value::String(text) if looks_like_secret(text) => *text = Secret::new(std::mem::take(text)).masked(),
+        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, looks_like_secret)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| mask(field, looks_like_secret)),
+        _ => {}
+    }
 }
 
 fn collect<'a>(name: &'a str, value: &'a Value, texts: &mut Vec<(&'a str, &'a str)>) {
@@ -69,12 +88,13 @@ mod tests {
             json!({"whatever": "sk_live_1"}),
             json!({"data": {"deep": [{"er": "sk_live_1"}]}, "message": "ok"}),
             json!({"api_key": "sk_live_1", "copy": "sk_live_1", "masked": "sk_****"}),
-            json!({"token": "sk_live_1", "secret": "another"}),
+            json!({"endpoint_id": "sk_live_2", "name": "sk_live_3", "key_prefix": "sk_live_", "any": "sk_live_1"}),
             json!("sk_live_1"),
         ] {
             assert_eq!(find(&answer).as_deref(), Some("sk_live_1"), "{answer}");
         }
         assert_eq!(find(&json!({"api_key": "odd-form", "message": "created"})).as_deref(), Some("odd-form"));
+        assert_eq!(find(&json!({"api_key": "odd*form"})).as_deref(), Some("odd*form"));
     }
 
     #[test]
@@ -82,10 +102,11 @@ mod tests {
         for answer in [
             json!({}),
             json!({"a": "sk_live_1", "b": "sk_live_2"}),
+            json!({"a": "sk_live_1", "api_key": "odd-form"}),
             json!({"key": "sk_****1234"}),
             json!({"key": ""}),
             json!({"token": "one", "secret": "two"}),
-            json!({"message": "created", "status": "active"}),
+            json!({"message": "created", "status": "active", "key_id": "sk_live_1"}),
             json!(["x", 1, null]),
         ] {
             assert_eq!(find(&answer), None, "{answer}");

@@ -45,11 +45,20 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// Whether this is no secret but a mask of one, such as `sk_****1234`: at least three stars in a row, and no more than
+    /// twelve other characters, all of them visible.
+    pub fn is_masked(&self) -> bool {
+        let text = self.expose();
+        text.contains("***")
+            && text.bytes().all(|byte| byte.is_ascii_graphic())
+            && text.bytes().filter(|byte| *byte != b'*').count() <= 12
+    }
+
     /// A form that tells secrets apart without giving them away: `sk_****1234` for `sk_live_…1234`.
     ///
     /// A known kind of prefix (up to its first underscore) and the last four characters stay, and only where at least
-    /// sixteen others are hidden; a shorter secret becomes `****`. A text that the vendor masked already, one that
-    /// contains `*`, is returned as it is.
+    /// sixteen others are hidden; a shorter secret becomes `****`. What [is masked](Self::is_masked) already stays as it
+    /// is.
     ///
     /// ```
     /// use api_keyring_transport::Secret;
@@ -60,7 +69,7 @@ impl Secret {
     /// ```
     pub fn masked(&self) -> String {
         let text = self.expose();
-        if text.contains('*') && text.len() <= 32 && text.chars().all(|c| c.is_ascii_graphic()) {
+        if self.is_masked() {
             return text.to_owned();
         }
         let prefix = match text.find('_') {
@@ -229,7 +238,9 @@ mod tests {
         assert_eq!(Secret::new("sk_0123456789abcde1234").masked(), "****");
         assert_eq!(Secret::new("").masked(), "****");
         assert_eq!(Secret::new("ünïcödé-sëcrët-wïth-ümläuts").masked(), "****äuts");
-        // A star does not make a long text a mask.
+        // Stars do not make a mask of a text that shows a lot.
         assert_eq!(Secret::new("sk_*0123456789abcdef0123456789abcdef").masked(), "sk_****cdef");
+        assert_eq!(Secret::new("sk_live_ab***0123456789").masked(), "sk_****6789");
+        assert!(Secret::new("sk_live_****1234").is_masked());
     }
 }

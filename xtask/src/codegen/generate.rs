@@ -31,7 +31,7 @@ pub(super) fn client(provider: Provider, spec: &Spec) -> Result<[GeneratedFile; 
     let mut client = syn::parse2(client).context("the generated client does not parse")?;
     rewire::client(&mut client, &spec.optional_bodies)?;
     let mut mocks = syn::parse2(mocks).context("the generated mocks do not parse")?;
-    rewire::mocks(&mut mocks);
+    rewire::mocks(&mut mocks)?;
 
     let header = header(spec);
     let file = |name: &str, code: &syn::File| GeneratedFile {

@@ -1,5 +1,6 @@
 //! Writing generated files, or comparing them with what is there.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,10 @@ pub(super) fn write(root: &Path, files: &[GeneratedFile]) -> Result<()> {
 /// Prints a unified diff of every file that is not what would be written, and tells whether there was one.
 pub(super) fn compare(root: &Path, files: &[GeneratedFile]) -> Result<bool> {
     let mut stale = false;
+    for path in strays(root, files)? {
+        stale = true;
+        writeln!(io::stdout(), "{} is in a folder of generated code, and no spec generates it", path.display())?;
+    }
     for file in files {
         let old = current(&root.join(&file.path))?;
         if old == file.text {
@@ -46,6 +51,24 @@ pub(super) fn compare(root: &Path, files: &[GeneratedFile]) -> Result<bool> {
         writeln!(io::stderr(), "error: the generated code and the specs disagree; run `cargo xtask codegen`")?;
     }
     Ok(stale)
+}
+
+/// The files beside generated ones that are none.
+fn strays(root: &Path, files: &[GeneratedFile]) -> Result<BTreeSet<PathBuf>> {
+    let mut strays = BTreeSet::new();
+    for folder in files.iter().filter_map(|file| file.path.parent()).collect::<BTreeSet<_>>() {
+        let entries = match fs::read_dir(root.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            read => read.with_context(|| format!("cannot read {}", folder.display()))?,
+        };
+        for entry in entries {
+            let path = folder.join(entry.with_context(|| format!("cannot read {}", folder.display()))?.file_name());
+            if files.iter().all(|file| file.path != path) {
+                strays.insert(path);
+            }
+        }
+    }
+    Ok(strays)
 }
 
 fn current(path: &Path) -> Result<String> {

@@ -32,8 +32,11 @@ pub(super) fn client(file: &mut syn::File, optional_bodies: &BTreeSet<String>) -
 }
 
 /// Rewires mocks: secrets in the values that they match and answer with are written in plain text.
-pub(super) fn mocks(file: &mut syn::File) {
-    ExposeSecrets.visit_file_mut(file);
+pub(super) fn mocks(file: &mut syn::File) -> Result<()> {
+    let mut expose = ExposeSecrets { exposed: 0 };
+    expose.visit_file_mut(file);
+    ensure!(expose.exposed > 0, "the generated mocks do not write values as they used to");
+    Ok(())
 }
 
 /// Drops `Client::new`, which makes a redirecting HTTP client, and keeps `Client::new_with_client` inside the crate, whose
@@ -140,7 +143,9 @@ impl VisitMut for Rewire<'_> {
     }
 }
 
-struct ExposeSecrets;
+struct ExposeSecrets {
+    exposed: usize,
+}
 
 impl VisitMut for ExposeSecrets {
     fn visit_expr_method_call_mut(&mut self, call: &mut ExprMethodCall) {
@@ -149,6 +154,7 @@ impl VisitMut for ExposeSecrets {
             let value = &call.args;
             call.args = parse_quote!(::api_keyring_transport::exposed_json(#value).expect("the value is valid JSON"));
             call.method = format_ident!("json_body");
+            self.exposed += 1;
         }
     }
 }

@@ -90,6 +90,11 @@ fn check_provenance(json: &Value) -> Result<()> {
         if provenance.get("note").and_then(Value::as_str).is_none_or(str::is_empty) {
             bail!("{place}/x-provenance/note: has to say why");
         }
+        // A comma in a note without quotes begins a field of its own.
+        let names = provenance.as_object().into_iter().flat_map(|fields| fields.keys());
+        if let Some(odd) = names.into_iter().find(|name| !matches!(name.as_str(), "source" | "note")) {
+            bail!("{place}/x-provenance: has a field {odd:?}; quote the note if it has a comma");
+        }
         Ok(())
     })
 }

@@ -14,6 +14,6 @@ pub(super) async fn run(format: Format, arguments: Create) -> Result {
     new.expiry = arguments.expiry.expiry();
     new.description = arguments.description;
     new.owner = arguments.owner;
-    let destination = deliver::destination(arguments.delivery)?;
-    shielded(deliver::issue(format, &provider, destination, provider.create(&new), Undo::Delete)).await
+    let wanted = deliver::wanted(arguments.delivery)?;
+    shielded(deliver::issue(format, &provider, wanted, provider.create(&new), Undo::Delete)).await
 }

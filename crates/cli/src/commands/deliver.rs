@@ -1,18 +1,17 @@
 //! Bringing a new secret to its destination, whatever happens on the way.
 
 use std::future::Future;
-use std::io::{self, Write as _};
 
-use api_keyring::{Error, IssuedKey, KeyId, NamedProvider, Provider as _};
+use api_keyring::{Error, IssuedKey, KeyId, NamedProvider, Provider as _, Secret};
 use serde_json::{Value, json};
 
 use crate::arguments::{DeliveryArguments, Format};
-use crate::destination::ReadyDestination;
+use crate::destination::{Destination, ReadyDestination, Undelivered};
 use crate::failure::{Failure, Result};
 use crate::output;
 
 /// What to do when a secret was issued and cannot be delivered.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Undo {
     /// Delete the key: it is new, and nobody else knows it.
     Delete,
@@ -20,57 +19,66 @@ pub(super) enum Undo {
     Impossible,
 }
 
-/// Makes the destination ready, before anything is sent.
-pub(super) fn destination(arguments: DeliveryArguments) -> Result<ReadyDestination> {
-    let wanted = arguments.to.ok_or_else(|| {
+/// Where the secret shall go, and whether a file there may be overwritten.
+pub(super) fn wanted(arguments: DeliveryArguments) -> Result<(Destination, bool)> {
+    let destination = arguments.to.ok_or_else(|| {
         Failure::Usage(
             "say where the secret goes, it is shown this once: --to - for standard output, or --to file:PATH"
                 .to_owned(),
         )
     })?;
-    wanted.ready(arguments.force)
+    Ok((destination, arguments.force))
 }
 
-/// Has a key issued, and delivers and reports its secret.
+/// Has a key issued once its destination is ready, and delivers and reports its secret.
 pub(super) async fn issue(
     format: Format,
     provider: &NamedProvider,
-    destination: ReadyDestination,
+    (destination, overwrite): (Destination, bool),
     issuing: impl Future<Output = Result<IssuedKey, Error>>,
     undo: Undo,
 ) -> Result {
+    let destination = destination.ready(overwrite)?;
+    let (name, to_stdout) = (destination.name(), destination.is_stdout());
     let issued = match issuing.await {
         Ok(issued) => issued,
-        Err(error) => return Err(salvage(error, destination)),
+        Err(error) => return Err(salvage(format, provider, destination, error, undo).await),
     };
-    let (name, to_stdout) = (destination.name(), destination.is_stdout());
+    let key = format!("{}/{}", provider.name(), issued.id());
     if to_stdout && format == Format::Json {
         // The one document on standard output holds the secret, too.
         let mut report = report(provider, &issued, &name);
         report["secret"] = issued.secret().expose().into();
         return match output::json(&report) {
             Ok(()) => Ok(()),
-            Err(failure) => Err(undelivered(provider, issued.id(), undo, &describe(&failure)).await),
+            Err(failure) => Err(lost(provider, issued.id(), undo, &describe(&failure)).await),
         };
     }
-    if let Err(error) = destination.deliver(issued.secret()) {
-        return Err(undelivered(provider, issued.id(), undo, &error.to_string()).await);
+    match destination.deliver(issued.secret()) {
+        Ok(()) => {}
+        Err(Undelivered::Lost(why)) => return Err(lost(provider, issued.id(), undo, &why.to_string()).await),
+        Err(Undelivered::Elsewhere { why, path }) => {
+            let place = path.display();
+            return Err(Failure::Other(format!("the secret of {key} is in {place}, not in {name}: {why}")));
+        }
     }
-    match format {
+    let reported = match format {
         Format::Json => output::json(&report(provider, &issued, &name)),
         Format::Table if to_stdout => {
             // Standard output holds the secret alone, so that a program can take it from there.
-            Ok(writeln!(io::stderr(), "issued {}/{}", provider.name(), issued.id())?)
+            output::tell(&format!("issued {key}"));
+            Ok(())
         }
-        Format::Table => {
-            let key = format!("{}/{}", provider.name(), issued.id());
-            output::fields([
-                ("key", Some(key)),
-                ("secret", Some(issued.secret().masked())),
-                ("delivered to", Some(name)),
-            ])
-        }
-    }
+        Format::Table => output::fields([
+            ("key", Some(key.clone())),
+            ("secret", Some(issued.secret().masked())),
+            ("delivered to", Some(name.clone())),
+        ]),
+    };
+    reported.map_err(|failure| match failure {
+        Failure::OutputClosed => failure,
+        other => Failure::Other(format!("{key} was issued and its secret is in {name}, but: {}", describe(&other))),
+    })
 }
 
 fn report(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> Value {
@@ -86,25 +94,55 @@ fn report(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> V
 fn describe(failure: &Failure) -> String {
     match failure {
         Failure::OutputClosed => "standard output is closed".to_owned(),
-        other => other.to_string().trim_end().to_owned(),
+        other => other.to_string().trim_end().trim_start_matches("error: ").to_owned(),
     }
 }
 
-/// Delivers what arrived of an answer that could not be read: the secret may be in it.
-fn salvage(error: Error, destination: ReadyDestination) -> Failure {
-    let Some(unclaimed) = error.unclaimed_secret().cloned() else {
-        return error.into();
+/// Keeps what arrived of an answer that could not be read, since the secret may be in it, and deletes a new key of which
+/// nothing arrived.
+async fn salvage(
+    format: Format,
+    provider: &NamedProvider,
+    destination: ReadyDestination,
+    error: Error,
+    undo: Undo,
+) -> Failure {
+    let set_aside = error.unclaimed_secret().map(|unclaimed| set_aside(format, destination, unclaimed));
+    let note = match set_aside {
+        Some(Ok(place)) => format!("What arrived of the answer is in {place}; look for the secret there"),
+        Some(Err(why)) => {
+            format!(
+                "What arrived of the answer could not be kept: {}. {}",
+                describe(&why),
+                end(provider, &error, undo).await
+            )
+        }
+        None => end(provider, &error, undo).await,
     };
-    let name = destination.name();
-    let note = match destination.deliver(&unclaimed) {
-        Ok(()) => format!("What arrived of the answer was delivered to {name}; look for the secret in it"),
-        Err(why) => format!("What arrived of the answer could not be delivered to {name}: {why}"),
-    };
-    Failure::Keyring(error.advise(note))
+    if note.is_empty() { error.into() } else { Failure::Keyring(error.advise(note)) }
 }
 
-/// Deals with a key whose secret could not be delivered, so that no key is left that nobody holds.
-async fn undelivered(provider: &NamedProvider, id: &KeyId, undo: Undo, why: &str) -> Failure {
+fn set_aside(format: Format, destination: ReadyDestination, unclaimed: &Secret) -> Result<String> {
+    if destination.is_stdout() && format == Format::Json {
+        output::json(&json!({"unclaimed": unclaimed.expose()}))?;
+        return Ok("-".to_owned());
+    }
+    Ok(destination.set_aside(unclaimed)?)
+}
+
+/// Deletes a new key whose secret did not arrive, and says what became of it. Nothing, where no key is known to exist.
+async fn end(provider: &NamedProvider, error: &Error, undo: Undo) -> String {
+    match error.key() {
+        Some(id) if undo == Undo::Delete => match provider.delete(id).await {
+            Ok(()) => format!("The key {id} was deleted again"),
+            Err(why) => format!("The key {id} still exists and nobody can use it; delete it: {why}"),
+        },
+        _ => String::new(),
+    }
+}
+
+/// Deals with a key whose secret is lost, so that no key is left that nobody holds.
+async fn lost(provider: &NamedProvider, id: &KeyId, undo: Undo, why: &str) -> Failure {
     let key = format!("{}/{id}", provider.name());
     Failure::Other(match undo {
         Undo::Impossible => {

@@ -1,6 +1,6 @@
 //! `revoke` and `delete`: the end of a key.
 
-use api_keyring::{KeyRef, Provider as _, Revocation};
+use api_keyring::{Capability, KeyRef, Provider as _, Revocation};
 use serde_json::json;
 
 use super::provider_of;
@@ -12,7 +12,10 @@ use crate::output;
 pub(super) async fn revoke(format: Format, arguments: Revoke) -> Result {
     let key = &arguments.key.key;
     let provider = provider_of(key)?;
-    confirm(&arguments.consent, &format!("Whatever uses {key} stops working. Revoke it?"))?;
+    // What is not offered is refused without a question.
+    if provider.capabilities().support(Capability::Revoke).is_supported() {
+        confirm(&arguments.consent, &format!("Whatever uses {key} stops working. Revoke it?"))?;
+    }
     let mut how = Revocation::new();
     how.reason = arguments.reason;
     how.role = arguments.role;

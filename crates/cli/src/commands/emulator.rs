@@ -9,7 +9,7 @@ use crate::interrupt::StopRequests;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
-    let emulator = api_keyring_emulator::Emulator::builder().port(arguments.port).start().await;
+    let emulator = api_keyring_emulator::Emulator::builder().port(arguments.port).record_limit(0).start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     // Before the first line tells that the emulator can be reached, and so be stopped.
     let mut stop = StopRequests::listen()?;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use api_keyring::{Error, ListKeys};
+use api_keyring::{ApiKey, Error, ListKeys};
 use futures_util::StreamExt as _;
 
 use crate::arguments::Format;
@@ -19,47 +19,47 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
             let mut stdout = io::stdout().lock();
             let mut separator = "[\n";
             while let Some(key) = keys.next().await {
-                match key {
-                    Ok(key) => {
-                        write!(stdout, "{separator}{}", serde_json::to_string(&key)?)?;
-                        separator = ",\n";
-                    }
-                    Err(error) => problems.note(error)?,
+                if let Some(key) = problems.sort_out(key) {
+                    write!(stdout, "{separator}{}", serde_json::to_string(&key)?)?;
+                    separator = ",\n";
                 }
             }
-            let end = if separator == "[\n" { "[]\n" } else { "\n]\n" };
-            write!(stdout, "{end}")?;
+            match (separator == ",\n", problems.last.is_none()) {
+                (true, _) => writeln!(stdout, "\n]")?,
+                (false, true) => writeln!(stdout, "[]")?,
+                // No key came, and that is not to be taken for there being none.
+                (false, false) => {}
+            }
             stdout.flush()?;
         }
         Format::Table => {
             let mut rows = Vec::new();
             while let Some(key) = keys.next().await {
-                match key {
-                    Ok(key) => rows.push(output::key_row(&key)),
-                    Err(error) => problems.note(error)?,
-                }
+                rows.extend(problems.sort_out(key).as_ref().map(output::key_row));
             }
-            output::table(output::KEY_HEADER, rows)?;
+            if !rows.is_empty() || problems.last.is_none() {
+                output::table(output::KEY_HEADER, rows)?;
+            }
         }
     }
-    problems.into_result()
+    problems.last.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// What went wrong while the rest of the list was read. All but the last is told at once, the last by the exit code.
+/// What went wrong while the rest of the list was read. All but the last is told at once, the last when all is printed.
 #[derive(Default)]
 struct Problems {
     last: Option<Error>,
 }
 
 impl Problems {
-    fn note(&mut self, error: Error) -> Result {
+    fn sort_out(&mut self, key: Result<ApiKey, Error>) -> Option<ApiKey> {
+        let error = match key {
+            Ok(key) => return Some(key),
+            Err(error) => error,
+        };
         if let Some(earlier) = self.last.replace(error) {
-            write!(io::stderr(), "{}", Failure::from(earlier))?;
+            output::tell(Failure::from(earlier).to_string().trim_end());
         }
-        Ok(())
-    }
-
-    fn into_result(self) -> Result {
-        self.last.map_or(Ok(()), |error| Err(error.into()))
+        None
     }
 }

@@ -21,10 +21,10 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     if let Support::Unsupported { instead } = provider.capabilities().support(Capability::Regenerate) {
         return Err(Failure::Usage(format!("{}: regenerate is not offered. {instead}", provider.name())));
     }
-    let destination = deliver::destination(arguments.delivery)?;
+    let wanted = deliver::wanted(arguments.delivery)?;
     confirm(&arguments.consent, &format!("The secret of {key} stops working at once. Rotate it?"))?;
     let mut how = Regeneration::new();
     how.expiry = arguments.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &how);
-    shielded(deliver::issue(format, &provider, destination, regenerating, Undo::Impossible)).await
+    shielded(deliver::issue(format, &provider, wanted, regenerating, Undo::Impossible)).await
 }

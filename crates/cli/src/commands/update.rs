@@ -1,7 +1,5 @@
 //! `update`: a key's metadata.
 
-use std::io::{self, Write as _};
-
 use api_keyring::{KeyUpdate, Provider as _};
 
 use super::provider_of;
@@ -23,7 +21,7 @@ pub(super) async fn run(format: Format, arguments: Update) -> Result {
         None => match provider.get(key.id()).await {
             Ok(updated) => updated,
             Err(error) => {
-                writeln!(io::stderr(), "{key} was updated, but could not be read back:")?;
+                output::tell(&format!("{key} was updated, but could not be read back:"));
                 return Err(error.into());
             }
         },

@@ -3,9 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
-#[cfg(unix)]
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::harness::{Run, program};
@@ -13,7 +11,7 @@ use crate::harness::{Run, program};
 const SECRET: &str = "sk_live_canary_0123456789abcdef";
 
 /// Reads a request with its body, as far as this test's requests go.
-fn read_request(stream: &mut TcpStream) {
+fn read_request(stream: &mut TcpStream) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -24,7 +22,7 @@ fn read_request(stream: &mut TcpStream) {
         let length =
             head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
         if body.len() >= length.unwrap_or(0) {
-            return;
+            return text.into_owned();
         }
     }
 }
@@ -59,25 +57,79 @@ fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn an_answer_that_cannot_be_read_is_delivered_all_the_same() {
+fn what_arrived_of_an_answer_that_cannot_be_read_is_kept_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ci.key");
+    let (path, aside) = (folder.path().join("ci.key"), folder.path().join("ci.key.unclaimed"));
     let destination = format!("file:{}", path.display());
-    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", &destination];
+    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", &destination, "--force"];
+    fs::write(&path, "the old secret, which still works").unwrap();
 
-    // Told apart: the secret alone is delivered.
-    let run = run_against("200 OK", format!(r#"{{"data": [{{"surprise": "{SECRET}"}}]}}"#), &create);
-    assert_eq!(run.code, 1);
-    assert_eq!(fs::read_to_string(&path).unwrap(), SECRET);
-    assert!(run.stderr.contains("was delivered to file:"), "{}", run.stderr);
-    assert!(!run.stderr.contains(SECRET) && !run.stdout.contains(SECRET));
+    for (body, kept) in [
+        // Told apart: the secret alone.
+        (format!(r#"{{"data": [{{"surprise": "{SECRET}"}}]}}"#), SECRET.to_owned()),
+        // Not told apart: everything that arrived.
+        (format!("<html>{SECRET}</html>"), format!("<html>{SECRET}</html>")),
+    ] {
+        let run = run_against("200 OK", body, &create);
+        assert_eq!(run.code, 1);
+        assert_eq!(fs::read_to_string(&aside).unwrap(), kept);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the old secret, which still works");
+        assert!(run.stderr.contains("ci.key.unclaimed"), "{}", run.stderr);
+        assert!(!run.stderr.contains(SECRET) && !run.stdout.contains(SECRET));
+        fs::remove_file(&aside).unwrap();
+    }
 
-    // Not told apart: everything that arrived is.
-    fs::remove_file(&path).unwrap();
-    let run = run_against("200 OK", format!("<html>{SECRET}</html>"), &create);
-    assert_eq!(run.code, 1);
-    assert_eq!(fs::read_to_string(&path).unwrap(), format!("<html>{SECRET}</html>"));
-    assert!(!run.stderr.contains(SECRET) && !run.stdout.contains(SECRET));
+    let stdout = ["--output", "json", "create", "spartera", "--name", "ci", "--role", "3", "--to", "-"];
+    let run = run_against("200 OK", format!("<html>{SECRET}</html>"), &stdout);
+    let document: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &document["unclaimed"]), (1, &format!("<html>{SECRET}</html>").into()));
+}
+
+#[test]
+fn a_key_without_a_secret_is_deleted_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", "-"];
+    let child = client(&listener, &create).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut requests = Vec::new();
+    for _ in 0..2 {
+        let (mut stream, _) = listener.accept().unwrap();
+        requests.push(read_request(&mut stream));
+        answer(&mut stream, "200 OK", r#"{"message": "ok", "data": {"api_key_id": "77"}}"#);
+    }
+    let run: Run = child.wait_with_output().unwrap().into();
+    assert_eq!((run.code, &*run.stdout), (1, ""));
+    assert!(run.stderr.contains("The key 77 was deleted again"), "{}", run.stderr);
+    assert!(requests[0].starts_with("POST /companies/acme/api-keys "), "{requests:?}");
+    assert!(requests[1].starts_with("DELETE /companies/acme/api-keys/77 "), "{requests:?}");
+}
+
+#[test]
+fn a_closed_standard_error_makes_no_success_of_a_failure() {
+    let list = r#"{"message": "ok", "data": [{"api_key_id": {}}, {"api_key_id": []}, {"api_key_id": 1}]}"#;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let arguments = ["--output", "json", "list", "spartera"];
+    let mut child = client(&listener, &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let server = thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            read_request(&mut stream);
+            answer(&mut stream, "200 OK", list);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let keys: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(keys[0]["id"], "1");
+    server.join().unwrap();
+}
+
+#[test]
+fn a_list_of_which_nothing_came_prints_no_empty_list() {
+    for format in ["json", "table"] {
+        let run = run_against("500 Internal Server Error", "{}".to_owned(), &["--output", format, "list", "spartera"]);
+        assert_eq!((run.code, &*run.stdout), (1, ""));
+    }
 }
 
 #[test]

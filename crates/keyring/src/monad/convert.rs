@@ -11,7 +11,13 @@ use crate::{ApiKey, IssuedKey, KeyId, Result, recover};
 
 /// Whether a text has the form of a secret: a JWT, which begins with the base64 of `{"` and has three parts.
 pub(super) fn looks_like_secret(text: &str) -> bool {
-    text.starts_with("ey") && text.split('.').filter(|part| !part.is_empty()).count() == 3
+    let mut parts = text.split('.');
+    let is_part = |part: &str, least| {
+        part.len() >= least && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    text.starts_with("ey")
+        && (0..3).all(|_| parts.next().is_some_and(|part| is_part(part, 8)))
+        && parts.next().is_none()
 }
 
 /// A key.
@@ -24,6 +30,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
     if let Some(signer) = raw.jwt_signing_key_id {
         extra.insert("jwt_signing_key_id".to_owned(), signer.into());
     }
+    extra.values_mut().for_each(|value| recover::mask(value, looks_like_secret));
     let details = Details {
         name: raw.name,
         description: raw.description,
@@ -34,6 +41,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         updated_at: raw.updated_at,
         expires_at: raw.expiration_time,
         last_used_at: raw.last_used_at,
+        never_expires_unless_told: false,
         // A deleted key is gone, and there is no other way to end one before its time.
         reported_status: ReportedStatus::ListedMeansActive,
         masked_secret: None,
@@ -51,11 +59,16 @@ fn key_id(call: &Call<'_>, id: Option<String>) -> Result<KeyId> {
 /// A new or regenerated key with its token, wherever the answer has it.
 pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<IssuedKey> {
     let types::ApiKeyWithToken { extra, token, .. } = &answer;
-    let documented = token.clone().filter(|token| !token.is_empty() && !token.expose().contains('*'));
+    let documented = token.clone().filter(|token| !token.is_empty() && !token.is_masked());
     let unknown = || extra.iter().map(|(name, value): (&String, &SecretValue)| (name.as_str(), value.expose()));
     let secret = documented.or_else(|| recover::secret_among(unknown(), looks_like_secret));
+    let rest = || {
+        recover::as_text(
+            extra.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect::<Map<_, _>>(),
+        )
+    };
     let id = key_id(call, answer.id.clone());
-    let (id, secret) = call.issued(id, secret, || recover::fields(extra.clone().into_iter()))?;
+    let (id, secret) = call.issued(id, secret, rest)?;
     // Whatever is odd about the rest, the secret is not given up for it.
     let key = key(call, without_token(answer)).ok();
     Ok(IssuedKey::new(id, secret, key))

@@ -103,7 +103,11 @@ impl Provider for Monad {
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let request = self.client.get_api_key().organization_id(self.organization_id.clone()).api_key_id(id.as_str());
+        let request = self
+            .client
+            .get_api_key()
+            .organization_id(self.organization_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         convert::key(&call, call.answer(request.send().await)?)
     }
 
@@ -146,7 +150,7 @@ impl Provider for Monad {
             .client
             .update_api_key()
             .organization_id(self.organization_id.clone())
-            .api_key_id(id.as_str())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
             .body(body);
         let key: types::ApiKey = call.answer(request.send().await)?;
         convert::key(&call, key).map(Some)
@@ -166,7 +170,7 @@ impl Provider for Monad {
             .client
             .regenerate_api_key()
             .organization_id(self.organization_id.clone())
-            .api_key_id(id.as_str())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
             .body(body);
         convert::issued(&call, call.answer(request.send().await)?)
     }
@@ -177,8 +181,11 @@ impl Provider for Monad {
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        let request =
-            self.client.delete_api_key().organization_id(self.organization_id.clone()).api_key_id(id.as_str());
+        let request = self
+            .client
+            .delete_api_key()
+            .organization_id(self.organization_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         call.done(request.send().await)
     }
 

@@ -1,6 +1,8 @@
 //! From Spartera's answers to ours, in every shape that they are known to have.
 
-use api_keyring_transport::Secret;
+use std::collections::BTreeMap;
+
+use api_keyring_transport::{Secret, SecretValue};
 use serde_json::{Map, Value};
 use spartera_raw::types;
 
@@ -9,9 +11,10 @@ use crate::key::{Details, ReportedStatus};
 use crate::pages::Page;
 use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Result, recover};
 
-/// Whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that is bound to an endpoint.
+/// Whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that is bound to an endpoint, and long enough.
 pub(super) fn looks_like_secret(text: &str) -> bool {
-    ["sk_", "ep_"].iter().any(|prefix| text.starts_with(prefix)) && !text.contains('*')
+    let rest = text.strip_prefix("sk_").or_else(|| text.strip_prefix("ep_"));
+    rest.is_some_and(|rest| rest.len() >= 16 && !rest.contains("***"))
 }
 
 /// A key. The reference guide's names stand in where the documentation's are missing.
@@ -32,6 +35,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         Some(Value::String(_)) => extra.remove("description"),
         _ => None,
     };
+    extra.values_mut().for_each(|value| recover::mask(value, looks_like_secret));
     let details = Details {
         name: raw.name,
         description: description.and_then(|text| text.as_str().map(str::to_owned)),
@@ -42,6 +46,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         updated_at: raw.last_updated,
         expires_at: raw.expiration_date_utc.or(raw.expires_at),
         last_used_at: raw.last_used,
+        never_expires_unless_told: true,
         reported_status: raw
             .status
             .as_deref()
@@ -74,12 +79,23 @@ fn key_id(call: &Call<'_>, id: Option<types::AnsweredApiKeyId>) -> Result<KeyId>
 pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Result<IssuedKey> {
     let types::CreateApiKeyResponse { data, extra, .. } = answer;
     let id = key_id(call, data.api_key_id.or(data.id));
-    let documented = data.key.filter(|key| !key.is_empty() && !key.expose().contains('*'));
-    let secret = documented.or_else(|| {
+    let documented = data.key.as_ref().filter(|key| !key.is_empty() && !key.is_masked());
+    let secret = documented.cloned().or_else(|| {
         let unknown = data.extra.iter().chain(&extra).map(|(name, value)| (name.as_str(), value.expose()));
         recover::secret_among(unknown, looks_like_secret)
     });
-    let (id, secret) = call.issued(id, secret, || recover::fields(data.extra.into_iter().chain(extra)))?;
+    let rest = || {
+        let open = |fields: &BTreeMap<String, SecretValue>| {
+            fields.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect::<Map<_, _>>()
+        };
+        let mut rest = open(&extra);
+        let inner = open(&data.extra);
+        if !inner.is_empty() {
+            rest.insert("data".to_owned(), Value::Object(inner));
+        }
+        recover::as_text(rest)
+    };
+    let (id, secret) = call.issued(id, secret, rest)?;
     Ok(IssuedKey::new(id, secret, None))
 }
 

@@ -55,8 +55,8 @@ const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capabili
     Capability::Regenerate => {
         Support::Unsupported { instead: "Create a new key, switch to it, and revoke the old one" }
     }
-    Capability::Revoke => {
-        Support::Emulated { difference: "the vendor wants to be told the key's role, which is read first unless given" }
+    Capability::Description => {
+        Support::Emulated { difference: "only the reference guide knows descriptions, and servers may ignore them" }
     }
     _ => Support::Native,
 });
@@ -88,7 +88,11 @@ impl Provider for Spartera {
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let request = self.client.get_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str());
+        let request = self
+            .client
+            .get_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let answer: types::GetApiKeyResponse = call.answer(request.send().await)?;
         convert::key(&call, answer.data)
     }
@@ -122,8 +126,12 @@ impl Provider for Spartera {
             .expiration_date_utc(expiry)
             .description(update.description.clone())
             .user_id(update.owner.clone());
-        let request =
-            self.client.update_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str()).body(body);
+        let request = self
+            .client
+            .update_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
+            .body(body);
         call.done(request.send().await)?;
         Ok(None)
     }
@@ -150,20 +158,32 @@ impl Provider for Spartera {
             .company_id(self.company_id.clone())
             .role_id(role)
             .reason(how.reason.clone());
-        let request =
-            self.client.revoke_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str()).body(body);
+        let request = self
+            .client
+            .revoke_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
+            .body(body);
         call.done(request.send().await)
     }
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        let request = self.client.delete_api_key().company_id(self.company_id.clone()).api_key_id(id.as_str());
+        let request = self
+            .client
+            .delete_api_key()
+            .company_id(self.company_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         call.done(request.send().await)
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         let call = self.call(Operation::Stats, Some(id));
-        let request = self.client.get_api_key_stats().company_id(self.company_id.clone()).api_key_id(id.as_str());
+        let request = self
+            .client
+            .get_api_key_stats()
+            .company_id(self.company_id.clone())
+            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let answer: types::GetApiKeyStatsResponse = call.answer(request.send().await)?;
         let key = match answer.data {
             types::ApiKeyStats::ApiKey(key) => key,

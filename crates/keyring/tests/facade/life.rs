@@ -356,7 +356,7 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn what_is_offered_is_what_the_vendors_are_known_to_offer() {
     for (vendor, unsupported, emulated) in [
-        (Vendor::Spartera, vec![Capability::Regenerate], vec![Capability::Revoke]),
+        (Vendor::Spartera, vec![Capability::Regenerate], vec![Capability::Description]),
         (
             Vendor::Monad,
             vec![

@@ -73,18 +73,18 @@ async fn spartera_sends_exactly_this() {
     bench.assert_sent(&[("GET /companies/acme/api-keys/key_1-a", None)]);
 
     bench.answers_as_documented(Operation::Create);
-    spartera.create(&NewKey::new("ci").role("3")).await.unwrap();
+    let _ = spartera.create(&NewKey::new("ci").role("3")).await.unwrap();
     let body = json!({"company_id": SCOPE, "role_id": 3, "name": "ci"});
     bench.assert_sent(&[("POST /companies/acme/api-keys", Some(body.clone()))]);
 
     // Never is what the vendor does unasked.
     bench.answers_as_documented(Operation::Create);
-    spartera.create(&NewKey::new("ci").role("3").expiry(Expiry::Never)).await.unwrap();
+    let _ = spartera.create(&NewKey::new("ci").role("3").expiry(Expiry::Never)).await.unwrap();
     bench.assert_sent(&[("POST /companies/acme/api-keys", Some(body))]);
 
     bench.answers_as_documented(Operation::Create);
     let new = NewKey::new("ci").role("-9").expires_at(time("2099-12-31T23:59:59Z")).description("d").owner("u-1");
-    spartera.create(&new).await.unwrap();
+    let _ = spartera.create(&new).await.unwrap();
     let body = json!({
         "company_id": SCOPE, "role_id": -9, "name": "ci", "expiration_date_utc": "2099-12-31T23:59:59Z",
         "description": "d", "user_id": "u-1",
@@ -148,12 +148,12 @@ async fn monad_sends_exactly_this() {
 
     bench.answers_as_documented(Operation::Create);
     let new = NewKey::new("ci").role("role-reader").expires_at(time("2099-12-31T23:59:59.75Z"));
-    monad.create(&new).await.unwrap();
+    let _ = monad.create(&new).await.unwrap();
     let mut body = json!({"name": "ci", "role_id": "role-reader", "expiration_time": "2099-12-31T23:59:59Z"});
     bench.assert_sent(&[("POST /v2/acme/api_keys", Some(body.clone()))]);
 
     bench.answers_as_documented(Operation::Create);
-    monad.create(&new.description("d")).await.unwrap();
+    let _ = monad.create(&new.description("d")).await.unwrap();
     body["description"] = "d".into();
     bench.assert_sent(&[("POST /v2/acme/api_keys", Some(body))]);
 
@@ -175,12 +175,12 @@ async fn monad_sends_exactly_this() {
 
     // No body at all: an older server refuses any.
     bench.answers_as_documented(Operation::Regenerate);
-    monad.regenerate(&key, &Regeneration::new()).await.unwrap();
+    let _ = monad.regenerate(&key, &Regeneration::new()).await.unwrap();
     bench.assert_sent(&[(&format!("POST {path}/regenerate"), None)]);
 
     bench.answers_as_documented(Operation::Regenerate);
     let how = Regeneration::new().expiry(Expiry::At(time("2099-01-01T00:00:00Z")));
-    monad.regenerate(&key, &how).await.unwrap();
+    let _ = monad.regenerate(&key, &how).await.unwrap();
     let body = json!({"expiration_time": "2099-01-01T00:00:00Z"});
     bench.assert_sent(&[(&format!("POST {path}/regenerate"), Some(body))]);
 
@@ -275,7 +275,7 @@ async fn a_relative_expiry_counts_from_when_the_request_is_sent() {
         let new = NewKey::new("ci").role("3").expires_in(TimeDelta::days(90));
         let before = Utc::now();
         bench.answers_as_documented(Operation::Create);
-        bench.provider.create(&new).await.unwrap();
+        let _ = bench.provider.create(&new).await.unwrap();
         let after = Utc::now();
         let field = if vendor == Vendor::Spartera { "expiration_date_utc" } else { "expiration_time" };
         let sent = bench.stub.requests()[0].json();

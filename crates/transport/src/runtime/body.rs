@@ -32,16 +32,16 @@ pub(super) struct Body {
 pub(super) async fn read(response: &mut Response) -> Body {
     let limits = response.extensions().get::<ReadLimits>().cloned();
     let max_bytes = limits.as_ref().map_or(DEFAULT_MAX_RESPONSE_BYTES, |limits| limits.max_bytes);
-    let declared = response.content_length().unwrap_or(0);
-    if declared > max_bytes as u64 {
-        return Body { bytes: Zeroizing::default(), cut: Some(UndecodedReason::TooLarge { max_bytes }) };
-    }
-    // The declared length is no more than the limit, but a lie within the limit need not be believed at once.
-    let capacity = usize::try_from(declared).unwrap_or(0).min(64 * 1024);
+    // The declared length is not believed at once: it may be a lie.
+    let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
+    let capacity = declared.min(max_bytes).min(64 * 1024);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     let cut = loop {
         match response.chunk().await {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > max_bytes => {
+                // The rest is not read; what fits may hold a secret that is shown once.
+                let room = max_bytes - bytes.len();
+                bytes.extend_from_slice(&chunk[..room]);
                 break Some(UndecodedReason::TooLarge { max_bytes });
             }
             Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
