@@ -93,6 +93,27 @@ impl Error {
         self
     }
 
+    /// Adds the HTTP status of the vendor's answer.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// Adds what the vendor said, which is shown as it is: [`printable`](crate::printable) makes it harmless.
+    #[must_use]
+    pub fn with_vendor_message(mut self, message: impl Into<String>) -> Self {
+        self.0.vendor_message = Some(message.into());
+        self
+    }
+
+    /// Adds how long the vendor asks to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
     /// Hands over what arrived of an answer that may hold a secret.
     #[must_use]
     pub fn unclaimed(mut self, secret: Option<Secret>) -> Self {

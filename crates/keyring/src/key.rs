@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
-use crate::{InvalidName, KeyId, KeyRef};
+use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 
 /// An API key as its vendor describes it, without its secret.
 ///
@@ -56,6 +56,19 @@ pub(crate) enum ReportedStatus {
 impl ApiKey {
     pub(crate) fn new(provider: &Arc<str>, id: KeyId, details: Details) -> Self {
         Self { provider: Arc::clone(provider), id, details }
+    }
+
+    /// Starts describing a key, for a [`Provider`](crate::Provider) from outside this crate or for tests.
+    ///
+    /// ```
+    /// use api_keyring::{ApiKey, KeyStatus};
+    ///
+    /// let key = ApiKey::builder("vault", "7".parse()?).name("ci").status(KeyStatus::Active).never_expires().build();
+    /// assert_eq!((key.name(), key.status()), (Some("ci"), KeyStatus::Active));
+    /// # Ok::<(), api_keyring::InvalidName>(())
+    /// ```
+    pub fn builder(provider: &str, id: KeyId) -> ApiKeyBuilder {
+        ApiKeyBuilder::new(provider, id)
     }
 
     /// Puts the key under the name that a keyring has for its provider.

@@ -50,11 +50,17 @@
 // What the adapters share may lack a user where one of them is left out.
 #![cfg_attr(not(all(feature = "monad", feature = "spartera")), allow(dead_code))]
 
+/// The README's example has to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 mod call;
 mod capability;
 mod error;
 mod issued;
 mod key;
+mod key_builder;
 mod key_ref;
 mod keyring;
 #[cfg(feature = "monad")]
@@ -78,6 +84,7 @@ pub use capability::{Capabilities, Capability, Support};
 pub use error::{Error, ErrorKind, FieldError, Outcome, Result};
 pub use issued::IssuedKey;
 pub use key::{ApiKey, KeyStatus};
+pub use key_builder::ApiKeyBuilder;
 pub use key_ref::{InvalidName, KeyId, KeyRef};
 pub use keyring::{Keyring, KeyringBuilder, NamedProvider};
 #[cfg(feature = "monad")]

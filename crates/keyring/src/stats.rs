@@ -24,6 +24,11 @@ pub struct KeyStats {
 }
 
 impl KeyStats {
+    /// The figures of a key, none of which is known yet.
+    pub fn new(key: ApiKey) -> Self {
+        Self { usage_count: None, failed_attempts: None, last_used_at: None, key }
+    }
+
     /// The figures of a key, taken from the fields of a vendor's answer that usually hold them.
     pub(crate) fn of(key: ApiKey) -> Self {
         let number = |fields: &Map<String, Value>, names: [&str; 2]| {
