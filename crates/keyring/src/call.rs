@@ -125,9 +125,15 @@ impl Call<'_> {
                 let parts = Parts::new(ErrorKind::MissingSecret, Outcome::Applied, problem);
                 Err(self.error(Parts { key: Some(id), advice: Some(advice.into()), unclaimed_secret: rest, ..parts }))
             }
-            (Err(error), secret) => Err(error
-                .unclaimed(secret.or_else(rest))
+            (Err(error), Some(secret)) => Err(error
+                .unclaimed(Some(secret))
                 .advise("A key was issued: look for it in the list, and keep what the answer holds")),
+            // Neither an id nor a secret: it need not be the answer to a success.
+            (Err(error), None) => {
+                let unclear = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, "");
+                let error = error.unclaimed(rest()).with_outcome(Outcome::Unknown);
+                Err(self.advice(&unclear).into_iter().fold(error, Error::advise))
+            }
         }
     }
 

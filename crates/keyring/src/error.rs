@@ -121,6 +121,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.0.outcome = outcome;
+        self
+    }
+
     /// Turns a failure to read a key into that of the operation that the key was read for: nothing was changed by it.
     pub(crate) fn while_preparing(mut self, operation: Operation) -> Self {
         self.0.operation = Some(operation);

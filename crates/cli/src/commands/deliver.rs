@@ -119,7 +119,10 @@ async fn salvage(
         }
         None => end(provider, &error, undo).await,
     };
-    if note.is_empty() { error.into() } else { Failure::Keyring(error.advise(note)) }
+    match note.trim_end() {
+        "" => error.into(),
+        note => Failure::Keyring(error.advise(note.to_owned())),
+    }
 }
 
 fn set_aside(format: Format, destination: ReadyDestination, unclaimed: &Secret) -> Result<String> {

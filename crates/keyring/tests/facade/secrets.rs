@@ -241,10 +241,11 @@ async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
                 assert_hidden(&printed(&error), &body.to_string());
             }
         }
-        // With neither there is nothing to hand over.
+        // With neither there is nothing to hand over, and nobody knows whether anything was done.
         let body = if vendor == Vendor::Spartera { json!({"data": {}}) } else { json!({}) };
         let error = issue(&bench, operation, Answer::json(200, &body)).await.unwrap_err();
-        assert_eq!((error.outcome(), error.unclaimed_secret()), (Outcome::Applied, None));
+        assert_eq!((error.outcome(), error.unclaimed_secret()), (Outcome::Unknown, None));
+        assert!(error.to_string().contains("before trying again"), "{error}");
     }
 }
 
