@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A key's id at its vendor, safe to stand in a URL's path: letters, digits, `-`, `_`, `.` and `~`, no leading dot, no
 /// more than 255 characters. A vendor may be stricter still.
@@ -46,6 +46,12 @@ impl fmt::Display for KeyId {
 impl Serialize for KeyId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse(deserializer)
     }
 }
 
@@ -102,6 +108,23 @@ impl fmt::Display for KeyRef {
     }
 }
 
+impl Serialize for KeyRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse(deserializer)
+    }
+}
+
+/// Reads a name as strictly from a file as from anywhere else.
+fn parse<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidName>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
 /// A provider's name is what a key's name begins with, so it is as plain as an id and has no slash.
 pub(crate) fn check_provider_name(name: &str) -> Result<(), InvalidName> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -138,6 +161,7 @@ impl fmt::Display for InvalidName {
 impl std::error::Error for InvalidName {}
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -157,6 +181,13 @@ mod tests {
     fn a_key_ref_survives_its_round_trip() {
         for text in ["spartera/1", "my-siem_2/key_abc123"] {
             assert_eq!(text.parse::<KeyRef>().map(|key| key.to_string()).as_deref(), Ok(text));
+            let json = serde_json::json!(text);
+            let key: KeyRef = serde_json::from_value(json.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&key).unwrap(), json);
+        }
+        for hostile in ["spartera/..", "spartera", "a b/1"] {
+            assert!(serde_json::from_value::<KeyRef>(hostile.into()).is_err(), "{hostile}");
+            assert!(serde_json::from_value::<KeyId>("..".into()).is_err());
         }
         for (text, why) in [
             ("spartera", InvalidName::KeyRef),

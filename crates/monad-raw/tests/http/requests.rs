@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use api_keyring_test_support::Recorder;
 use httpmock::MockServer;
 use monad_raw::mock::MockServerExt as _;
 use monad_raw::{Credential, Secret, types};
 use serde_json::json;
 
-use crate::support::{KEY, ORGANIZATION, Operation, Recorder, SECRET, Stub, client, new_key};
+use crate::support::{KEY, ORGANIZATION, Operation, SECRET, Stub, client, new_key};
 
 fn organization() -> types::OrganizationId {
     ORGANIZATION.parse().unwrap()
@@ -45,7 +46,7 @@ async fn list_without_a_page() {
     let call = client(&server.base_url()).list_api_keys().organization_id(ORGANIZATION).send().await;
     assert!(call.unwrap().api_keys.is_none());
     mock.assert();
-    recorder.sent().assert_is("GET", &format!("/v2/{ORGANIZATION}/api_keys"), None);
+    recorder.sent().assert_is(SECRET, "GET", &format!("/v2/{ORGANIZATION}/api_keys"), None);
 }
 
 #[tokio::test]
@@ -61,7 +62,7 @@ async fn list_with_a_page() {
     call.send().await.unwrap();
     mock.assert();
     let target = format!("/v2/{ORGANIZATION}/api_keys?limit=100&offset=0");
-    recorder.sent().assert_is("GET", &target, None);
+    recorder.sent().assert_is(SECRET, "GET", &target, None);
 }
 
 #[tokio::test]
@@ -76,7 +77,7 @@ async fn create_with_what_is_required() {
     client.create_api_key().organization_id(ORGANIZATION).body(new_key()).send().await.unwrap();
     mock.assert();
     let body = json!({"name": "ci", "role_id": "role-reader", "expiration_time": "2030-01-01T00:00:00Z"});
-    recorder.sent().assert_is("POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
+    recorder.sent().assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
 }
 
 #[tokio::test]
@@ -94,7 +95,7 @@ async fn create_with_everything() {
         "name": "ci", "role_id": "role-reader", "expiration_time": "2030-01-01T00:00:00Z",
         "description": "für \"CI\"\n",
     });
-    recorder.sent().assert_is("POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
+    recorder.sent().assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
 }
 
 /// The documentation requires all three, and the service answers 400 without them: better not to ask.
@@ -128,7 +129,7 @@ async fn get() {
     let client = client(&server.base_url());
     client.get_api_key().organization_id(ORGANIZATION).api_key_id(KEY).send().await.unwrap();
     mock.assert();
-    recorder.sent().assert_is("GET", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
+    recorder.sent().assert_is(SECRET, "GET", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
 }
 
 #[tokio::test]
@@ -149,7 +150,7 @@ async fn update_sends_the_fields_that_are_given() {
         let call = client.update_api_key().organization_id(ORGANIZATION).api_key_id(KEY).body(body);
         call.send().await.unwrap();
         mock.assert();
-        recorder.sent().assert_is("PATCH", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), Some(expected));
+        recorder.sent().assert_is(SECRET, "PATCH", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), Some(expected));
     }
 }
 
@@ -164,7 +165,7 @@ async fn delete() {
     let call = client.delete_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
     assert_eq!(*call.send().await.unwrap(), "deleted");
     mock.assert();
-    recorder.sent().assert_is("DELETE", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
+    recorder.sent().assert_is(SECRET, "DELETE", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
 }
 
 /// An older server refuses any body here, be it `{}`.
@@ -184,7 +185,7 @@ async fn regenerate_without_an_expiration_has_no_body() {
         call.send().await.unwrap();
         mock.assert();
         let sent = recorder.sent();
-        sent.assert_is("POST", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate"), None);
+        sent.assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate"), None);
         assert!(sent.header("content-type").is_empty() && sent.header("transfer-encoding").is_empty());
     }
 }
@@ -204,7 +205,7 @@ async fn regenerate_with_an_expiration() {
     mock.assert();
     let target = format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate");
     let body = json!({"expiration_time": "2031-01-01T00:00:00Z"});
-    recorder.sent().assert_is("POST", &target, Some(body));
+    recorder.sent().assert_is(SECRET, "POST", &target, Some(body));
 }
 
 /// The service takes either credential, each in its own header; the other header stays away.

@@ -2,13 +2,14 @@
 
 use std::num::NonZeroU64;
 
+use api_keyring_test_support::Recorder;
 use chrono::{DateTime, Utc};
 use httpmock::{Mock, MockServer};
 use serde_json::{Value, json};
 use spartera_raw::mock::MockServerExt as _;
 use spartera_raw::{Client, Error, types};
 
-use crate::support::{COMPANY, KEY, Operation, Recorder, SECRET, Stub, client, new_key, revocation};
+use crate::support::{COMPANY, KEY, Operation, SECRET, Stub, client, new_key, revocation};
 
 fn company() -> types::CompanyId {
     COMPANY.parse().unwrap()
@@ -45,7 +46,7 @@ impl Expectation {
     #[track_caller]
     fn assert_sent(&self, mock: &Mock<'_>, method: &str, target: &str, body: Option<Value>) {
         mock.assert();
-        self.recorder.sent().assert_is(method, target, body);
+        self.recorder.sent().assert_is(SECRET, method, target, body);
     }
 }
 

@@ -1,42 +1,13 @@
 //! Wherever a secret is planted, no printed form shows it; and a new token is never lost.
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
-use std::fmt::Debug;
 
+use api_keyring_test_support::hidden::{CANARY, assert_error_hidden, assert_hidden, assert_unseen};
 use api_keyring_transport::exposed_json;
 use serde_json::{Value, json};
 use spartera_raw::{Client, Credential, Error, Secret, types};
 
 use crate::support::{COMPANY, KEY, Operation, Stub, new_key, revocation};
-
-const CANARY: &str = "sk_live_canary_0123456789abcdef";
-
-/// Any part of the canary counts: a cut-off secret is a leak too.
-#[track_caller]
-fn assert_unseen(text: &str) {
-    assert!(!text.contains("canary"), "leaked: {text}");
-    assert!(!text.contains("0123456789abcdef"), "leaked: {text}");
-}
-
-#[track_caller]
-fn assert_hidden(value: &impl Debug) {
-    assert_unseen(&format!("{value:?}"));
-    assert_unseen(&format!("{value:#?}"));
-}
-
-/// Every printed form of an error and of what it says it was caused by.
-#[track_caller]
-fn assert_error_hidden(error: &Error<types::Error>) {
-    assert_hidden(error);
-    let mut next: Option<&dyn StdError> = Some(error);
-    while let Some(error) = next {
-        for text in [format!("{error}"), format!("{error:#}"), format!("{error:?}"), format!("{error:#?}")] {
-            assert_unseen(&text);
-        }
-        next = error.source();
-    }
-}
 
 fn canaries() -> [Credential; 2] {
     [Credential::api_key(CANARY).unwrap(), Credential::bearer(CANARY).unwrap()]

@@ -1,9 +1,7 @@
 //! What the tests of every subject share.
 
-use std::sync::{Arc, Mutex};
-
-use httpmock::{HttpMockRequest, MockServer, When};
-use serde_json::Value;
+use api_keyring_test_support::Recorder;
+use httpmock::MockServer;
 use spartera_raw::{Client, Credential, Error, types};
 
 /// Ids with every kind of character that may stand in one.
@@ -142,74 +140,4 @@ pub(crate) fn new_key() -> types::builder::CreateApiKeyRequest {
 /// The smallest body of a revoke.
 pub(crate) fn revocation() -> types::builder::RevokeApiKeyRequest {
     types::RevokeApiKeyRequest::builder().company_id(COMPANY).role_id(3)
-}
-
-/// A request as the server saw it.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Sent {
-    /// The values of every header of this name.
-    pub(crate) fn header(&self, name: &str) -> Vec<&str> {
-        let named = self.headers.iter().filter(|(header, _)| header == name);
-        named.map(|(_, value)| value.as_str()).collect()
-    }
-
-    /// Pins the whole request of a client that was given an API key.
-    #[track_caller]
-    pub(crate) fn assert_is(&self, method: &str, target: &str, body: Option<Value>) {
-        assert_eq!((self.method.as_str(), self.target.as_str()), (method, target));
-        let mut names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        names.sort_unstable();
-        // The length is checked below: an empty body of a POST has one, that of a GET has none.
-        names.retain(|name| *name != "content-length");
-        let mut expected = vec!["accept", "host", "user-agent", "x-api-key"];
-        if body.is_some() {
-            expected.insert(1, "content-type");
-            assert_eq!(self.header("content-type"), ["application/json"]);
-        }
-        assert_eq!(names, expected, "no header but these, and each once");
-        assert_eq!(self.header("x-api-key"), [SECRET]);
-        assert_eq!(self.header("accept"), ["application/json"]);
-        assert!(self.header("user-agent")[0].starts_with("api-keyring/"), "{self:?}");
-        for length in self.header("content-length") {
-            assert_eq!(length, self.body.len().to_string());
-        }
-        match body {
-            Some(body) => assert_eq!(serde_json::from_slice::<Value>(&self.body).unwrap(), body),
-            None => assert!(self.body.is_empty(), "{self:?}"),
-        }
-    }
-}
-
-/// Takes down the requests that a mock is offered.
-#[derive(Clone, Default)]
-pub(crate) struct Recorder(Arc<Mutex<Option<Sent>>>);
-
-impl Recorder {
-    /// Lets a mock write into this recorder. The mock matches what it matched before.
-    pub(crate) fn record(&self, when: When) -> When {
-        let slot = Arc::clone(&self.0);
-        when.is_true(move |request: &HttpMockRequest| {
-            let uri = request.uri();
-            *slot.lock().unwrap() = Some(Sent {
-                method: request.method_str().to_owned(),
-                target: uri.path_and_query().unwrap().to_string(),
-                headers: request.headers_vec().clone(),
-                body: request.body_vec(),
-            });
-            true
-        })
-    }
-
-    /// The last request.
-    #[track_caller]
-    pub(crate) fn sent(&self) -> Sent {
-        self.0.lock().unwrap().take().expect("a request was offered to the mock")
-    }
 }

@@ -1,39 +1,20 @@
 //! A server may repeat the credential, which is then in no printed form of what comes of it.
 
-use std::error::Error as StdError;
-use std::fmt::Debug;
+use std::error::Error as _;
 use std::time::{Duration, Instant};
 
+use api_keyring_test_support::hidden::{CANARY, assert_error_hidden, assert_hidden, assert_unseen};
 use api_keyring_transport::runtime::{Error, ResponseValue};
 use api_keyring_transport::{Credential, Transport};
 use serde_json::{Value, json};
 
 use crate::support::{Api, answer_once};
 
-const CANARY: &str = "sk_live_canary_0123456789abcdef";
-
-/// Any part of the canary counts: a cut-off secret is a leak too.
-#[track_caller]
-fn assert_unseen(text: &str) {
-    assert!(!text.contains("canary"), "leaked: {text}");
-    assert!(!text.contains("0123456789abcdef"), "leaked: {text}");
-}
-
-#[track_caller]
-fn assert_hidden(value: &impl Debug) {
-    assert_unseen(&format!("{value:?}"));
-    assert_unseen(&format!("{value:#?}"));
-}
-
 #[track_caller]
 fn assert_outcome_hidden(outcome: &Result<ResponseValue<Value>, Error<Value>>) {
     assert_hidden(outcome);
-    let mut next: Option<&dyn StdError> = outcome.as_ref().err().map(|error| error as &dyn StdError);
-    while let Some(error) = next {
-        for text in [format!("{error}"), format!("{error:#}"), format!("{error:?}"), format!("{error:#?}")] {
-            assert_unseen(&text);
-        }
-        next = error.source();
+    if let Err(error) = outcome {
+        assert_error_hidden(error);
     }
 }
 
