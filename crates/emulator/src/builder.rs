@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::clock::{Clock, SystemClock};
 use crate::emulator::Emulator;
+use crate::fault::Fault;
 use crate::server::Server;
 use crate::service::Service;
 use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
@@ -27,6 +28,7 @@ pub struct EmulatorBuilder {
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
     record_limit: usize,
+    faults: Vec<Fault>,
 }
 
 impl EmulatorBuilder {
@@ -42,6 +44,7 @@ impl EmulatorBuilder {
             clock: Arc::new(SystemClock),
             seed: None,
             record_limit: RECORD_LIMIT,
+            faults: Vec::new(),
         }
     }
 
@@ -96,7 +99,14 @@ impl EmulatorBuilder {
         self
     }
 
-    /// How many requests [`Emulator::requests`] remembers, the oldest being forgotten first; 100,000 by default.
+    /// Has this go wrong from the start; see [`Emulator::inject`].
+    pub fn fault(mut self, fault: impl Into<Fault>) -> Self {
+        self.faults.push(fault.into());
+        self
+    }
+
+    /// How many requests [`Emulator::requests`] remembers, and how many changes [`Emulator::changes`] does, the oldest
+    /// being forgotten first; 100,000 of each by default.
     pub fn record_limit(mut self, requests: usize) -> Self {
         self.record_limit = requests;
         self
@@ -119,7 +129,8 @@ impl EmulatorBuilder {
         let address = listener.local_addr().map_err(failed)?;
         // The standard library's hasher keys come from the operating system.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
-        let service = Arc::new(Service::new(self.settings, self.clock, Rng::with_seed(seed), self.record_limit));
+        let rng = Rng::with_seed(seed);
+        let service = Arc::new(Service::new(self.settings, self.clock, rng, self.record_limit, self.faults));
         let server = Server::spawn(listener, Arc::clone(&service));
         Ok(Emulator::new(address, service, server))
     }

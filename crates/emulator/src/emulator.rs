@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::builder::{EmulatorBuilder, StartError};
+use crate::changes::StateChange;
+use crate::fault::Fault;
 use crate::handle::{MonadHandle, SparteraHandle};
+use crate::inventory::ExistingKey;
 use crate::lock;
 use crate::record::SeenRequest;
 use crate::server::Server;
@@ -76,6 +79,48 @@ impl Emulator {
     /// Forgets the requests seen so far.
     pub fn clear_requests(&self) {
         lock(&self.service.record).clear();
+    }
+
+    /// Has this go wrong from now on, after all that was injected before.
+    ///
+    /// ```
+    /// # use std::error::Error;
+    /// use api_keyring_emulator::{Emulator, Fault, FaultKind, Operation};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn Error>> {
+    /// let emulator = Emulator::start().await?;
+    /// emulator.inject(Fault::new(FaultKind::ResetAfter).on(Operation::Create).times(1));
+    /// // The same from text.
+    /// emulator.inject("create:reset-after:1".parse::<Fault>()?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn inject(&self, fault: impl Into<Fault>) {
+        lock(&self.service.script).inject(fault.into());
+    }
+
+    /// Has nothing go wrong with further requests. Secrets that are late, flaky or lingering stay so.
+    pub fn clear_faults(&self) {
+        lock(&self.service.script).clear();
+    }
+
+    /// What has become of the keys so far, oldest first within each service, those of the start included.
+    pub fn changes(&self) -> Vec<StateChange> {
+        self.service.changes.to_vec()
+    }
+
+    /// Forgets the changes so far.
+    pub fn clear_changes(&self) {
+        self.service.changes.clear();
+    }
+
+    /// The keys that exist: Spartera's, then Monad's, oldest first.
+    pub fn keys(&self) -> Vec<ExistingKey> {
+        let now = self.service.clock.now();
+        let mut keys = lock(&self.service.company).inventory(now);
+        keys.extend(lock(&self.service.organization).inventory(now));
+        keys
     }
 
     /// Stops accepting, finishes what is in progress (for at most five seconds), and frees the port.

@@ -1,18 +1,18 @@
 //! The HTTP that both services share: reading a request's body, and turning an answer into a response.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
+use crate::connection::Line;
+use crate::fault::{Body, Delivery};
 use crate::refusal::Refusal;
-
-/// The body of every response.
-pub(crate) type Body = Full<Bytes>;
 
 /// The longest body that is read: far more than any operation needs.
 pub(crate) const BODY_LIMIT: usize = 1 << 20;
@@ -28,9 +28,11 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) content_type: &'static str,
+    /// What else the head says.
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
-    pub(crate) allow: Option<String>,
-    pub(crate) close: bool,
+    pub(crate) delivery: Delivery,
 }
 
 impl Answer {
@@ -41,11 +43,21 @@ impl Answer {
 
     /// An error with this body.
     pub(crate) fn refused(refusal: &Refusal, body: &impl Serialize) -> Self {
-        let allow = match refusal {
-            Refusal::MethodNotAllowed { allow } => Some(allow.clone()),
-            _ => None,
-        };
-        Self { allow, close: refusal.leaves_rest(), ..Self::json(refusal.status(), body) }
+        let mut answer = Self::json(refusal.status(), body);
+        if let Refusal::MethodNotAllowed { allow } = refusal
+            && let Ok(allow) = HeaderValue::try_from(allow)
+        {
+            answer.headers.insert(ALLOW, allow);
+        }
+        if refusal.leaves_rest() {
+            answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    /// Nothing but a head.
+    pub(crate) fn empty(status: StatusCode) -> Self {
+        Self { body: Bytes::new(), ..Self::json(status, &()) }
     }
 
     fn json(status: StatusCode, body: &impl Serialize) -> Self {
@@ -53,20 +65,21 @@ impl Answer {
             Ok(body) => (status, body),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
         };
-        Self { status, body: body.into(), allow: None, close: false }
+        Self {
+            status,
+            content_type: "application/json",
+            headers: HeaderMap::new(),
+            body: body.into(),
+            delivery: Delivery::Whole,
+        }
     }
 
-    pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Full::new(self.body));
+    /// `line` is the connection over which the response goes.
+    pub(crate) fn into_response(self, line: &Arc<Line>) -> Response<Body> {
+        let mut response = Response::new(Body::new(self.body, self.delivery, line));
         *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(allow) = self.allow.and_then(|allow| HeaderValue::try_from(allow).ok()) {
-            headers.insert(ALLOW, allow);
-        }
-        if self.close {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        }
+        *response.headers_mut() = self.headers;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         response
     }
 }

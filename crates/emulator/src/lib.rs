@@ -145,14 +145,19 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod builder;
+mod changes;
 mod clock;
+mod connection;
 mod emulator;
+mod fault;
 mod fields;
 mod handle;
 mod http;
+mod inventory;
 mod monad;
 mod parameters;
 mod permission;
+mod propagation;
 mod record;
 mod refusal;
 mod route;
@@ -168,9 +173,12 @@ mod url;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use builder::{EmulatorBuilder, StartError};
+pub use changes::{ChangeKind, StateChange};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use emulator::Emulator;
+pub use fault::{ErrorStatus, Fault, FaultKind, ParseFaultError, RetryAfter};
 pub use handle::{MonadHandle, SeededKey, SparteraHandle};
+pub use inventory::{ExistingKey, KeyStatus};
 pub use record::SeenRequest;
 pub use route::{Operation, Provider};
 pub use settings::{MonadErrorShape, Revision, SparteraShape};

@@ -20,6 +20,13 @@ impl Permission {
     }
 }
 
+/// The key whose secret a request carries.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Caller {
+    pub(crate) id: String,
+    pub(crate) role: Role,
+}
+
 /// What a key has been given.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use chrono::{DateTime, Utc};
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
+use crate::fault::FaultKind;
 use crate::route::{Operation, Provider};
 use crate::secret;
 
@@ -25,7 +26,7 @@ pub struct SeenRequest {
     pub method: String,
     /// Path and query, no more than 1024 characters of them.
     pub target: String,
-    /// The status of the answer.
+    /// The status of the answer, as it was sent; 0 if a fault reset the connection before anything was sent.
     pub status: u16,
     /// The credential that was presented, masked: `sk_****1234`.
     pub credential: Option<String>,
@@ -36,6 +37,8 @@ pub struct SeenRequest {
     pub headers: Vec<String>,
     /// How many bytes of a body were received.
     pub body_size: usize,
+    /// The faults that were in force for it, in the order in which they were injected.
+    pub faults: Vec<FaultKind>,
 }
 
 /// How much of a request's target, and how many of its headers' names, are kept.

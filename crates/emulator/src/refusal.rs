@@ -42,6 +42,8 @@ pub(crate) enum Refusal {
     Conflict(&'static str),
     /// Well formed, but it makes no sense for this key.
     Unprocessable(&'static str),
+    /// A fault: there is nothing wrong with the request. `retry_after` stands in the body.
+    Injected { status: StatusCode, retry_after: Option<u64> },
 }
 
 impl Refusal {
@@ -63,6 +65,7 @@ impl Refusal {
             }
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Injected { status, .. } => *status,
         }
     }
 

@@ -72,6 +72,33 @@ impl Operation {
     }
 }
 
+impl Operation {
+    pub(crate) const ALL: [Self; 8] =
+        [Self::List, Self::Create, Self::Get, Self::Update, Self::Regenerate, Self::Revoke, Self::Delete, Self::Stats];
+
+    /// The operation's name in a fault's text form.
+    pub(crate) fn short_name(self) -> &'static str {
+        match self {
+            Self::List => "list",
+            Self::Create => "create",
+            Self::Get => "get",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Revoke => "revoke",
+            Self::Stats => "stats",
+            Self::Regenerate => "regenerate",
+        }
+    }
+
+    pub(crate) fn is_offered_by(self, provider: Provider) -> bool {
+        match self {
+            Self::Revoke | Self::Stats => provider == Provider::Spartera,
+            Self::Regenerate => provider == Provider::Monad,
+            _ => true,
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::connection::{End, Line, Wire};
 use crate::service::Service;
 
 /// How many connections are served at once; others wait to be accepted.
@@ -82,23 +83,37 @@ async fn accept(listener: TcpListener, service: Arc<Service>, stopped: watch::Re
 async fn serve(socket: TcpStream, service: Arc<Service>, stopped: watch::Receiver<bool>) {
     // Answers are small and complete: waiting to fill a packet would only delay them. Failure costs time, no more.
     let _ = socket.set_nodelay(true);
+    let line = Arc::new(Line::default());
     let respond = service_fn(|request| {
-        let service = Arc::clone(&service);
-        async move { Ok::<_, Infallible>(service.respond(request).await) }
+        let (service, line) = (Arc::clone(&service), Arc::clone(&line));
+        async move {
+            if let Some(response) = service.respond(request, &line).await {
+                return Ok::<_, Infallible>(response);
+            }
+            line.end(End::Reset);
+            std::future::pending().await
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_header_size(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(socket), respond);
+        .serve_connection(TokioIo::new(Wire::new(socket, Arc::clone(&line))), respond);
     let mut connection = pin!(connection);
     // How a connection ends is the client's affair: there is nobody to report an error to.
+    let served = async {
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = requested(stopped) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    };
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = requested(stopped) => {}
+        () = served => {}
+        // Dropping the connection closes or resets it.
+        () = line.ended() => {}
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
 }
 
 /// Waits until the server is to stop; the sender's end says so too.

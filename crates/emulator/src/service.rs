@@ -10,8 +10,11 @@ use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
+use crate::changes::Changes;
 use crate::clock::Clock;
-use crate::http::{self, Answer, Body};
+use crate::connection::Line;
+use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, Fault, Plan, Script, WireFault};
+use crate::http::{self, Answer};
 use crate::lock;
 use crate::monad::{self, Organization};
 use crate::record::{Record, SeenRequest, masked_credential};
@@ -28,6 +31,8 @@ pub(crate) struct Service {
     pub(crate) company: Mutex<Company>,
     pub(crate) organization: Mutex<Organization>,
     pub(crate) record: Mutex<Record>,
+    pub(crate) changes: Arc<Changes>,
+    pub(crate) script: Mutex<Script>,
 }
 
 /// What an operation sees of its request.
@@ -36,6 +41,7 @@ pub(crate) struct Question<'a> {
     pub(crate) query: Option<&'a str>,
     pub(crate) body: &'a [u8],
     pub(crate) now: DateTime<Utc>,
+    pub(crate) effects: &'a Effects,
 }
 
 /// What has become of a request.
@@ -46,43 +52,110 @@ pub(crate) struct Handled {
 }
 
 impl Service {
-    pub(crate) fn new(settings: Settings, clock: Arc<dyn Clock>, mut rng: Rng, record_limit: usize) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        mut rng: Rng,
+        record_limit: usize,
+        faults: Vec<Fault>,
+    ) -> Self {
         let now = clock.now();
+        let changes = Arc::new(Changes::new(record_limit));
         Self {
-            company: Mutex::new(Company::new(settings.clone(), rng.fork(), now)),
-            organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), now)),
+            company: Mutex::new(Company::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
+            organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
             record: Mutex::new(Record::new(record_limit)),
+            changes,
+            script: Mutex::new(Script::new(faults)),
             settings,
             clock,
         }
     }
 
-    pub(crate) async fn respond(&self, request: Request<Incoming>) -> Response<Body> {
+    /// The response to a request that came over `line`; `None` if the connection is to be reset instead.
+    pub(crate) async fn respond(&self, request: Request<Incoming>, line: &Arc<Line>) -> Option<Response<Body>> {
         let (head, body) = request.into_parts();
         let route = route::find(&head.method, head.uri.path());
         let received = http::receive(&head.headers, body).await;
-        let now = self.clock.now();
-        let handled = self.handle(&route, &head, received.content, now);
-        let answer = match handled.result {
-            Ok(answer) => answer,
-            Err(refusal) => self.refused(route.provider, &refusal),
+        let plan = match (route.provider, &route.call) {
+            (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation),
+            _ => Plan::default(),
         };
+        if let Some(delay) = plan.delay {
+            tokio::time::sleep(delay).await;
+        }
+        let now = self.clock.now();
+        let (caller, answer) = self.exchange(&route, &head, received.content, now, &plan);
         lock(&self.record).push(SeenRequest {
             time: now,
             provider: route.provider,
             operation: route.call.ok().map(|call| call.operation),
             method: head.method.to_string(),
             target: secret::redact(head.uri.path_and_query().map_or("", |target| target.as_str())),
-            status: answer.status.as_u16(),
+            status: answer.as_ref().map_or(0, |answer| answer.status.as_u16()),
             credential: masked_credential(&head.headers),
-            authenticated_as: handled.caller,
+            authenticated_as: caller,
             headers: head.headers.keys().map(|name| name.as_str().to_owned()).collect(),
             body_size: received.size,
+            faults: plan.applied,
         });
-        answer.into_response()
+        answer.map(|answer| answer.into_response(line))
     }
 
-    fn handle(&self, route: &Route, head: &Parts, body: Result<Bytes, Refusal>, now: DateTime<Utc>) -> Handled {
+    /// Who asked, if the service has found out, and what is answered, if anything is: the service's doing, and the plan's
+    /// undoing.
+    fn exchange(
+        &self,
+        route: &Route,
+        head: &Parts,
+        body: Result<Bytes, Refusal>,
+        now: DateTime<Utc>,
+        plan: &Plan,
+    ) -> (Option<String>, Option<Answer>) {
+        let (caller, answer) = match &plan.wire {
+            Some(WireFault::ResetBefore) => (None, None),
+            Some(WireFault::StatusBefore(error)) => (None, Some(self.failed(route.provider, *error, now))),
+            Some(WireFault::Redirect(address)) => (None, Some(fault::redirect(address))),
+            Some(WireFault::After(_)) | None => {
+                let handled = self.handle(route, head, body, now, &plan.effects);
+                let answer = match handled.result {
+                    Ok(answer) => answer,
+                    Err(refusal) => self.refused(route.provider, &refusal),
+                };
+                let answer = match plan.wire {
+                    Some(WireFault::After(AnswerFault::Reset)) => None,
+                    Some(WireFault::After(AnswerFault::Status(error))) => {
+                        Some(plan.distort(self.failed(route.provider, error, now)))
+                    }
+                    _ => Some(plan.distort(answer)),
+                };
+                (handled.caller, answer)
+            }
+        };
+        let answer = answer.map(|mut answer| {
+            if let Some(skew) = plan.clock_skew {
+                fault::set_date(&mut answer.headers, now, skew);
+            }
+            answer
+        });
+        (caller, answer)
+    }
+
+    /// An error that the request has not deserved.
+    fn failed(&self, provider: Option<Provider>, error: ErrorStatus, now: DateTime<Utc>) -> Answer {
+        let mut answer = self.refused(provider, &error.refusal());
+        error.add_headers(&mut answer.headers, now);
+        answer
+    }
+
+    fn handle(
+        &self,
+        route: &Route,
+        head: &Parts,
+        body: Result<Bytes, Refusal>,
+        now: DateTime<Utc>,
+        effects: &Effects,
+    ) -> Handled {
         let refused = |refusal| Handled { caller: None, result: Err(refusal) };
         let call = match &route.call {
             Ok(call) => call,
@@ -92,7 +165,7 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return refused(refusal),
         };
-        let question = Question { headers: &head.headers, query: head.uri.query(), body: &body, now };
+        let question = Question { headers: &head.headers, query: head.uri.query(), body: &body, now, effects };
         match route.provider {
             Some(Provider::Spartera) => lock(&self.company).handle(call, &question),
             Some(Provider::Monad) => lock(&self.organization).handle(call, &question),

@@ -10,16 +10,30 @@ pub(crate) struct Store<K> {
     rows: BTreeMap<u64, K>,
     by_id: HashMap<String, u64>,
     next_row: u64,
+    /// Rows that lists do not show yet, and how many more lists will not.
+    unseen: HashMap<u64, u64>,
+    /// Keys that are gone, but that lists still show, and how many more lists will.
+    ghosts: BTreeMap<u64, (K, u64)>,
 }
 
 impl<K: Identified> Store<K> {
     pub(crate) fn new() -> Self {
-        Self { rows: BTreeMap::new(), by_id: HashMap::new(), next_row: 0 }
+        Self {
+            rows: BTreeMap::new(),
+            by_id: HashMap::new(),
+            next_row: 0,
+            unseen: HashMap::new(),
+            ghosts: BTreeMap::new(),
+        }
     }
 
-    pub(crate) fn insert(&mut self, key: K) {
+    /// Adds a key that the next `stale_lists` lists do not show.
+    pub(crate) fn insert(&mut self, key: K, stale_lists: u64) {
         self.by_id.insert(key.id().to_owned(), self.next_row);
         self.rows.insert(self.next_row, key);
+        if stale_lists > 0 {
+            self.unseen.insert(self.next_row, stale_lists);
+        }
         self.next_row += 1;
     }
 
@@ -31,9 +45,41 @@ impl<K: Identified> Store<K> {
         self.rows.get_mut(self.by_id.get(id)?)
     }
 
-    pub(crate) fn remove(&mut self, id: &str) -> Option<K> {
+    /// Takes a key out, though the next `stale_lists` lists still show it.
+    pub(crate) fn remove(&mut self, id: &str, stale_lists: u64) -> Option<K>
+    where
+        K: Clone,
+    {
         let row = self.by_id.remove(id)?;
-        self.rows.remove(&row)
+        let key = self.rows.remove(&row)?;
+        // What no list has shown so far cannot stay in one.
+        if self.unseen.remove(&row).is_none() && stale_lists > 0 {
+            self.ghosts.insert(row, (key.clone(), stale_lists));
+        }
+        Some(key)
+    }
+
+    /// Counts a list: what it shows is what [`Store::listed`] returns until the next one.
+    pub(crate) fn begin_list(&mut self) {
+        let passes = |lists: &mut u64| {
+            let remains = *lists > 0;
+            *lists = lists.saturating_sub(1);
+            remains
+        };
+        self.unseen.retain(|_, lists| passes(lists));
+        self.ghosts.retain(|_, (_, lists)| passes(lists));
+    }
+
+    /// The keys as a list shows them, oldest first.
+    pub(crate) fn listed(&self) -> Vec<&K> {
+        if self.unseen.is_empty() && self.ghosts.is_empty() {
+            return self.iter().collect();
+        }
+        let seen = self.rows.iter().filter(|(row, _)| !self.unseen.contains_key(row));
+        let ghosts = self.ghosts.iter().map(|(row, (key, _))| (row, key));
+        let mut listed: Vec<_> = seen.chain(ghosts).collect();
+        listed.sort_by_key(|(row, _)| **row);
+        listed.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Oldest first.

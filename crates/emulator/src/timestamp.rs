@@ -12,6 +12,11 @@ pub(crate) fn spaced(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%S%.f%:z").to_string()
 }
 
+/// `Tue, 01 Apr 2025 00:00:00 GMT`, as HTTP writes a date.
+pub(crate) fn http_date(time: DateTime<Utc>) -> String {
+    time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// Reads RFC 3339 to the letter: `T` in the middle, an offset at the end.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
     // chrono is more generous here than the services are known to be.

@@ -117,6 +117,7 @@ fn message(refusal: &Refusal) -> String {
         Refusal::InvalidQuery(problems) => return format!("Invalid query: {}", in_words(problems)),
         Refusal::KeyNotFound => "API key not found",
         Refusal::Conflict(message) | Refusal::Unprocessable(message) => message,
+        Refusal::Injected { status, .. } => status.canonical_reason().unwrap_or("Unknown error"),
     };
     message.to_owned()
 }
@@ -133,6 +134,8 @@ fn error_type(refusal: &Refusal) -> &'static str {
         403 => "forbidden",
         404 => "not_found",
         422 => "unprocessable_entity",
+        429 => "too_many_requests",
+        500.. => "internal_error",
         _ => "bad_request",
     }
 }

@@ -3,8 +3,10 @@
 use super::answer::{KeyList, KeyWithToken, Pagination};
 use super::input::{Changes, ListQuery, read_expiry};
 use super::state::{Key, NewKey, Organization, stamp};
+use crate::changes::ChangeKind;
+use crate::fault::PageFault;
 use crate::http::Answer;
-use crate::permission::Permission;
+use crate::permission::{Caller, Permission};
 use crate::refusal::Refusal;
 use crate::route::{Call, Operation};
 use crate::service::{Handled, Question};
@@ -17,44 +19,54 @@ impl Organization {
             Ok(caller) => {
                 let result = self
                     .authorize(&caller, &call.scope, Permission::needed_for(call.operation))
-                    .and_then(|()| self.perform(call, question));
-                (Some(caller), result)
+                    .and_then(|()| self.perform(call, question, &caller));
+                (Some(caller.id), result)
             }
             Err(refusal) => (None, Err(refusal)),
         };
         Handled { caller, result }
     }
 
-    fn perform(&mut self, call: &Call, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn perform(&mut self, call: &Call, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let id = call.key_id.as_str();
         match call.operation {
             Operation::List => self.list(question),
-            Operation::Create => self.create(question),
+            Operation::Create => self.create(question, by),
             Operation::Get => Ok(Answer::ok(&self.key_model(self.find(id)?))),
-            Operation::Update => self.update(id, question),
-            Operation::Delete => self.delete(id),
+            Operation::Update => self.update(id, question, by),
+            Operation::Delete => self.delete(id, question, by),
             Operation::Regenerate => match self.settings.revision {
-                Revision::Documented => self.replace(id, question),
-                Revision::Current => self.regenerate_in_place(id, question),
+                Revision::Documented => self.replace(id, question, by),
+                Revision::Current => self.regenerate_in_place(id, question, by),
             },
             Operation::Revoke | Operation::Stats => Err(Refusal::PathNotFound),
         }
     }
 
-    fn list(&self, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn list(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
         let ListQuery { limit, offset } = ListQuery::read(question.query)?;
-        let api_keys = self.keys.iter().skip(offset).take(limit).map(|key| self.key_model(key)).collect();
-        let pagination = Pagination { limit, offset, total: self.keys.len() };
+        self.keys.begin_list();
+        let keys = self.keys.listed();
+        let pagination = Pagination { limit, offset, total: keys.len() };
+        let page = PageFault::page(question.effects.page, keys, offset, limit);
+        let api_keys = page.into_iter().map(|key| self.key_model(key)).collect();
         Ok(Answer::ok(&KeyList { api_keys, pagination }))
     }
 
-    fn create(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let new = NewKey::read(question.headers, question.body, question.now)?;
-        let (id, token) = self.issue(new, question.now);
+        if question.effects.is_full(self.keys.len()) {
+            return Err(match self.settings.revision {
+                Revision::Documented => Refusal::field("organization_id", "has as many API keys as it may have"),
+                Revision::Current => Refusal::Unprocessable("API key quota exceeded"),
+            });
+        }
+        let (id, token) = self.issue(new, question.effects, question.now);
+        self.note(ChangeKind::Created, &id, Some(by), question.now);
         self.with_token(&id, &token)
     }
 
-    fn update(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn update(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let changes = Changes::read(question.headers, question.body, self.settings.revision)?;
         let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
         if let Some(name) = changes.name {
@@ -64,35 +76,43 @@ impl Organization {
             key.description = changes.description;
         }
         key.updated = stamp(question.now);
+        self.note(ChangeKind::Updated, id, Some(by), question.now);
         Ok(Answer::ok(&self.key_model(self.find(id)?)))
     }
 
-    fn delete(&mut self, id: &str) -> Result<Answer, Refusal> {
-        self.keys.remove(id).ok_or(Refusal::KeyNotFound)?;
+    fn delete(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        self.end_secret(id, question.effects);
+        let key = self.keys.remove(id, question.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
+        self.note_of(ChangeKind::Deleted, &key, None, Some(by), question.now);
         Ok(Answer::ok(&"API key deleted successfully"))
     }
 
     /// The documented way: a new key with the old one's metadata, expiry included, and the old one is gone.
-    fn replace(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn replace(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         if !question.body.is_empty() {
             return Err(Refusal::UnsupportedMediaType);
         }
-        let old = self.keys.remove(id).ok_or(Refusal::KeyNotFound)?;
+        self.end_secret(id, question.effects);
+        let old = self.keys.remove(id, question.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
         let new = NewKey { name: old.name, description: old.description, role: old.role, expires: old.expires };
-        let (id, token) = self.issue(new, question.now);
+        let (id, token) = self.issue(new, question.effects, question.now);
+        self.note_of(ChangeKind::Regenerated, self.find(&id)?, Some(old.id), Some(by), question.now);
         self.with_token(&id, &token)
     }
 
     /// The current way: the same key with a new secret.
-    fn regenerate_in_place(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn regenerate_in_place(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let expires = read_expiry(question.headers, question.body, question.now)?;
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
-        if expires.is_none() && key.is_expired(question.now) {
+        if expires.is_none() && self.find(id)?.is_expired(question.now) {
             return Err(Refusal::Unprocessable("API key has expired: an expiration_time is needed"));
         }
+        self.end_secret(id, question.effects);
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
         key.expires = expires.unwrap_or(key.expires);
         key.token_version += 1;
         key.updated = stamp(question.now);
+        self.begin_secret(id, question.effects);
+        self.note(ChangeKind::Regenerated, id, Some(by), question.now);
         let token = self.token(self.find(id)?, question.now);
         self.with_token(id, &token)
     }

@@ -1,12 +1,19 @@
 //! An organization and its keys.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use fastrand::Rng;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
 use super::token::{Claims, Signer};
-use crate::permission::{Permission, Role};
+use crate::changes::{ChangeKind, Changes, StateChange};
+use crate::fault::Effects;
+use crate::inventory::{ExistingKey, KeyStatus};
+use crate::permission::{Caller, Permission, Role};
+use crate::propagation::Propagation;
 use crate::refusal::Refusal;
+use crate::route::Provider;
 use crate::secret;
 use crate::settings::Settings;
 use crate::store::{Identified, Store};
@@ -23,10 +30,13 @@ pub(crate) struct Organization {
     pub(super) settings: Settings,
     pub(super) keys: Store<Key>,
     pub(super) signing_key_id: String,
+    propagation: Propagation,
     signer: Signer,
+    changes: Arc<Changes>,
     rng: Rng,
 }
 
+#[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: String,
     pub(super) name: String,
@@ -55,6 +65,10 @@ impl Identified for Key {
 }
 
 impl Key {
+    fn secret_name(&self) -> String {
+        secret_name(&self.id, self.token_version)
+    }
+
     pub(super) fn is_expired(&self, now: DateTime<Utc>) -> bool {
         self.expires <= now
     }
@@ -62,7 +76,7 @@ impl Key {
 
 impl Organization {
     /// An organization with one key: its administrator's.
-    pub(crate) fn new(settings: Settings, mut rng: Rng, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(settings: Settings, mut rng: Rng, changes: Arc<Changes>, now: DateTime<Utc>) -> Self {
         let id = secret::random_uuid(&mut rng);
         let signing_key_id = secret::random_uuid(&mut rng);
         let mut signing_key = [0; 64];
@@ -72,11 +86,13 @@ impl Organization {
             admin_token: String::new(),
             settings,
             keys: Store::new(),
+            propagation: Propagation::default(),
+            changes,
             signer: Signer::new(&signing_key, &signing_key_id),
             signing_key_id,
             rng,
         };
-        let (_, token) = organization.issue(lasting("administrator", Role::Administrator, now), now);
+        let (_, token) = organization.plant(lasting("administrator", Role::Administrator, now), now);
         organization.admin_token = token;
         organization
     }
@@ -86,13 +102,20 @@ impl Organization {
         (0..count)
             .map(|_| {
                 let name = format!("seeded-{:05}", self.keys.len());
-                self.issue(lasting(&name, Role::Reader, now), now)
+                self.plant(lasting(&name, Role::Reader, now), now)
             })
             .collect()
     }
 
+    /// Makes a key that nobody has asked for.
+    fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+        let (id, token) = self.issue(new, &Effects::default(), now);
+        self.note(ChangeKind::Seeded, &id, None, now);
+        (id, token)
+    }
+
     /// Makes a key; returns its id and token.
-    pub(super) fn issue(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+    pub(super) fn issue(&mut self, new: NewKey, effects: &Effects, now: DateTime<Utc>) -> (String, String) {
         let created = stamp(now);
         let key = Key {
             id: secret::random_uuid(&mut self.rng),
@@ -106,7 +129,8 @@ impl Organization {
             last_used: None,
         };
         let issued = (key.id.clone(), self.token(&key, now));
-        self.keys.insert(key);
+        self.propagation.warm(&key.secret_name(), effects.warmup);
+        self.keys.insert(key, effects.stale_lists);
         issued
     }
 
@@ -122,29 +146,92 @@ impl Organization {
     }
 
     /// The id of the key whose token the request carries.
-    pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<String, Refusal> {
+    pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
         let token = presented(headers).ok_or(Refusal::Unauthenticated)?;
         let claims = self.signer.verify(token).ok_or(Refusal::Unauthenticated)?;
-        let key = self.keys.get_mut(&claims.sub).ok_or(Refusal::Unauthenticated)?;
-        if claims.token_version != key.token_version || key.is_expired(now) {
+        let secret = secret_name(&claims.sub, claims.token_version);
+        let key = match self.keys.get_mut(&claims.sub) {
+            Some(key) if key.token_version == claims.token_version => key,
+            _ => return self.propagation.lingering(&secret, now).ok_or(Refusal::Unauthenticated),
+        };
+        if key.is_expired(now) || !self.propagation.admits(&secret) {
             return Err(Refusal::Unauthenticated);
         }
         if key.last_used.is_none_or(|last| now - last >= USE_LAG) {
             key.last_used = Some(stamp(now));
         }
-        Ok(claims.sub)
+        Ok(Caller { id: claims.sub, role: key.role })
     }
 
     /// Whether the key may do this, to this organization.
-    pub(super) fn authorize(&self, caller: &str, scope: &str, permission: Permission) -> Result<(), Refusal> {
+    pub(super) fn authorize(&self, caller: &Caller, scope: &str, permission: Permission) -> Result<(), Refusal> {
         if scope != self.id {
             return Err(Refusal::WrongScope);
         }
-        match self.keys.get(caller) {
-            Some(key) if key.role.allows(permission) => Ok(()),
-            _ => Err(Refusal::NotPermitted),
+        if caller.role.allows(permission) { Ok(()) } else { Err(Refusal::NotPermitted) }
+    }
+
+    /// Has the key's present secret, which is about to end, work a few times more.
+    pub(super) fn end_secret(&mut self, id: &str, effects: &Effects) {
+        if let Some(key) = self.keys.get(id) {
+            let caller = Caller { id: key.id.clone(), role: key.role };
+            self.propagation.linger(&key.secret_name(), caller, effects.linger, Some(key.expires));
         }
     }
+
+    /// Has the key's present secret, which has just been made, begin to work as a fault will have it.
+    pub(super) fn begin_secret(&mut self, id: &str, effects: &Effects) {
+        if let Some(key) = self.keys.get(id) {
+            self.propagation.warm(&key.secret_name(), effects.warmup);
+        }
+    }
+
+    /// Notes a change of a key that exists.
+    pub(super) fn note(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
+        if let Some(key) = self.keys.get(id) {
+            self.note_of(kind, key, None, by, now);
+        }
+    }
+
+    /// Notes a change of a key, whether it still exists or not.
+    pub(super) fn note_of(
+        &self,
+        kind: ChangeKind,
+        key: &Key,
+        replaces: Option<String>,
+        by: Option<&Caller>,
+        now: DateTime<Utc>,
+    ) {
+        self.changes.push(StateChange {
+            time: now,
+            provider: Provider::Monad,
+            kind,
+            key_id: key.id.clone(),
+            name: Some(key.name.clone()),
+            replaces,
+            by: by.map(|caller| caller.id.clone()),
+        });
+    }
+
+    /// The keys that exist.
+    pub(crate) fn inventory(&self, now: DateTime<Utc>) -> Vec<ExistingKey> {
+        let describe = |key: &Key| {
+            let status = if key.is_expired(now) { KeyStatus::Expired } else { KeyStatus::Active };
+            ExistingKey {
+                provider: Provider::Monad,
+                id: key.id.clone(),
+                name: Some(key.name.clone()),
+                status,
+                live_secrets: usize::from(status == KeyStatus::Active) + self.propagation.count_lingering(&key.id, now),
+            }
+        };
+        self.keys.iter().map(describe).collect()
+    }
+}
+
+/// What tells one secret of one key from all others.
+fn secret_name(id: &str, version: u64) -> String {
+    format!("{id}/{version}")
 }
 
 /// The time as it is written into a key.

@@ -197,6 +197,8 @@ struct ErrorModel<'a> {
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<&'a Problems>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
 }
 
 /// The error as Spartera words it.
@@ -213,6 +215,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
         Refusal::InvalidJson(_) | Refusal::InvalidFields(_) | Refusal::InvalidQuery(_) => "Invalid input",
         Refusal::KeyNotFound => "Resource not found",
         Refusal::Conflict(message) | Refusal::Unprocessable(message) => message,
+        Refusal::Injected { status, .. } => status.canonical_reason().unwrap_or("Unknown error"),
     };
     let whole_body;
     let errors = match refusal {
@@ -223,5 +226,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
         }
         _ => None,
     };
-    Answer::refused(refusal, &ErrorModel { code: refusal.status().as_u16(), message, errors })
+    let retry_after = match refusal {
+        Refusal::Injected { retry_after, .. } => *retry_after,
+        _ => None,
+    };
+    Answer::refused(refusal, &ErrorModel { code: refusal.status().as_u16(), message, errors, retry_after })
 }

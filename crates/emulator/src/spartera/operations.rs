@@ -7,8 +7,10 @@ use chrono::{DateTime, SubsecRound, Utc};
 use super::answer::{Changed, Envelope, Meta};
 use super::input::{Changes, ListQuery, NewKey, SortBy, read_reason};
 use super::state::{Company, Key, Revocation};
+use crate::changes::ChangeKind;
+use crate::fault::PageFault;
 use crate::http::Answer;
-use crate::permission::Permission;
+use crate::permission::{Caller, Permission};
 use crate::refusal::Refusal;
 use crate::route::{Call, Operation};
 use crate::service::{Handled, Question};
@@ -22,57 +24,64 @@ impl Company {
             Ok(caller) => {
                 let result = self
                     .authorize(&caller, &call.scope, Permission::needed_for(call.operation))
-                    .and_then(|()| self.perform(call, question));
-                (Some(caller), result)
+                    .and_then(|()| self.perform(call, question, &caller));
+                (Some(caller.id), result)
             }
             Err(refusal) => (None, Err(refusal)),
         };
         Handled { caller, result }
     }
 
-    fn perform(&mut self, call: &Call, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn perform(&mut self, call: &Call, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let id = call.key_id.as_str();
         match call.operation {
             Operation::List => self.list(question),
-            Operation::Create => self.create(question),
+            Operation::Create => self.create(question, by),
             Operation::Get => self.get(id, question.now),
-            Operation::Update => self.update(id, question),
-            Operation::Delete => self.delete(id),
-            Operation::Revoke => self.revoke(id, question),
+            Operation::Update => self.update(id, question, by),
+            Operation::Delete => self.delete(id, question, by),
+            Operation::Revoke => self.revoke(id, question, by),
             Operation::Stats => self.stats(id, question.now),
             Operation::Regenerate => Err(Refusal::PathNotFound),
         }
     }
 
-    fn list(&self, question: &Question<'_>) -> Result<Answer, Refusal> {
-        let (keys, total, page, per_page) = match self.settings.revision {
-            Revision::Documented => {
-                let keys: Vec<&Key> = self.keys.iter().collect();
-                let total = keys.len();
-                (keys, total, 1, total)
-            }
-            Revision::Current => {
-                let query = ListQuery::read(question.query)?;
-                let mut keys: Vec<&Key> = self.keys.iter().filter(|key| is_match(key, &query)).collect();
+    fn list(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
+        let query = match self.settings.revision {
+            Revision::Documented => None,
+            Revision::Current => Some(ListQuery::read(question.query)?),
+        };
+        self.keys.begin_list();
+        let mut keys = self.keys.listed();
+        let (total, page, per_page) = match query {
+            None => (keys.len(), 1, keys.len()),
+            Some(query) => {
+                keys.retain(|key| is_match(key, &query));
                 // Stable, so that equal keys stay in the order in which they were made.
                 keys.sort_by(|one, other| compare(one, other, query.sort_by));
                 if query.descending {
                     keys.reverse();
                 }
-                let total = keys.len();
-                let before = (query.page - 1).saturating_mul(query.limit);
-                let keys = keys.into_iter().skip(before).take(query.limit).collect();
-                (keys, total, query.page, query.limit)
+                (keys.len(), query.page, query.limit)
             }
         };
+        let before = (page - 1).saturating_mul(per_page);
+        let keys = PageFault::page(question.effects.page, keys, before, per_page);
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
         let data: Vec<_> = keys.into_iter().map(|key| self.key_model(key, question.now)).collect();
         Ok(Answer::ok(&Envelope { message: "API keys retrieved", data, meta }))
     }
 
-    fn create(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let new = NewKey::read(question.headers, question.body, &self.id, question.now)?;
-        let (id, secret) = self.issue(new, question.now);
+        if question.effects.is_full(self.keys.len()) {
+            return Err(match self.settings.revision {
+                Revision::Documented => Refusal::field("company_id", "has as many API keys as it may have"),
+                Revision::Current => Refusal::Conflict("API key quota exceeded"),
+            });
+        }
+        let (id, secret) = self.issue(new, question.effects, question.now);
+        self.note(ChangeKind::Created, &id, Some(by), question.now);
         let key = self.find(&id)?;
         let data = self.created_model(key, secret, question.now);
         Ok(Answer::ok(&Envelope { message: "API key created", data, meta: None }))
@@ -83,7 +92,7 @@ impl Company {
         Ok(Answer::ok(&Envelope { message: "API key retrieved", data, meta: None }))
     }
 
-    fn update(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn update(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let Changes(changes) = Changes::read(question.headers, question.body, &self.id, question.now)?;
         let revision = self.settings.revision;
         let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
@@ -105,21 +114,25 @@ impl Company {
         replace(&mut key.mcp_deployment_id, changes.mcp_deployment_id);
         replace(&mut key.permissions, changes.permissions);
         key.updated = question.now.trunc_subsecs(0);
+        self.note(ChangeKind::Updated, id, Some(by), question.now);
         Ok(changed("API key updated", id))
     }
 
-    fn delete(&mut self, id: &str) -> Result<Answer, Refusal> {
-        self.remove(id).ok_or(Refusal::KeyNotFound)?;
+    fn delete(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let key = self.remove(id, question.effects).ok_or(Refusal::KeyNotFound)?;
+        self.note_of(ChangeKind::Deleted, &key, Some(by), question.now);
         Ok(changed("API key deleted", id))
     }
 
-    fn revoke(&mut self, id: &str, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn revoke(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let reason = read_reason(question.headers, question.body, &self.id)?;
+        self.end_secret(id, question.effects);
         let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
         // Asked again, it stays as it is: the first reason is the true one.
         if key.revocation.is_none() {
             key.revocation = Some(Revocation { reason });
             key.updated = question.now.trunc_subsecs(0);
+            self.note(ChangeKind::Revoked, id, Some(by), question.now);
         }
         Ok(changed("API key revoked", id))
     }

@@ -1,14 +1,20 @@
 //! A company and its keys.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use fastrand::Rng;
 use hyper::header::HeaderMap;
 
 use super::input::NewKey;
-use crate::permission::{Permission, Role};
+use crate::changes::{ChangeKind, Changes, StateChange};
+use crate::fault::Effects;
+use crate::inventory::{ExistingKey, KeyStatus};
+use crate::permission::{Caller, Permission, Role};
+use crate::propagation::Propagation;
 use crate::refusal::Refusal;
+use crate::route::Provider;
 use crate::secret;
 use crate::settings::{Settings, SparteraShape};
 use crate::store::{Identified, Store};
@@ -23,10 +29,13 @@ pub(crate) struct Company {
     pub(super) keys: Store<Key>,
     /// From a secret to the id of its key.
     by_secret: HashMap<String, String>,
+    propagation: Propagation,
+    changes: Arc<Changes>,
     next_number: u64,
     rng: Rng,
 }
 
+#[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: String,
     /// The id in the documented shape's key model.
@@ -51,32 +60,16 @@ pub(super) struct Key {
     secret: String,
 }
 
+#[derive(Clone)]
 pub(super) struct Revocation {
     pub(super) reason: Option<String>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Usage {
     pub(super) count: u64,
     pub(super) last: Option<DateTime<Utc>>,
     pub(super) failed: u64,
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Status {
-    Active,
-    Expired,
-    Revoked,
-}
-
-impl Status {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
-        }
-    }
 }
 
 impl Identified for Key {
@@ -86,30 +79,36 @@ impl Identified for Key {
 }
 
 impl Key {
-    pub(super) fn status(&self, now: DateTime<Utc>) -> Status {
+    fn caller(&self) -> Caller {
+        Caller { id: self.id.clone(), role: self.role }
+    }
+
+    pub(super) fn status(&self, now: DateTime<Utc>) -> KeyStatus {
         if self.revocation.is_some() {
-            Status::Revoked
+            KeyStatus::Revoked
         } else if self.expires.is_some_and(|expires| expires <= now) {
-            Status::Expired
+            KeyStatus::Expired
         } else {
-            Status::Active
+            KeyStatus::Active
         }
     }
 }
 
 impl Company {
     /// A company with one key: its administrator's.
-    pub(crate) fn new(settings: Settings, mut rng: Rng, now: DateTime<Utc>) -> Self {
+    pub(crate) fn new(settings: Settings, mut rng: Rng, changes: Arc<Changes>, now: DateTime<Utc>) -> Self {
         let mut company = Self {
             id: format!("company_{}", secret::random_text(&mut rng, 12)),
             admin_secret: String::new(),
             settings,
             keys: Store::new(),
             by_secret: HashMap::new(),
+            propagation: Propagation::default(),
+            changes,
             next_number: 1001,
             rng,
         };
-        let (_, admin_secret) = company.issue(NewKey::named("administrator", Role::Administrator), now);
+        let (_, admin_secret) = company.plant(NewKey::named("administrator", Role::Administrator), now);
         company.admin_secret = admin_secret;
         company
     }
@@ -119,13 +118,20 @@ impl Company {
         (0..count)
             .map(|_| {
                 let name = format!("seeded-{:05}", self.keys.len());
-                self.issue(NewKey::named(&name, Role::Reader), now)
+                self.plant(NewKey::named(&name, Role::Reader), now)
             })
             .collect()
     }
 
+    /// Makes a key that nobody has asked for.
+    fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+        let (id, secret) = self.issue(new, &Effects::default(), now);
+        self.note(ChangeKind::Seeded, &id, None, now);
+        (id, secret)
+    }
+
     /// Makes a key; returns its id and secret.
-    pub(super) fn issue(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+    pub(super) fn issue(&mut self, new: NewKey, effects: &Effects, now: DateTime<Utc>) -> (String, String) {
         let number = self.next_number;
         self.next_number += 1;
         let id = match self.settings.spartera_shape {
@@ -136,7 +142,8 @@ impl Company {
         let secret = format!("{prefix}{}", secret::random_text(&mut self.rng, 32));
         let created = now.trunc_subsecs(0);
         self.by_secret.insert(secret.clone(), id.clone());
-        self.keys.insert(Key {
+        self.propagation.warm(&secret, effects.warmup);
+        let key = Key {
             id: id.clone(),
             number,
             masked: secret::mask(&secret),
@@ -156,40 +163,90 @@ impl Company {
             revocation: None,
             usage: Usage::default(),
             secret: secret.clone(),
-        });
+        };
+        self.keys.insert(key, effects.stale_lists);
         (id, secret)
     }
 
     /// Deletes a key, so that its secret is unknown from now on.
-    pub(super) fn remove(&mut self, id: &str) -> Option<Key> {
-        let key = self.keys.remove(id)?;
+    pub(super) fn remove(&mut self, id: &str, effects: &Effects) -> Option<Key> {
+        self.end_secret(id, effects);
+        let key = self.keys.remove(id, effects.stale_lists)?;
         self.by_secret.remove(&key.secret);
         Some(key)
     }
 
     /// The id of the key whose secret the request carries.
-    pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<String, Refusal> {
+    pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
         let secret = presented(headers).ok_or(Refusal::Unauthenticated)?;
-        let id = self.by_secret.get(secret).ok_or(Refusal::Unauthenticated)?;
-        let key = self.keys.get_mut(id).ok_or(Refusal::Unauthenticated)?;
-        if key.status(now) != Status::Active {
+        let key = self.by_secret.get(secret).and_then(|id| self.keys.get_mut(id));
+        let Some(key) = key else {
+            return self.propagation.lingering(secret, now).ok_or(Refusal::Unauthenticated);
+        };
+        let caller = match key.status(now) {
+            KeyStatus::Active if self.propagation.admits(secret) => Some(key.caller()),
+            KeyStatus::Active => None,
+            KeyStatus::Expired | KeyStatus::Revoked => self.propagation.lingering(secret, now),
+        };
+        if caller.is_some() {
+            key.usage.count += 1;
+            key.usage.last = Some(now.trunc_subsecs(0));
+        } else {
             key.usage.failed += 1;
-            return Err(Refusal::Unauthenticated);
         }
-        key.usage.count += 1;
-        key.usage.last = Some(now.trunc_subsecs(0));
-        Ok(id.clone())
+        caller.ok_or(Refusal::Unauthenticated)
     }
 
     /// Whether the key may do this, to this company.
-    pub(super) fn authorize(&self, caller: &str, scope: &str, permission: Permission) -> Result<(), Refusal> {
+    pub(super) fn authorize(&self, caller: &Caller, scope: &str, permission: Permission) -> Result<(), Refusal> {
         if scope != self.id {
             return Err(Refusal::WrongScope);
         }
-        match self.keys.get(caller) {
-            Some(key) if key.role.allows(permission) => Ok(()),
-            _ => Err(Refusal::NotPermitted),
+        if caller.role.allows(permission) { Ok(()) } else { Err(Refusal::NotPermitted) }
+    }
+
+    /// Has the key's secret, which is about to end, work a few times more. One that has ended before stays as it is.
+    pub(super) fn end_secret(&mut self, id: &str, effects: &Effects) {
+        if let Some(key) = self.keys.get(id)
+            && key.revocation.is_none()
+        {
+            self.propagation.linger(&key.secret, key.caller(), effects.linger, key.expires);
         }
+    }
+
+    /// Notes a change of a key that exists.
+    pub(super) fn note(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
+        if let Some(key) = self.keys.get(id) {
+            self.note_of(kind, key, by, now);
+        }
+    }
+
+    /// Notes a change of a key, whether it still exists or not.
+    pub(super) fn note_of(&self, kind: ChangeKind, key: &Key, by: Option<&Caller>, now: DateTime<Utc>) {
+        self.changes.push(StateChange {
+            time: now,
+            provider: Provider::Spartera,
+            kind,
+            key_id: key.id.clone(),
+            name: key.name.clone(),
+            replaces: None,
+            by: by.map(|caller| caller.id.clone()),
+        });
+    }
+
+    /// The keys that exist.
+    pub(crate) fn inventory(&self, now: DateTime<Utc>) -> Vec<ExistingKey> {
+        let describe = |key: &Key| {
+            let status = key.status(now);
+            ExistingKey {
+                provider: Provider::Spartera,
+                id: key.id.clone(),
+                name: key.name.clone(),
+                status,
+                live_secrets: usize::from(status == KeyStatus::Active) + self.propagation.count_lingering(&key.id, now),
+            }
+        };
+        self.keys.iter().map(describe).collect()
     }
 }
 

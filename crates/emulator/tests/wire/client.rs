@@ -153,3 +153,81 @@ impl Api {
         raw(self.address, request.as_bytes()).await
     }
 }
+
+/// What came back over a connection, and whether it was reset in the end.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) reset: bool,
+}
+
+impl Wire {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// What follows the head.
+    pub(crate) fn body(&self) -> String {
+        self.text().split_once("\r\n\r\n").expect("a complete head").1.to_owned()
+    }
+
+    /// The length that the head announces.
+    pub(crate) fn announced(&self) -> usize {
+        let text = self.text().to_ascii_lowercase();
+        let value = text.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        value.trim().parse().unwrap()
+    }
+}
+
+/// Sends a request, and reads until the connection ends, one way or the other.
+pub(crate) async fn until_the_end(address: SocketAddr, request: &[u8]) -> Wire {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(request).await.unwrap();
+    let mut bytes = Vec::new();
+    let reading = socket.read_to_end(&mut bytes);
+    let reset = match tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an end in time") {
+        Ok(_) => false,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+            true
+        }
+    };
+    Wire { bytes, reset }
+}
+
+impl Api {
+    /// Sends a request that leaves the connection open, so that whoever ends it is the emulator.
+    pub(crate) async fn wire(&self, method: &str, path: &str, body: Option<Value>) -> Wire {
+        let request = self.kept_alive(method, path, body);
+        until_the_end(self.address, request.as_bytes()).await
+    }
+
+    /// The text of a request without `Connection: close`.
+    pub(crate) fn kept_alive(&self, method: &str, path: &str, body: Option<Value>) -> String {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        format!(
+            "{method} {}{path} HTTP/1.1\r\nHost: emulator\r\n{}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            self.keys,
+            self.credential,
+            body.len(),
+        )
+    }
+
+    /// Whether a request with this secret is let in.
+    pub(crate) async fn admits(&self, secret: &str) -> bool {
+        match self.with_key(secret).get("").await.status {
+            200 => true,
+            401 => false,
+            status => panic!("{status}"),
+        }
+    }
+}
+
+/// Both services, each with the body of a create and with the emulator it belongs to.
+pub(crate) fn services(emulator: &Emulator) -> [(Api, Value); 2] {
+    let company = emulator.spartera().company_id();
+    let spartera = serde_json::json!({"company_id": company, "role_id": 3, "name": "new"});
+    let monad = serde_json::json!({"name": "new", "role_id": "role-reader", "expiration_time": "2999-01-01T00:00:00Z"});
+    [(Api::spartera(emulator), spartera), (Api::monad(emulator), monad)]
+}

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod changes;
 mod client;
+mod faults;
 mod http;
 mod life;
 mod monad;

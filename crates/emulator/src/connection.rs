@@ -1,0 +1,126 @@
+//! A connection that can be ended from within a request.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::lock;
+
+/// How a connection ends before its time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum End {
+    /// As when all has been said (FIN).
+    Close,
+    /// As when a machine crashes (RST).
+    Reset,
+}
+
+/// What is to become of a connection; shared by the socket and by the requests that come over it.
+#[derive(Debug, Default)]
+pub(crate) struct Line {
+    fate: Mutex<Fate>,
+    ended: Notify,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Fate {
+    #[default]
+    Open,
+    /// Once all that was said so far has been written.
+    EndsWhenFlushed(End),
+    Ended(End),
+}
+
+impl Line {
+    /// Ends the connection at once.
+    pub(crate) fn end(&self, end: End) {
+        *lock(&self.fate) = Fate::Ended(end);
+        self.ended.notify_one();
+    }
+
+    /// Ends the connection as soon as what has been handed to it is written.
+    pub(crate) fn end_when_flushed(&self, end: End) {
+        let mut fate = lock(&self.fate);
+        // A body may be asked for more after the end has come; that changes nothing.
+        if *fate == Fate::Open {
+            *fate = Fate::EndsWhenFlushed(end);
+        }
+    }
+
+    /// Waits until the connection is to end.
+    pub(crate) async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    fn flushed(&self) {
+        let fate = *lock(&self.fate);
+        if let Fate::EndsWhenFlushed(end) = fate {
+            self.end(end);
+        }
+    }
+}
+
+/// The socket, as hyper sees it.
+pub(crate) struct Wire {
+    socket: TcpStream,
+    line: Arc<Line>,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: TcpStream, line: Arc<Line>) -> Self {
+        Self { socket, line }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if *lock(&self.line.fate) == Fate::Ended(End::Reset) {
+            // Closing a socket that does not linger is what makes it send a reset. Failing that, it just closes.
+            let _ = self.socket.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes the socket only once it has written all that it had.
+        ready!(Pin::new(&mut self.socket).poll_flush(context))?;
+        self.line.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+}

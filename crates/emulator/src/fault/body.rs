@@ -1,0 +1,118 @@
+//! Bodies that arrive whole, and bodies that do not.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use crate::connection::{End, Line};
+
+/// How a body gets to the client.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Delivery {
+    #[default]
+    Whole,
+    /// Half of it, and then the connection ends.
+    Half(End),
+    /// Something else in its place, without end.
+    Endless,
+    /// Byte by byte.
+    Slow(Duration),
+}
+
+/// The body of every response.
+pub(crate) enum Body {
+    Whole(Full<Bytes>),
+    Half(Half),
+    Endless { begun: bool },
+    Slow(Slow),
+}
+
+/// The part of a body that is sent, with the length of all of it.
+pub(crate) struct Half {
+    sent: Option<Bytes>,
+    announced: u64,
+    line: Arc<Line>,
+    end: End,
+}
+
+pub(crate) struct Slow {
+    rest: Bytes,
+    pause: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// How much of an endless body is handed out at a time.
+const BLANKS: &[u8] = &[b' '; 16 << 10];
+
+impl Body {
+    pub(crate) fn new(body: Bytes, delivery: Delivery, line: &Arc<Line>) -> Self {
+        match delivery {
+            Delivery::Whole => Self::Whole(Full::new(body)),
+            Delivery::Half(end) => Self::Half(Half {
+                announced: body.len() as u64,
+                sent: Some(body.slice(..body.len() / 2)),
+                line: Arc::clone(line),
+                end,
+            }),
+            Delivery::Endless => Self::Endless { begun: false },
+            Delivery::Slow(pause) => Self::Slow(Slow { rest: body, pause, timer: Box::pin(sleep(pause)) }),
+        }
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = |bytes| Poll::Ready(Some(Ok(Frame::data(bytes))));
+        match self.get_mut() {
+            Self::Whole(body) => Pin::new(body).poll_frame(context),
+            Self::Half(half) => match half.sent.take().filter(|sent| !sent.is_empty()) {
+                Some(sent) => data(sent),
+                None => {
+                    // Ending the line at once would lose what has not been written yet.
+                    half.line.end_when_flushed(half.end);
+                    Poll::Pending
+                }
+            },
+            Self::Endless { begun } => {
+                let first = !std::mem::replace(begun, true);
+                data(Bytes::from_static(if first { b"[" } else { BLANKS }))
+            }
+            Self::Slow(slow) => {
+                if slow.rest.is_empty() {
+                    return Poll::Ready(None);
+                }
+                std::task::ready!(slow.timer.as_mut().poll(context));
+                slow.timer.set(sleep(slow.pause));
+                data(slow.rest.split_to(1))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(body) => body.is_end_stream(),
+            Self::Slow(slow) => slow.rest.is_empty(),
+            Self::Half(_) | Self::Endless { .. } => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(body) => body.size_hint(),
+            Self::Half(half) => SizeHint::with_exact(half.announced),
+            Self::Endless { .. } => SizeHint::default(),
+            Self::Slow(slow) => SizeHint::with_exact(slow.rest.len() as u64),
+        }
+    }
+}

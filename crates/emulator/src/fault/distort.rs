@@ -1,0 +1,93 @@
+//! Answers that are not what they should be.
+
+use hyper::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::{AnswerFault, Delivery, Plan, WireFault};
+use crate::connection::End;
+use crate::http::Answer;
+
+const HTML: &str = "<!DOCTYPE html>\n<html><head><title>Something else</title></head>\
+    <body><h1>This is not the service that you are looking for</h1></body></html>\n";
+
+/// A value that no document lists.
+const UNHEARD_OF: &str = "unheard_of";
+
+impl Plan {
+    /// The answer as this plan lets it out. Resets and replaced statuses are not its affair.
+    pub(crate) fn distort(&self, mut answer: Answer) -> Answer {
+        if self.extra_fields {
+            change(&mut answer, add_fields);
+        }
+        if self.unknown_enum {
+            change(&mut answer, replace_enums);
+        }
+        let Some(WireFault::After(fault)) = self.wire else { return answer };
+        match fault {
+            AnswerFault::Reset | AnswerFault::Status(_) => {}
+            AnswerFault::ResetBody => answer.delivery = Delivery::Half(End::Reset),
+            AnswerFault::Truncate => answer.delivery = Delivery::Half(End::Close),
+            AnswerFault::Empty => answer.body.clear(),
+            AnswerFault::Html(status) => {
+                answer.body = HTML.into();
+                answer.content_type = "text/html; charset=utf-8";
+                answer.status = status.map_or(answer.status, error_status);
+            }
+            AnswerFault::WrongType => change(&mut answer, swap_type),
+            AnswerFault::Endless => answer.delivery = Delivery::Endless,
+            AnswerFault::Slow(pause) => answer.delivery = Delivery::Slow(pause),
+        }
+        answer
+    }
+}
+
+/// The status of an error; anything else becomes 500.
+pub(super) fn error_status(status: u16) -> StatusCode {
+    match StatusCode::from_u16(status) {
+        Ok(status) if status.is_client_error() || status.is_server_error() => status,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn change(answer: &mut Answer, change: impl FnOnce(&mut Value)) {
+    let Ok(mut value) = serde_json::from_slice(&answer.body) else { return };
+    change(&mut value);
+    answer.body = value.to_string().into();
+}
+
+fn swap_type(value: &mut Value) {
+    *value = match value.take() {
+        object @ Value::Object(_) => Value::Array(vec![object]),
+        text @ Value::String(_) => json!({ "message": text }),
+        other => Value::String(other.to_string()),
+    };
+}
+
+fn add_fields(value: &mut Value) {
+    each_object(value, &mut |object| {
+        object.insert("added_text".to_owned(), Value::from("new"));
+        object.insert("added_object".to_owned(), json!({ "nested": [1, null] }));
+    });
+}
+
+fn replace_enums(value: &mut Value) {
+    each_object(value, &mut |object| {
+        for name in ["status", "key_type", "error_type"] {
+            if let Some(value @ Value::String(_)) = object.get_mut(name) {
+                *value = Value::from(UNHEARD_OF);
+            }
+        }
+    });
+}
+
+/// Inner objects first, so that what is added is not visited itself.
+fn each_object(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+    match value {
+        Value::Object(object) => {
+            object.values_mut().for_each(|value| each_object(value, visit));
+            visit(object);
+        }
+        Value::Array(rows) => rows.iter_mut().for_each(|value| each_object(value, visit)),
+        _ => {}
+    }
+}

@@ -1,0 +1,266 @@
+//! Faults from text.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+use hyper::header::HeaderValue;
+
+use super::{ErrorStatus, Fault, FaultKind, RetryAfter, duration};
+use crate::route::{Operation, Provider};
+
+/// A text does not say what fault is meant. It tells what would be understood in its place.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ParseFaultError(String);
+
+impl fmt::Display for ParseFaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for ParseFaultError {}
+
+type Result<T> = std::result::Result<T, ParseFaultError>;
+
+fn refuse<T>(problem: impl Into<String>) -> Result<T> {
+    Err(ParseFaultError(problem.into()))
+}
+
+const FAULTS: &str = "delay=20ms, reset-before, reset-after, reset-body, status=503, status-after=504, redirect=URL, \
+    truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, clock-ahead=5m, \
+    clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, duplicate-rows, quota=10";
+
+impl FromStr for Fault {
+    type Err = ParseFaultError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((target, rest)) = text.split_once(':') else {
+            return refuse("a fault is written OPERATION:FAULT[:COUNT], as in create:reset-after:1");
+        };
+        let (provider, operation) = read_target(target)?;
+        let (rest, let_by) = split_nth(rest)?;
+        let (kind, times) = split_count(rest)?;
+        let kind: FaultKind = kind.parse()?;
+        if let Some(operation) = operation {
+            if !kind.can_hit(operation) {
+                return refuse(format!("`{kind}` has no meaning for `{}`", operation.short_name()));
+            }
+            if provider.is_some_and(|provider| !operation.is_offered_by(provider)) {
+                return refuse(format!("`{target}` is no operation of that service"));
+            }
+        }
+        Ok(Self { kind, provider, operation, times, let_by })
+    }
+}
+
+fn read_target(text: &str) -> Result<(Option<Provider>, Option<Operation>)> {
+    let (provider, operation) = match text.split_once('.') {
+        None => (None, text),
+        Some(("spartera", operation)) => (Some(Provider::Spartera), operation),
+        Some(("monad", operation)) => (Some(Provider::Monad), operation),
+        Some((provider, _)) => return refuse(format!("`{provider}` is no provider: spartera or monad")),
+    };
+    if operation == "*" {
+        return Ok((provider, None));
+    }
+    match Operation::ALL.into_iter().find(|known| known.short_name() == operation) {
+        Some(operation) => Ok((provider, Some(operation))),
+        None => {
+            let names = Operation::ALL.map(Operation::short_name).join(", ");
+            refuse(format!("`{operation}` is no operation: {names}, or * for all"))
+        }
+    }
+}
+
+/// Splits `@NTH` off the end, and returns how many requests come before it.
+fn split_nth(text: &str) -> Result<(&str, u64)> {
+    // An address may have an @ of its own.
+    match text.rsplit_once('@').filter(|(_, nth)| !nth.contains(['/', '.', ':'])) {
+        None => Ok((text, 0)),
+        Some((rest, nth)) => match nth.parse::<u64>() {
+            Ok(nth) if nth > 0 => Ok((rest, nth - 1)),
+            _ => refuse(format!("`{nth}` is not the number of a request, from 1")),
+        },
+    }
+}
+
+/// Splits `:COUNT` off the end.
+fn split_count(text: &str) -> Result<(&str, Option<u64>)> {
+    let Some((kind, count)) = text.rsplit_once(':') else { return Ok((text, None)) };
+    // A colon of the address rather than one before a count.
+    if text.starts_with("redirect=") && !count.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok((text, None));
+    }
+    match count.parse::<u64>() {
+        Ok(count) if count > 0 => Ok((kind, Some(count))),
+        _ => refuse(format!("`{count}` is not a count of requests, from 1")),
+    }
+}
+
+impl FromStr for FaultKind {
+    type Err = ParseFaultError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (text, None),
+        };
+        Ok(match (name, value) {
+            ("delay", Some(span)) => Self::Delay(read_span(name, span)?),
+            ("reset-before", None) => Self::ResetBefore,
+            ("reset-after", None) => Self::ResetAfter,
+            ("reset-body", None) => Self::ResetBody,
+            ("status", Some(error)) => Self::Status(error.parse()?),
+            ("status-after", Some(error)) => Self::StatusAfter(error.parse()?),
+            ("redirect", Some(address)) => Self::Redirect(read_address(address)?),
+            ("truncate", None) => Self::Truncate,
+            ("empty", None) => Self::EmptyBody,
+            ("html", None) => Self::Html,
+            ("html", Some(status)) => Self::HtmlStatus(read_status(status)?),
+            ("wrong-type", None) => Self::WrongType,
+            ("endless", None) => Self::Endless,
+            ("slow-body", Some(span)) => Self::SlowBody(read_span(name, span)?),
+            ("extra-fields", None) => Self::ExtraFields,
+            ("unknown-enum", None) => Self::UnknownEnum,
+            ("clock-ahead", Some(span)) => Self::ClockAhead(read_span(name, span)?),
+            ("clock-behind", Some(span)) => Self::ClockBehind(read_span(name, span)?),
+            ("late", Some(uses)) => Self::Late(read_number(name, uses)?),
+            ("flaky", None) => Self::Flaky,
+            ("linger", Some(uses)) => Self::Linger(read_number(name, uses)?),
+            ("stale-list", Some(lists)) => Self::StaleList(read_number(name, lists)?),
+            ("repeat-page", None) => Self::RepeatPage,
+            ("empty-page", None) => Self::EmptyPage,
+            ("duplicate-rows", None) => Self::DuplicateRows,
+            ("quota", Some(keys)) => Self::Quota(read_number(name, keys)?),
+            _ => return refuse(format!("`{text}` is no fault: {FAULTS}")),
+        })
+    }
+}
+
+impl FromStr for ErrorStatus {
+    type Err = ParseFaultError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((status, rest)) = text.split_once(',') else {
+            return Ok(Self::new(read_status(text)?));
+        };
+        let error = Self::new(read_status(status)?);
+        Ok(match rest.split_once('=') {
+            Some((name @ "retry-after", seconds)) => {
+                error.retry_after(RetryAfter::Seconds(read_number(name, seconds)?))
+            }
+            Some((name @ "retry-after-date", span)) => error.retry_after(RetryAfter::Date(read_span(name, span)?)),
+            Some((name @ "retry-after-body", seconds)) => {
+                error.retry_after(RetryAfter::Body(read_number(name, seconds)?))
+            }
+            _ => {
+                return refuse(format!(
+                    "`{rest}` does not go with a status: retry-after=2, retry-after-date=2s or retry-after-body=2"
+                ));
+            }
+        })
+    }
+}
+
+fn read_status(text: &str) -> Result<u16> {
+    match text.parse() {
+        Ok(status @ 400..=599) => Ok(status),
+        _ => refuse(format!("`{text}` is not the status of an error, from 400 to 599")),
+    }
+}
+
+fn read_span(name: &str, text: &str) -> Result<std::time::Duration> {
+    match duration::parse(text) {
+        Some(span) => Ok(span),
+        None => refuse(format!("`{name}` takes a number with a unit, such as 20ms, 2s, 5m or 1h, not `{text}`")),
+    }
+}
+
+fn read_number(name: &str, text: &str) -> Result<u64> {
+    match text.parse() {
+        Ok(number) => Ok(number),
+        Err(_) => refuse(format!("`{name}` takes a whole number, not `{text}`")),
+    }
+}
+
+fn read_address(text: &str) -> Result<String> {
+    let path_follows = match text.split_once("://") {
+        Some((scheme, rest)) => !scheme.is_empty() && rest.find('/').is_some_and(|at| at > 0),
+        None => text.starts_with('/'),
+    };
+    if !path_follows || HeaderValue::from_str(text).is_err() {
+        return refuse(format!(
+            "`redirect` takes a path, or an address that has one, such as http://127.0.0.1:8080/, not `{text}`"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn every_fault_is_read_and_written() {
+        for kind in FAULTS.split(", ").map(|kind| kind.replace("URL", "http://127.0.0.1:8080/a")) {
+            for text in
+                [format!("*:{kind}"), format!("monad.*:{kind}:3"), format!("*:{kind}:1@2"), format!("*:{kind}@9")]
+            {
+                let fault: Fault = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+                assert_eq!(fault.to_string(), text);
+            }
+        }
+        for text in [
+            "create:status=429,retry-after=2:1",
+            "create:status=429,retry-after-date=2s",
+            "spartera.create:status-after=429,retry-after-body=2",
+            "stats:redirect=/elsewhere:1",
+            "get:redirect=http://user@host:1/:1",
+        ] {
+            assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_parts_are_what_they_say() {
+        let fault: Fault = "spartera.revoke:delay=20ms:2@3".parse().unwrap();
+        let delay = FaultKind::Delay(Duration::from_millis(20));
+        assert_eq!(fault, Fault::new(delay).at(Provider::Spartera).on(Operation::Revoke).times(2).after(2));
+        let fault: Fault = "*:redirect=http://127.0.0.1:8080/:1".parse().unwrap();
+        assert_eq!(fault, Fault::new(FaultKind::Redirect("http://127.0.0.1:8080/".into())).times(1));
+    }
+
+    #[test]
+    fn mistakes_are_told_with_what_would_be_right() {
+        for (text, told) in [
+            ("", "OPERATION:FAULT[:COUNT]"),
+            ("reset-after", "OPERATION:FAULT[:COUNT]"),
+            ("make:reset-after", "`make` is no operation: list, create"),
+            ("acme.create:reset-after", "`acme` is no provider"),
+            ("monad.revoke:reset-after", "no operation of that service"),
+            ("spartera.regenerate:reset-after", "no operation of that service"),
+            ("create:explode", "`explode` is no fault: delay=20ms"),
+            ("create:reset-after=1", "is no fault"),
+            ("create:delay", "is no fault"),
+            ("create:delay=20", "such as 20ms"),
+            ("create:reset-after:0", "`0` is not a count"),
+            ("create:reset-after:x", "`x` is not a count"),
+            ("create:reset-after:-1", "`-1` is not a count"),
+            ("create:reset-after:", "`` is not a count"),
+            ("create:reset-after:1@0", "`0` is not the number of a request"),
+            ("create:status=200", "from 400 to 599"),
+            ("create:status=429,when=2", "`when=2` does not go with a status"),
+            ("create:late=x", "whole number"),
+            ("create:redirect=http://127.0.0.1:8080", "an address that has one"),
+            ("create:redirect=elsewhere", "an address that has one"),
+            ("get:late=1", "`late=1` has no meaning for `get`"),
+            ("create:empty-page", "has no meaning"),
+        ] {
+            let error = text.parse::<Fault>().unwrap_err().to_string();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+}

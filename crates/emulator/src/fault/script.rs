@@ -1,0 +1,248 @@
+//! The faults that are still to come, and those that hit a request.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::{Effects, ErrorStatus, Fault, FaultKind, PageFault, Warmup};
+use crate::route::{Operation, Provider};
+
+/// The faults that are still to come, in the order in which they were injected.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    faults: Vec<Fault>,
+}
+
+/// Faults of one group exclude each other; those of different groups hit a request together.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Group {
+    Delay,
+    Wire,
+    Date,
+    ExtraFields,
+    UnknownEnum,
+    Warmup,
+    Linger,
+    StaleList,
+    Page,
+    Quota,
+}
+
+/// All that goes wrong with one request.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) delay: Option<Duration>,
+    pub(crate) wire: Option<WireFault>,
+    pub(crate) effects: Effects,
+    pub(crate) extra_fields: bool,
+    pub(crate) unknown_enum: bool,
+    /// How far the `Date` is ahead of the emulator's time.
+    pub(crate) clock_skew: Option<TimeDelta>,
+    /// The faults themselves, for the record.
+    pub(crate) applied: Vec<FaultKind>,
+}
+
+/// What happens to the exchange as a whole.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum WireFault {
+    ResetBefore,
+    StatusBefore(ErrorStatus),
+    Redirect(String),
+    /// The service acts, and then this.
+    After(AnswerFault),
+}
+
+/// What happens to an answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AnswerFault {
+    Reset,
+    ResetBody,
+    Status(ErrorStatus),
+    Truncate,
+    Empty,
+    Html(Option<u16>),
+    WrongType,
+    Endless,
+    Slow(Duration),
+}
+
+impl Script {
+    pub(crate) fn new(faults: Vec<Fault>) -> Self {
+        Self { faults }
+    }
+
+    pub(crate) fn inject(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.faults.clear();
+    }
+
+    /// Takes what hits this request.
+    pub(crate) fn plan(&mut self, provider: Provider, operation: Operation) -> Plan {
+        let mut plan = Plan::default();
+        if self.faults.is_empty() {
+            return plan;
+        }
+        let mut candidates = Vec::new();
+        for (index, fault) in self.faults.iter_mut().enumerate() {
+            if !fault.matches(provider, operation) {
+            } else if fault.let_by > 0 {
+                fault.let_by -= 1;
+            } else if fault.times != Some(0) {
+                candidates.push(index);
+            }
+        }
+        // Whether the service acts decides whether its own faults can strike.
+        let acts = self
+            .faults
+            .iter()
+            .enumerate()
+            .find(|(index, fault)| candidates.contains(index) && fault.kind.group() == Group::Wire)
+            .is_none_or(|(_, fault)| fault.kind.lets_the_service_act());
+        let mut struck = Vec::new();
+        for index in candidates {
+            let Some(fault) = self.faults.get_mut(index) else { continue };
+            let group = fault.kind.group();
+            if struck.contains(&group) || !(acts || group.is_outside_the_service()) {
+                continue;
+            }
+            struck.push(group);
+            if let Some(times) = &mut fault.times {
+                *times -= 1;
+            }
+            plan.add(&fault.kind);
+        }
+        self.faults.retain(|fault| fault.times != Some(0));
+        plan
+    }
+}
+
+impl Group {
+    fn is_outside_the_service(self) -> bool {
+        matches!(self, Self::Delay | Self::Wire | Self::Date)
+    }
+}
+
+impl FaultKind {
+    fn group(&self) -> Group {
+        match self {
+            Self::Delay(_) => Group::Delay,
+            Self::ResetBefore
+            | Self::ResetAfter
+            | Self::ResetBody
+            | Self::Status(_)
+            | Self::StatusAfter(_)
+            | Self::Redirect(_)
+            | Self::Truncate
+            | Self::EmptyBody
+            | Self::Html
+            | Self::HtmlStatus(_)
+            | Self::WrongType
+            | Self::Endless
+            | Self::SlowBody(_) => Group::Wire,
+            Self::ExtraFields => Group::ExtraFields,
+            Self::UnknownEnum => Group::UnknownEnum,
+            Self::ClockAhead(_) | Self::ClockBehind(_) => Group::Date,
+            Self::Late(_) | Self::Flaky => Group::Warmup,
+            Self::Linger(_) => Group::Linger,
+            Self::StaleList(_) => Group::StaleList,
+            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows => Group::Page,
+            Self::Quota(_) => Group::Quota,
+        }
+    }
+
+    fn lets_the_service_act(&self) -> bool {
+        !matches!(self, Self::ResetBefore | Self::Status(_) | Self::Redirect(_))
+    }
+}
+
+impl Plan {
+    fn add(&mut self, kind: &FaultKind) {
+        match kind {
+            FaultKind::Delay(span) => self.delay = Some(*span),
+            FaultKind::ResetBefore => self.wire = Some(WireFault::ResetBefore),
+            FaultKind::Status(error) => self.wire = Some(WireFault::StatusBefore(*error)),
+            FaultKind::Redirect(address) => self.wire = Some(WireFault::Redirect(address.clone())),
+            FaultKind::ResetAfter => self.answer(AnswerFault::Reset),
+            FaultKind::ResetBody => self.answer(AnswerFault::ResetBody),
+            FaultKind::StatusAfter(error) => self.answer(AnswerFault::Status(*error)),
+            FaultKind::Truncate => self.answer(AnswerFault::Truncate),
+            FaultKind::EmptyBody => self.answer(AnswerFault::Empty),
+            FaultKind::Html => self.answer(AnswerFault::Html(None)),
+            FaultKind::HtmlStatus(status) => self.answer(AnswerFault::Html(Some(*status))),
+            FaultKind::WrongType => self.answer(AnswerFault::WrongType),
+            FaultKind::Endless => self.answer(AnswerFault::Endless),
+            FaultKind::SlowBody(pause) => self.answer(AnswerFault::Slow(*pause)),
+            FaultKind::ExtraFields => self.extra_fields = true,
+            FaultKind::UnknownEnum => self.unknown_enum = true,
+            FaultKind::ClockAhead(by) => self.clock_skew = Some(delta(*by)),
+            FaultKind::ClockBehind(by) => self.clock_skew = Some(-delta(*by)),
+            FaultKind::Late(uses) => self.effects.warmup = Some(Warmup::Late(*uses)),
+            FaultKind::Flaky => self.effects.warmup = Some(Warmup::Flaky),
+            FaultKind::Linger(uses) => self.effects.linger = *uses,
+            FaultKind::StaleList(lists) => self.effects.stale_lists = *lists,
+            FaultKind::RepeatPage => self.effects.page = Some(PageFault::Repeat),
+            FaultKind::EmptyPage => self.effects.page = Some(PageFault::Empty),
+            FaultKind::DuplicateRows => self.effects.page = Some(PageFault::Duplicate),
+            FaultKind::Quota(keys) => self.effects.quota = Some(*keys),
+        }
+        self.applied.push(kind.clone());
+    }
+
+    fn answer(&mut self, fault: AnswerFault) {
+        self.wire = Some(WireFault::After(fault));
+    }
+}
+
+fn delta(span: Duration) -> TimeDelta {
+    TimeDelta::from_std(span).unwrap_or(TimeDelta::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(faults: &[&str]) -> Script {
+        Script::new(faults.iter().map(|fault| fault.parse().unwrap()).collect())
+    }
+
+    fn hits(script: &mut Script, operation: Operation) -> String {
+        let applied: Vec<_> =
+            script.plan(Provider::Spartera, operation).applied.iter().map(ToString::to_string).collect();
+        applied.join(" ")
+    }
+
+    #[test]
+    fn what_excludes_each_other_comes_in_turn() {
+        let mut script = script(&["create:status=503:2", "create:reset-after:1", "create:delay=1ms:3"]);
+        for expected in ["status=503 delay=1ms", "status=503 delay=1ms", "reset-after delay=1ms", ""] {
+            assert_eq!(hits(&mut script, Operation::Create), expected);
+        }
+    }
+
+    #[test]
+    fn other_operations_and_services_are_left_alone() {
+        let mut script = script(&["monad.create:reset-after", "delete:reset-before:1", "*:late=1:1"]);
+        assert_eq!(hits(&mut script, Operation::Get), "");
+        assert_eq!(hits(&mut script, Operation::Delete), "reset-before");
+        assert_eq!(hits(&mut script, Operation::Create), "late=1");
+        assert_eq!(script.plan(Provider::Monad, Operation::Create).applied, [FaultKind::ResetAfter]);
+    }
+
+    #[test]
+    fn the_first_requests_are_let_by() {
+        let mut script = script(&["list:empty-page:1@3"]);
+        for expected in ["", "", "empty-page", ""] {
+            assert_eq!(hits(&mut script, Operation::List), expected);
+        }
+    }
+
+    #[test]
+    fn a_service_that_does_not_act_saves_its_own_faults() {
+        let mut script = script(&["create:late=1:1", "create:reset-before:1"]);
+        assert_eq!(hits(&mut script, Operation::Create), "reset-before");
+        assert_eq!(hits(&mut script, Operation::Create), "late=1");
+    }
+}

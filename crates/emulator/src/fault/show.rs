@@ -1,0 +1,66 @@
+//! Faults as text.
+
+use std::fmt;
+
+use super::{ErrorStatus, Fault, FaultKind, RetryAfter, duration};
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(provider) = self.provider {
+            write!(f, "{provider}.")?;
+        }
+        write!(f, "{}:{}", self.operation.map_or("*", |operation| operation.short_name()), self.kind)?;
+        if let Some(times) = self.times {
+            write!(f, ":{times}")?;
+        }
+        match self.let_by {
+            0 => Ok(()),
+            let_by => write!(f, "@{}", let_by.saturating_add(1)),
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Delay(span) => write!(f, "delay={}", duration::show(*span)),
+            Self::ResetBefore => f.write_str("reset-before"),
+            Self::ResetAfter => f.write_str("reset-after"),
+            Self::ResetBody => f.write_str("reset-body"),
+            Self::Status(error) => write!(f, "status={error}"),
+            Self::StatusAfter(error) => write!(f, "status-after={error}"),
+            Self::Redirect(address) => write!(f, "redirect={address}"),
+            Self::Truncate => f.write_str("truncate"),
+            Self::EmptyBody => f.write_str("empty"),
+            Self::Html => f.write_str("html"),
+            Self::HtmlStatus(status) => write!(f, "html={status}"),
+            Self::WrongType => f.write_str("wrong-type"),
+            Self::Endless => f.write_str("endless"),
+            Self::SlowBody(span) => write!(f, "slow-body={}", duration::show(*span)),
+            Self::ExtraFields => f.write_str("extra-fields"),
+            Self::UnknownEnum => f.write_str("unknown-enum"),
+            Self::ClockAhead(span) => write!(f, "clock-ahead={}", duration::show(*span)),
+            Self::ClockBehind(span) => write!(f, "clock-behind={}", duration::show(*span)),
+            Self::Late(uses) => write!(f, "late={uses}"),
+            Self::Flaky => f.write_str("flaky"),
+            Self::Linger(uses) => write!(f, "linger={uses}"),
+            Self::StaleList(lists) => write!(f, "stale-list={lists}"),
+            Self::RepeatPage => f.write_str("repeat-page"),
+            Self::EmptyPage => f.write_str("empty-page"),
+            Self::DuplicateRows => f.write_str("duplicate-rows"),
+            Self::Quota(keys) => write!(f, "quota={keys}"),
+        }
+    }
+}
+
+impl fmt::Display for ErrorStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.status)?;
+        match self.retry_after {
+            None => Ok(()),
+            Some(RetryAfter::Seconds(seconds)) => write!(f, ",retry-after={seconds}"),
+            Some(RetryAfter::Date(ahead)) => write!(f, ",retry-after-date={}", duration::show(ahead)),
+            Some(RetryAfter::Body(seconds)) => write!(f, ",retry-after-body={seconds}"),
+        }
+    }
+}

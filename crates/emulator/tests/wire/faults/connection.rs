@@ -1,0 +1,147 @@
+//! Resets, broken bodies, and pauses.
+
+use std::time::Duration;
+
+use api_keyring_emulator::{ChangeKind, Emulator, Fault, FaultKind};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::{count, recorded, with};
+use crate::client::services;
+
+#[tokio::test]
+async fn a_reset_before_leaves_everything_as_it_was() {
+    let emulator = with(&["*:reset-before"]).await;
+    let before = (emulator.keys(), emulator.changes());
+    for (api, body) in services(&emulator) {
+        let wire = api.wire("POST", "", Some(body)).await;
+        assert!(wire.reset && wire.bytes.is_empty(), "{wire:?}");
+    }
+    assert_eq!((emulator.keys(), emulator.changes()), before);
+    for seen in emulator.requests() {
+        assert_eq!((seen.status, seen.authenticated_as), (0, None));
+        assert_eq!(seen.faults, [FaultKind::ResetBefore]);
+        assert!(seen.body_size > 0, "the request had arrived");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_after_has_done_what_was_asked() {
+    let emulator = with(&["create:reset-after"]).await;
+    emulator.clear_changes();
+    for (done, (api, body)) in services(&emulator).into_iter().enumerate() {
+        let wire = api.wire("POST", "", Some(body)).await;
+        assert!(wire.reset && wire.bytes.is_empty(), "{wire:?}");
+        assert_eq!(count(&emulator), 2 + done + 1);
+        assert_eq!(emulator.changes()[done].kind, ChangeKind::Created);
+        api.get("").await.ok();
+    }
+    let seen = emulator.requests();
+    assert_eq!(seen[0].authenticated_as.as_deref(), Some("1001"));
+    assert_eq!(recorded(&emulator), ["reset-after", "", "reset-after", ""]);
+}
+
+#[tokio::test]
+async fn a_reset_body_breaks_off_half_way() {
+    let emulator = with(&["create:reset-body"]).await;
+    for (api, body) in services(&emulator) {
+        let wire = api.wire("POST", "", Some(body)).await;
+        assert!(wire.reset, "{wire:?}");
+        assert!(wire.text().starts_with("HTTP/1.1 200 OK\r\n"), "{wire:?}");
+        assert_eq!(wire.body().len(), wire.announced() / 2, "{wire:?}");
+        assert!(!wire.body().is_empty());
+    }
+    assert_eq!(count(&emulator), 4);
+    assert!(emulator.requests().iter().all(|seen| seen.status == 200));
+}
+
+#[tokio::test]
+async fn a_truncated_body_is_shorter_than_announced_and_then_the_connection_closes() {
+    let emulator = with(&["create:truncate"]).await;
+    for (api, body) in services(&emulator) {
+        let wire = api.wire("POST", "", Some(body)).await;
+        assert!(!wire.reset, "{wire:?}");
+        assert_eq!(wire.body().len(), wire.announced() / 2, "{wire:?}");
+        assert!(!wire.body().is_empty());
+    }
+    assert_eq!(count(&emulator), 4);
+}
+
+#[tokio::test]
+async fn other_requests_of_the_connection_are_answered_before_it_is_reset() {
+    let emulator = with(&["get:reset-after"]).await;
+    let [(api, _), _] = services(&emulator);
+    let both = api.kept_alive("GET", "", None) + &api.kept_alive("GET", "/1001", None);
+    let wire = crate::client::until_the_end(emulator.address(), both.as_bytes()).await;
+    assert!(wire.reset);
+    assert_eq!(recorded(&emulator), ["", "reset-after"]);
+}
+
+#[tokio::test]
+async fn an_endless_body_goes_on_and_on() {
+    let emulator = with(&["create:endless"]).await;
+    let [(api, body), _] = services(&emulator);
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+    let (mut read, mut buffer) = (0, vec![0; 64 << 10]);
+    let mut start = Vec::new();
+    // Far more than any client should take, and than any buffer between here and there holds.
+    while read < 32 << 20 {
+        let size = socket.read(&mut buffer).await.unwrap();
+        assert!(size > 0, "the body has ended after {read} bytes");
+        if start.len() < 256 {
+            start.extend_from_slice(&buffer[..size]);
+        }
+        read += size;
+    }
+    let start = String::from_utf8_lossy(&start).into_owned();
+    assert!(start.starts_with("HTTP/1.1 200 OK\r\n") && start.contains("transfer-encoding: chunked"), "{start}");
+    assert!(start.contains("\r\n1\r\n[\r\n"), "{start}");
+    assert_eq!(count(&emulator), 3, "the service has acted");
+    drop(socket);
+    emulator.shutdown().await;
+}
+
+/// With tokio's time paused, whatever waits for a timer gets it as soon as nobody has anything else to do. Sockets are
+/// outside of that time, so the pauses are measured on it and not on the machine's.
+#[tokio::test(start_paused = true)]
+async fn a_delay_passes_before_the_service_acts() {
+    let emulator =
+        Emulator::builder().fault(Fault::new(FaultKind::Delay(Duration::from_secs(7)))).start().await.unwrap();
+    let [(api, body), _] = services(&emulator);
+    let begun = Instant::now();
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert!(begun.elapsed() >= Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert_eq!(recorded(&emulator), ["delay=7s"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_body_comes_byte_by_byte() {
+    let emulator = with(&["get:slow-body=100ms"]).await;
+    let [(api, _), _] = services(&emulator);
+    let begun = Instant::now();
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    socket.write_all(api.kept_alive("GET", "/1001", None).as_bytes()).await.unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 4096];
+    let body = loop {
+        let size = socket.read(&mut buffer).await.unwrap();
+        assert!(size > 0);
+        received.extend_from_slice(&buffer[..size]);
+        let text = String::from_utf8_lossy(&received);
+        if let Some((_, body)) = text.split_once("\r\n\r\n")
+            && let Ok(body) = serde_json::from_str::<Value>(body)
+        {
+            break body;
+        }
+    };
+    assert_eq!(body["data"]["api_key_id"], json!(1001));
+    let length = u32::try_from(body.to_string().len()).unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(100) * length, "{:?}", begun.elapsed());
+}

@@ -1,0 +1,50 @@
+//! Which requests are hit.
+
+use api_keyring_emulator::{Fault, FaultKind, Operation, Provider};
+
+use super::{recorded, with};
+use crate::client::services;
+
+#[tokio::test]
+async fn faults_come_in_turn_and_then_no_more() {
+    let emulator = with(&["create:status=503:2", "create:reset-after:1", "create:extra-fields:1"]).await;
+    let [(api, body), _] = services(&emulator);
+    for _ in 0..2 {
+        api.post("", body.clone()).await.refused(503);
+    }
+    assert!(api.wire("POST", "", Some(body.clone())).await.reset);
+    api.post("", body).await.ok();
+    // A service that was not reached has not used its own faults up.
+    assert_eq!(recorded(&emulator), ["status=503", "status=503", "reset-after extra-fields", ""]);
+}
+
+#[tokio::test]
+async fn a_fault_keeps_to_its_service_and_operation() {
+    let emulator = with(&[]).await;
+    emulator.inject(Fault::new(FaultKind::EmptyBody).at(Provider::Monad).on(Operation::List).after(1).times(1));
+    let [(spartera, _), (monad, _)] = services(&emulator);
+    for _ in 0..3 {
+        spartera.get("").await.ok();
+        monad.get("").await;
+    }
+    assert_eq!(recorded(&emulator), ["", "", "", "empty", "", ""]);
+    monad.get("/none").await.refused(404);
+}
+
+#[tokio::test]
+async fn clearing_ends_them_all() {
+    let emulator = with(&["*:status=500", "*:extra-fields"]).await;
+    let [(api, _), _] = services(&emulator);
+    api.get("").await.refused(500);
+    emulator.clear_faults();
+    assert!(api.get("").await.ok().get("added_text").is_none());
+}
+
+#[tokio::test]
+async fn requests_of_no_operation_are_left_alone() {
+    let emulator = with(&["*:status=500"]).await;
+    let [(api, _), _] = services(&emulator);
+    api.get("/").await.refused(404);
+    api.send("PUT", "", None).await.refused(405);
+    assert_eq!(recorded(&emulator), ["", ""]);
+}
