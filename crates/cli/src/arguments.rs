@@ -1,6 +1,7 @@
 //! The command line's grammar.
 
 use api_keyring::{Expiry, KeyRef, Timestamp};
+use api_keyring_emulator::Fault;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -67,6 +68,31 @@ pub(crate) struct Emulator {
     /// The port to listen on, of this machine alone; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
+    /// Which of the vendors' published descriptions to follow
+    #[arg(long, value_enum, default_value_t = Revision::Current)]
+    pub(crate) revision: Revision,
+    /// How Spartera writes a key
+    #[arg(long, value_enum, default_value_t = SparteraShape::Documented)]
+    pub(crate) spartera_shape: SparteraShape,
+    /// Have something go wrong: OPERATION:FAULT[:COUNT], as in create:reset-after:1; may be given several times
+    #[arg(long = "fault", value_name = "FAULT")]
+    pub(crate) faults: Vec<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Revision {
+    /// The SDK documentation
+    Documented,
+    /// The current machine-readable descriptions
+    Current,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SparteraShape {
+    /// As in the SDK documentation
+    Documented,
+    /// As in the reference guide
+    Guide,
 }
 
 #[derive(Debug, Args)]

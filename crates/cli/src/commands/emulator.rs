@@ -3,13 +3,26 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
+use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape};
+
 use crate::arguments::{self, Format};
 use crate::failure::{Failure, Result};
 use crate::interrupt::StopRequests;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
-    let emulator = api_keyring_emulator::Emulator::builder().port(arguments.port).record_limit(0).start().await;
+    // Nobody asks what has happened, so nothing is kept of it.
+    let mut builder = api_keyring_emulator::Emulator::builder().port(arguments.port).record_limit(0);
+    builder = builder.revision(match arguments.revision {
+        arguments::Revision::Documented => Revision::Documented,
+        arguments::Revision::Current => Revision::Current,
+    });
+    builder = builder.spartera_shape(match arguments.spartera_shape {
+        arguments::SparteraShape::Documented => SparteraShape::Documented,
+        arguments::SparteraShape::Guide => SparteraShape::Guide,
+    });
+    builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
+    let emulator = builder.start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     // Before the first line tells that the emulator can be reached, and so be stopped.
     let mut stop = StopRequests::listen()?;

@@ -1,6 +1,84 @@
 //! `emulator` tells clients what they need, and stops when it is told to.
 
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Stdio;
+
 use crate::harness::{Emulator, program};
+
+/// An emulator that was started with these options.
+fn started(options: &[&str]) -> Emulator {
+    let mut process = program().arg("emulator").args(options).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines().take(6);
+    let variables: BTreeMap<_, _> = lines
+        .map(|line| {
+            let line = line.unwrap();
+            let (name, value) = line.split_once('=').expect("a line NAME=value");
+            (name.to_owned(), value.to_owned())
+        })
+        .collect();
+    Emulator { process, variables }
+}
+
+/// What comes back for a request to Spartera, with the path after the company, until the connection ends.
+fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
+    let variable = |name: &str| emulator.variables[name].as_str();
+    let address = variable("SPARTERA_BASE_URL").strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "{method} /companies/{}{path} HTTP/1.1\r\nHost: {address}\r\nx-api-key: {}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        variable("SPARTERA_COMPANY_ID"),
+        variable("SPARTERA_API_KEY"),
+        body.len(),
+    );
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    match socket.read_to_end(&mut answer) {
+        Ok(_) => String::from_utf8(answer).unwrap(),
+        Err(error) => error.kind().to_string(),
+    }
+}
+
+#[test]
+fn a_fault_strikes_as_often_as_it_was_told_to() {
+    let emulator = started(&["--fault", "create:reset-after:1", "--fault", "spartera.list:status=503,retry-after=7:1"]);
+    let body = format!(r#"{{"company_id":"{}","role_id":3}}"#, emulator.variables["SPARTERA_COMPANY_ID"]);
+    assert_eq!(asked(&emulator, "POST", "/api-keys", &body), "connection reset");
+    let unavailable = asked(&emulator, "GET", "/api-keys", "");
+    assert!(unavailable.starts_with("HTTP/1.1 503 ") && unavailable.contains("retry-after: 7\r\n"), "{unavailable}");
+    let listed = asked(&emulator, "GET", "/api-keys", "");
+    assert!(listed.contains(r#""api_key_id":1002"#), "the key whose answer was lost exists: {listed}");
+    assert!(asked(&emulator, "POST", "/api-keys", &body).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_revision_and_the_shape_can_be_chosen() {
+    let current = asked(&started(&[]), "GET", "/api-keys", "");
+    assert!(current.contains("key_type") && current.contains("api_key_id"), "{current}");
+    let documented = asked(&started(&["--revision", "documented"]), "GET", "/api-keys", "");
+    assert!(!documented.contains("key_type") && documented.contains("api_key_id"), "{documented}");
+    let guide = asked(&started(&["--revision", "current", "--spartera-shape", "guide"]), "GET", "/api-keys", "");
+    assert!(guide.contains(r#""meta":{"total":1"#) && !guide.contains("api_key_id"), "{guide}");
+}
+
+#[test]
+fn a_mistake_is_a_usage_error_and_says_what_would_be_right() {
+    for (options, told) in [
+        (["--fault", "create:explode"], "reset-before, reset-after"),
+        (["--fault", "make:reset-after"], "list, create, get"),
+        (["--fault", "create:reset-after:0"], "not a count"),
+        (["--revision", "latest"], "documented, current"),
+        (["--spartera-shape", "round"], "documented, guide"),
+    ] {
+        let output = program().arg("emulator").args(options).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {stderr}");
+        assert!(stderr.contains(told), "{options:?}: {stderr}");
+        assert!(output.stdout.is_empty());
+    }
+}
 
 #[test]
 fn it_prints_the_variables_and_nothing_else() {

@@ -88,8 +88,8 @@ fn without_a_runtime_starting_is_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fifty_at_once_keep_to_themselves() {
-    let tasks: Vec<_> = (0..50)
+async fn a_hundred_at_once_keep_to_themselves() {
+    let tasks: Vec<_> = (0..100)
         .map(|number| {
             tokio::spawn(async move {
                 let revision = if number % 2 == 0 { Revision::Current } else { Revision::Documented };
@@ -117,7 +117,7 @@ async fn fifty_at_once_keep_to_themselves() {
         seen.insert(identity);
         running.push(emulator);
     }
-    assert_eq!(seen.len(), 50, "no address, company or secret twice");
+    assert_eq!(seen.len(), 100, "no address, company or secret twice");
     for emulator in running {
         emulator.shutdown().await;
     }
