@@ -55,6 +55,100 @@
 //!
 //! A program under test finds both services through [`Emulator::environment`].
 //!
+//! # When things go wrong
+//!
+//! Nothing does by itself. A [`Fault`] makes it: [`EmulatorBuilder::fault`] from the start, [`Emulator::inject`] from a
+//! certain point on. [`FaultKind`] lists what there is, from a connection that is reset before or after the service
+//! acted to secrets that work too late or for too long and lists that lag behind.
+//!
+//! Afterwards the emulator tells what really happened, whatever the client was told: [`Emulator::requests`] has what
+//! arrived, how it was answered, which fault was in force and who was authenticated when; [`Emulator::changes`] what has
+//! become of the keys, and [`Emulator::keys`] which of them exist. A client that asks for a key and loses the answer, for
+//! instance, must neither ask again blindly nor leave the lost key behind:
+//!
+//! ```
+//! # use std::error::Error;
+//! use api_keyring_emulator::{ChangeKind, Emulator, Fault, Operation, Provider};
+//! # use std::io::ErrorKind;
+//! # use api_keyring_emulator::SparteraHandle;
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # use tokio::net::TcpStream;
+//!
+//! # /// Stands in for the code under test. It gives up at the first sign of trouble.
+//! # async fn issue_key(spartera: &SparteraHandle) -> Result<String, ErrorKind> {
+//! #     let host = spartera.base_url().replace("http://", "");
+//! #     let body = format!(r#"{{"company_id": "{}", "role_id": 3}}"#, spartera.company_id());
+//! #     let request = format!(
+//! #         "POST /companies/{}/api-keys HTTP/1.1\r\nhost: {host}\r\nx-api-key: {}\r\nconnection: close\r\n\
+//! #          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+//! #         spartera.company_id(), spartera.admin_key(), body.len(),
+//! #     );
+//! #     let mut socket = TcpStream::connect(host).await.map_err(|error| error.kind())?;
+//! #     socket.write_all(request.as_bytes()).await.map_err(|error| error.kind())?;
+//! #     let mut response = String::new();
+//! #     socket.read_to_string(&mut response).await.map_err(|error| error.kind())?;
+//! #     Ok(response)
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn Error>> {
+//! let emulator = Emulator::builder().fault("create:reset-after:1".parse::<Fault>()?).start().await?;
+//!
+//! // `issue_key` is the code under test. This one gives up at the first sign of trouble.
+//! let outcome = issue_key(&emulator.spartera()).await;
+//! assert_eq!(outcome, Err(ErrorKind::ConnectionReset));
+//!
+//! // How many times did a create arrive?
+//! let requests = emulator.requests();
+//! let creates = requests.iter().filter(|seen| seen.operation == Some(Operation::Create));
+//! assert_eq!(creates.count(), 1);
+//!
+//! // The key exists nevertheless, and so does a secret that nobody holds: the code under test has left an orphan.
+//! let created: Vec<_> = emulator.changes().into_iter().filter(|change| change.kind == ChangeKind::Created).collect();
+//! assert_eq!(created.len(), 1);
+//! let keys = emulator.keys();
+//! let orphan = keys.iter().find(|key| key.provider == Provider::Spartera && key.id == created[0].key_id);
+//! assert_eq!(orphan.map(|key| key.live_secrets), Some(1));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Counts, never chances, decide what is hit, so a test sees the same in every run. Pauses are in tokio's time: a test
+//! that pauses it does not wait. A fault hits the requests of an operation, before the credential is looked at; a request
+//! whose path or method belongs to none, and a connection that sends no request, are left alone.
+//!
+//! # From another language
+//!
+//! The command-line program `api-keyring` runs an emulator for any client. It prints the variables with which to reach it,
+//! one a line, and with `--output json` as one JSON object; then it serves until it is told to stop (by `SIGINT` or
+//! `SIGTERM`). The lines are there once the port is open, so a test reads six of them and can begin, without waiting for
+//! anything else.
+//!
+//! ```sh
+//! api-keyring emulator --port 4010 --revision documented --fault 'create:reset-after:1' > emulator.env &
+//! emulator=$!
+//! until [ "$(wc -l < emulator.env)" -eq 6 ]; do sleep 0.1; done
+//! . ./emulator.env     # SPARTERA_API_KEY, SPARTERA_COMPANY_ID, SPARTERA_BASE_URL, and the same for MONAD
+//!
+//! keys="$SPARTERA_BASE_URL/companies/$SPARTERA_COMPANY_ID/api-keys"
+//! create() {
+//!   curl --silent --show-error --header "x-api-key: $SPARTERA_API_KEY" \
+//!     --json "{\"company_id\": \"$SPARTERA_COMPANY_ID\", \"role_id\": 3, \"name\": \"ci\"}" "$keys"
+//! }
+//! create               # curl: (56) Recv failure: Connection reset by peer
+//! create               # {"message":"API key created","data":{"api_key_id":"1003","key":"sk_live_…"}}
+//!
+//! # Two keys beside the administrator's: the first create has done its work, though its answer was lost.
+//! curl --silent --header "x-api-key: $SPARTERA_API_KEY" "$keys"
+//!
+//! curl --silent --header "Authorization: Bearer $MONAD_API_KEY" "$MONAD_BASE_URL/v2/$MONAD_ORGANIZATION_ID/api_keys"
+//!
+//! kill "$emulator"
+//! ```
+//!
+//! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that suit a
+//! first look: `--fault '*:status=429,retry-after=2:3'` has the first three requests turned away, and
+//! `--fault 'create:late=2'` makes keys whose secret is refused twice before it works.
+//!
 //! # What there is
 //!
 //! Both services answer on one port: Spartera below `/companies`, Monad below `/api/v2`. A fresh emulator has one company
@@ -80,7 +174,8 @@
 //! | Monad's update | `name` is required | `name` is optional |
 //! | Monad's key | the documented fields | also `token_version`, `jwt_signing_key_id`, `last_used_at` |
 //!
-//! A secret is shown once, when it is made. Revoked, deleted, expired and superseded secrets stop working at once.
+//! A secret is shown once, when it is made. Revoked, deleted, expired and superseded secrets stop working at once, unless
+//! a fault has them [linger](FaultKind::Linger).
 //!
 //! # Errors
 //!
@@ -131,14 +226,16 @@
 //! - **Spartera's `code`** is the HTTP status as a number. The messages are this crate's.
 //! - **A path of neither service** is answered with 404 in Spartera's form.
 //!
-//! 429 and 500, which both vendors document, are never answered: nothing goes wrong here by itself.
+//! 429 and 500, which both vendors document, are answered only where a [`Fault`] says so: nothing goes wrong here by itself.
+//! A fault's error has the form of the service's other errors, and the status's usual name as its message.
 //!
 //! # Limits
 //!
 //! A body of more than 1 MiB is answered with 413, a head of more than 64 KiB
 //! or 100 headers with 431. A head has 30 seconds to arrive, which
 //! is also how long a connection may stay idle, and a body another 30. 512 connections are served at once; more wait. The
-//! record keeps the latest 100,000 requests ([`EmulatorBuilder::record_limit`]). Keys are kept until they are deleted.
+//! record keeps the latest 100,000 requests and changes ([`EmulatorBuilder::record_limit`]). Keys are kept until they are
+//! deleted.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
