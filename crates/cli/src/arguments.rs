@@ -77,6 +77,9 @@ pub(crate) struct Emulator {
     /// Have something go wrong: OPERATION:FAULT[:COUNT], as in create:reset-after:1; may be given several times
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<Fault>,
+    /// Answer below /_emulator/ too: inject faults, and tell what has happened, for whoever asks on this machine
+    #[arg(long)]
+    pub(crate) control: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

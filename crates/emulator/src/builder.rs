@@ -40,6 +40,7 @@ impl EmulatorBuilder {
                 spartera_shape: SparteraShape::default(),
                 spartera_secret_field: Some("key".to_owned()),
                 monad_error_shape: MonadErrorShape::default(),
+                control: false,
             },
             clock: Arc::new(SystemClock),
             seed: None,
@@ -102,6 +103,13 @@ impl EmulatorBuilder {
     /// Has this go wrong from the start; see [`Emulator::inject`].
     pub fn fault(mut self, fault: impl Into<Fault>) -> Self {
         self.faults.push(fault.into());
+        self
+    }
+
+    /// Opens the paths below `/_emulator/`, over which a client of any kind injects faults and asks what has happened; see
+    /// the [crate's documentation](crate#over-http). They ask for no credential, and are closed by default.
+    pub fn control(mut self, open: bool) -> Self {
+        self.settings.control = open;
         self
     }
 

@@ -117,10 +117,7 @@ impl Emulator {
 
     /// The keys that exist: Spartera's, then Monad's, oldest first.
     pub fn keys(&self) -> Vec<ExistingKey> {
-        let now = self.service.clock.now();
-        let mut keys = lock(&self.service.company).inventory(now);
-        keys.extend(lock(&self.service.organization).inventory(now));
-        keys
+        self.service.keys()
     }
 
     /// Stops accepting, finishes what is in progress (for at most five seconds), and frees the port.

@@ -145,6 +145,30 @@
 //! kill "$emulator"
 //! ```
 //!
+//! ## Over HTTP
+//!
+//! With `--control`, or [`EmulatorBuilder::control`], the emulator answers below `/_emulator/` too, on the same port:
+//!
+//! | | |
+//! |---|---|
+//! | `POST /_emulator/faults` | injects the faults of the body, one a line; answers those still to come |
+//! | `GET`, `DELETE /_emulator/faults` | those still to come; clears them |
+//! | `GET`, `DELETE /_emulator/requests` | what [`Emulator::requests`] tells; forgets it |
+//! | `GET`, `DELETE /_emulator/changes` | what [`Emulator::changes`] tells; forgets it |
+//! | `GET /_emulator/keys` | what [`Emulator::keys`] tells |
+//!
+//! Each answers a JSON list, whose objects have the fields of the Rust types. There is no secret in any of them, and no
+//! credential is asked for: whoever can reach the port can use them. These requests are not recorded, and no fault hits
+//! them.
+//!
+//! ```sh
+//! curl --silent --data 'create:status=429,retry-after=2:1' "$SPARTERA_BASE_URL/_emulator/faults"
+//! curl --silent "$SPARTERA_BASE_URL/_emulator/requests"
+//! # [{"authenticated_as":"1001","faults":["reset-after"],"operation":"create","status":0, …}, …]
+//! ```
+//!
+//! ## Faults by flag
+//!
 //! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that suit a
 //! first look: `--fault '*:status=429,retry-after=2:3'` has the first three requests turned away, and
 //! `--fault 'create:late=2'` makes keys whose secret is refused twice before it works.
@@ -245,6 +269,7 @@ mod builder;
 mod changes;
 mod clock;
 mod connection;
+mod control;
 mod emulator;
 mod fault;
 mod fields;

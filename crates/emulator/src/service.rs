@@ -13,8 +13,10 @@ use hyper::{Request, Response};
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::connection::Line;
+use crate::control;
 use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, Fault, Plan, Script, WireFault};
 use crate::http::{self, Answer};
+use crate::inventory::ExistingKey;
 use crate::lock;
 use crate::monad::{self, Organization};
 use crate::record::{Record, SeenRequest, masked_credential};
@@ -77,6 +79,12 @@ impl Service {
         let (head, body) = request.into_parts();
         let route = route::find(&head.method, head.uri.path());
         let received = http::receive(&head.headers, body).await;
+        if self.settings.control
+            && let Some(subject) = control::subject(head.uri.path())
+        {
+            let answer = received.content.and_then(|body| control::answer(self, &head.method, subject, &body));
+            return Some(answer.unwrap_or_else(|refusal| self.refused(None, &refusal)).into_response(line));
+        }
         let plan = match (route.provider, &route.call) {
             (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation),
             _ => Plan::default(),
@@ -139,6 +147,14 @@ impl Service {
             answer
         });
         (caller, answer)
+    }
+
+    /// The keys that exist: Spartera's, then Monad's, oldest first.
+    pub(crate) fn keys(&self) -> Vec<ExistingKey> {
+        let now = self.clock.now();
+        let mut keys = lock(&self.company).inventory(now);
+        keys.extend(lock(&self.organization).inventory(now));
+        keys
     }
 
     /// An error that the request has not deserved.

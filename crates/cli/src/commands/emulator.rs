@@ -11,8 +11,11 @@ use crate::interrupt::StopRequests;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
-    // Nobody asks what has happened, so nothing is kept of it.
-    let mut builder = api_keyring_emulator::Emulator::builder().port(arguments.port).record_limit(0);
+    let mut builder = api_keyring_emulator::Emulator::builder().port(arguments.port).control(arguments.control);
+    if !arguments.control {
+        // Nobody can ask what has happened, so nothing is kept of it.
+        builder = builder.record_limit(0);
+    }
     builder = builder.revision(match arguments.revision {
         arguments::Revision::Documented => Revision::Documented,
         arguments::Revision::Current => Revision::Current,

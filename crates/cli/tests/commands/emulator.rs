@@ -21,15 +21,19 @@ fn started(options: &[&str]) -> Emulator {
     Emulator { process, variables }
 }
 
-/// What comes back for a request to Spartera, with the path after the company, until the connection ends.
+/// What comes back until the connection ends; `path` is below the company's, or one of the emulator's own.
 fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
     let variable = |name: &str| emulator.variables[name].as_str();
+    let scope = if path.starts_with("/_emulator/") {
+        String::new()
+    } else {
+        format!("/companies/{}", variable("SPARTERA_COMPANY_ID"))
+    };
     let address = variable("SPARTERA_BASE_URL").strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
     let request = format!(
-        "{method} /companies/{}{path} HTTP/1.1\r\nHost: {address}\r\nx-api-key: {}\r\nConnection: close\r\n\
+        "{method} {scope}{path} HTTP/1.1\r\nHost: {address}\r\nx-api-key: {}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-        variable("SPARTERA_COMPANY_ID"),
         variable("SPARTERA_API_KEY"),
         body.len(),
     );
@@ -51,6 +55,14 @@ fn a_fault_strikes_as_often_as_it_was_told_to() {
     let listed = asked(&emulator, "GET", "/api-keys", "");
     assert!(listed.contains(r#""api_key_id":1002"#), "the key whose answer was lost exists: {listed}");
     assert!(asked(&emulator, "POST", "/api-keys", &body).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn control_has_to_be_asked_for() {
+    let closed = asked(&started(&[]), "GET", "/_emulator/changes", "");
+    assert!(closed.starts_with("HTTP/1.1 404 "), "{closed}");
+    let open = asked(&started(&["--control"]), "GET", "/_emulator/changes", "");
+    assert!(open.starts_with("HTTP/1.1 200 ") && open.contains(r#""kind":"seeded""#), "{open}");
 }
 
 #[test]

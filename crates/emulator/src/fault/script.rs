@@ -71,6 +71,10 @@ impl Script {
         Self { faults }
     }
 
+    pub(crate) fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
     pub(crate) fn inject(&mut self, fault: Fault) {
         self.faults.push(fault);
     }

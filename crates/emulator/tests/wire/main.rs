@@ -6,6 +6,7 @@
 mod access;
 mod changes;
 mod client;
+mod control;
 mod faults;
 mod http;
 mod life;

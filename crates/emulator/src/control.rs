@@ -1,0 +1,118 @@
+//! The emulator's own paths, below `/_emulator/`: what a test in another language has in place of the Rust types.
+
+use std::str;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::changes::StateChange;
+use crate::fault::{Fault, ParseFaultError};
+use crate::http::Answer;
+use crate::inventory::ExistingKey;
+use crate::lock;
+use crate::record::SeenRequest;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::timestamp::rfc3339;
+
+/// What stands before the name of everything here.
+const PREFIX: &str = "/_emulator/";
+
+/// What of the emulator this path names, if it is one of the emulator's own.
+pub(crate) fn subject(path: &str) -> Option<&str> {
+    path.strip_prefix(PREFIX)
+}
+
+/// Answers a request to one of these paths.
+pub(crate) fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Result<Answer, Refusal> {
+    let rows = match (subject, method.as_str()) {
+        ("faults", "POST") => {
+            inject(service, body)?;
+            faults(service)
+        }
+        ("faults", "DELETE") => {
+            lock(&service.script).clear();
+            faults(service)
+        }
+        ("faults", "GET") => faults(service),
+        ("requests", "GET") => lock(&service.record).to_vec().iter().map(request).collect(),
+        ("changes", "GET") => service.changes.to_vec().iter().map(change).collect(),
+        ("keys", "GET") => service.keys().iter().map(key).collect(),
+        ("requests", "DELETE") => {
+            lock(&service.record).clear();
+            Vec::new()
+        }
+        ("changes", "DELETE") => {
+            service.changes.clear();
+            Vec::new()
+        }
+        ("faults", _) => return Err(Refusal::MethodNotAllowed { allow: "GET, POST, DELETE".to_owned() }),
+        ("requests" | "changes", _) => return Err(Refusal::MethodNotAllowed { allow: "GET, DELETE".to_owned() }),
+        ("keys", _) => return Err(Refusal::MethodNotAllowed { allow: "GET".to_owned() }),
+        _ => return Err(Refusal::PathNotFound),
+    };
+    Ok(Answer::ok(&rows))
+}
+
+/// Injects the faults of a body, one a line: all of them, or none where one is not understood.
+fn inject(service: &Service, body: &[u8]) -> Result<(), Refusal> {
+    let text = str::from_utf8(body).map_err(|_| Refusal::field("body", "must be text"))?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let faults: Vec<Fault> = lines
+        .map(str::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|error: ParseFaultError| wrong_fault(&error.to_string()))?;
+    if faults.is_empty() {
+        return Err(wrong_fault("a fault is needed, such as create:reset-after:1"));
+    }
+    let mut script = lock(&service.script);
+    faults.into_iter().for_each(|fault| script.inject(fault));
+    Ok(())
+}
+
+fn wrong_fault(problem: &str) -> Refusal {
+    Refusal::field("fault", problem)
+}
+
+fn faults(service: &Service) -> Vec<Value> {
+    lock(&service.script).faults().iter().map(|fault| fault.to_string().into()).collect()
+}
+
+fn request(seen: &SeenRequest) -> Value {
+    let faults: Vec<_> = seen.faults.iter().map(ToString::to_string).collect();
+    json!({
+        "time": rfc3339(seen.time),
+        "provider": seen.provider.map(|provider| provider.as_str()),
+        "operation": seen.operation.map(|operation| operation.short_name()),
+        "method": seen.method,
+        "target": seen.target,
+        "status": seen.status,
+        "credential": seen.credential,
+        "authenticated_as": seen.authenticated_as,
+        "headers": seen.headers,
+        "body_size": seen.body_size,
+        "faults": faults,
+    })
+}
+
+fn change(change: &StateChange) -> Value {
+    json!({
+        "time": rfc3339(change.time),
+        "provider": change.provider.as_str(),
+        "kind": change.kind.as_str(),
+        "key_id": change.key_id,
+        "name": change.name,
+        "replaces": change.replaces,
+        "by": change.by,
+    })
+}
+
+fn key(key: &ExistingKey) -> Value {
+    json!({
+        "provider": key.provider.as_str(),
+        "id": key.id,
+        "name": key.name,
+        "status": key.status.as_str(),
+        "live_secrets": key.live_secrets,
+    })
+}

@@ -1,0 +1,94 @@
+//! The emulator's own paths.
+
+use api_keyring_emulator::{Emulator, Fault};
+use serde_json::{Value, json};
+
+use crate::client::{Api, Reply, builder, services};
+
+/// A client without a credential, for none is asked for.
+fn control(emulator: &Emulator) -> Api {
+    let keys = "/_emulator/".to_owned();
+    Api { address: emulator.address(), keys, credential: String::new() }
+}
+
+async fn inject(api: &Api, faults: &str) -> Reply {
+    api.send("POST", "faults", Some(("text/plain", faults))).await
+}
+
+#[tokio::test]
+async fn the_paths_are_closed_unless_asked_for() {
+    let emulator = Emulator::start().await.unwrap();
+    let api = control(&emulator);
+    for path in ["faults", "requests", "changes", "keys"] {
+        api.get(path).await.refused(404);
+    }
+    inject(&api, "*:reset-before").await.refused(404);
+    assert_eq!(emulator.requests().len(), 5);
+}
+
+#[tokio::test]
+async fn faults_are_injected_shown_and_cleared() {
+    let emulator = Emulator::builder().control(true).fault("*:flaky".parse::<Fault>().unwrap()).start().await.unwrap();
+    let api = control(&emulator);
+    let all = json!(["*:flaky", "create:reset-after:2@3", "monad.get:delay=1s"]);
+    assert_eq!(inject(&api, "create:reset-after:2@3\n\n monad.get:delay=1s \r\n").await.ok(), all);
+    for (wrong, told) in [("get:html\nget:explode", "`explode` is no fault"), ("", "is needed")] {
+        let refused = inject(&api, wrong).await.refused(400);
+        assert!(refused["errors"]["fault"][0].as_str().unwrap().contains(told), "{refused}");
+    }
+    assert_eq!(api.get("faults").await.ok(), all, "all of a body or none of it");
+    assert_eq!(api.delete("faults").await.ok(), json!([]));
+    assert_eq!(api.get("faults").await.ok(), json!([]));
+}
+
+#[tokio::test]
+async fn what_has_happened_is_told_without_a_secret() {
+    let (builder, _) = builder();
+    let emulator = builder.control(true).start().await.unwrap();
+    let api = control(&emulator);
+    inject(&api, "spartera.create:reset-after:1").await.ok();
+    for (service, body) in services(&emulator) {
+        let request = service.kept_alive("POST", "", Some(body)).replace("Host", "Connection: close\r\nHost");
+        crate::client::until_the_end(service.address, request.as_bytes()).await;
+    }
+    let requests = api.get("requests").await.ok();
+    let expected = json!({
+        "time": "2026-01-01T00:00:00Z", "provider": "spartera", "operation": "create", "method": "POST",
+        "status": 0, "authenticated_as": "1001", "faults": ["reset-after"],
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&requests[0][name], value, "{name}");
+    }
+    assert_eq!(requests.as_array().unwrap().len(), 2, "the emulator's own paths are not recorded");
+
+    let changes = api.get("changes").await.ok();
+    let created = json!({
+        "time": "2026-01-01T00:00:00Z", "provider": "spartera", "kind": "created", "key_id": "1002", "name": "new",
+        "replaces": null, "by": "1001",
+    });
+    assert_eq!(changes[2], created);
+    let keys = api.get("keys").await.ok();
+    let key = json!({"provider": "spartera", "id": "1002", "name": "new", "status": "active", "live_secrets": 1});
+    assert_eq!((&keys[1], keys.as_array().unwrap().len()), (&key, 4));
+
+    let shown = format!("{requests}{changes}{keys}");
+    for secret in [emulator.spartera().admin_key(), emulator.monad().admin_key()] {
+        assert!(!shown.contains(&secret), "{shown}");
+    }
+    assert_eq!(api.delete("requests").await.ok(), Value::from(Vec::<Value>::new()));
+    api.delete("changes").await.ok();
+    assert!(emulator.requests().is_empty() && emulator.changes().is_empty());
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let emulator = Emulator::builder().control(true).start().await.unwrap();
+    let api = control(&emulator);
+    api.get("").await.refused(404);
+    api.get("secrets").await.refused(404);
+    for (path, allow) in [("faults", "GET, POST, DELETE"), ("requests", "GET, DELETE"), ("keys", "GET")] {
+        let reply = api.send("PUT", path, None).await;
+        reply.refused(405);
+        assert!(reply.has_header(&format!("allow: {allow}")), "{}", reply.head);
+    }
+}
