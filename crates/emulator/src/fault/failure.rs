@@ -1,6 +1,6 @@
 //! Errors and redirects that nobody has deserved.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use hyper::StatusCode;
 use hyper::header::{DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 
@@ -54,6 +54,7 @@ pub(crate) fn set_date(headers: &mut HeaderMap, now: DateTime<Utc>, skew: TimeDe
 fn insert_time(headers: &mut HeaderMap, name: hyper::header::HeaderName, now: DateTime<Utc>, ahead: TimeDelta) {
     // HTTP has four digits for a year: what lies outside is not sent.
     if let Some(time) = now.checked_add_signed(ahead)
+        && (0..=9999).contains(&time.year())
         && let Ok(value) = HeaderValue::try_from(timestamp::http_date(time))
     {
         headers.insert(name, value);

@@ -104,4 +104,10 @@ async fn the_date_can_be_wrong() {
     let behind = api.get("").await;
     assert!(behind.has_header("date: Wed, 31 Dec 2025 23:00:00 GMT"), "{}", behind.head);
     assert!(!api.get("").await.head.contains("Jan 2026 00:0"));
+    // A date that HTTP cannot write is not written.
+    emulator.inject(FaultKind::ClockAhead(std::time::Duration::from_secs(1 << 38)));
+    assert!(!api.get("").await.head.contains("date: +"));
+    emulator.clear_faults();
+    emulator.inject(FaultKind::ClockBehind(std::time::Duration::MAX));
+    api.get("").await.ok();
 }
