@@ -1,8 +1,9 @@
 //! How fast the emulator answers, beside a server of the same HTTP library that returns the same bytes without thought.
 //!
 //! `cargo bench -p api-keyring-emulator` prints, for a single key and for a page of 100, the requests a second and the
-//! server's CPU time a request (Linux alone tells). A client benchmark that runs against the emulator measures the client
-//! only as long as these leave enough room. A page costs what its rows cost to write, so it is far behind a constant one.
+//! server's CPU time a request (Linux alone tells). A client benchmark that runs against the emulator measures the
+//! client only as long as these leave enough room. A page costs what its rows cost to write, so it is far behind a
+//! constant one.
 
 #![allow(clippy::print_stdout)]
 

@@ -106,8 +106,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Opens the paths below `/_emulator/`, over which a client of any kind injects faults and asks what has happened; see
-    /// the [crate's documentation](crate#over-http). They ask for no credential, and are closed by default.
+    /// Opens the paths below `/_emulator/`, over which a client of any kind injects faults and asks what has happened;
+    /// see the [crate's documentation](crate#over-http). They ask for no credential, and are closed by default.
     pub fn control(mut self, open: bool) -> Self {
         self.settings.control = open;
         self

@@ -1,12 +1,12 @@
 //! The API-key services of [Spartera](https://spartera.com) and [Monad](https://monad.com), in memory, over real HTTP.
 //!
-//! Nobody should develop the issuing, rotating and revoking of API keys against a live account. This crate stands in for
-//! it: it listens on a port of the loopback address, keeps state, checks bodies, roles, expiry and credentials, and
+//! Nobody should develop the issuing, rotating and revoking of API keys against a live account. This crate stands in
+//! for it: it listens on a port of the loopback address, keeps state, checks bodies, roles, expiry and credentials, and
 //! answers in the vendors' own forms. It uses no client code of either vendor and shares no types with any, so a client
 //! that agrees with it has read the vendors' documentation the same way twice, independently.
 //!
-//! It is for tests and demonstrations. Its secrets come from a generator that is not fit for protecting anything, and it
-//! speaks plain HTTP.
+//! It is for tests and demonstrations. Its secrets come from a generator that is not fit for protecting anything, and
+//! it speaks plain HTTP.
 //!
 //! # In a test
 //!
@@ -62,9 +62,9 @@
 //! acted to secrets that work too late or for too long and lists that lag behind.
 //!
 //! Afterwards the emulator tells what really happened, whatever the client was told: [`Emulator::requests`] has what
-//! arrived, how it was answered, which fault was in force and who was authenticated when; [`Emulator::changes`] what has
-//! become of the keys, and [`Emulator::keys`] which of them exist. A client that asks for a key and loses the answer, for
-//! instance, must neither ask again blindly nor leave the lost key behind:
+//! arrived, how it was answered, which fault was in force and who was authenticated when; [`Emulator::changes`] what
+//! has become of the keys, and [`Emulator::keys`] which of them exist. A client that asks for a key and loses the
+//! answer, for instance, must neither ask again blindly nor leave the lost key behind:
 //!
 //! ```
 //! # use std::error::Error;
@@ -113,15 +113,15 @@
 //! ```
 //!
 //! Counts, never chances, decide what is hit, so a test sees the same in every run. Pauses are in tokio's time: a test
-//! that pauses it does not wait. A fault hits the requests of an operation, before the credential is looked at; a request
-//! whose path or method belongs to none, and a connection that sends no request, are left alone.
+//! that pauses it does not wait. A fault hits the requests of an operation, before the credential is looked at; a
+//! request whose path or method belongs to none, and a connection that sends no request, are left alone.
 //!
 //! # From another language
 //!
-//! The command-line program `api-keyring` runs an emulator for any client. It prints the variables with which to reach it,
-//! one a line, and with `--output json` as one JSON object; then it serves until it is told to stop (by `SIGINT` or
-//! `SIGTERM`). The lines are there once the port is open, so a test reads six of them and can begin, without waiting for
-//! anything else.
+//! The command-line program `api-keyring` runs an emulator for any client. It prints the variables with which to reach
+//! it, one a line, and with `--output json` as one JSON object; then it serves until it is told to stop (by `SIGINT` or
+//! `SIGTERM`). The lines are there once the port is open, so a test reads six of them and can begin, without waiting
+//! for anything else.
 //!
 //! ```sh
 //! api-keyring emulator --port 4010 --revision documented --fault 'create:reset-after:1' > emulator.env &
@@ -169,8 +169,8 @@
 //!
 //! ## Faults by flag
 //!
-//! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that suit a
-//! first look: `--fault '*:status=429,retry-after=2:3'` has the first three requests turned away, and
+//! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that
+//! suit a first look: `--fault '*:status=429,retry-after=2:3'` has the first three requests turned away, and
 //! `--fault 'create:late=2'` makes keys whose secret is refused twice before it works.
 //!
 //! # What there is

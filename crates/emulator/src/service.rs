@@ -110,8 +110,8 @@ impl Service {
         answer.map(|answer| answer.into_response(line))
     }
 
-    /// Who asked, if the service has found out, and what is answered, if anything is: the service's doing, and the plan's
-    /// undoing.
+    /// Who asked, if the service has found out, and what is answered, if anything is: the service's doing, and the
+    /// plan's undoing.
     fn exchange(
         &self,
         route: &Route,

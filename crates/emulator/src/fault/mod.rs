@@ -34,17 +34,17 @@ use crate::route::{Operation, Provider};
 /// # As text
 ///
 /// `[PROVIDER.]OPERATION:FAULT[:COUNT][@NTH]`, as in `create:reset-after:1` or `list:empty-page:1@2`. The provider is
-/// `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`, `delete`, `stats`, or
-/// `*` for all of them. `COUNT` is how many requests are hit, `NTH` the first of the matching requests that is. The forms of
-/// `FAULT` are listed at each [`FaultKind`].
+/// `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`, `delete`, `stats`,
+/// or `*` for all of them. `COUNT` is how many requests are hit, `NTH` the first of the matching requests that is. The
+/// forms of `FAULT` are listed at each [`FaultKind`].
 ///
 /// # Several faults
 ///
 /// Faults that have nothing to do with each other hit a request together: a delay, say, and a reset. Of those that
 /// exclude each other the one injected first is used up before the next begins, so `create:status=503:2` followed by
-/// `create:reset-after:1` makes three creates fail, each in its way. Those that exclude each other are: all faults of the
-/// connection, the status and the body, from [`FaultKind::ResetBefore`] to [`FaultKind::SlowBody`]; [`FaultKind::Late`] and
-/// [`FaultKind::Flaky`]; the three faults of pages; and any kind with itself.
+/// `create:reset-after:1` makes three creates fail, each in its way. Those that exclude each other are: all faults of
+/// the connection, the status and the body, from [`FaultKind::ResetBefore`] to [`FaultKind::SlowBody`];
+/// [`FaultKind::Late`] and [`FaultKind::Flaky`]; the three faults of pages; and any kind with itself.
 ///
 /// A fault is used by a request of its operation, whatever becomes of that request otherwise.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -110,9 +110,9 @@ impl From<FaultKind> for Fault {
 
 /// What goes wrong.
 ///
-/// A fault that strikes *before the service acts* leaves everything as it was: no key is made, changed or deleted, and the
-/// credential is not even looked at. One that strikes *after the service acted* changes the answer alone: whatever was
-/// asked for has been done, or refused. Either way the request has been received in full.
+/// A fault that strikes *before the service acts* leaves everything as it was: no key is made, changed or deleted, and
+/// the credential is not even looked at. One that strikes *after the service acted* changes the answer alone: whatever
+/// was asked for has been done, or refused. Either way the request has been received in full.
 ///
 /// The text form stands in brackets.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -143,8 +143,8 @@ pub enum FaultKind {
     /// The body is a page of HTML with this status; the service has acted. What is no error's status is sent as 500.
     /// (`html=502`)
     HtmlStatus(u16),
-    /// The body is of another JSON type: an object comes in an array, a string in an object, anything else as a string. The
-    /// service has acted. (`wrong-type`)
+    /// The body is of another JSON type: an object comes in an array, a string in an object, anything else as a string.
+    /// The service has acted. (`wrong-type`)
     WrongType,
     /// The body is the start of a JSON array, and then blanks without end; the service has acted. (`endless`)
     Endless,
@@ -166,8 +166,8 @@ pub enum FaultKind {
     Flaky,
     /// The secret that a delete, revoke or regenerate ends still works so many times. (`linger=2`)
     Linger(u64),
-    /// What a create, delete or regenerate by replacement has done is not seen in the next so many lists: the new key is
-    /// not there yet, the old one still is. Each page counts as a list. (`stale-list=2`)
+    /// What a create, delete or regenerate by replacement has done is not seen in the next so many lists: the new key
+    /// is not there yet, the old one still is. Each page counts as a list. (`stale-list=2`)
     StaleList(u64),
     /// A list shows its first page, whichever was asked for. (`repeat-page`)
     RepeatPage,
@@ -175,8 +175,8 @@ pub enum FaultKind {
     EmptyPage,
     /// A list shows each row twice. (`duplicate-rows`)
     DuplicateRows,
-    /// A create is refused where there are this many keys already, the administrator's included: by Spartera with 409, by
-    /// Monad with 422, by both with 400 in the documented revision, which knows neither. (`quota=10`)
+    /// A create is refused where there are this many keys already, the administrator's included: by Spartera with 409,
+    /// by Monad with 422, by both with 400 in the documented revision, which knows neither. (`quota=10`)
     Quota(u64),
 }
 
