@@ -1,25 +1,9 @@
 //! `emulator` tells clients what they need, and stops when it is told to.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Stdio;
 
 use crate::harness::{Emulator, program};
-
-/// An emulator that was started with these options.
-fn started(options: &[&str]) -> Emulator {
-    let mut process = program().arg("emulator").args(options).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(process.stdout.take().unwrap()).lines().take(6);
-    let variables: BTreeMap<_, _> = lines
-        .map(|line| {
-            let line = line.unwrap();
-            let (name, value) = line.split_once('=').expect("a line NAME=value");
-            (name.to_owned(), value.to_owned())
-        })
-        .collect();
-    Emulator { process, variables }
-}
 
 /// What comes back until the connection ends; `path` is below the company's, or one of the emulator's own.
 fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
@@ -47,7 +31,8 @@ fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
 
 #[test]
 fn a_fault_strikes_as_often_as_it_was_told_to() {
-    let emulator = started(&["--fault", "create:reset-after:1", "--fault", "spartera.list:status=503,retry-after=7:1"]);
+    let emulator =
+        Emulator::with(&["--fault", "create:reset-after:1", "--fault", "spartera.list:status=503,retry-after=7:1"]);
     let body = format!(r#"{{"company_id":"{}","role_id":3}}"#, emulator.variables["SPARTERA_COMPANY_ID"]);
     assert_eq!(asked(&emulator, "POST", "/api-keys", &body), "connection reset");
     let unavailable = asked(&emulator, "GET", "/api-keys", "");
@@ -59,19 +44,19 @@ fn a_fault_strikes_as_often_as_it_was_told_to() {
 
 #[test]
 fn control_has_to_be_asked_for() {
-    let closed = asked(&started(&[]), "GET", "/_emulator/changes", "");
+    let closed = asked(&Emulator::with(&[]), "GET", "/_emulator/changes", "");
     assert!(closed.starts_with("HTTP/1.1 404 "), "{closed}");
-    let open = asked(&started(&["--control"]), "GET", "/_emulator/changes", "");
+    let open = asked(&Emulator::with(&["--control"]), "GET", "/_emulator/changes", "");
     assert!(open.starts_with("HTTP/1.1 200 ") && open.contains(r#""kind":"seeded""#), "{open}");
 }
 
 #[test]
 fn the_revision_and_the_shape_can_be_chosen() {
-    let current = asked(&started(&[]), "GET", "/api-keys", "");
+    let current = asked(&Emulator::with(&[]), "GET", "/api-keys", "");
     assert!(current.contains("key_type") && current.contains("api_key_id"), "{current}");
-    let documented = asked(&started(&["--revision", "documented"]), "GET", "/api-keys", "");
+    let documented = asked(&Emulator::with(&["--revision", "documented"]), "GET", "/api-keys", "");
     assert!(!documented.contains("key_type") && documented.contains("api_key_id"), "{documented}");
-    let guide = asked(&started(&["--revision", "current", "--spartera-shape", "guide"]), "GET", "/api-keys", "");
+    let guide = asked(&Emulator::with(&["--revision", "current", "--spartera-shape", "guide"]), "GET", "/api-keys", "");
     assert!(guide.contains(r#""meta":{"total":1"#) && !guide.contains("api_key_id"), "{guide}");
 }
 

@@ -21,7 +21,12 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     pub(crate) fn start() -> Self {
-        let mut process = program().arg("emulator").stdout(Stdio::piped()).spawn().unwrap();
+        Self::with(&[])
+    }
+
+    /// An emulator that is started with these options.
+    pub(crate) fn with(options: &[&str]) -> Self {
+        let mut process = program().arg("emulator").args(options).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let variables = lines.take(6).map(|line| {
             let line = line.unwrap();
