@@ -15,6 +15,11 @@ type SetUp = fn(Environment<'_>) -> Result<Option<Arc<dyn Provider>>>;
 
 const PROVIDERS: [(&str, SetUp); 2] = [("monad", monad), ("spartera", spartera)];
 
+/// All providers that this process's environment configures; [`keyring`] says how.
+pub(crate) fn from_environment(only: Option<&str>) -> Result<Keyring> {
+    keyring(&|variable| std::env::var_os(variable), only)
+}
+
 /// All configured providers.
 ///
 /// A provider without any of its variables is not configured; one with some of them is an error, unless `only` another

@@ -10,7 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
-    let keyring = config::keyring(&|variable| std::env::var_os(variable), provider)?;
+    let keyring = config::from_environment(provider)?;
     let mut keys = keyring.list(ListKeys::new());
     let mut problems = Problems::default();
     match format {

@@ -36,7 +36,7 @@ pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
 
 /// The provider of that name, as the environment configures it.
 fn provider(name: &str) -> Result<NamedProvider> {
-    Ok(config::keyring(&|variable| std::env::var_os(variable), Some(name))?.provider(name)?)
+    Ok(config::from_environment(Some(name))?.provider(name)?)
 }
 
 /// The provider that a key is from.

@@ -8,7 +8,7 @@ use crate::failure::Result;
 use crate::{config, output};
 
 pub(super) fn run(format: Format) -> Result {
-    let keyring = config::keyring(&|variable| std::env::var_os(variable), None)?;
+    let keyring = config::from_environment(None)?;
     match format {
         Format::Json => output::json(&as_json(&keyring)),
         Format::Table => {
