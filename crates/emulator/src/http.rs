@@ -37,7 +37,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// 200 with this body.
-    pub(crate) fn ok(body: &impl Serialize) -> Self {
+    pub(crate) fn ok(body: &(impl Serialize + ?Sized)) -> Self {
         Self::json(StatusCode::OK, body)
     }
 
@@ -60,7 +60,7 @@ impl Answer {
         Self { body: Bytes::new(), ..Self::json(status, &()) }
     }
 
-    fn json(status: StatusCode, body: &impl Serialize) -> Self {
+    fn json(status: StatusCode, body: &(impl Serialize + ?Sized)) -> Self {
         let (status, body) = match serde_json::to_vec(body) {
             Ok(body) => (status, body),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),

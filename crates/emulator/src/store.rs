@@ -1,19 +1,53 @@
 //! Keys in the order in which they were made, and found by id.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Deref;
+
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
 pub(crate) trait Identified {
     fn id(&self) -> &str;
 }
 
+/// A key, and what was last written of it.
+pub(crate) struct Row<K> {
+    key: K,
+    /// The key as JSON: while its time lasts, and when that is over. Whatever else is shown changes with the key.
+    written: [OnceCell<Box<RawValue>>; 2],
+}
+
+impl<K> Row<K> {
+    fn new(key: K) -> Self {
+        Self { key, written: Default::default() }
+    }
+
+    /// The key as JSON, written by `model` unless it was before.
+    pub(crate) fn written<M: Serialize>(&self, is_expired: bool, model: impl FnOnce() -> M) -> &RawValue {
+        let [lasting, expired] = &self.written;
+        let written = if is_expired { expired } else { lasting };
+        // Plain structures of text and numbers: writing them cannot fail.
+        written.get_or_init(|| to_raw_value(&model()).unwrap_or_default())
+    }
+}
+
+impl<K> Deref for Row<K> {
+    type Target = K;
+
+    fn deref(&self) -> &K {
+        &self.key
+    }
+}
+
 pub(crate) struct Store<K> {
-    rows: BTreeMap<u64, K>,
+    rows: BTreeMap<u64, Row<K>>,
     by_id: HashMap<String, u64>,
     next_row: u64,
     /// Rows that lists do not show yet, and how many more lists will not.
     unseen: HashMap<u64, u64>,
     /// Keys that are gone, but that lists still show, and how many more lists will.
-    ghosts: BTreeMap<u64, (K, u64)>,
+    ghosts: BTreeMap<u64, (Row<K>, u64)>,
 }
 
 impl<K: Identified> Store<K> {
@@ -30,19 +64,22 @@ impl<K: Identified> Store<K> {
     /// Adds a key that the next `stale_lists` lists do not show.
     pub(crate) fn insert(&mut self, key: K, stale_lists: u64) {
         self.by_id.insert(key.id().to_owned(), self.next_row);
-        self.rows.insert(self.next_row, key);
+        self.rows.insert(self.next_row, Row::new(key));
         if stale_lists > 0 {
             self.unseen.insert(self.next_row, stale_lists);
         }
         self.next_row += 1;
     }
 
-    pub(crate) fn get(&self, id: &str) -> Option<&K> {
+    pub(crate) fn get(&self, id: &str) -> Option<&Row<K>> {
         self.rows.get(self.by_id.get(id)?)
     }
 
+    /// The key, to be changed: what was written of it is forgotten.
     pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut K> {
-        self.rows.get_mut(self.by_id.get(id)?)
+        let row = self.rows.get_mut(self.by_id.get(id)?)?;
+        row.written = Default::default();
+        Some(&mut row.key)
     }
 
     /// Takes a key out, though the next `stale_lists` lists still show it.
@@ -51,10 +88,10 @@ impl<K: Identified> Store<K> {
         K: Clone,
     {
         let row = self.by_id.remove(id)?;
-        let key = self.rows.remove(&row)?;
+        let key = self.rows.remove(&row)?.key;
         // What no list has shown so far cannot stay in one.
         if self.unseen.remove(&row).is_none() && stale_lists > 0 {
-            self.ghosts.insert(row, (key.clone(), stale_lists));
+            self.ghosts.insert(row, (Row::new(key.clone()), stale_lists));
         }
         Some(key)
     }
@@ -71,9 +108,9 @@ impl<K: Identified> Store<K> {
     }
 
     /// The keys as a list shows them, oldest first.
-    pub(crate) fn listed(&self) -> Vec<&K> {
+    pub(crate) fn listed(&self) -> Vec<&Row<K>> {
         if self.unseen.is_empty() && self.ghosts.is_empty() {
-            return self.iter().collect();
+            return self.rows.values().collect();
         }
         let seen = self.rows.iter().filter(|(row, _)| !self.unseen.contains_key(row));
         let ghosts = self.ghosts.iter().map(|(row, (key, _))| (row, key));
@@ -84,7 +121,7 @@ impl<K: Identified> Store<K> {
 
     /// Oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
-        self.rows.values()
+        self.rows.values().map(|row| &row.key)
     }
 
     pub(crate) fn len(&self) -> usize {

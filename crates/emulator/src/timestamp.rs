@@ -9,7 +9,8 @@ pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
 
 /// `2025-04-01 00:00:00+00:00`: a space in place of the `T`, and the offset in digits.
 pub(crate) fn spaced(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S%.f%:z").to_string()
+    // Far quicker than a format string, and a page of keys has hundreds of times in it.
+    time.to_rfc3339_opts(SecondsFormat::AutoSi, false).replacen('T', " ", 1)
 }
 
 /// `Tue, 01 Apr 2025 00:00:00 GMT`, as HTTP writes a date.

@@ -1,6 +1,7 @@
 //! What Monad answers: its models and its errors.
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::state::{Key, Organization};
 use crate::http::Answer;
@@ -42,7 +43,7 @@ pub(super) struct KeyWithToken<'a> {
 
 #[derive(Serialize)]
 pub(super) struct KeyList<'a> {
-    pub(super) api_keys: Vec<KeyModel<'a>>,
+    pub(super) api_keys: Vec<&'a RawValue>,
     pub(super) pagination: Pagination,
 }
 

@@ -1,5 +1,8 @@
 //! Monad's six operations.
 
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+
 use super::answer::{KeyList, KeyWithToken, Pagination};
 use super::input::{Changes, ListQuery, read_expiry};
 use super::state::{Key, NewKey, Organization, stamp};
@@ -11,6 +14,7 @@ use crate::refusal::Refusal;
 use crate::route::{Call, Operation};
 use crate::service::{Handled, Question};
 use crate::settings::Revision;
+use crate::store::Row;
 
 impl Organization {
     /// Answers a request that has reached one of the operations.
@@ -32,7 +36,7 @@ impl Organization {
         match call.operation {
             Operation::List => self.list(question),
             Operation::Create => self.create(question, by),
-            Operation::Get => Ok(Answer::ok(&self.key_model(self.find(id)?))),
+            Operation::Get => Ok(Answer::ok(self.written(self.find(id)?, question.now))),
             Operation::Update => self.update(id, question, by),
             Operation::Delete => self.delete(id, question, by),
             Operation::Regenerate => match self.settings.revision {
@@ -49,7 +53,7 @@ impl Organization {
         let keys = self.keys.listed();
         let pagination = Pagination { limit, offset, total: keys.len() };
         let page = PageFault::page(question.effects.page, keys, offset, limit);
-        let api_keys = page.into_iter().map(|key| self.key_model(key)).collect();
+        let api_keys = page.into_iter().map(|key| self.written(key, question.now)).collect();
         Ok(Answer::ok(&KeyList { api_keys, pagination }))
     }
 
@@ -122,7 +126,12 @@ impl Organization {
         Ok(Answer::ok(&KeyWithToken { key, token }))
     }
 
-    fn find(&self, id: &str) -> Result<&Key, Refusal> {
+    /// The key as a list and a get show it.
+    fn written<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
+        key.written(key.is_expired(now), || self.key_model(key))
+    }
+
+    fn find(&self, id: &str) -> Result<&Row<Key>, Refusal> {
         self.keys.get(id).ok_or(Refusal::KeyNotFound)
     }
 }

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::value::RawValue;
 
 use super::answer::{Changed, Envelope, Meta};
 use super::input::{Changes, ListQuery, NewKey, SortBy, read_reason};
@@ -15,6 +16,7 @@ use crate::refusal::Refusal;
 use crate::route::{Call, Operation};
 use crate::service::{Handled, Question};
 use crate::settings::{Revision, SparteraShape};
+use crate::store::Row;
 
 impl Company {
     /// Answers a request that has reached one of the operations.
@@ -68,7 +70,7 @@ impl Company {
         let before = (page - 1).saturating_mul(per_page);
         let keys = PageFault::page(question.effects.page, keys, before, per_page);
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
-        let data: Vec<_> = keys.into_iter().map(|key| self.key_model(key, question.now)).collect();
+        let data: Vec<_> = keys.into_iter().map(|key| self.written(key, question.now)).collect();
         Ok(Answer::ok(&Envelope { message: "API keys retrieved", data, meta }))
     }
 
@@ -88,7 +90,7 @@ impl Company {
     }
 
     fn get(&self, id: &str, now: DateTime<Utc>) -> Result<Answer, Refusal> {
-        let data = self.key_model(self.find(id)?, now);
+        let data = self.written(self.find(id)?, now);
         Ok(Answer::ok(&Envelope { message: "API key retrieved", data, meta: None }))
     }
 
@@ -146,7 +148,12 @@ impl Company {
         })
     }
 
-    fn find(&self, id: &str) -> Result<&Key, Refusal> {
+    /// The key as a list and a get show it.
+    fn written<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
+        key.written(key.is_expired(now), || self.key_model(key, now))
+    }
+
+    fn find(&self, id: &str) -> Result<&Row<Key>, Refusal> {
         self.keys.get(id).ok_or(Refusal::KeyNotFound)
     }
 }

@@ -83,10 +83,14 @@ impl Key {
         Caller { id: self.id.clone(), role: self.role }
     }
 
+    pub(super) fn is_expired(&self, now: DateTime<Utc>) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     pub(super) fn status(&self, now: DateTime<Utc>) -> KeyStatus {
         if self.revocation.is_some() {
             KeyStatus::Revoked
-        } else if self.expires.is_some_and(|expires| expires <= now) {
+        } else if self.is_expired(now) {
             KeyStatus::Expired
         } else {
             KeyStatus::Active
