@@ -2,8 +2,7 @@
 //!
 //! `cargo bench -p api-keyring-emulator` prints, for a single key and for a page of 100, the requests a second and the
 //! server's CPU time a request (Linux alone tells). A client benchmark that runs against the emulator measures the
-//! client only as long as these leave enough room. A page costs what its rows cost to write, so it is far behind a
-//! constant one.
+//! client only as long as these leave enough room.
 
 #![allow(clippy::print_stdout)]
 

@@ -72,14 +72,15 @@ impl Record {
         Self { requests: VecDeque::new(), limit }
     }
 
-    pub(crate) fn push(&mut self, request: SeenRequest) {
+    /// Remembers a request, which is not even looked at where nothing is remembered.
+    pub(crate) fn push(&mut self, request: impl FnOnce() -> SeenRequest) {
         if self.limit == 0 {
             return;
         }
         while self.requests.len() >= self.limit {
             self.requests.pop_front();
         }
-        self.requests.push_back(request.bounded());
+        self.requests.push_back(request().bounded());
     }
 
     pub(crate) fn to_vec(&self) -> Vec<SeenRequest> {

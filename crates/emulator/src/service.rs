@@ -94,7 +94,7 @@ impl Service {
         }
         let now = self.clock.now();
         let (caller, answer) = self.exchange(&route, &head, received.content, now, &plan);
-        lock(&self.record).push(SeenRequest {
+        lock(&self.record).push(|| SeenRequest {
             time: now,
             provider: route.provider,
             operation: route.call.ok().map(|call| call.operation),

@@ -23,6 +23,17 @@ impl<K> Row<K> {
         Self { key, written: Default::default() }
     }
 
+    /// The key, to be changed: what was written of it is forgotten.
+    pub(crate) fn change(&mut self) -> &mut K {
+        self.written = Default::default();
+        &mut self.key
+    }
+
+    /// The key, to change what of it is never [written](Self::written).
+    pub(crate) fn change_unwritten(&mut self) -> &mut K {
+        &mut self.key
+    }
+
     /// The key as JSON, written by `model` unless it was before.
     pub(crate) fn written<M: Serialize>(&self, is_expired: bool, model: impl FnOnce() -> M) -> &RawValue {
         let [lasting, expired] = &self.written;
@@ -75,11 +86,8 @@ impl<K: Identified> Store<K> {
         self.rows.get(self.by_id.get(id)?)
     }
 
-    /// The key, to be changed: what was written of it is forgotten.
-    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut K> {
-        let row = self.rows.get_mut(self.by_id.get(id)?)?;
-        row.written = Default::default();
-        Some(&mut row.key)
+    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Row<K>> {
+        self.rows.get_mut(self.by_id.get(id)?)
     }
 
     /// Takes a key out, though the next `stale_lists` lists still show it.

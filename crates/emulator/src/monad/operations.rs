@@ -72,7 +72,7 @@ impl Organization {
 
     fn update(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let changes = Changes::read(question.headers, question.body, self.settings.revision)?;
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
         if let Some(name) = changes.name {
             key.name = name;
         }
@@ -111,7 +111,7 @@ impl Organization {
             return Err(Refusal::Unprocessable("API key has expired: an expiration_time is needed"));
         }
         self.end_secret(id, question.effects);
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
         key.expires = expires.unwrap_or(key.expires);
         key.token_version += 1;
         key.updated = stamp(question.now);

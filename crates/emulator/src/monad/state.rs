@@ -158,7 +158,7 @@ impl Organization {
             return Err(Refusal::Unauthenticated);
         }
         if key.last_used.is_none_or(|last| now - last >= USE_LAG) {
-            key.last_used = Some(stamp(now));
+            key.change().last_used = Some(stamp(now));
         }
         Ok(Caller { id: claims.sub, role: key.role })
     }

@@ -97,7 +97,7 @@ impl Company {
     fn update(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let Changes(changes) = Changes::read(question.headers, question.body, &self.id, question.now)?;
         let revision = self.settings.revision;
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
         if key.revocation.is_some() {
             return Err(match revision {
                 Revision::Documented => Refusal::field("api_key_id", "has been revoked"),
@@ -129,7 +129,7 @@ impl Company {
     fn revoke(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let reason = read_reason(question.headers, question.body, &self.id)?;
         self.end_secret(id, question.effects);
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
         // Asked again, it stays as it is: the first reason is the true one.
         if key.revocation.is_none() {
             key.revocation = Some(Revocation { reason });

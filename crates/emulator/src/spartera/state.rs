@@ -193,10 +193,13 @@ impl Company {
             KeyStatus::Expired | KeyStatus::Revoked => self.propagation.lingering(secret, now),
         };
         if caller.is_some() {
-            key.usage.count += 1;
-            key.usage.last = Some(now.trunc_subsecs(0));
+            key.change_unwritten().usage.count += 1;
+            let last = Some(now.trunc_subsecs(0));
+            if key.usage.last != last {
+                key.change().usage.last = last;
+            }
         } else {
-            key.usage.failed += 1;
+            key.change_unwritten().usage.failed += 1;
         }
         caller.ok_or(Refusal::Unauthenticated)
     }
