@@ -75,7 +75,7 @@ fn wrong_fault(problem: &str) -> Refusal {
 }
 
 fn faults(service: &Service) -> Vec<Value> {
-    lock(&service.script).faults().iter().map(|fault| fault.to_string().into()).collect()
+    lock(&service.script).faults().map(|fault| fault.to_string().into()).collect()
 }
 
 fn request(seen: &SeenRequest) -> Value {

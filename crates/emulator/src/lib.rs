@@ -112,9 +112,10 @@
 //! # }
 //! ```
 //!
-//! Counts, never chances, decide what is hit, so a test sees the same in every run. Pauses are in tokio's time: a test
-//! that pauses it does not wait. A fault hits the requests of an operation, before the credential is looked at; a
-//! request whose path or method belongs to none, and a connection that sends no request, are left alone.
+//! Counts decide what is hit, or a [chance](Fault::chance) that a seed repeats, so a test sees the same in every run.
+//! Pauses are in tokio's time: a test that pauses it does not wait. A fault hits the requests of an operation, before the
+//! credential is looked at; a request whose path or method belongs to none, and a connection that sends no request, are
+//! left alone.
 //!
 //! # From another language
 //!
@@ -170,7 +171,7 @@
 //! ## Faults by flag
 //!
 //! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that
-//! suit a first look: `--fault '*:status=429,retry-after=2:3'` has the first three requests turned away, and
+//! suit a first look: `--fault '*:rate-limit=5/10s'` takes five requests at once and then one every two seconds, and
 //! `--fault 'create:late=2'` makes keys whose secret is refused twice before it works.
 //!
 //! # What there is

@@ -68,7 +68,7 @@ impl Service {
             organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
             record: Mutex::new(Record::new(record_limit)),
             changes,
-            script: Mutex::new(Script::new(faults)),
+            script: Mutex::new(Script::new(faults, rng.fork())),
             settings,
             clock,
         }
@@ -86,7 +86,7 @@ impl Service {
             return Some(answer.unwrap_or_else(|refusal| self.refused(None, &refusal)).into_response(line));
         }
         let plan = match (route.provider, &route.call) {
-            (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation),
+            (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation, self.clock.now()),
             _ => Plan::default(),
         };
         if let Some(delay) = plan.delay {

@@ -1,6 +1,7 @@
 //! What goes wrong, and when: the faults that an emulator can be told to make.
 
 mod body;
+mod bucket;
 mod distort;
 mod duration;
 mod effects;
@@ -33,18 +34,19 @@ use crate::route::{Operation, Provider};
 ///
 /// # As text
 ///
-/// `[PROVIDER.]OPERATION:FAULT[:COUNT][@NTH]`, as in `create:reset-after:1` or `list:empty-page:1@2`. The provider is
-/// `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`, `delete`, `stats`,
-/// or `*` for all of them. `COUNT` is how many requests are hit, `NTH` the first of the matching requests that is. The
-/// forms of `FAULT` are listed at each [`FaultKind`].
+/// `[PROVIDER.]OPERATION[%CHANCE]:FAULT[:COUNT][@NTH]`, as in `create:reset-after:1` or `list:empty-page:1@2`. The
+/// provider is `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`, `delete`,
+/// `stats`, or `*` for all of them. `CHANCE` is how many of a hundred requests are hit, `COUNT` how many are in all, `NTH`
+/// the first of the matching requests that may be. The forms of `FAULT` are listed at each [`FaultKind`].
 ///
 /// # Several faults
 ///
 /// Faults that have nothing to do with each other hit a request together: a delay, say, and a reset. Of those that
 /// exclude each other the one injected first is used up before the next begins, so `create:status=503:2` followed by
 /// `create:reset-after:1` makes three creates fail, each in its way. Those that exclude each other are: all faults of
-/// the connection, the status and the body, from [`FaultKind::ResetBefore`] to [`FaultKind::SlowBody`];
-/// [`FaultKind::Late`] and [`FaultKind::Flaky`]; the three faults of pages; and any kind with itself.
+/// the connection, the status and the body, from [`FaultKind::ResetBefore`] to [`FaultKind::SlowBody`] (a rate limit
+/// only where it refuses); [`FaultKind::Late`] and [`FaultKind::Flaky`]; the three faults of pages; and any kind with
+/// itself.
 ///
 /// A fault is used by a request of its operation, whatever becomes of that request otherwise.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -54,12 +56,14 @@ pub struct Fault {
     operation: Option<Operation>,
     times: Option<u64>,
     let_by: u64,
+    /// Of a hundred.
+    chance: Option<u8>,
 }
 
 impl Fault {
     /// A fault that hits every request that it can.
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, provider: None, operation: None, times: None, let_by: 0 }
+        Self { kind, provider: None, operation: None, times: None, let_by: 0, chance: None }
     }
 
     /// Hits this operation alone.
@@ -87,6 +91,24 @@ impl Fault {
     #[must_use]
     pub fn after(mut self, requests: u64) -> Self {
         self.let_by = requests;
+        self
+    }
+
+    /// Hits so many of a hundred matching requests; which ones is the choice of [`EmulatorBuilder::seed`], so the same
+    /// requests with the same seed meet the same faults. More than 100 are as good as 100.
+    ///
+    /// ```
+    /// use api_keyring_emulator::{Fault, FaultKind};
+    ///
+    /// let fault = Fault::new(FaultKind::ResetBefore).chance(20);
+    /// assert_eq!(fault, "*%20:reset-before".parse()?);
+    /// # Ok::<(), api_keyring_emulator::ParseFaultError>(())
+    /// ```
+    ///
+    /// [`EmulatorBuilder::seed`]: crate::EmulatorBuilder::seed
+    #[must_use]
+    pub fn chance(mut self, percent: u8) -> Self {
+        self.chance = Some(percent.min(100));
         self
     }
 
@@ -129,7 +151,17 @@ pub enum FaultKind {
     /// An error in the service's own form, before the service acts. (`status=503`, `status=429,retry-after=2`,
     /// `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
     Status(ErrorStatus),
-    /// The same after the service acted: a gateway that gave up waiting, say. (`status-after=504`, and so on)
+    /// A token bucket: 429 with the seconds of `Retry-After`, before the service acts, to whatever comes faster than so
+    /// many requests in the time. The bucket is full at first and fills evenly, by the emulator's clock; each request that
+    /// matches takes from it. (`rate-limit=5/10s`)
+    RateLimit {
+        /// How many requests there may be at once, and in the time; 0 is as good as 1.
+        requests: u64,
+        /// The time.
+        per: Duration,
+    },
+    /// As [`Status`](Self::Status), but after the service acted: a gateway that gave up waiting, say.
+    /// (`status-after=504`, and so on)
     StatusAfter(ErrorStatus),
     /// 307 to this address, before the service acts. What cannot stand in a header is sent without `Location`.
     /// (`redirect=URL`; the URL needs a path, lest its port be taken for a count)

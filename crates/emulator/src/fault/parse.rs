@@ -27,7 +27,7 @@ fn refuse<T>(problem: impl Into<String>) -> Result<T> {
     Err(ParseFaultError(problem.into()))
 }
 
-const FAULTS: &str = "delay=20ms, reset-before, reset-after, reset-body, status=503, status-after=504, redirect=URL, \
+const FAULTS: &str = "delay=20ms, reset-before, reset-after, reset-body, status=503, rate-limit=5/10s, status-after=504, redirect=URL, \
     truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, clock-ahead=5m, \
     clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, duplicate-rows, quota=10";
 
@@ -38,6 +38,7 @@ impl FromStr for Fault {
         let Some((target, rest)) = text.split_once(':') else {
             return refuse("a fault is written OPERATION:FAULT[:COUNT], as in create:reset-after:1");
         };
+        let (target, chance) = split_chance(target)?;
         let (provider, operation) = read_target(target)?;
         let (rest, let_by) = split_nth(rest)?;
         let (kind, times) = split_count(rest)?;
@@ -50,7 +51,7 @@ impl FromStr for Fault {
                 return refuse(format!("`{target}` is no operation of that service"));
             }
         }
-        Ok(Self { kind, provider, operation, times, let_by })
+        Ok(Self { kind, provider, operation, times, let_by, chance })
     }
 }
 
@@ -70,6 +71,15 @@ fn read_target(text: &str) -> Result<(Option<Provider>, Option<Operation>)> {
             let names = Operation::ALL.map(Operation::short_name).join(", ");
             refuse(format!("`{operation}` is no operation: {names}, or * for all"))
         }
+    }
+}
+
+/// Splits `%CHANCE` off the end.
+fn split_chance(text: &str) -> Result<(&str, Option<u8>)> {
+    let Some((target, chance)) = text.split_once('%') else { return Ok((text, None)) };
+    match chance.parse() {
+        Ok(chance @ 0..=100) => Ok((target, Some(chance))),
+        _ => refuse(format!("`{chance}` is no chance: how many of a hundred requests, from 0 to 100")),
     }
 }
 
@@ -112,6 +122,7 @@ impl FromStr for FaultKind {
             ("reset-after", None) => Self::ResetAfter,
             ("reset-body", None) => Self::ResetBody,
             ("status", Some(error)) => Self::Status(error.parse()?),
+            ("rate-limit", Some(limit)) => read_rate(name, limit)?,
             ("status-after", Some(error)) => Self::StatusAfter(error.parse()?),
             ("redirect", Some(address)) => Self::Redirect(read_address(address)?),
             ("truncate", None) => Self::Truncate,
@@ -177,6 +188,16 @@ fn read_span(name: &str, text: &str) -> Result<std::time::Duration> {
     }
 }
 
+fn read_rate(name: &str, text: &str) -> Result<FaultKind> {
+    let Some((requests, per)) = text.split_once('/') else {
+        return refuse(format!("`{name}` takes a number of requests and a time, such as 5/10s, not `{text}`"));
+    };
+    match read_number(name, requests)? {
+        0 => refuse(format!("`{name}` has to let some requests by")),
+        requests => Ok(FaultKind::RateLimit { requests, per: read_span(name, per)? }),
+    }
+}
+
 fn read_number(name: &str, text: &str) -> Result<u64> {
     match text.parse() {
         Ok(number) => Ok(number),
@@ -207,7 +228,7 @@ mod tests {
     fn every_fault_is_read_and_written() {
         for kind in FAULTS.split(", ").map(|kind| kind.replace("URL", "http://127.0.0.1:8080/a")) {
             for text in
-                [format!("*:{kind}"), format!("monad.*:{kind}:3"), format!("*:{kind}:1@2"), format!("*:{kind}@9")]
+                [format!("*:{kind}"), format!("monad.*:{kind}:3"), format!("*:{kind}:1@2"), format!("*%30:{kind}@9")]
             {
                 let fault: Fault = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
                 assert_eq!(fault.to_string(), text);
@@ -253,6 +274,11 @@ mod tests {
             ("create:reset-after:1@0", "`0` is not the number of a request"),
             ("create:status=200", "from 400 to 599"),
             ("create:status=429,when=2", "`when=2` does not go with a status"),
+            ("create%:reset-after", "`` is no chance"),
+            ("create%101:reset-after", "from 0 to 100"),
+            ("create:rate-limit=5", "such as 5/10s"),
+            ("create:rate-limit=0/1s", "let some requests by"),
+            ("create:rate-limit=5/1", "with a unit"),
             ("create:late=x", "whole number"),
             ("create:redirect=http://127.0.0.1:8080", "an address that has one"),
             ("create:redirect=elsewhere", "an address that has one"),

@@ -2,15 +2,36 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
+use fastrand::Rng;
 
-use super::{Effects, ErrorStatus, Fault, FaultKind, PageFault, Warmup};
+use super::bucket::Bucket;
+use super::{Effects, ErrorStatus, Fault, FaultKind, PageFault, RetryAfter, Warmup};
 use crate::route::{Operation, Provider};
 
 /// The faults that are still to come, in the order in which they were injected.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Script {
-    faults: Vec<Fault>,
+    faults: Vec<Scripted>,
+    /// Decides about chances.
+    rng: Rng,
+}
+
+/// A fault that is still to come.
+#[derive(Debug)]
+struct Scripted {
+    fault: Fault,
+    bucket: Option<Bucket>,
+}
+
+impl From<Fault> for Scripted {
+    fn from(fault: Fault) -> Self {
+        let bucket = match fault.kind {
+            FaultKind::RateLimit { requests, per } => Some(Bucket::new(requests, per)),
+            _ => None,
+        };
+        Self { fault, bucket }
+    }
 }
 
 /// Faults of one group exclude each other; those of different groups hit a request together.
@@ -67,47 +88,58 @@ pub(crate) enum AnswerFault {
 }
 
 impl Script {
-    pub(crate) fn new(faults: Vec<Fault>) -> Self {
-        Self { faults }
+    pub(crate) fn new(faults: Vec<Fault>, rng: Rng) -> Self {
+        Self { faults: faults.into_iter().map(Scripted::from).collect(), rng }
     }
 
-    pub(crate) fn faults(&self) -> &[Fault] {
-        &self.faults
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        self.faults.iter().map(|scripted| &scripted.fault)
     }
 
     pub(crate) fn inject(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        self.faults.push(fault.into());
     }
 
     pub(crate) fn clear(&mut self) {
         self.faults.clear();
     }
 
-    /// Takes what hits this request.
-    pub(crate) fn plan(&mut self, provider: Provider, operation: Operation) -> Plan {
+    /// Takes what hits this request, which has come at this time.
+    pub(crate) fn plan(&mut self, provider: Provider, operation: Operation, now: DateTime<Utc>) -> Plan {
         let mut plan = Plan::default();
         if self.faults.is_empty() {
             return plan;
         }
         let mut candidates = Vec::new();
-        for (index, fault) in self.faults.iter_mut().enumerate() {
-            if !fault.matches(provider, operation) {
-            } else if fault.let_by > 0 {
-                fault.let_by -= 1;
-            } else if fault.times != Some(0) {
-                candidates.push(index);
+        let rng = &mut self.rng;
+        for (index, Scripted { fault, bucket }) in self.faults.iter_mut().enumerate() {
+            if !fault.matches(provider, operation) || fault.times == Some(0) {
+                continue;
             }
+            if fault.let_by > 0 {
+                fault.let_by -= 1;
+                continue;
+            }
+            if fault.chance.is_some_and(|chance| rng.u8(0..100) >= chance) {
+                continue;
+            }
+            // How long to wait for a token, where there is none.
+            let wait = match bucket.as_mut().map(|bucket| bucket.take(now)) {
+                Some(Ok(())) => continue,
+                Some(Err(wait)) => Some(wait),
+                None => None,
+            };
+            candidates.push((index, wait));
         }
         // Whether the service acts decides whether its own faults can strike.
-        let acts = self
-            .faults
+        let acts = candidates
             .iter()
-            .enumerate()
-            .find(|(index, fault)| candidates.contains(index) && fault.kind.group() == Group::Wire)
-            .is_none_or(|(_, fault)| fault.kind.lets_the_service_act());
+            .filter_map(|(index, _)| self.faults.get(*index))
+            .find(|scripted| scripted.fault.kind.group() == Group::Wire)
+            .is_none_or(|scripted| scripted.fault.kind.lets_the_service_act());
         let mut struck = Vec::new();
-        for index in candidates {
-            let Some(fault) = self.faults.get_mut(index) else { continue };
+        for (index, wait) in candidates {
+            let Some(Scripted { fault, .. }) = self.faults.get_mut(index) else { continue };
             let group = fault.kind.group();
             if struck.contains(&group) || !(acts || group.is_outside_the_service()) {
                 continue;
@@ -116,9 +148,9 @@ impl Script {
             if let Some(times) = &mut fault.times {
                 *times -= 1;
             }
-            plan.add(&fault.kind);
+            plan.add(&fault.kind, wait);
         }
-        self.faults.retain(|fault| fault.times != Some(0));
+        self.faults.retain(|scripted| scripted.fault.times != Some(0));
         plan
     }
 }
@@ -137,6 +169,7 @@ impl FaultKind {
             | Self::ResetAfter
             | Self::ResetBody
             | Self::Status(_)
+            | Self::RateLimit { .. }
             | Self::StatusAfter(_)
             | Self::Redirect(_)
             | Self::Truncate
@@ -158,16 +191,21 @@ impl FaultKind {
     }
 
     fn lets_the_service_act(&self) -> bool {
-        !matches!(self, Self::ResetBefore | Self::Status(_) | Self::Redirect(_))
+        !matches!(self, Self::ResetBefore | Self::Status(_) | Self::RateLimit { .. } | Self::Redirect(_))
     }
 }
 
 impl Plan {
-    fn add(&mut self, kind: &FaultKind) {
+    /// `wait` is how many seconds a rate limit has the client wait.
+    fn add(&mut self, kind: &FaultKind, wait: Option<u64>) {
         match kind {
             FaultKind::Delay(span) => self.delay = Some(*span),
             FaultKind::ResetBefore => self.wire = Some(WireFault::ResetBefore),
             FaultKind::Status(error) => self.wire = Some(WireFault::StatusBefore(*error)),
+            FaultKind::RateLimit { .. } => {
+                let error = ErrorStatus::new(429).retry_after(RetryAfter::Seconds(wait.unwrap_or(1)));
+                self.wire = Some(WireFault::StatusBefore(error));
+            }
             FaultKind::Redirect(address) => self.wire = Some(WireFault::Redirect(address.clone())),
             FaultKind::ResetAfter => self.answer(AnswerFault::Reset),
             FaultKind::ResetBody => self.answer(AnswerFault::ResetBody),
@@ -209,12 +247,16 @@ mod tests {
     use super::*;
 
     fn script(faults: &[&str]) -> Script {
-        Script::new(faults.iter().map(|fault| fault.parse().unwrap()).collect())
+        Script::new(faults.iter().map(|fault| fault.parse().unwrap()).collect(), Rng::with_seed(7))
+    }
+
+    fn plan(script: &mut Script, provider: Provider, operation: Operation) -> Plan {
+        script.plan(provider, operation, DateTime::UNIX_EPOCH)
     }
 
     fn hits(script: &mut Script, operation: Operation) -> String {
         let applied: Vec<_> =
-            script.plan(Provider::Spartera, operation).applied.iter().map(ToString::to_string).collect();
+            plan(script, Provider::Spartera, operation).applied.iter().map(ToString::to_string).collect();
         applied.join(" ")
     }
 
@@ -232,7 +274,7 @@ mod tests {
         assert_eq!(hits(&mut script, Operation::Get), "");
         assert_eq!(hits(&mut script, Operation::Delete), "reset-before");
         assert_eq!(hits(&mut script, Operation::Create), "late=1");
-        assert_eq!(script.plan(Provider::Monad, Operation::Create).applied, [FaultKind::ResetAfter]);
+        assert_eq!(plan(&mut script, Provider::Monad, Operation::Create).applied, [FaultKind::ResetAfter]);
     }
 
     #[test]
@@ -248,5 +290,38 @@ mod tests {
         let mut script = script(&["create:late=1:1", "create:reset-before:1"]);
         assert_eq!(hits(&mut script, Operation::Create), "reset-before");
         assert_eq!(hits(&mut script, Operation::Create), "late=1");
+    }
+
+    #[test]
+    fn a_rate_limit_lets_by_what_it_has_tokens_for_and_leaves_that_to_other_faults() {
+        let mut script = script(&["*:rate-limit=2/1h", "*:reset-before:1"]);
+        assert_eq!(hits(&mut script, Operation::List), "reset-before");
+        for expected in ["", "rate-limit=2/1h", "rate-limit=2/1h"] {
+            assert_eq!(hits(&mut script, Operation::Create), expected);
+        }
+    }
+
+    #[test]
+    fn a_chance_is_the_seeds_choice() {
+        let run = |seed| {
+            let faults = vec!["*%30:reset-before".parse().unwrap()];
+            let mut script = Script::new(faults, Rng::with_seed(seed));
+            let mut hits = |_| !plan(&mut script, Provider::Monad, Operation::Get).applied.is_empty();
+            (0..1000).map(&mut hits).collect::<Vec<bool>>()
+        };
+        assert_eq!(run(7), run(7));
+        assert_ne!(run(7), run(8));
+        let hit = run(7).into_iter().filter(|hit| *hit).count();
+        assert!((250..350).contains(&hit), "{hit}");
+        for (chance, expected) in [("%0", ""), ("%100", "reset-before")] {
+            assert_eq!(hits(&mut script(&[&format!("*{chance}:reset-before")]), Operation::Get), expected);
+        }
+    }
+
+    #[test]
+    fn a_fault_that_hits_nothing_hits_nothing() {
+        let never = Fault::new(FaultKind::ResetBefore).times(0);
+        let mut script = Script::new(vec![never], Rng::with_seed(7));
+        assert_eq!(hits(&mut script, Operation::Get), "");
     }
 }

@@ -9,7 +9,11 @@ impl fmt::Display for Fault {
         if let Some(provider) = self.provider {
             write!(f, "{provider}.")?;
         }
-        write!(f, "{}:{}", self.operation.map_or("*", |operation| operation.short_name()), self.kind)?;
+        f.write_str(self.operation.map_or("*", |operation| operation.short_name()))?;
+        if let Some(chance) = self.chance {
+            write!(f, "%{chance}")?;
+        }
+        write!(f, ":{}", self.kind)?;
         if let Some(times) = self.times {
             write!(f, ":{times}")?;
         }
@@ -28,6 +32,7 @@ impl fmt::Display for FaultKind {
             Self::ResetAfter => f.write_str("reset-after"),
             Self::ResetBody => f.write_str("reset-body"),
             Self::Status(error) => write!(f, "status={error}"),
+            Self::RateLimit { requests, per } => write!(f, "rate-limit={requests}/{}", duration::show(*per)),
             Self::StatusAfter(error) => write!(f, "status-after={error}"),
             Self::Redirect(address) => write!(f, "redirect={address}"),
             Self::Truncate => f.write_str("truncate"),

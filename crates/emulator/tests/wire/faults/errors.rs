@@ -1,5 +1,7 @@
 //! Errors that nobody has deserved, and answers that send the client elsewhere.
 
+use std::time::Duration;
+
 use api_keyring_emulator::{ErrorStatus, FaultKind, MonadErrorShape, RetryAfter};
 use serde_json::json;
 
@@ -71,6 +73,30 @@ async fn each_form_of_retry_after_is_sent() {
 }
 
 #[tokio::test]
+async fn a_rate_limit_is_a_token_bucket_on_the_emulators_clock() {
+    let (builder, clock) = builder();
+    let emulator = with_builder(builder, &["create:rate-limit=2/10s"]).await;
+    let [(spartera, spartera_body), (monad, monad_body)] = services(&emulator);
+    spartera.post("", spartera_body.clone()).await.ok();
+    monad.post("", monad_body.clone()).await.ok();
+    let refused = spartera.post("", spartera_body.clone()).await;
+    assert_eq!(refused.refused(429), json!({"code": 429, "message": "Too Many Requests", "retry_after": 5}));
+    assert!(refused.has_header("retry-after: 5"), "{}", refused.head);
+    // Other operations have no limit.
+    spartera.get("").await.ok();
+    clock.advance(Duration::from_millis(4100));
+    let refused = monad.post("", monad_body.clone()).await;
+    assert_eq!(refused.refused(429), json!("Too Many Requests"));
+    assert!(refused.has_header("retry-after: 1"), "{}", refused.head);
+    clock.advance(Duration::from_millis(900));
+    monad.post("", monad_body).await.ok();
+    spartera.post("", spartera_body).await.refused(429);
+    assert_eq!(count(&emulator), 5, "what was refused was not done");
+    let limit = "rate-limit=2/10s";
+    assert_eq!(recorded(&emulator), ["", "", limit, "", limit, "", limit]);
+}
+
+#[tokio::test]
 async fn what_is_no_error_is_sent_as_500() {
     let emulator = with(&[]).await;
     let [(api, _), _] = services(&emulator);
@@ -105,9 +131,9 @@ async fn the_date_can_be_wrong() {
     assert!(behind.has_header("date: Wed, 31 Dec 2025 23:00:00 GMT"), "{}", behind.head);
     assert!(!api.get("").await.head.contains("Jan 2026 00:0"));
     // A date that HTTP cannot write is not written.
-    emulator.inject(FaultKind::ClockAhead(std::time::Duration::from_secs(1 << 38)));
+    emulator.inject(FaultKind::ClockAhead(Duration::from_secs(1 << 38)));
     assert!(!api.get("").await.head.contains("date: +"));
     emulator.clear_faults();
-    emulator.inject(FaultKind::ClockBehind(std::time::Duration::MAX));
+    emulator.inject(FaultKind::ClockBehind(Duration::MAX));
     api.get("").await.ok();
 }
