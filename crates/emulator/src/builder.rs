@@ -139,7 +139,7 @@ impl EmulatorBuilder {
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
         let rng = Rng::with_seed(seed);
         let service = Arc::new(Service::new(self.settings, self.clock, rng, self.record_limit, self.faults));
-        let server = Server::spawn(listener, Arc::clone(&service));
+        let server = Server::spawn(listener, address, Arc::clone(&service));
         Ok(Emulator::new(address, service, server))
     }
 }

@@ -39,8 +39,13 @@ enum Fate {
 impl Line {
     /// Ends the connection at once.
     pub(crate) fn end(&self, end: End) {
-        *lock(&self.fate) = Fate::Ended(end);
+        self.will_end(end);
         self.ended.notify_one();
+    }
+
+    /// Has the connection end like this, whenever and for whatever reason it does.
+    pub(crate) fn will_end(&self, end: End) {
+        *lock(&self.fate) = Fate::Ended(end);
     }
 
     /// Ends the connection as soon as what has been handed to it is written.

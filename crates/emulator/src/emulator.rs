@@ -105,6 +105,20 @@ impl Emulator {
         lock(&self.service.script).clear();
     }
 
+    /// Refuses connections from now on, as a machine does on which nothing listens, and ends those that are open.
+    /// Returns once that is so. The port stays the emulator's. See [`FaultKind::Refuse`](crate::FaultKind::Refuse) for
+    /// the same at a certain request and for a certain time.
+    pub async fn refuse_connections(&self) {
+        self.service.door.shut(None);
+        self.service.door.settled(false).await;
+    }
+
+    /// Lets connections in again. Returns once that is so.
+    pub async fn accept_connections(&self) {
+        self.service.door.open();
+        self.service.door.settled(true).await;
+    }
+
     /// What has become of the keys so far, oldest first within each service, those of the start included.
     pub fn changes(&self) -> Vec<StateChange> {
         self.service.changes.to_vec()

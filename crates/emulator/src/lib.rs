@@ -271,6 +271,7 @@ mod changes;
 mod clock;
 mod connection;
 mod control;
+mod door;
 mod emulator;
 mod fault;
 mod fields;

@@ -1,6 +1,8 @@
 //! Accepting connections, and letting go of them.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +10,12 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::connection::{End, Line, Wire};
+use crate::door::Door;
 use crate::service::Service;
 
 /// How many connections are served at once; others wait to be accepted.
@@ -30,6 +33,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The pause after a failure to accept, which is usually a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// How many connections the system may keep waiting; what tokio asks for itself.
+const BACKLOG: u32 = 1024;
+
 /// The task that serves; it ends when this is dropped.
 pub(crate) struct Server {
     stop: watch::Sender<bool>,
@@ -37,9 +43,9 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn spawn(listener: TcpListener, service: Arc<Service>) -> Self {
+    pub(crate) fn spawn(listener: TcpListener, address: SocketAddr, service: Arc<Service>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(accept(listener, service, stopped)) }
+        Self { stop, task: tokio::spawn(accept(listener, address, service, stopped)) }
     }
 
     /// Stops accepting, lets requests in progress finish, and returns once the port is free.
@@ -57,13 +63,20 @@ impl Drop for Server {
     }
 }
 
-async fn accept(listener: TcpListener, service: Arc<Service>, stopped: watch::Receiver<bool>) {
+async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Service>, stopped: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let mut stop = pin!(requested(stopped.clone()));
     loop {
         while connections.try_join_next().is_some() {}
         tokio::select! {
             () = &mut stop => break,
+            () = service.door.wanted_shut() => {
+                drop(listener);
+                tokio::select! {
+                    () = &mut stop => return,
+                    again = refuse(address, &mut connections, &service.door) => listener = again,
+                }
+            }
             _ = connections.join_next(), if connections.len() >= CONNECTIONS => {}
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((socket, _)) => {
@@ -78,6 +91,32 @@ async fn accept(listener: TcpListener, service: Arc<Service>, stopped: watch::Re
     if tokio::time::timeout(GRACE, finish).await.is_err() {
         connections.shutdown().await;
     }
+}
+
+/// Ends all connections and keeps the port without listening, so that others are refused, until the door is to be open.
+async fn refuse(address: SocketAddr, connections: &mut JoinSet<()>, door: &Door) -> TcpListener {
+    let mut port = keep_port(address);
+    connections.shutdown().await;
+    door.settle(false);
+    door.wanted_open().await;
+    loop {
+        match port.and_then(|port| port.listen(BACKLOG)) {
+            Ok(listener) => {
+                door.settle(true);
+                return listener;
+            }
+            // Somebody else has taken the port in the meantime.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+        port = keep_port(address);
+    }
+}
+
+fn keep_port(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 async fn serve(socket: TcpStream, service: Arc<Service>, stopped: watch::Receiver<bool>) {

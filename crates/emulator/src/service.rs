@@ -12,8 +12,9 @@ use hyper::{Request, Response};
 
 use crate::changes::Changes;
 use crate::clock::Clock;
-use crate::connection::Line;
+use crate::connection::{End, Line};
 use crate::control;
+use crate::door::Door;
 use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, Fault, Plan, Script, WireFault};
 use crate::http::{self, Answer};
 use crate::inventory::ExistingKey;
@@ -35,6 +36,7 @@ pub(crate) struct Service {
     pub(crate) record: Mutex<Record>,
     pub(crate) changes: Arc<Changes>,
     pub(crate) script: Mutex<Script>,
+    pub(crate) door: Door,
 }
 
 /// What an operation sees of its request.
@@ -69,6 +71,7 @@ impl Service {
             record: Mutex::new(Record::new(record_limit)),
             changes,
             script: Mutex::new(Script::new(faults, rng.fork())),
+            door: Door::new(),
             settings,
             clock,
         }
@@ -107,6 +110,12 @@ impl Service {
             body_size: received.size,
             faults: plan.applied,
         });
+        if let Some(WireFault::Refuse(span)) = plan.wire {
+            // The server ends this connection with all others, once nobody can make a new one.
+            line.will_end(End::Reset);
+            self.door.shut(Some(span));
+            return std::future::pending().await;
+        }
         answer.map(|answer| answer.into_response(line))
     }
 
@@ -121,7 +130,7 @@ impl Service {
         plan: &Plan,
     ) -> (Option<String>, Option<Answer>) {
         let (caller, answer) = match &plan.wire {
-            Some(WireFault::ResetBefore) => (None, None),
+            Some(WireFault::ResetBefore | WireFault::Refuse(_)) => (None, None),
             Some(WireFault::StatusBefore(error)) => (None, Some(self.failed(route.provider, *error, now))),
             Some(WireFault::Redirect(address)) => (None, Some(fault::redirect(address))),
             Some(WireFault::After(_)) | None => {

@@ -35,16 +35,16 @@ use crate::route::{Operation, Provider};
 /// # As text
 ///
 /// `[PROVIDER.]OPERATION[%CHANCE]:FAULT[:COUNT][@NTH]`, as in `create:reset-after:1` or `list:empty-page:1@2`. The
-/// provider is `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`, `delete`,
-/// `stats`, or `*` for all of them. `CHANCE` is how many of a hundred requests are hit, `COUNT` how many are in all, `NTH`
-/// the first of the matching requests that may be. The forms of `FAULT` are listed at each [`FaultKind`].
+/// provider is `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`,
+/// `delete`, `stats`, or `*` for all of them. `CHANCE` is how many of a hundred requests are hit, `COUNT` how many are
+/// in all, `NTH` the first of the matching requests that may be. The forms of `FAULT` are listed at each [`FaultKind`].
 ///
 /// # Several faults
 ///
 /// Faults that have nothing to do with each other hit a request together: a delay, say, and a reset. Of those that
 /// exclude each other the one injected first is used up before the next begins, so `create:status=503:2` followed by
 /// `create:reset-after:1` makes three creates fail, each in its way. Those that exclude each other are: all faults of
-/// the connection, the status and the body, from [`FaultKind::ResetBefore`] to [`FaultKind::SlowBody`] (a rate limit
+/// the connection, the status and the body, from [`FaultKind::Refuse`] to [`FaultKind::SlowBody`] (a rate limit
 /// only where it refuses); [`FaultKind::Late`] and [`FaultKind::Flaky`]; the three faults of pages; and any kind with
 /// itself.
 ///
@@ -142,6 +142,9 @@ impl From<FaultKind> for Fault {
 pub enum FaultKind {
     /// The service waits, in tokio's time, before it acts. (`delay=20ms`; the units are `ms`, `s`, `m` and `h`)
     Delay(Duration),
+    /// The service is gone, as when it starts anew: before it acts the connection is reset, all others end, and for so
+    /// long, in tokio's time, connections are refused, those to the emulator's own paths included. (`refuse=2s`)
+    Refuse(Duration),
     /// The connection is reset before the service acts. (`reset-before`)
     ResetBefore,
     /// The connection is reset after the service acted; nothing of the answer is sent. (`reset-after`)
@@ -152,8 +155,8 @@ pub enum FaultKind {
     /// `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
     Status(ErrorStatus),
     /// A token bucket: 429 with the seconds of `Retry-After`, before the service acts, to whatever comes faster than so
-    /// many requests in the time. The bucket is full at first and fills evenly, by the emulator's clock; each request that
-    /// matches takes from it. (`rate-limit=5/10s`)
+    /// many requests in the time. The bucket is full at first and fills evenly, by the emulator's clock; each request
+    /// that matches takes from it. (`rate-limit=5/10s`)
     RateLimit {
         /// How many requests there may be at once, and in the time; 0 is as good as 1.
         requests: u64,

@@ -27,9 +27,10 @@ fn refuse<T>(problem: impl Into<String>) -> Result<T> {
     Err(ParseFaultError(problem.into()))
 }
 
-const FAULTS: &str = "delay=20ms, reset-before, reset-after, reset-body, status=503, rate-limit=5/10s, status-after=504, redirect=URL, \
-    truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, clock-ahead=5m, \
-    clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, duplicate-rows, quota=10";
+const FAULTS: &str = "delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, rate-limit=5/10s, \
+    status-after=504, redirect=URL, truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, \
+    unknown-enum, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, \
+    duplicate-rows, quota=10";
 
 impl FromStr for Fault {
     type Err = ParseFaultError;
@@ -118,6 +119,7 @@ impl FromStr for FaultKind {
         };
         Ok(match (name, value) {
             ("delay", Some(span)) => Self::Delay(read_span(name, span)?),
+            ("refuse", Some(span)) => Self::Refuse(read_span(name, span)?),
             ("reset-before", None) => Self::ResetBefore,
             ("reset-after", None) => Self::ResetAfter,
             ("reset-body", None) => Self::ResetBody,

@@ -67,6 +67,8 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum WireFault {
     ResetBefore,
+    /// Reset, and then nobody is let in for so long.
+    Refuse(Duration),
     StatusBefore(ErrorStatus),
     Redirect(String),
     /// The service acts, and then this.
@@ -165,7 +167,8 @@ impl FaultKind {
     fn group(&self) -> Group {
         match self {
             Self::Delay(_) => Group::Delay,
-            Self::ResetBefore
+            Self::Refuse(_)
+            | Self::ResetBefore
             | Self::ResetAfter
             | Self::ResetBody
             | Self::Status(_)
@@ -191,7 +194,10 @@ impl FaultKind {
     }
 
     fn lets_the_service_act(&self) -> bool {
-        !matches!(self, Self::ResetBefore | Self::Status(_) | Self::RateLimit { .. } | Self::Redirect(_))
+        !matches!(
+            self,
+            Self::Refuse(_) | Self::ResetBefore | Self::Status(_) | Self::RateLimit { .. } | Self::Redirect(_)
+        )
     }
 }
 
@@ -200,6 +206,7 @@ impl Plan {
     fn add(&mut self, kind: &FaultKind, wait: Option<u64>) {
         match kind {
             FaultKind::Delay(span) => self.delay = Some(*span),
+            FaultKind::Refuse(span) => self.wire = Some(WireFault::Refuse(*span)),
             FaultKind::ResetBefore => self.wire = Some(WireFault::ResetBefore),
             FaultKind::Status(error) => self.wire = Some(WireFault::StatusBefore(*error)),
             FaultKind::RateLimit { .. } => {

@@ -28,6 +28,7 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delay(span) => write!(f, "delay={}", duration::show(*span)),
+            Self::Refuse(span) => write!(f, "refuse={}", duration::show(*span)),
             Self::ResetBefore => f.write_str("reset-before"),
             Self::ResetAfter => f.write_str("reset-after"),
             Self::ResetBody => f.write_str("reset-body"),

@@ -1,5 +1,6 @@
 //! Resets, broken bodies, and pauses.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use api_keyring_emulator::{ChangeKind, Emulator, Fault, FaultKind};
@@ -102,6 +103,44 @@ async fn an_endless_body_goes_on_and_on() {
     assert_eq!(count(&emulator), 3, "the service has acted");
     drop(socket);
     emulator.shutdown().await;
+}
+
+/// Whether the system says that nobody listens. The thread blocks, so no time passes that is paused.
+fn is_refused(emulator: &Emulator) -> bool {
+    std::net::TcpStream::connect(emulator.address()).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[tokio::test]
+async fn connections_are_refused_and_let_in_as_the_test_says() {
+    let emulator = Emulator::start().await.unwrap();
+    let [(api, _), _] = services(&emulator);
+    let mut open = TcpStream::connect(emulator.address()).await.unwrap();
+    api.get("").await.ok();
+    for _ in 0..2 {
+        emulator.refuse_connections().await;
+        assert!(is_refused(&emulator));
+        assert_eq!(open.read(&mut [0; 1]).await.unwrap_or(0), 0, "what was open has ended");
+        emulator.accept_connections().await;
+        api.get("").await.ok();
+    }
+    assert_eq!(emulator.requests().len(), 3);
+    emulator.refuse_connections().await;
+    emulator.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_is_gone_does_nothing_and_comes_back() {
+    let emulator = with(&["create:refuse=1h:1"]).await;
+    let [(api, body), _] = services(&emulator);
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+    let ended = socket.read(&mut [0; 1]).await;
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(is_refused(&emulator));
+    assert_eq!(count(&emulator), 2);
+    assert_eq!(recorded(&emulator), ["refuse=1h"]);
+    tokio::time::sleep(Duration::from_secs(3601)).await;
+    assert!(!is_refused(&emulator));
 }
 
 /// With tokio's time paused, whatever waits for a timer gets it as soon as nobody has anything else to do. Sockets are
