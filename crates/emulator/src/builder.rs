@@ -16,6 +16,9 @@ use crate::server::Server;
 use crate::service::Service;
 use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
 
+/// How many connections are served at once unless told otherwise.
+const CONNECTION_LIMIT: usize = 512;
+
 /// How many requests are remembered unless told otherwise.
 const RECORD_LIMIT: usize = 100_000;
 
@@ -40,6 +43,7 @@ impl EmulatorBuilder {
                 spartera_shape: SparteraShape::default(),
                 spartera_secret_field: Some("key".to_owned()),
                 monad_error_shape: MonadErrorShape::default(),
+                connections: CONNECTION_LIMIT,
                 control: false,
             },
             clock: Arc::new(SystemClock),
@@ -117,6 +121,13 @@ impl EmulatorBuilder {
     /// being forgotten first; 100,000 of each by default.
     pub fn record_limit(mut self, requests: usize) -> Self {
         self.record_limit = requests;
+        self
+    }
+
+    /// How many connections are served at once; 512 by default, and at least one. When one more comes, the one that has
+    /// been idle for longest is closed, a request's unfinished head being idleness too; while all are busy, it waits.
+    pub fn connection_limit(mut self, connections: usize) -> Self {
+        self.settings.connections = connections;
         self
     }
 

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -25,6 +26,23 @@ pub(crate) enum End {
 pub(crate) struct Line {
     fate: Mutex<Fate>,
     ended: Notify,
+    usage: Mutex<Use>,
+}
+
+/// Whether a request is under way.
+#[derive(Clone, Copy, Debug)]
+enum Use {
+    /// Since then.
+    Idle(Instant),
+    Busy,
+    /// The answer is there, but may not have been written.
+    Answered,
+}
+
+impl Default for Use {
+    fn default() -> Self {
+        Self::Idle(Instant::now())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -62,7 +80,35 @@ impl Line {
         self.ended.notified().await;
     }
 
+    /// A request has come.
+    pub(crate) fn begin(&self) {
+        *lock(&self.usage) = Use::Busy;
+    }
+
+    /// The request is answered.
+    pub(crate) fn answered(&self) {
+        *lock(&self.usage) = Use::Answered;
+    }
+
+    /// Whether the connection is about to end, if it has not.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(*lock(&self.fate), Fate::Ended(_))
+    }
+
+    /// Since when no request has been under way, if none is.
+    pub(crate) fn idle_since(&self) -> Option<Instant> {
+        match *lock(&self.usage) {
+            Use::Idle(since) => Some(since),
+            Use::Busy | Use::Answered => None,
+        }
+    }
+
     fn flushed(&self) {
+        let mut usage = lock(&self.usage);
+        if matches!(*usage, Use::Answered) {
+            *usage = Use::default();
+        }
+        drop(usage);
         let fate = *lock(&self.fate);
         if let Fate::EndsWhenFlushed(end) = fate {
             self.end(end);

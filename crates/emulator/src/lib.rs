@@ -256,11 +256,11 @@
 //!
 //! # Limits
 //!
-//! A body of more than 1 MiB is answered with 413, a head of more than 64 KiB
-//! or 100 headers with 431. A head has 30 seconds to arrive, which
-//! is also how long a connection may stay idle, and a body another 30. 512 connections are served at once; more wait. The
-//! record keeps the latest 100,000 requests and changes ([`EmulatorBuilder::record_limit`]). Keys are kept until they are
-//! deleted.
+//! A body of more than 1 MiB is answered with 413, a head of more than 64 KiB or 100 headers with 431. A head has 30
+//! seconds to arrive, which is also how long a connection may stay idle, and a body another 30. 512 connections are
+//! served at once; one more closes that which has been idle for longest ([`EmulatorBuilder::connection_limit`]). The
+//! record keeps the latest 100,000 requests and changes ([`EmulatorBuilder::record_limit`]). Keys are kept until they
+//! are deleted.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -17,9 +17,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::connection::{End, Line, Wire};
 use crate::door::Door;
 use crate::service::Service;
-
-/// How many connections are served at once; others wait to be accepted.
-const CONNECTIONS: usize = 512;
 
 /// How long a connection may take over the head of a request, or stay idle between two.
 const HEAD_TIME: Duration = Duration::from_secs(30);
@@ -63,30 +60,65 @@ impl Drop for Server {
     }
 }
 
+/// The connections that are being served.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    /// Some of them may have ended.
+    lines: Vec<Weak<Line>>,
+}
+
+impl Connections {
+    fn serve(&mut self, socket: TcpStream, service: &Arc<Service>, stopped: &watch::Receiver<bool>) {
+        let line = Arc::new(Line::default());
+        self.lines.push(Arc::downgrade(&line));
+        self.tasks.spawn(serve(socket, line, Arc::clone(service), stopped.clone()));
+        if self.lines.len() > 2 * self.tasks.len() {
+            self.lines.retain(|line| line.strong_count() > 0);
+        }
+    }
+
+    /// Closes the connection that has been idle for longest, if any is besides the newest: whoever opens connections and
+    /// says nothing must not keep others out.
+    fn close_idle(&self) {
+        let older = self.lines.split_last().map_or(&[][..], |(_, older)| older);
+        let lines = older.iter().filter_map(Weak::upgrade).filter(|line| !line.has_ended());
+        let idle = lines.filter_map(|line| Some((line.idle_since()?, line)));
+        if let Some((_, line)) = idle.min_by_key(|(since, _)| *since) {
+            line.end(End::Close);
+        }
+    }
+}
+
 async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Service>, stopped: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
+    let limit = service.settings.connections.max(1);
+    let mut connections = Connections::default();
     let mut stop = pin!(requested(stopped.clone()));
     loop {
-        while connections.try_join_next().is_some() {}
+        while connections.tasks.try_join_next().is_some() {}
         tokio::select! {
             () = &mut stop => break,
             () = service.door.wanted_shut() => {
                 drop(listener);
                 tokio::select! {
                     () = &mut stop => return,
-                    again = refuse(address, &mut connections, &service.door) => listener = again,
+                    again = refuse(address, &mut connections.tasks, &service.door) => listener = again,
                 }
             }
-            _ = connections.join_next(), if connections.len() >= CONNECTIONS => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            _ = connections.tasks.join_next(), if connections.tasks.len() > limit => {}
+            accepted = listener.accept(), if connections.tasks.len() <= limit => match accepted {
                 Ok((socket, _)) => {
-                    connections.spawn(serve(socket, Arc::clone(&service), stopped.clone()));
+                    connections.serve(socket, &service, &stopped);
+                    if connections.tasks.len() > limit {
+                        connections.close_idle();
+                    }
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             },
         }
     }
     drop(listener);
+    let mut connections = connections.tasks;
     let finish = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, finish).await.is_err() {
         connections.shutdown().await;
@@ -119,14 +151,15 @@ fn keep_port(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(socket: TcpStream, service: Arc<Service>, stopped: watch::Receiver<bool>) {
+async fn serve(socket: TcpStream, line: Arc<Line>, service: Arc<Service>, stopped: watch::Receiver<bool>) {
     // Answers are small and complete: waiting to fill a packet would only delay them. Failure costs time, no more.
     let _ = socket.set_nodelay(true);
-    let line = Arc::new(Line::default());
     let respond = service_fn(|request| {
         let (service, line) = (Arc::clone(&service), Arc::clone(&line));
         async move {
+            line.begin();
             if let Some(response) = service.respond(request, &line).await {
+                line.answered();
                 return Ok::<_, Infallible>(response);
             }
             line.end(End::Reset);

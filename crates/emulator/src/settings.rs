@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     /// The field of create's answer that carries the secret; `None` leaves it out.
     pub(crate) spartera_secret_field: Option<String>,
     pub(crate) monad_error_shape: MonadErrorShape,
+    /// How many connections are served at once.
+    pub(crate) connections: usize,
     /// Whether the emulator's own paths are there.
     pub(crate) control: bool,
 }

@@ -1,5 +1,8 @@
 //! Requests that never reach an operation, and connections that misbehave.
 
+use std::collections::VecDeque;
+use std::time::Duration;
+
 use api_keyring_emulator::Emulator;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -142,4 +145,56 @@ async fn a_connection_serves_request_after_request() {
         }
     }
     assert_eq!(emulator.requests().len(), 3);
+}
+
+/// Whether the emulator closes the connection.
+async fn is_closed(mut socket: TcpStream) -> bool {
+    let end = tokio::time::timeout(Duration::from_secs(20), socket.read(&mut [0; 1])).await;
+    end.is_ok_and(|end| end.unwrap_or(0) == 0)
+}
+
+#[tokio::test]
+async fn ten_thousand_idle_connections_keep_nobody_out() {
+    let emulator = Emulator::builder().connection_limit(64).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let mut idle = VecDeque::new();
+    for number in 0..10_000 {
+        let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+        if number % 2 == 0 {
+            // Half of a head is as idle as nothing at all.
+            socket.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
+        }
+        idle.push_back(socket);
+        if idle.len() > 100
+            && let Some(oldest) = idle.pop_front()
+        {
+            assert!(is_closed(oldest).await, "{number}");
+        }
+        if number % 1000 == 999 {
+            api.get("").await.ok();
+        }
+    }
+    assert_eq!(emulator.requests().len(), 10);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_busy_is_not_closed_for_another() {
+    let emulator = Emulator::builder().connection_limit(2).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let mut busy = TcpStream::connect(emulator.address()).await.unwrap();
+    let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
+    let request = api.kept_alive("POST", "", Some(body));
+    let (begun, rest) = request.split_at(request.len() - 1);
+    busy.write_all(begun.as_bytes()).await.unwrap();
+    // Answered in between, so the emulator has seen what was sent before.
+    api.get("").await.ok();
+    for _ in 0..10 {
+        let idle = TcpStream::connect(emulator.address()).await.unwrap();
+        api.get("").await.ok();
+        drop(idle);
+    }
+    busy.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    busy.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
 }
