@@ -178,7 +178,7 @@ impl ListQuery {
         let list = Self {
             page: parameters.number("page", 1..=usize::MAX, 1),
             limit: parameters.number("limit", 1..=100, 20),
-            sort_by: parameters.choice("sort_by", SORTABLE, SortBy::Created),
+            sort_by: parameters.choice("sort_by", SORTABLE, SortBy::Id),
             descending: parameters.choice("sort_order", &[("asc", false), ("desc", true)], false),
             search: parameters.text("search").filter(|search| !search.is_empty()),
         };

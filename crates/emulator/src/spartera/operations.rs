@@ -58,9 +58,13 @@ impl Company {
         let (total, page, per_page) = match query {
             None => (keys.len(), 1, keys.len()),
             Some(query) => {
-                keys.retain(|key| is_match(key, &query));
-                // Stable, so that equal keys stay in the order in which they were made.
-                keys.sort_by(|one, other| compare(one, other, query.sort_by));
+                if query.search.is_some() {
+                    keys.retain(|key| is_match(key, &query));
+                }
+                // Stable, so that equal keys stay in the order in which they were made, which is that of their ids.
+                if query.sort_by != SortBy::Id {
+                    keys.sort_by(|one, other| compare(one, other, query.sort_by));
+                }
                 if query.descending {
                     keys.reverse();
                 }
