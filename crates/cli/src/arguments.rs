@@ -80,6 +80,9 @@ pub(crate) struct Emulator {
     /// Answer below /_emulator/ too: inject faults, and tell what has happened, for whoever asks on this machine
     #[arg(long)]
     pub(crate) control: bool,
+    /// Tell of every request on standard error, a line each; secrets are masked
+    #[arg(long)]
+    pub(crate) log: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::clock::{Clock, SystemClock};
 use crate::emulator::Emulator;
 use crate::fault::Fault;
+use crate::record::{Observer, SeenRequest};
 use crate::server::Server;
 use crate::service::Service;
 use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
@@ -31,6 +32,7 @@ pub struct EmulatorBuilder {
     clock: Arc<dyn Clock>,
     seed: Option<u64>,
     record_limit: usize,
+    observer: Option<Observer>,
     faults: Vec<Fault>,
 }
 
@@ -49,6 +51,7 @@ impl EmulatorBuilder {
             clock: Arc::new(SystemClock),
             seed: None,
             record_limit: RECORD_LIMIT,
+            observer: None,
             faults: Vec::new(),
         }
     }
@@ -124,6 +127,16 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Tells of every request as it is answered: for a log, say, since a request [prints](SeenRequest) as a line that
+    /// holds no secret.
+    ///
+    /// It is called on the server's way to the answer, one request at a time, so it should be quick, and must not ask the
+    /// emulator for its requests.
+    pub fn observe(mut self, observe: impl Fn(&SeenRequest) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Observer::new(observe));
+        self
+    }
+
     /// How many connections are served at once; 512 by default, and at least one. When one more comes, the one that has
     /// been idle for longest is closed, a request's unfinished head being idleness too; while all are busy, it waits.
     pub fn connection_limit(mut self, connections: usize) -> Self {
@@ -149,7 +162,8 @@ impl EmulatorBuilder {
         // The standard library's hasher keys come from the operating system.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
         let rng = Rng::with_seed(seed);
-        let service = Arc::new(Service::new(self.settings, self.clock, rng, self.record_limit, self.faults));
+        let service =
+            Arc::new(Service::new(self.settings, self.clock, rng, self.record_limit, self.observer, self.faults));
         let server = Server::spawn(listener, address, Arc::clone(&service));
         Ok(Emulator::new(address, service, server))
     }

@@ -168,6 +168,15 @@
 //! # [{"authenticated_as":"1001","faults":["reset-after"],"operation":"create","status":0, …}, …]
 //! ```
 //!
+//! ## A log
+//!
+//! With `--log` a line tells of each request on standard error: when it came, what it was, how it was answered, whose key
+//! asked, and which faults were in force. Secrets are masked in it. In Rust, [`EmulatorBuilder::observe`] does the same.
+//!
+//! ```text
+//! 2026-01-01T00:00:00Z spartera create POST /companies/c/api-keys -> reset by 1001 (reset-after)
+//! ```
+//!
 //! ## Faults by flag
 //!
 //! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that

@@ -1,6 +1,8 @@
 //! What the emulator has seen.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use hyper::header::{AUTHORIZATION, HeaderMap};
@@ -8,6 +10,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use crate::fault::FaultKind;
 use crate::route::{Operation, Provider};
 use crate::secret;
+use crate::timestamp::rfc3339;
 
 /// One request, as the emulator saw and answered it.
 ///
@@ -41,6 +44,46 @@ pub struct SeenRequest {
     pub faults: Vec<FaultKind>,
 }
 
+/// One line for people, without its end: when, what, how it was answered, who asked, and what went wrong on purpose.
+///
+/// `2026-01-01T00:00:00Z spartera create POST /companies/c/api-keys -> 200 by 1001 (late=2)`
+impl fmt::Display for SeenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let provider = self.provider.map_or("-", Provider::as_str);
+        let operation = self.operation.map_or("-", Operation::short_name);
+        write!(f, "{} {provider} {operation} {} {} -> ", rfc3339(self.time), self.method, self.target)?;
+        match self.status {
+            0 => f.write_str("reset")?,
+            status => write!(f, "{status}")?,
+        }
+        match (&self.authenticated_as, &self.credential) {
+            (Some(id), _) => write!(f, " by {id}")?,
+            (None, Some(masked)) => write!(f, " with {masked}")?,
+            (None, None) => {}
+        }
+        for (index, fault) in self.faults.iter().enumerate() {
+            write!(f, "{}{fault}", if index == 0 { " (" } else { ", " })?;
+        }
+        f.write_str(if self.faults.is_empty() { "" } else { ")" })
+    }
+}
+
+/// What is told of every request.
+#[derive(Clone)]
+pub(crate) struct Observer(Arc<dyn Fn(&SeenRequest) + Send + Sync>);
+
+impl Observer {
+    pub(crate) fn new(observe: impl Fn(&SeenRequest) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(observe))
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// How much of a request's target, and how many of its headers' names, are kept.
 const MAX_TARGET: usize = 1024;
 const MAX_HEADERS: usize = 32;
@@ -65,22 +108,30 @@ impl SeenRequest {
 pub(crate) struct Record {
     requests: VecDeque<SeenRequest>,
     limit: usize,
+    observer: Option<Observer>,
 }
 
 impl Record {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { requests: VecDeque::new(), limit }
+    pub(crate) fn new(limit: usize, observer: Option<Observer>) -> Self {
+        Self { requests: VecDeque::new(), limit, observer }
     }
 
-    /// Remembers a request, which is not even looked at where nothing is remembered.
+    /// Remembers a request, which is not even looked at where nobody wants to know.
     pub(crate) fn push(&mut self, request: impl FnOnce() -> SeenRequest) {
+        if self.limit == 0 && self.observer.is_none() {
+            return;
+        }
+        let request = request().bounded();
+        if let Some(Observer(observe)) = &self.observer {
+            observe(&request);
+        }
         if self.limit == 0 {
             return;
         }
         while self.requests.len() >= self.limit {
             self.requests.pop_front();
         }
-        self.requests.push_back(request().bounded());
+        self.requests.push_back(request);
     }
 
     pub(crate) fn to_vec(&self) -> Vec<SeenRequest> {

@@ -20,7 +20,7 @@ use crate::http::{self, Answer};
 use crate::inventory::ExistingKey;
 use crate::lock;
 use crate::monad::{self, Organization};
-use crate::record::{Record, SeenRequest, masked_credential};
+use crate::record::{Observer, Record, SeenRequest, masked_credential};
 use crate::refusal::Refusal;
 use crate::route::{self, Provider, Route};
 use crate::secret;
@@ -61,6 +61,7 @@ impl Service {
         clock: Arc<dyn Clock>,
         mut rng: Rng,
         record_limit: usize,
+        observer: Option<Observer>,
         faults: Vec<Fault>,
     ) -> Self {
         let now = clock.now();
@@ -68,7 +69,7 @@ impl Service {
         Self {
             company: Mutex::new(Company::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
             organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
-            record: Mutex::new(Record::new(record_limit)),
+            record: Mutex::new(Record::new(record_limit, observer)),
             changes,
             script: Mutex::new(Script::new(faults, rng.fork())),
             door: Door::new(),

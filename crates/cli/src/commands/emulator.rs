@@ -25,6 +25,10 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
         arguments::SparteraShape::Guide => SparteraShape::Guide,
     });
     builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
+    if arguments.log {
+        // A log that cannot be written is no reason to stop serving.
+        builder = builder.observe(|seen| drop(writeln!(io::stderr(), "{seen}")));
+    }
     let emulator = builder.start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     // Before the first line tells that the emulator can be reached, and so be stopped.

@@ -1,7 +1,8 @@
 //! `emulator` tells clients what they need, and stops when it is told to.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Stdio;
 
 use crate::harness::{Emulator, program};
 
@@ -40,6 +41,23 @@ fn a_fault_strikes_as_often_as_it_was_told_to() {
     let listed = asked(&emulator, "GET", "/api-keys", "");
     assert!(listed.contains(r#""api_key_id":1002"#), "the key whose answer was lost exists: {listed}");
     assert!(asked(&emulator, "POST", "/api-keys", &body).starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn the_log_has_a_line_a_request_and_no_secret() {
+    let mut emulator = Emulator::with_stderr(&["--log"], Stdio::piped());
+    asked(&emulator, "GET", "/api-keys", "");
+    asked(&emulator, "GET", "/api-keys/1001", "");
+    let mut log = BufReader::new(emulator.process.stderr.take().unwrap()).lines();
+    let lines = [log.next().unwrap().unwrap(), log.next().unwrap().unwrap()];
+    let company = &emulator.variables["SPARTERA_COMPANY_ID"];
+    let list = format!(" spartera list GET /companies/{company}/api-keys -> 200 by 1001");
+    let get = format!(" spartera get GET /companies/{company}/api-keys/1001 -> 200 by 1001");
+    assert!(lines[0].ends_with(&list) && lines[1].ends_with(&get), "{lines:?}");
+    assert!(!lines.concat().contains(&emulator.variables["SPARTERA_API_KEY"]), "{lines:?}");
+    drop(log);
+    // Nobody reads the log any more, which is no reason to stop serving.
+    assert!(asked(&emulator, "GET", "/api-keys", "").starts_with("HTTP/1.1 200 "));
 }
 
 #[test]

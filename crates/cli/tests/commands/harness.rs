@@ -26,7 +26,13 @@ impl Emulator {
 
     /// An emulator that is started with these options.
     pub(crate) fn with(options: &[&str]) -> Self {
-        let mut process = program().arg("emulator").args(options).stdout(Stdio::piped()).spawn().unwrap();
+        Self::with_stderr(options, Stdio::inherit())
+    }
+
+    /// The same, with its standard error where the test wants it.
+    pub(crate) fn with_stderr(options: &[&str], stderr: Stdio) -> Self {
+        let mut command = program();
+        let mut process = command.arg("emulator").args(options).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let variables = lines.take(6).map(|line| {
             let line = line.unwrap();

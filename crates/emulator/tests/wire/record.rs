@@ -1,8 +1,9 @@
 //! What the emulator remembers of the requests, and what it must not.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api_keyring_emulator::{Emulator, Operation, Provider};
+use api_keyring_emulator::{Emulator, Fault, Operation, Provider};
 use serde_json::json;
 
 use crate::client::{Api, builder};
@@ -88,5 +89,30 @@ async fn the_oldest_requests_are_forgotten() {
 
     let emulator = Emulator::builder().record_limit(0).start().await.unwrap();
     Api::spartera(&emulator).get("").await.ok();
+    assert!(emulator.requests().is_empty());
+}
+
+#[tokio::test]
+async fn every_request_is_told_of_as_a_line_without_a_secret() {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&lines);
+    let (builder, _) = builder();
+    let builder = builder.record_limit(0).observe(move |seen| told.lock().unwrap().push(seen.to_string()));
+    let builder = builder.fault("list:delay=0ms:1".parse::<Fault>().unwrap());
+    let emulator = builder.fault("get:reset-after".parse::<Fault>().unwrap()).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    api.get("").await.ok();
+    api.wire("GET", "/1001", None).await;
+    api.with_key("sk_live_abcdefghijklmnopqrstuvwxyz1234").get("").await.refused(401);
+    api.with_header("").get("/").await.refused(404);
+    let list = format!("2026-01-01T00:00:00Z spartera list GET {}", api.keys);
+    let get = format!("2026-01-01T00:00:00Z spartera get GET {}/1001", api.keys);
+    let expected = [
+        format!("{list} -> 200 by 1001 (delay=0ms)"),
+        format!("{get} -> reset by 1001 (reset-after)"),
+        format!("{list} -> 401 with sk_****1234"),
+        "2026-01-01T00:00:00Z - - GET / -> 404".to_owned(),
+    ];
+    assert_eq!(*lines.lock().unwrap(), expected);
     assert!(emulator.requests().is_empty());
 }
