@@ -33,6 +33,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 /// How many connections the system may keep waiting; what tokio asks for itself.
 const BACKLOG: u32 = 1024;
 
+/// How often an idle connection is looked for while there is one connection too many.
+const IDLE_PAUSE: Duration = Duration::from_millis(10);
+
 /// The task that serves; it ends when this is dropped.
 pub(crate) struct Server {
     stop: watch::Sender<bool>,
@@ -106,6 +109,8 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Ser
                 }
             }
             _ = connections.tasks.join_next(), if connections.tasks.len() > limit => {}
+            // All were busy when the latest came; one may be idle by now.
+            () = tokio::time::sleep(IDLE_PAUSE), if connections.tasks.len() > limit => connections.close_idle(),
             accepted = listener.accept(), if connections.tasks.len() <= limit => match accepted {
                 Ok((socket, _)) => {
                     connections.serve(socket, &service, &stopped);

@@ -177,24 +177,48 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
     assert_eq!(emulator.requests().len(), 10);
 }
 
+/// A connection whose request the emulator has begun to read, and what is missing of it.
+async fn busy(emulator: &Emulator, api: &Api) -> (TcpStream, String) {
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
+    let request = api.kept_alive("POST", "", Some(body)).replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    socket.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut go_on = [0; 25];
+    socket.read_exact(&mut go_on).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    (socket, body.to_owned())
+}
+
+/// Sends the rest, and expects that all is well.
+async fn finish(socket: &mut TcpStream, rest: &str) {
+    socket.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn whoever_waits_gets_the_place_of_a_connection_that_has_become_idle() {
+    let emulator = Emulator::builder().connection_limit(1).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let (mut socket, rest) = busy(&emulator, &api).await;
+    let idle = TcpStream::connect(emulator.address()).await.unwrap();
+    let waiting = tokio::spawn(async move { api.get("").await.ok() });
+    finish(&mut socket, &rest).await;
+    waiting.await.unwrap();
+    assert!(is_closed(idle).await);
+}
+
 #[tokio::test]
 async fn a_connection_that_is_busy_is_not_closed_for_another() {
     let emulator = Emulator::builder().connection_limit(2).start().await.unwrap();
     let api = Api::spartera(&emulator);
-    let mut busy = TcpStream::connect(emulator.address()).await.unwrap();
-    let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
-    let request = api.kept_alive("POST", "", Some(body));
-    let (begun, rest) = request.split_at(request.len() - 1);
-    busy.write_all(begun.as_bytes()).await.unwrap();
-    // Answered in between, so the emulator has seen what was sent before.
-    api.get("").await.ok();
+    let (mut socket, rest) = busy(&emulator, &api).await;
     for _ in 0..10 {
         let idle = TcpStream::connect(emulator.address()).await.unwrap();
         api.get("").await.ok();
         drop(idle);
     }
-    busy.write_all(rest.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    busy.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    finish(&mut socket, &rest).await;
 }
