@@ -35,7 +35,8 @@ enum Use {
     /// Since then.
     Idle(Instant),
     Busy,
-    /// The answer is there, but may not have been written.
+    /// The answer is there, but may not have been written. One that comes in parts counts as written with the first of
+    /// them: only slow and endless bodies do, and those need not be spared where there are too many connections.
     Answered,
 }
 

@@ -140,14 +140,14 @@ pub(super) fn read_reason(headers: &HeaderMap, body: &[u8], company: &str) -> Re
 pub(super) struct ListQuery {
     pub(super) page: usize,
     pub(super) limit: usize,
-    pub(super) sort_by: SortBy,
+    /// `None` is the order in which the keys were made.
+    pub(super) sort_by: Option<SortBy>,
     pub(super) descending: bool,
     pub(super) search: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum SortBy {
-    Id,
     Name,
     User,
     Role,
@@ -157,19 +157,20 @@ pub(super) enum SortBy {
     LastUsed,
 }
 
-/// The fields of both shapes by which a list can be sorted.
-const SORTABLE: &[(&str, SortBy)] = &[
-    ("api_key_id", SortBy::Id),
-    ("id", SortBy::Id),
-    ("name", SortBy::Name),
-    ("user_id", SortBy::User),
-    ("role_id", SortBy::Role),
-    ("date_created", SortBy::Created),
-    ("created_at", SortBy::Created),
-    ("last_updated", SortBy::Updated),
-    ("expiration_date_utc", SortBy::Expires),
-    ("expires_at", SortBy::Expires),
-    ("last_used", SortBy::LastUsed),
+/// The fields of both shapes by which a list can be sorted. Ids are in the order in which the keys were made,
+/// so there is nothing to sort by.
+const SORTABLE: &[(&str, Option<SortBy>)] = &[
+    ("api_key_id", None),
+    ("id", None),
+    ("name", Some(SortBy::Name)),
+    ("user_id", Some(SortBy::User)),
+    ("role_id", Some(SortBy::Role)),
+    ("date_created", Some(SortBy::Created)),
+    ("created_at", Some(SortBy::Created)),
+    ("last_updated", Some(SortBy::Updated)),
+    ("expiration_date_utc", Some(SortBy::Expires)),
+    ("expires_at", Some(SortBy::Expires)),
+    ("last_used", Some(SortBy::LastUsed)),
 ];
 
 impl ListQuery {
@@ -178,7 +179,7 @@ impl ListQuery {
         let list = Self {
             page: parameters.number("page", 1..=usize::MAX, 1),
             limit: parameters.number("limit", 1..=100, 20),
-            sort_by: parameters.choice("sort_by", SORTABLE, SortBy::Id),
+            sort_by: parameters.choice("sort_by", SORTABLE, None),
             descending: parameters.choice("sort_order", &[("asc", false), ("desc", true)], false),
             search: parameters.text("search").filter(|search| !search.is_empty()),
         };

@@ -58,12 +58,13 @@ impl Company {
         let (total, page, per_page) = match query {
             None => (keys.len(), 1, keys.len()),
             Some(query) => {
-                if query.search.is_some() {
-                    keys.retain(|key| is_match(key, &query));
+                if let Some(search) = &query.search {
+                    let search = search.to_lowercase();
+                    keys.retain(|key| is_match(key, &search));
                 }
-                // Stable, so that equal keys stay in the order in which they were made, which is that of their ids.
-                if query.sort_by != SortBy::Id {
-                    keys.sort_by(|one, other| compare(one, other, query.sort_by));
+                if let Some(by) = query.sort_by {
+                    // Stable, so that equal keys stay in the order in which they were made.
+                    keys.sort_by(|one, other| compare(one, other, by));
                 }
                 if query.descending {
                     keys.reverse();
@@ -172,15 +173,13 @@ fn replace<T>(field: &mut Option<T>, change: Option<T>) {
     }
 }
 
-fn is_match(key: &Key, query: &ListQuery) -> bool {
-    let Some(search) = &query.search else { return true };
-    let search = search.to_lowercase();
-    [&key.name, &key.description].into_iter().flatten().any(|text| text.to_lowercase().contains(&search))
+/// `search` is in lower case.
+fn is_match(key: &Key, search: &str) -> bool {
+    [&key.name, &key.description].into_iter().flatten().any(|text| text.to_lowercase().contains(search))
 }
 
 fn compare(one: &Key, other: &Key, by: SortBy) -> Ordering {
     match by {
-        SortBy::Id => one.number.cmp(&other.number),
         SortBy::Name => one.name.cmp(&other.name),
         SortBy::User => one.user_id.cmp(&other.user_id),
         SortBy::Role => super::role_id(one.role).cmp(&super::role_id(other.role)),
