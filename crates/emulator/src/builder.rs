@@ -130,8 +130,8 @@ impl EmulatorBuilder {
     /// Tells of every request as it is answered: for a log, say, since a request [prints](SeenRequest) as a line that
     /// holds no secret.
     ///
-    /// It is called on the server's way to the answer, one request at a time, so it should be quick, and must not ask the
-    /// emulator for its requests.
+    /// It is called on the server's way to the answer, which waits for it, and before the request is remembered; by
+    /// several threads at once, if the runtime has several.
     pub fn observe(mut self, observe: impl Fn(&SeenRequest) + Send + Sync + 'static) -> Self {
         self.observer = Some(Observer::new(observe));
         self

@@ -76,6 +76,13 @@ impl Observer {
     pub(crate) fn new(observe: impl Fn(&SeenRequest) + Send + Sync + 'static) -> Self {
         Self(Arc::new(observe))
     }
+
+    /// Tells of the request, and returns it as it was told.
+    pub(crate) fn tell(&self, request: SeenRequest) -> SeenRequest {
+        let request = request.bounded();
+        (self.0)(&request);
+        request
+    }
 }
 
 impl fmt::Debug for Observer {
@@ -108,30 +115,22 @@ impl SeenRequest {
 pub(crate) struct Record {
     requests: VecDeque<SeenRequest>,
     limit: usize,
-    observer: Option<Observer>,
 }
 
 impl Record {
-    pub(crate) fn new(limit: usize, observer: Option<Observer>) -> Self {
-        Self { requests: VecDeque::new(), limit, observer }
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { requests: VecDeque::new(), limit }
     }
 
-    /// Remembers a request, which is not even looked at where nobody wants to know.
+    /// Remembers a request, which is not even looked at where nothing is remembered.
     pub(crate) fn push(&mut self, request: impl FnOnce() -> SeenRequest) {
-        if self.limit == 0 && self.observer.is_none() {
-            return;
-        }
-        let request = request().bounded();
-        if let Some(Observer(observe)) = &self.observer {
-            observe(&request);
-        }
         if self.limit == 0 {
             return;
         }
         while self.requests.len() >= self.limit {
             self.requests.pop_front();
         }
-        self.requests.push_back(request);
+        self.requests.push_back(request().bounded());
     }
 
     pub(crate) fn to_vec(&self) -> Vec<SeenRequest> {

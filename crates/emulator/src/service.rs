@@ -37,6 +37,7 @@ pub(crate) struct Service {
     pub(crate) changes: Arc<Changes>,
     pub(crate) script: Mutex<Script>,
     pub(crate) door: Door,
+    observer: Option<Observer>,
 }
 
 /// What an operation sees of its request.
@@ -69,10 +70,11 @@ impl Service {
         Self {
             company: Mutex::new(Company::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
             organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
-            record: Mutex::new(Record::new(record_limit, observer)),
+            record: Mutex::new(Record::new(record_limit)),
             changes,
             script: Mutex::new(Script::new(faults, rng.fork())),
             door: Door::new(),
+            observer,
             settings,
             clock,
         }
@@ -98,7 +100,7 @@ impl Service {
         }
         let now = self.clock.now();
         let (caller, answer) = self.exchange(&route, &head, received.content, now, &plan);
-        lock(&self.record).push(|| SeenRequest {
+        let seen = || SeenRequest {
             time: now,
             provider: route.provider,
             operation: route.call.ok().map(|call| call.operation),
@@ -110,7 +112,15 @@ impl Service {
             headers: head.headers.keys().map(|name| name.as_str().to_owned()).collect(),
             body_size: received.size,
             faults: plan.applied,
-        });
+        };
+        match &self.observer {
+            None => lock(&self.record).push(seen),
+            Some(observer) => {
+                // Before the lock is taken: the observer may ask for the requests, and take its time.
+                let seen = observer.tell(seen());
+                lock(&self.record).push(|| seen);
+            }
+        }
         if let Some(WireFault::Refuse(span)) = plan.wire {
             // The server ends this connection with all others, once nobody can make a new one.
             line.will_end(End::Reset);
