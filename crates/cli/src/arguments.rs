@@ -1,5 +1,7 @@
 //! The command line's grammar.
 
+use std::path::PathBuf;
+
 use api_keyring::{Expiry, KeyRef, Timestamp};
 use api_keyring_emulator::Fault;
 use chrono::TimeDelta;
@@ -80,6 +82,9 @@ pub(crate) struct Emulator {
     /// Answer below /_emulator/ too: inject faults, and tell what has happened, for whoever asks on this machine
     #[arg(long)]
     pub(crate) control: bool,
+    /// Begin with what is in this file, if it exists, and write it anew when told to stop: all keys, secrets included
+    #[arg(long, value_name = "FILE")]
+    pub(crate) state: Option<PathBuf>,
     /// Tell of every request on standard error, a line each; secrets are masked
     #[arg(long)]
     pub(crate) log: bool,

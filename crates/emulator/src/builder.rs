@@ -16,6 +16,7 @@ use crate::record::{Observer, SeenRequest};
 use crate::server::Server;
 use crate::service::Service;
 use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
+use crate::state::State;
 
 /// How many connections are served at once unless told otherwise.
 const CONNECTION_LIMIT: usize = 512;
@@ -34,6 +35,7 @@ pub struct EmulatorBuilder {
     record_limit: usize,
     observer: Option<Observer>,
     faults: Vec<Fault>,
+    state: State,
 }
 
 impl EmulatorBuilder {
@@ -53,6 +55,7 @@ impl EmulatorBuilder {
             record_limit: RECORD_LIMIT,
             observer: None,
             faults: Vec::new(),
+            state: State::default(),
         }
     }
 
@@ -113,6 +116,16 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Begins with these keys, rather than with an administrator's alone on each service. One is added where the state
+    /// names no administrator's key.
+    ///
+    /// Ids stay as they are, whichever [shape](EmulatorBuilder::spartera_shape) is chosen: one that is not a number is
+    /// text in the documented shape, too.
+    pub fn state(mut self, state: State) -> Self {
+        self.state = state;
+        self
+    }
+
     /// Opens the paths below `/_emulator/`, over which a client of any kind injects faults and asks what has happened;
     /// see the [crate's documentation](crate#over-http). They ask for no credential, and are closed by default.
     pub fn control(mut self, open: bool) -> Self {
@@ -163,7 +176,8 @@ impl EmulatorBuilder {
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
         let rng = Rng::with_seed(seed);
         let service =
-            Arc::new(Service::new(self.settings, self.clock, rng, self.record_limit, self.observer, self.faults));
+            Service::new(self.settings, self.clock, rng, self.record_limit, self.observer, self.faults, self.state.0);
+        let service = Arc::new(service);
         let server = Server::spawn(listener, address, Arc::clone(&service));
         Ok(Emulator::new(address, service, server))
     }

@@ -13,6 +13,7 @@ use crate::lock;
 use crate::record::SeenRequest;
 use crate::server::Server;
 use crate::service::Service;
+use crate::state::State;
 
 /// Both services, listening on one port of the loopback address.
 ///
@@ -134,9 +135,21 @@ impl Emulator {
         self.service.keys()
     }
 
+    /// What both services keep at this moment, secrets included: to be written as JSON, and to
+    /// [begin with](EmulatorBuilder::state) another time.
+    pub fn state(&self) -> State {
+        self.service.state()
+    }
+
     /// Stops accepting, finishes what is in progress (for at most five seconds), and frees the port.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
+    }
+
+    /// Stops as [`Emulator::shutdown`] does, and returns what both services keep in the end.
+    pub async fn into_state(self) -> State {
+        self.server.shutdown().await;
+        self.service.state()
     }
 }
 

@@ -177,6 +177,12 @@
 //! 2026-01-01T00:00:00Z spartera create POST /companies/c/api-keys -> reset by 1001 (reset-after)
 //! ```
 //!
+//! ## State
+//!
+//! With `--state FILE` the emulator begins with the keys that are in the file, if there is one, and writes it anew when
+//! it is told to stop: for its owner alone, since it holds every secret. It can be written by hand; [`State`] says how.
+//! Over HTTP there is no way to it.
+//!
 //! ## Faults by flag
 //!
 //! `--fault` may be given several times, in the text form that [`Fault`] describes; quote it, for the `*`. Two that
@@ -299,6 +305,7 @@ mod server;
 mod service;
 mod settings;
 mod spartera;
+mod state;
 mod store;
 mod timestamp;
 mod url;
@@ -315,6 +322,7 @@ pub use inventory::{ExistingKey, KeyStatus};
 pub use record::SeenRequest;
 pub use route::{Operation, Provider};
 pub use settings::{MonadErrorShape, Revision, SparteraShape};
+pub use state::{ParseStateError, State};
 
 /// Locks, even after a panic elsewhere: one failed request must not take the others with it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -26,6 +26,7 @@ use crate::route::{self, Provider, Route};
 use crate::secret;
 use crate::settings::Settings;
 use crate::spartera::{self, Company};
+use crate::state::{Services, State};
 
 /// Both services, with all that they remember.
 pub(crate) struct Service {
@@ -64,12 +65,13 @@ impl Service {
         record_limit: usize,
         observer: Option<Observer>,
         faults: Vec<Fault>,
+        Services { spartera, monad }: Services,
     ) -> Self {
         let now = clock.now();
         let changes = Arc::new(Changes::new(record_limit));
         Self {
-            company: Mutex::new(Company::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
-            organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), now)),
+            company: Mutex::new(Company::new(settings.clone(), rng.fork(), Arc::clone(&changes), spartera, now)),
+            organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), monad, now)),
             record: Mutex::new(Record::new(record_limit)),
             changes,
             script: Mutex::new(Script::new(faults, rng.fork())),
@@ -175,6 +177,11 @@ impl Service {
         let mut keys = lock(&self.company).inventory(now);
         keys.extend(lock(&self.organization).inventory(now));
         keys
+    }
+
+    /// What both services keep. A change comes between the two halves at most.
+    pub(crate) fn state(&self) -> State {
+        State(Services { spartera: lock(&self.company).state(), monad: lock(&self.organization).state() })
     }
 
     /// An error that the request has not deserved.

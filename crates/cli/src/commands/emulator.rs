@@ -1,14 +1,49 @@
 //! `emulator`: both services, for whoever speaks HTTP.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write as _};
+use std::path::Path;
 
-use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape};
+use api_keyring::Secret;
+use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape, State};
 
 use crate::arguments::{self, Format};
+use crate::destination::{Destination, Undelivered};
 use crate::failure::{Failure, Result};
 use crate::interrupt::StopRequests;
 use crate::output;
+
+/// What the emulator keeps between one run and another.
+struct StateFile<'a>(&'a Path);
+
+impl StateFile<'_> {
+    /// What is in the file, if it is there; nothing is started that could not be kept.
+    fn read(&self) -> Result<State> {
+        let path = self.0.display();
+        drop(self.destination().ready(true)?);
+        match fs::read_to_string(self.0) {
+            Ok(text) => State::from_json(&text).map_err(|error| Failure::Other(format!("{path}: {error}"))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
+            Err(error) => Err(Failure::Other(format!("{path} cannot be read: {error}"))),
+        }
+    }
+
+    /// Puts the state in place of what was in the file, whole and for its owner alone.
+    fn write(&self, state: &State) -> Result {
+        let kept = self.destination().ready(true)?.deliver(&Secret::from(state.to_json()));
+        kept.map_err(|undelivered| match undelivered {
+            Undelivered::Lost(why) => Failure::Other(format!("{} was not written: {why}", self.0.display())),
+            Undelivered::Elsewhere { why, path } => {
+                Failure::Other(format!("the state is in {}, not in {}: {why}", path.display(), self.0.display()))
+            }
+        })
+    }
+
+    fn destination(&self) -> Destination {
+        Destination::File(self.0.to_owned())
+    }
+}
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
     let mut builder = api_keyring_emulator::Emulator::builder().port(arguments.port).control(arguments.control);
@@ -29,6 +64,10 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
         // A log that cannot be written is no reason to stop serving.
         builder = builder.observe(|seen| drop(writeln!(io::stderr(), "{seen}")));
     }
+    let state = arguments.state.as_deref().map(StateFile);
+    if let Some(file) = &state {
+        builder = builder.state(file.read()?);
+    }
     let emulator = builder.start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     // Before the first line tells that the emulator can be reached, and so be stopped.
@@ -44,6 +83,11 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
         stdout.flush()?;
     }
     stop.next().await?;
-    emulator.shutdown().await;
-    Ok(())
+    match state {
+        Some(file) => file.write(&emulator.into_state().await),
+        None => {
+            emulator.shutdown().await;
+            Ok(())
+        }
+    }
 }

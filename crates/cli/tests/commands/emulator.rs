@@ -123,6 +123,48 @@ fn it_stops_cleanly_on_a_signal() {
 }
 
 #[test]
+#[cfg(unix)]
+fn it_goes_on_with_the_keys_of_its_state_file() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.json");
+    let options = ["--state", file.to_str().unwrap()];
+    let mut first = Emulator::with(&options);
+    let keys = ["spartera", "monad"].map(|provider| (provider, first.create(provider)));
+    crate::harness::signal(&first.process, "-TERM");
+    assert_eq!(first.process.wait().unwrap().code(), Some(0));
+    assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing is left beside it");
+
+    let second = Emulator::with(&options);
+    for name in ["SPARTERA_API_KEY", "SPARTERA_COMPANY_ID", "MONAD_API_KEY", "MONAD_ORGANIZATION_ID"] {
+        assert_eq!(second.variables[name], first.variables[name], "{name}");
+    }
+    for (provider, (key, secret)) in keys {
+        assert!(second.run(&["get", &key]).code == 0 && second.works(provider, &secret), "{key}");
+    }
+}
+
+#[test]
+fn a_state_that_cannot_be_kept_or_read_is_told_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.json");
+    std::fs::write(&broken, r#"{"spartera": {"keys": "sk_live_0123456789abcdef"}}"#).unwrap();
+    for (path, told) in [
+        (broken.clone(), "line 1, column"),
+        (folder.path().join("missing/state.json"), "cannot be written"),
+        (folder.path().to_owned(), "no plain file"),
+    ] {
+        let output = program().args(["emulator", "--state"]).arg(&path).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{path:?}");
+        assert!(stderr.contains(told) && !stderr.contains("sk_live"), "{path:?}: {stderr}");
+    }
+    assert!(std::fs::read_to_string(&broken).unwrap().contains("sk_live"), "it is left as it was");
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let emulator = Emulator::start();
     let port = emulator.variables["SPARTERA_BASE_URL"].rsplit(':').next().unwrap();

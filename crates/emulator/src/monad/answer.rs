@@ -67,7 +67,7 @@ impl Organization {
             expiration_time: rfc3339(key.expires),
             current: (self.settings.revision == Revision::Current).then(|| CurrentFields {
                 token_version: key.token_version,
-                jwt_signing_key_id: &self.signing_key_id,
+                jwt_signing_key_id: &self.signing_key.id,
                 last_used_at: key.last_used.map(rfc3339),
             }),
         }

@@ -3,10 +3,12 @@
 mod answer;
 mod input;
 mod operations;
+mod saved;
 mod state;
 mod token;
 
 pub(crate) use answer::refused;
+pub(crate) use saved::OrganizationState;
 pub(crate) use state::Organization;
 
 use crate::permission::Role;

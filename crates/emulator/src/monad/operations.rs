@@ -114,10 +114,11 @@ impl Organization {
         let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
         key.expires = expires.unwrap_or(key.expires);
         key.token_version += 1;
+        key.token_issued = question.now;
         key.updated = stamp(question.now);
         self.begin_secret(id, question.effects);
         self.note(ChangeKind::Regenerated, id, Some(by), question.now);
-        let token = self.token(self.find(id)?, question.now);
+        let token = self.token(self.find(id)?);
         self.with_token(id, &token)
     }
 

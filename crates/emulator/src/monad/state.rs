@@ -6,7 +6,8 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use fastrand::Rng;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-use super::token::{Claims, Signer};
+use super::saved::{OrganizationState, SigningKeyState};
+use super::token::{Claims, SIGNING_KEY_BYTES, Signer};
 use crate::changes::{ChangeKind, Changes, StateChange};
 use crate::fault::Effects;
 use crate::inventory::{ExistingKey, KeyStatus};
@@ -26,10 +27,12 @@ const USE_LAG: TimeDelta = TimeDelta::seconds(60);
 
 pub(crate) struct Organization {
     pub(crate) id: String,
+    /// The first token of the administrator's key, even once that is gone.
     pub(crate) admin_token: String,
+    pub(super) admin_key_id: String,
     pub(super) settings: Settings,
     pub(super) keys: Store<Key>,
-    pub(super) signing_key_id: String,
+    pub(super) signing_key: SigningKeyState,
     propagation: Propagation,
     signer: Signer,
     changes: Arc<Changes>,
@@ -46,6 +49,8 @@ pub(super) struct Key {
     pub(super) updated: DateTime<Utc>,
     pub(super) expires: DateTime<Utc>,
     pub(super) token_version: u64,
+    /// When the present token was made.
+    pub(super) token_issued: DateTime<Utc>,
     /// As it is shown: see [`USE_LAG`].
     pub(super) last_used: Option<DateTime<Utc>>,
 }
@@ -75,25 +80,35 @@ impl Key {
 }
 
 impl Organization {
-    /// An organization with one key: its administrator's.
-    pub(crate) fn new(settings: Settings, mut rng: Rng, changes: Arc<Changes>, now: DateTime<Utc>) -> Self {
-        let id = secret::random_uuid(&mut rng);
-        let signing_key_id = secret::random_uuid(&mut rng);
-        let mut signing_key = [0; 64];
-        rng.fill(&mut signing_key);
+    /// An organization as `state` has it. There is an administrator's key in any case.
+    pub(crate) fn new(
+        settings: Settings,
+        mut rng: Rng,
+        changes: Arc<Changes>,
+        mut state: OrganizationState,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let id = state.organization_id.take().unwrap_or_else(|| secret::random_uuid(&mut rng));
+        let new_key_id = secret::random_uuid(&mut rng);
+        let mut new_key = [0; SIGNING_KEY_BYTES];
+        rng.fill(&mut new_key);
+        let kept = state.signing_key.take().and_then(|key| key.bytes().map(|bytes| (key.id, bytes)));
+        let (signing_key_id, signing_key) = kept.unwrap_or((new_key_id, new_key));
         let mut organization = Self {
             id,
             admin_token: String::new(),
+            admin_key_id: String::new(),
             settings,
             keys: Store::new(),
             propagation: Propagation::default(),
             changes,
             signer: Signer::new(&signing_key, &signing_key_id),
-            signing_key_id,
+            signing_key: SigningKeyState::new(&signing_key_id, &signing_key),
             rng,
         };
-        let (_, token) = organization.plant(lasting("administrator", Role::Administrator, now), now);
-        organization.admin_token = token;
+        organization.restore(state, now);
+        let administrator = organization.keys.get(&organization.admin_key_id);
+        organization.admin_token = administrator.map_or_else(String::new, |key| organization.token(key));
         organization
     }
 
@@ -108,7 +123,7 @@ impl Organization {
     }
 
     /// Makes a key that nobody has asked for.
-    fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+    pub(super) fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
         let (id, token) = self.issue(new, &Effects::default(), now);
         self.note(ChangeKind::Seeded, &id, None, now);
         (id, token)
@@ -126,21 +141,22 @@ impl Organization {
             updated: created,
             expires: new.expires,
             token_version: 1,
+            token_issued: now,
             last_used: None,
         };
-        let issued = (key.id.clone(), self.token(&key, now));
+        let issued = (key.id.clone(), self.token(&key));
         self.propagation.warm(&key.secret_name(), effects.warmup);
         self.keys.insert(key, effects.stale_lists);
         issued
     }
 
     /// The token of the key's present version.
-    pub(super) fn token(&self, key: &Key, now: DateTime<Utc>) -> String {
+    pub(super) fn token(&self, key: &Key) -> String {
         self.signer.sign(&Claims {
             sub: key.id.clone(),
             organization_id: self.id.clone(),
             token_version: key.token_version,
-            iat: now.timestamp(),
+            iat: key.token_issued.timestamp(),
             exp: key.expires.timestamp(),
         })
     }
@@ -249,7 +265,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     known.then(|| token.trim())
 }
 
-fn lasting(name: &str, role: Role, now: DateTime<Utc>) -> NewKey {
+pub(super) fn lasting(name: &str, role: Role, now: DateTime<Utc>) -> NewKey {
     let expires = now.checked_add_signed(LONG).unwrap_or(DateTime::<Utc>::MAX_UTC);
     NewKey { name: name.to_owned(), description: None, role, expires: expires.trunc_subsecs(0) }
 }

@@ -6,6 +6,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+/// How long a signing key is.
+pub(super) const SIGNING_KEY_BYTES: usize = 64;
+
 /// Signs tokens, and reads those that it has signed.
 pub(super) struct Signer {
     mac: Hmac<Sha256>,
@@ -32,7 +35,7 @@ struct Head<'a> {
 }
 
 impl Signer {
-    pub(super) fn new(key: &[u8; 64], key_id: &str) -> Self {
+    pub(super) fn new(key: &[u8; SIGNING_KEY_BYTES], key_id: &str) -> Self {
         let head = encode(&Head { alg: "HS256", kid: key_id, typ: "JWT" });
         Self { mac: Hmac::new(key.into()), head: format!("{head}.") }
     }

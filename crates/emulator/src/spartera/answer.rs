@@ -45,7 +45,7 @@ pub(super) enum KeyModel<'a> {
 /// A key of the SDK documentation. What is not set is left out.
 #[derive(Serialize)]
 pub(super) struct DocumentedKey<'a> {
-    api_key_id: u64,
+    api_key_id: KeyId<'a>,
     company_id: &'a str,
     role_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,6 +59,22 @@ pub(super) struct DocumentedKey<'a> {
     last_updated: String,
     #[serde(flatten)]
     current: Option<CurrentFields<'a>>,
+}
+
+/// The id of a key as the key model has it: a number, unless it was given another form when the emulator started.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum KeyId<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
+impl<'a> KeyId<'a> {
+    fn of(id: &'a str) -> Self {
+        // 007 and +7 are no numbers in JSON: they would come back as another id.
+        let number = id.parse().ok().filter(|number: &u64| number.to_string() == id);
+        number.map_or(Self::Text(id), Self::Number)
+    }
 }
 
 /// What the current description adds, and how the key is doing.
@@ -128,7 +144,7 @@ impl Company {
             key.revocation.as_ref().and_then(|revocation| revocation.reason.as_deref()).filter(|_| is_current);
         match self.settings.spartera_shape {
             SparteraShape::Documented => KeyModel::Documented(DocumentedKey {
-                api_key_id: key.number,
+                api_key_id: KeyId::of(&key.id),
                 company_id: &self.id,
                 role_id: super::role_id(key.role),
                 user_id: key.user_id.as_deref(),

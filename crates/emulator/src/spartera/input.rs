@@ -9,7 +9,19 @@ use crate::permission::Role;
 use crate::refusal::Refusal;
 use crate::timestamp;
 
-const KEY_TYPES: [&str; 3] = ["analytics", "mcp", "endpoint"];
+/// The type of a key that is bound to an endpoint, or to an MCP deployment, or to neither.
+pub(super) fn usual_key_type(is_endpoint: bool, is_mcp: bool) -> &'static str {
+    match (is_endpoint, is_mcp) {
+        (true, _) => "endpoint",
+        (false, true) => "mcp",
+        (false, false) => "analytics",
+    }
+}
+
+/// The type of a key with this name.
+pub(super) fn key_type(name: &str) -> Option<&'static str> {
+    ["analytics", "mcp", "endpoint"].into_iter().find(|known| *known == name)
+}
 
 /// The body of create.
 pub(super) struct NewKey {
@@ -48,11 +60,7 @@ impl NewKey {
         let mut fields = Fields::read(headers, body)?;
         fields.require(&["company_id", "role_id"]);
         let common = Common::read(&mut fields, company, now);
-        let key_type = common.key_type.unwrap_or(match (&common.endpoint_id, &common.mcp_deployment_id) {
-            (Some(_), _) => "endpoint",
-            (None, Some(_)) => "mcp",
-            (None, None) => "analytics",
-        });
+        let usual_type = usual_key_type(common.endpoint_id.is_some(), common.mcp_deployment_id.is_some());
         fields.finish(Self {
             // The stand-in never gets out: a missing role is a problem that `finish` reports.
             role: common.role.unwrap_or(Role::Reader),
@@ -62,7 +70,7 @@ impl NewKey {
             expires: common.expires,
             endpoint_id: common.endpoint_id,
             mcp_deployment_id: common.mcp_deployment_id,
-            key_type,
+            key_type: common.key_type.unwrap_or(usual_type),
             is_system_generated: common.is_system_generated.unwrap_or(false),
             rate_limit: common.rate_limit,
             permissions: common.permissions,
@@ -203,7 +211,7 @@ fn read_role(fields: &mut Fields) -> Option<Role> {
 
 fn read_key_type(fields: &mut Fields) -> Option<&'static str> {
     let given = fields.text("key_type")?;
-    let known = KEY_TYPES.into_iter().find(|known| *known == given);
+    let known = key_type(&given);
     if known.is_none() {
         fields.refuse("key_type", "must be analytics, mcp or endpoint");
     }

@@ -3,9 +3,11 @@
 mod answer;
 mod input;
 mod operations;
+mod saved;
 mod state;
 
 pub(crate) use answer::refused;
+pub(crate) use saved::CompanyState;
 pub(crate) use state::Company;
 
 use crate::permission::Role;

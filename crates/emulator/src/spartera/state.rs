@@ -8,6 +8,7 @@ use fastrand::Rng;
 use hyper::header::HeaderMap;
 
 use super::input::NewKey;
+use super::saved::CompanyState;
 use crate::changes::{ChangeKind, Changes, StateChange};
 use crate::fault::Effects;
 use crate::inventory::{ExistingKey, KeyStatus};
@@ -20,26 +21,29 @@ use crate::settings::{Settings, SparteraShape};
 use crate::store::{Identified, Store};
 
 /// The calls an hour that the reference guide's shape shows for a key that was made without a limit of its own.
-const USUAL_RATE_LIMIT: i64 = 1000;
+pub(super) const USUAL_RATE_LIMIT: i64 = 1000;
+
+/// The first id, where ids are numbers.
+pub(super) const FIRST_NUMBER: u64 = 1001;
 
 pub(crate) struct Company {
     pub(crate) id: String,
+    /// The secret of the administrator's key, even once that is gone.
     pub(crate) admin_secret: String,
+    pub(super) admin_key_id: String,
     pub(super) settings: Settings,
     pub(super) keys: Store<Key>,
     /// From a secret to the id of its key.
     by_secret: HashMap<String, String>,
     propagation: Propagation,
     changes: Arc<Changes>,
-    next_number: u64,
+    pub(super) next_number: u64,
     rng: Rng,
 }
 
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: String,
-    /// The id in the documented shape's key model.
-    pub(super) number: u64,
     pub(super) masked: String,
     pub(super) role: Role,
     pub(super) user_id: Option<String>,
@@ -57,7 +61,7 @@ pub(super) struct Key {
     pub(super) permissions: Option<Vec<String>>,
     pub(super) revocation: Option<Revocation>,
     pub(super) usage: Usage,
-    secret: String,
+    pub(super) secret: String,
 }
 
 #[derive(Clone)]
@@ -99,21 +103,30 @@ impl Key {
 }
 
 impl Company {
-    /// A company with one key: its administrator's.
-    pub(crate) fn new(settings: Settings, mut rng: Rng, changes: Arc<Changes>, now: DateTime<Utc>) -> Self {
+    /// A company as `state` has it. There is an administrator's key in any case.
+    pub(crate) fn new(
+        settings: Settings,
+        mut rng: Rng,
+        changes: Arc<Changes>,
+        mut state: CompanyState,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let id = state.company_id.take();
         let mut company = Self {
-            id: format!("company_{}", secret::random_text(&mut rng, 12)),
+            id: id.unwrap_or_else(|| format!("company_{}", secret::random_text(&mut rng, 12))),
             admin_secret: String::new(),
+            admin_key_id: String::new(),
             settings,
             keys: Store::new(),
             by_secret: HashMap::new(),
             propagation: Propagation::default(),
             changes,
-            next_number: 1001,
+            next_number: FIRST_NUMBER,
             rng,
         };
-        let (_, admin_secret) = company.plant(NewKey::named("administrator", Role::Administrator), now);
-        company.admin_secret = admin_secret;
+        company.restore(state, now);
+        company.admin_secret =
+            company.keys.get(&company.admin_key_id).map_or_else(String::new, |key| key.secret.clone());
         company
     }
 
@@ -128,7 +141,7 @@ impl Company {
     }
 
     /// Makes a key that nobody has asked for.
-    fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+    pub(super) fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
         let (id, secret) = self.issue(new, &Effects::default(), now);
         self.note(ChangeKind::Seeded, &id, None, now);
         (id, secret)
@@ -142,14 +155,11 @@ impl Company {
             SparteraShape::Documented => number.to_string(),
             SparteraShape::Guide => format!("key_{}", secret::random_text(&mut self.rng, 12)),
         };
-        let prefix = if new.endpoint_id.is_some() { "ep_" } else { "sk_live_" };
-        let secret = format!("{prefix}{}", secret::random_text(&mut self.rng, 32));
+        let secret = self.new_secret(new.endpoint_id.is_some());
         let created = now.trunc_subsecs(0);
-        self.by_secret.insert(secret.clone(), id.clone());
         self.propagation.warm(&secret, effects.warmup);
         let key = Key {
             id: id.clone(),
-            number,
             masked: secret::mask(&secret),
             role: new.role,
             user_id: new.user_id,
@@ -168,8 +178,18 @@ impl Company {
             usage: Usage::default(),
             secret: secret.clone(),
         };
-        self.keys.insert(key, effects.stale_lists);
+        self.insert(key, effects.stale_lists);
         (id, secret)
+    }
+
+    pub(super) fn new_secret(&mut self, is_endpoint: bool) -> String {
+        let prefix = if is_endpoint { "ep_" } else { "sk_live_" };
+        format!("{prefix}{}", secret::random_text(&mut self.rng, 32))
+    }
+
+    pub(super) fn insert(&mut self, key: Key, stale_lists: u64) {
+        self.by_secret.insert(key.secret.clone(), key.id.clone());
+        self.keys.insert(key, stale_lists);
     }
 
     /// Deletes a key, so that its secret is unknown from now on.

@@ -14,3 +14,4 @@ mod monad;
 mod pages;
 mod record;
 mod spartera;
+mod state;

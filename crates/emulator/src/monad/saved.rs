@@ -1,0 +1,169 @@
+//! An organization as it is kept between one run and another.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::state::{Key, Organization, lasting, stamp};
+use super::token::{SIGNING_KEY_BYTES, Signer};
+use crate::changes::ChangeKind;
+use crate::permission::Role;
+use crate::state::{check_admin, check_id, check_ids};
+
+/// An organization, its keys, and that which signs their tokens.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OrganizationState {
+    pub(super) organization_id: Option<String>,
+    /// The key whose token the emulator tells whoever runs it; without it, there will be a new one.
+    admin_key_id: Option<String>,
+    pub(super) signing_key: Option<SigningKeyState>,
+    keys: Vec<KeyState>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SigningKeyState {
+    pub(super) id: String,
+    /// Its bytes in base64.
+    secret: String,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct KeyState {
+    id: String,
+    name: String,
+    role_id: String,
+    expires_at: DateTime<Utc>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used_at: Option<DateTime<Utc>>,
+    #[serde(default = "first_version")]
+    token_version: u64,
+    /// When the present token was made; it is a part of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_issued_at: Option<DateTime<Utc>>,
+    /// The present token: for whoever reads the state, since it follows from all the rest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+fn first_version() -> u64 {
+    1
+}
+
+impl OrganizationState {
+    /// Refuses what no organization could be.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let ids = || self.keys.iter().map(|key| key.id.as_str());
+        self.organization_id.as_deref().map_or(Ok(()), check_id)?;
+        check_ids(ids())?;
+        check_admin(self.admin_key_id.as_deref(), ids())?;
+        let signer = match &self.signing_key {
+            Some(key) => {
+                check_id(&key.id)?;
+                let bytes = key.bytes().ok_or_else(|| format!("signing_key: {SIGNING_KEY_BYTES} bytes in base64"))?;
+                Some(Signer::new(&bytes, &key.id))
+            }
+            None => None,
+        };
+        for key in &self.keys {
+            let checked = self.check_key(key, signer.as_ref());
+            checked.map_err(|problem| format!("key {}: {problem}", key.id))?;
+        }
+        Ok(())
+    }
+
+    fn check_key(&self, key: &KeyState, signer: Option<&Signer>) -> Result<(), &'static str> {
+        if super::role(&key.role_id).is_none() {
+            return Err("role_id is role-admin, role-writer or role-reader");
+        }
+        if key.name.is_empty() {
+            return Err("name is empty");
+        }
+        let Some(token) = &key.token else { return Ok(()) };
+        let claims = signer.and_then(|signer| signer.verify(token));
+        let fits = claims.is_some_and(|claims| {
+            claims.sub == key.id
+                && Some(claims.organization_id) == self.organization_id
+                && claims.token_version == key.token_version
+                && claims.exp == key.expires_at.timestamp()
+                && Some(claims.iat) == key.token_issued_at.map(|issued| issued.timestamp())
+        });
+        if fits { Ok(()) } else { Err("token is not what the signing key makes of the rest; leave it out") }
+    }
+}
+
+impl SigningKeyState {
+    pub(super) fn new(id: &str, bytes: &[u8; SIGNING_KEY_BYTES]) -> Self {
+        Self { id: id.to_owned(), secret: STANDARD.encode(bytes) }
+    }
+
+    pub(super) fn bytes(&self) -> Option<[u8; SIGNING_KEY_BYTES]> {
+        STANDARD.decode(&self.secret).ok()?.try_into().ok()
+    }
+}
+
+impl KeyState {
+    fn into_key(self, now: DateTime<Utc>) -> Key {
+        let created = self.created_at.unwrap_or(stamp(now));
+        Key {
+            id: self.id,
+            name: self.name,
+            description: self.description,
+            role: super::role(&self.role_id).unwrap_or(Role::Reader),
+            created,
+            updated: self.updated_at.unwrap_or(created),
+            expires: self.expires_at,
+            token_version: self.token_version,
+            token_issued: self.token_issued_at.unwrap_or(now),
+            last_used: self.last_used_at,
+        }
+    }
+}
+
+impl Organization {
+    /// Adds the keys of a state, oldest first, and the administrator's, if it is not among them.
+    pub(super) fn restore(&mut self, state: OrganizationState, now: DateTime<Utc>) {
+        for key in state.keys {
+            let key = key.into_key(now);
+            let id = key.id.clone();
+            self.keys.insert(key, 0);
+            self.note(ChangeKind::Seeded, &id, None, now);
+        }
+        self.admin_key_id = match state.admin_key_id {
+            Some(id) => id,
+            None => self.plant(lasting("administrator", Role::Administrator, now), now).0,
+        };
+    }
+
+    /// The organization as [`Organization::restore`] takes it.
+    pub(crate) fn state(&self) -> OrganizationState {
+        let describe = |key: &Key| KeyState {
+            id: key.id.clone(),
+            name: key.name.clone(),
+            role_id: super::role_id(key.role).to_owned(),
+            expires_at: key.expires,
+            description: key.description.clone(),
+            created_at: Some(key.created),
+            updated_at: Some(key.updated),
+            last_used_at: key.last_used,
+            token_version: key.token_version,
+            token_issued_at: Some(key.token_issued),
+            token: Some(self.token(key)),
+        };
+        OrganizationState {
+            organization_id: Some(self.id.clone()),
+            admin_key_id: self.keys.get(&self.admin_key_id).map(|key| key.id.clone()),
+            signing_key: Some(self.signing_key.clone()),
+            keys: self.keys.iter().map(describe).collect(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! A company as it is kept between one run and another.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::input::{NewKey, key_type, usual_key_type};
+use super::state::{Company, FIRST_NUMBER, Key, Revocation, USUAL_RATE_LIMIT, Usage};
+use crate::changes::ChangeKind;
+use crate::permission::Role;
+use crate::secret;
+use crate::state::{check_admin, check_id, check_ids};
+
+/// A company and its keys.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct CompanyState {
+    pub(super) company_id: Option<String>,
+    /// The key whose secret the emulator tells whoever runs it; without it, there will be a new one.
+    pub(super) admin_key_id: Option<String>,
+    /// The next id of a new key, where ids are numbers: that of a deleted key is not used again.
+    pub(super) next_number: Option<u64>,
+    pub(super) keys: Vec<KeyState>,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct KeyState {
+    pub(super) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    role_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mcp_deployment_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_type: Option<String>,
+    #[serde(default)]
+    is_system_generated: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rate_limit: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permissions: Option<Vec<String>>,
+    #[serde(default)]
+    revoked: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revocation_reason: Option<String>,
+    #[serde(default)]
+    usage_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_used: Option<DateTime<Utc>>,
+    #[serde(default)]
+    failed_attempts: u64,
+}
+
+impl CompanyState {
+    /// Refuses what no company could be.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let ids = || self.keys.iter().map(|key| key.id.as_str());
+        self.company_id.as_deref().map_or(Ok(()), check_id)?;
+        check_ids(ids())?;
+        check_admin(self.admin_key_id.as_deref(), ids())?;
+        let mut secrets = HashSet::new();
+        for key in &self.keys {
+            key.check().map_err(|problem| format!("key {}: {problem}", key.id))?;
+            if key.secret.as_ref().is_some_and(|secret| !secrets.insert(secret)) {
+                return Err(format!("key {}: another key has the same secret", key.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl KeyState {
+    fn check(&self) -> Result<(), &'static str> {
+        if super::role(self.role_id).is_none() {
+            return Err("role_id is 1, 2 or 3");
+        }
+        if self.key_type.as_deref().is_some_and(|name| key_type(name).is_none()) {
+            return Err("key_type is analytics, mcp or endpoint");
+        }
+        let fits_a_header = |secret: &String| !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
+        if !self.secret.as_ref().is_none_or(fits_a_header) {
+            return Err("secret is not empty, and has neither spaces nor anything but ASCII");
+        }
+        if self.revocation_reason.is_some() && !self.revoked {
+            return Err("there is a revocation_reason, but the key is not revoked");
+        }
+        Ok(())
+    }
+
+    fn of(key: &Key) -> Self {
+        Self {
+            id: key.id.clone(),
+            secret: Some(key.secret.clone()),
+            role_id: super::role_id(key.role),
+            name: key.name.clone(),
+            description: key.description.clone(),
+            user_id: key.user_id.clone(),
+            created_at: Some(key.created),
+            updated_at: Some(key.updated),
+            expires_at: key.expires,
+            endpoint_id: key.endpoint_id.clone(),
+            mcp_deployment_id: key.mcp_deployment_id.clone(),
+            key_type: Some(key.key_type.to_owned()),
+            is_system_generated: key.is_system_generated,
+            rate_limit: Some(key.rate_limit),
+            permissions: key.permissions.clone(),
+            revoked: key.revocation.is_some(),
+            revocation_reason: key.revocation.as_ref().and_then(|revocation| revocation.reason.clone()),
+            usage_count: key.usage.count,
+            last_used: key.usage.last,
+            failed_attempts: key.usage.failed,
+        }
+    }
+
+    /// The key; its secret is its own, or else a new one, which is told whether it is bound to an endpoint.
+    fn into_key(self, new_secret: impl FnOnce(bool) -> String, now: DateTime<Utc>) -> Key {
+        let secret = self.secret.unwrap_or_else(|| new_secret(self.endpoint_id.is_some()));
+        let created = self.created_at.unwrap_or(now);
+        let revocation = Revocation { reason: self.revocation_reason };
+        let usual_type = usual_key_type(self.endpoint_id.is_some(), self.mcp_deployment_id.is_some());
+        Key {
+            masked: secret::mask(&secret),
+            role: super::role(self.role_id).unwrap_or(Role::Reader),
+            user_id: self.user_id,
+            name: self.name,
+            description: self.description,
+            expires: self.expires_at,
+            created,
+            updated: self.updated_at.unwrap_or(created),
+            key_type: self.key_type.as_deref().and_then(key_type).unwrap_or(usual_type),
+            endpoint_id: self.endpoint_id,
+            mcp_deployment_id: self.mcp_deployment_id,
+            is_system_generated: self.is_system_generated,
+            rate_limit: self.rate_limit.unwrap_or(USUAL_RATE_LIMIT),
+            permissions: self.permissions,
+            revocation: self.revoked.then_some(revocation),
+            usage: Usage { count: self.usage_count, last: self.last_used, failed: self.failed_attempts },
+            id: self.id,
+            secret,
+        }
+    }
+}
+
+impl Company {
+    /// Adds the keys of a state, oldest first, and the administrator's, if it is not among them.
+    pub(super) fn restore(&mut self, state: CompanyState, now: DateTime<Utc>) {
+        let last_number = state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).max();
+        let after_last = last_number.map_or(0, |last| last.saturating_add(1));
+        self.next_number = state.next_number.unwrap_or(FIRST_NUMBER).max(after_last);
+        for key in state.keys {
+            let key = key.into_key(|is_endpoint| self.new_secret(is_endpoint), now);
+            let id = key.id.clone();
+            self.insert(key, 0);
+            self.note(ChangeKind::Seeded, &id, None, now);
+        }
+        self.admin_key_id = match state.admin_key_id {
+            Some(id) => id,
+            None => self.plant(NewKey::named("administrator", Role::Administrator), now).0,
+        };
+    }
+
+    /// The company as [`Company::restore`] takes it.
+    pub(crate) fn state(&self) -> CompanyState {
+        CompanyState {
+            company_id: Some(self.id.clone()),
+            admin_key_id: self.keys.get(&self.admin_key_id).map(|key| key.id.clone()),
+            next_number: Some(self.next_number),
+            keys: self.keys.iter().map(KeyState::of).collect(),
+        }
+    }
+}
