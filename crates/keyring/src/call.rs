@@ -39,9 +39,19 @@ impl Call<'_> {
         Parts { provider, operation: Some(self.operation), key, ..parts }.into()
     }
 
+    /// The call failed, for a reason of ours.
+    pub(crate) fn failed(
+        &self,
+        kind: ErrorKind,
+        outcome: Outcome,
+        problem: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> Error {
+        self.error(Parts::new(kind, outcome, problem))
+    }
+
     /// An argument is not acceptable.
     pub(crate) fn invalid(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-        self.error(Parts::new(ErrorKind::InvalidInput, Outcome::NotSent, problem))
+        self.failed(ErrorKind::InvalidInput, Outcome::NotSent, problem)
     }
 
     /// The provider does not offer it.
@@ -92,18 +102,6 @@ impl Call<'_> {
     /// An answer that was decoded and does not hold what it should.
     pub(crate) fn unexpected(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
         self.error(Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem))
-    }
-
-    /// A list that ended before its total.
-    pub(crate) fn incomplete(&self, missing: Option<u64>) -> Error {
-        match missing {
-            Some(missing) => self
-                .unexpected(format!("the list ended {missing} keys before the total that the service gives"))
-                .advise("Keys may have been deleted meanwhile: list again to be sure"),
-            None => {
-                self.unexpected("the list was given up: it does not end, or page after page holds no key as documented")
-            }
-        }
     }
 
     /// A new key's id and secret, as far as its answer has them; `rest` is what of the answer nobody can explain.

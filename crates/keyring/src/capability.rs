@@ -10,6 +10,10 @@ use crate::Operation;
 pub enum Capability {
     /// List all keys.
     List,
+    /// Look for keys by a text, rather than reading all of them.
+    Search,
+    /// Sort a list, rather than reading all of it first.
+    Sort,
     /// Issue a new key.
     Create,
     /// Issue a key that never expires.
@@ -30,8 +34,10 @@ pub enum Capability {
     UpdateOwner,
     /// Replace a key's secret in place.
     Regenerate,
-    /// Revoke a key, with a reason.
+    /// Revoke a key.
     Revoke,
+    /// Have the vendor keep the reason for which a key was revoked.
+    RevokeReason,
     /// Delete a key.
     Delete,
     /// Read how a key is used.
@@ -40,8 +46,10 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability, in the order in which they are best shown.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::List,
+        Self::Search,
+        Self::Sort,
         Self::Create,
         Self::CreateWithoutExpiry,
         Self::CreateWithOwner,
@@ -53,6 +61,7 @@ impl Capability {
         Self::UpdateOwner,
         Self::Regenerate,
         Self::Revoke,
+        Self::RevokeReason,
         Self::Delete,
         Self::Stats,
     ];
@@ -61,6 +70,8 @@ impl Capability {
     pub fn name(self) -> &'static str {
         match self {
             Self::List => "list",
+            Self::Search => "search",
+            Self::Sort => "sort",
             Self::Create => "create",
             Self::CreateWithoutExpiry => "create-without-expiry",
             Self::CreateWithOwner => "create-with-owner",
@@ -72,6 +83,7 @@ impl Capability {
             Self::UpdateOwner => "update-owner",
             Self::Regenerate => "regenerate",
             Self::Revoke => "revoke",
+            Self::RevokeReason => "revoke-reason",
             Self::Delete => "delete",
             Self::Stats => "stats",
         }
@@ -80,12 +92,12 @@ impl Capability {
     /// The operation that this is, or is an option of.
     pub fn operation(self) -> Operation {
         match self {
-            Self::List => Operation::List,
+            Self::List | Self::Search | Self::Sort => Operation::List,
             Self::Create | Self::CreateWithoutExpiry | Self::CreateWithOwner | Self::Description => Operation::Create,
             Self::Get => Operation::Get,
             Self::Update | Self::UpdateRole | Self::UpdateExpiry | Self::UpdateOwner => Operation::Update,
             Self::Regenerate => Operation::Regenerate,
-            Self::Revoke => Operation::Revoke,
+            Self::Revoke | Self::RevokeReason => Operation::Revoke,
             Self::Delete => Operation::Delete,
             Self::Stats => Operation::Stats,
         }

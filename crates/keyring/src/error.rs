@@ -35,6 +35,8 @@ pub(crate) struct Parts {
     pub(crate) request_id: Option<String>,
     pub(crate) advice: Option<Cow<'static, str>>,
     pub(crate) unclaimed_secret: Option<Secret>,
+    pub(crate) attempts: u32,
+    pub(crate) retries_exhausted: bool,
     pub(crate) source: Option<Source>,
 }
 
@@ -54,6 +56,8 @@ impl Parts {
             request_id: None,
             advice: None,
             unclaimed_secret: None,
+            attempts: 1,
+            retries_exhausted: false,
             source: None,
         }
     }
@@ -136,6 +140,30 @@ impl Error {
         self
     }
 
+    /// Notes how many attempts there were, and whether one before may have been carried out: then the operation may have
+    /// been, however this one failed.
+    pub(crate) fn after(mut self, attempts: u32, may_have_been_done: bool) -> Self {
+        self.0.attempts = attempts;
+        if may_have_been_done {
+            self.0.outcome = Outcome::Unknown;
+        }
+        self
+    }
+
+    /// Notes that the call might have been tried again, and was not any more.
+    pub(crate) fn exhausted(mut self) -> Self {
+        self.0.retries_exhausted = true;
+        self
+    }
+
+    /// Whether trying the operation again can do no harm, and may help.
+    pub(crate) fn may_be_repeated(&self, operation: Operation) -> bool {
+        let is_harmless = !matches!(operation, Operation::Create | Operation::Regenerate | Operation::Update)
+            || self.outcome() == Outcome::NotSent
+            || self.is_rate_limited();
+        self.is_transient() && is_harmless
+    }
+
     pub(crate) fn under(mut self, provider: &str) -> Self {
         self.0.provider = Some(provider.to_owned());
         self
@@ -155,6 +183,52 @@ impl Error {
     pub fn may_have_taken_effect(&self) -> bool {
         self.operation().is_none_or(Operation::is_write)
             && matches!(self.outcome(), Outcome::Applied | Outcome::Unknown)
+    }
+
+    /// Whether the same call may well succeed later: the connection failed, the vendor is overloaded, or no answer came in
+    /// time. That it may be made again does not follow; [`may_have_taken_effect`](Self::may_have_taken_effect) has a word
+    /// in it.
+    pub fn is_transient(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::RateLimited => true,
+            ErrorKind::Server => matches!(self.status(), Some(502..=504)),
+            _ => false,
+        }
+    }
+
+    /// Whether there is no such key, scope or provider.
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == ErrorKind::NotFound
+    }
+
+    /// Whether the credential is not accepted.
+    pub fn is_unauthenticated(&self) -> bool {
+        self.kind() == ErrorKind::Unauthenticated
+    }
+
+    /// Whether the credential lacks the permission.
+    pub fn is_permission_denied(&self) -> bool {
+        self.kind() == ErrorKind::PermissionDenied
+    }
+
+    /// Whether there were too many requests.
+    pub fn is_rate_limited(&self) -> bool {
+        self.kind() == ErrorKind::RateLimited
+    }
+
+    /// Whether the provider does not have this operation or option.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind() == ErrorKind::Unsupported
+    }
+
+    /// How many attempts there were, the last included: more than one only below a [`Retry`](crate::Retry).
+    pub fn attempts(&self) -> u32 {
+        self.0.attempts
+    }
+
+    /// Whether the call could have been tried again, and was not because of the limits of a [`Retry`](crate::Retry).
+    pub fn retries_exhausted(&self) -> bool {
+        self.0.retries_exhausted
     }
 
     /// The provider's name.
@@ -226,6 +300,9 @@ impl fmt::Display for Error {
         for FieldError { field, message } in &parts.field_errors {
             write!(f, "; {field}: {message}")?;
         }
+        if parts.attempts > 1 {
+            write!(f, ", after {} attempts", parts.attempts)?;
+        }
         if let Some(advice) = &parts.advice {
             write!(f, ". {advice}")?;
         }
@@ -250,6 +327,8 @@ impl fmt::Debug for Error {
             .field("vendor_message", &parts.vendor_message)
             .field("field_errors", &parts.field_errors)
             .field("retry_after", &parts.retry_after)
+            .field("attempts", &parts.attempts)
+            .field("retries_exhausted", &parts.retries_exhausted)
             .field("request_id", &parts.request_id)
             .field("unclaimed_secret", &parts.unclaimed_secret)
             .field("source", &parts.source)
@@ -295,6 +374,27 @@ pub enum ErrorKind {
     MissingSecret,
 }
 
+impl ErrorKind {
+    /// The kind in lower case, such as `not_found`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::Unsupported => "unsupported",
+            Self::Unauthenticated => "unauthenticated",
+            Self::PermissionDenied => "permission_denied",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+            Self::RateLimited => "rate_limited",
+            Self::Server => "server",
+            Self::Timeout => "timeout",
+            Self::Connection => "connection",
+            Self::UnexpectedAnswer => "unexpected_answer",
+            Self::MissingSecret => "missing_secret",
+        }
+    }
+}
+
 /// What became of an operation at the vendor's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -307,6 +407,18 @@ pub enum Outcome {
     Applied,
     /// Nobody can tell from here.
     Unknown,
+}
+
+impl Outcome {
+    /// The outcome in lower case, such as `not_sent`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotSent => "not_sent",
+            Self::Rejected => "rejected",
+            Self::Applied => "applied",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// What a vendor said of one field of a request.

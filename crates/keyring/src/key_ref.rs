@@ -144,6 +144,8 @@ pub enum InvalidName {
     KeyId,
     /// The text cannot be a provider's name.
     Provider,
+    /// The text cannot be a lineage mark.
+    Mark,
 }
 
 impl fmt::Display for InvalidName {
@@ -153,6 +155,7 @@ impl fmt::Display for InvalidName {
             Self::KeyId => {
                 "a key's id has 1 to 255 characters, letters, digits, '-', '_', '.' and '~', and does not begin with '.'"
             }
+            Self::Mark => "a mark has 16 characters, 0 to 9 and a to v",
             Self::Provider => "a provider's name has 1 to 64 characters, letters, digits, '-' and '_'",
         })
     }

@@ -1,16 +1,17 @@
 //! Several providers under names of the caller's own.
 
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::Arc;
 
 use api_keyring_transport::Secret;
 use async_trait::async_trait;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 
 use crate::key_ref::check_provider_name;
 use crate::{
     ApiKey, Capabilities, Error, ErrorKind, IssuedKey, KeyId, KeyRef, KeyStats, KeyStream, KeyUpdate, ListKeys, NewKey,
-    Outcome, Provider, Regeneration, Result, Revocation,
+    Outcome, Page, PageRequest, Paging, Provider, ProviderExt, Regeneration, Result, Revocation,
 };
 
 /// Providers by name, so that a key anywhere has one name, `PROVIDER/ID`.
@@ -76,9 +77,41 @@ impl Keyring {
 
     /// All keys of all providers, which are read side by side. A provider's failure is an item of its own and does not
     /// hide the others' keys.
+    ///
+    /// Errors and orders are as in [`ProviderExt::list`]; a sorted list is sorted over all providers.
     pub fn list(&self, which: ListKeys) -> KeyStream<'_> {
-        let lists = self.providers.iter().map(|(name, provider)| list_under(name, &**provider, which.clone()));
-        Box::pin(stream::select_all(lists))
+        let unsorted = which.clone().unsorted();
+        let lists = self.providers.iter().map(|(name, provider)| list_under(name, provider, unsorted.clone()));
+        which.apply(Box::pin(stream::select_all(lists)))
+    }
+
+    /// Does something with every provider, so many at a time. The answers come as they are ready, each with the provider
+    /// that it is from; one that fails does not keep the others from theirs.
+    ///
+    /// ```
+    /// # async fn run(keys: api_keyring::Keyring) {
+    /// use api_keyring::{ListKeys, Provider, ProviderExt};
+    /// use futures_util::StreamExt;
+    ///
+    /// let mut counts = keys.each(4, async |provider| provider.list_all(ListKeys::new()).await.map(|keys| keys.len()));
+    /// while let Some((provider, count)) = counts.next().await {
+    ///     println!("{}: {count:?}", provider.name());
+    /// }
+    /// # }
+    /// ```
+    pub fn each<'a, T: 'a, F>(
+        &'a self,
+        at_a_time: usize,
+        act: impl Fn(NamedProvider) -> F + 'a,
+    ) -> impl Stream<Item = (NamedProvider, Result<T>)> + 'a
+    where
+        F: Future<Output = Result<T>> + 'a,
+    {
+        let calls = self.providers().map(move |provider| {
+            let act = act(provider.clone());
+            async move { (provider, act.await) }
+        });
+        stream::iter(calls).buffer_unordered(at_a_time.max(1))
     }
 }
 
@@ -131,11 +164,6 @@ impl NamedProvider {
         Self { name: Arc::clone(name), provider: Arc::clone(provider) }
     }
 
-    /// The name in the keyring.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     fn key(&self, key: ApiKey) -> ApiKey {
         key.under(&self.name)
     }
@@ -150,12 +178,16 @@ impl NamedProvider {
 }
 
 /// The keys of a provider under the name that the keyring has for it.
-fn list_under<'a>(name: &'a Arc<str>, provider: &'a dyn Provider, which: ListKeys) -> KeyStream<'a> {
+fn list_under<'a>(name: &'a Arc<str>, provider: &'a Arc<dyn Provider>, which: ListKeys) -> KeyStream<'a> {
     Box::pin(provider.list(which).map(|row| row.map(|key| key.under(name)).map_err(|error| error.under(name))))
 }
 
 #[async_trait]
 impl Provider for NamedProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn vendor(&self) -> &'static str {
         self.provider.vendor()
     }
@@ -173,8 +205,15 @@ impl Provider for NamedProvider {
         Ok(Arc::new(Self { name: Arc::clone(&self.name), provider }))
     }
 
-    fn list(&self, which: ListKeys) -> KeyStream<'_> {
-        list_under(&self.name, &*self.provider, which)
+    fn paging(&self) -> Paging {
+        self.provider.paging()
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+        let mut page = self.provider.list_page(request).await.map_err(|error| self.error(error))?;
+        let keys = page.keys.into_iter();
+        page.keys = keys.map(|row| row.map(|key| self.key(key)).map_err(|error| self.error(error))).collect();
+        Ok(page)
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {

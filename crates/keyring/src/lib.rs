@@ -57,17 +57,24 @@ struct Readme;
 
 mod call;
 mod capability;
+mod clock;
+mod credential;
 mod error;
 mod issued;
 mod key;
 mod key_builder;
 mod key_ref;
 mod keyring;
+mod layer;
+mod list;
+mod mark;
 #[cfg(feature = "monad")]
 mod monad;
 mod operation;
+mod page;
 mod pages;
 mod provider;
+mod provider_ext;
 mod recover;
 mod request;
 mod setup;
@@ -81,17 +88,28 @@ pub use api_keyring_transport::{
     TransportError,
 };
 pub use capability::{Capabilities, Capability, Support};
+pub use clock::{Clock, Sleep, SystemClock};
+pub use credential::{SecretFn, SecretSource, SharedSecret};
 pub use error::{Error, ErrorKind, FieldError, Outcome, Result};
 pub use issued::IssuedKey;
 pub use key::{ApiKey, KeyStatus};
 pub use key_builder::ApiKeyBuilder;
 pub use key_ref::{InvalidName, KeyId, KeyRef};
 pub use keyring::{Keyring, KeyringBuilder, NamedProvider};
+pub use layer::inject::Inject;
+pub use layer::retry::{Retry, Retrying};
+pub use layer::throttle::Throttle;
+pub use layer::trace::Trace;
+pub use layer::{Answer, Called, Layer, Layered, SendCall};
+pub use list::{ListKeys, SortKeys};
+pub use mark::Mark;
 #[cfg(feature = "monad")]
 pub use monad::{Monad, MonadBuilder};
 pub use operation::Operation;
-pub use provider::{KeyStream, Provider};
-pub use request::{Expiry, KeyUpdate, ListKeys, NewKey, Regeneration, Revocation};
+pub use page::{Page, PageRequest, Paging};
+pub use provider::Provider;
+pub use provider_ext::{KeyStream, ProviderExt};
+pub use request::{Expiry, KeyUpdate, NewKey, Regeneration, Revocation};
 #[cfg(feature = "spartera")]
 pub use spartera::{Spartera, SparteraBuilder};
 pub use stats::KeyStats;

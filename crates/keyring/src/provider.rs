@@ -1,27 +1,30 @@
 //! What every vendor of API keys has in common.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use api_keyring_transport::Secret;
 use async_trait::async_trait;
-use futures_util::Stream;
 
 use crate::{
-    ApiKey, Capabilities, IssuedKey, KeyId, KeyStats, KeyUpdate, ListKeys, NewKey, Regeneration, Result, Revocation,
+    ApiKey, Capabilities, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Page, PageRequest, Paging, Regeneration,
+    Result, Revocation,
 };
-
-/// Keys as they arrive. An item that is an error is one odd key, or the end of a list that could not be read further.
-pub type KeyStream<'a> = Pin<Box<dyn Stream<Item = Result<ApiKey>> + Send + 'a>>;
 
 /// A vendor's keys within one scope (a company, an organization), reached with one credential.
 ///
-/// One method an operation, and no default bodies: a wrapper that forgets one does not compile. Whether an operation is
-/// offered, [`capabilities`](Self::capabilities) tells beforehand; one that is not fails with
+/// One method an operation, and no default bodies: a wrapper that forgets one does not compile. What can be made of them
+/// is in [`ProviderExt`](crate::ProviderExt), lists as streams among it. Whether an operation is offered,
+/// [`capabilities`](Self::capabilities) tells beforehand; one that is not fails with
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and sends nothing.
+///
+/// Pointers to a provider are providers: `&dyn Provider`, `Box<dyn Provider>`, `Arc<dyn Provider>`.
 #[async_trait]
 pub trait Provider: Send + Sync + fmt::Debug {
+    /// What the keys and errors of this provider are under: the vendor's name, or the one that a
+    /// [`Keyring`](crate::Keyring) has for it.
+    fn name(&self) -> &str;
+
     /// The vendor's name in lower case, such as `spartera`.
     fn vendor(&self) -> &'static str;
 
@@ -31,6 +34,9 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// What the vendor offers.
     fn capabilities(&self) -> Capabilities;
 
+    /// How the vendor's list is cut into pages.
+    fn paging(&self) -> Paging;
+
     /// The same keys, reached with another secret: to see whether a new key works, say. Nothing is sent.
     ///
     /// # Errors
@@ -38,8 +44,12 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// When the secret cannot be sent in a header.
     fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>>;
 
-    /// Lists all keys, page by page as they are asked for. Each key comes once, whatever the pages repeat.
-    fn list(&self, which: ListKeys) -> KeyStream<'_>;
+    /// Reads one page of the list. [`ProviderExt::list`](crate::ProviderExt::list) makes a list of the pages.
+    ///
+    /// # Errors
+    ///
+    /// Those of every call. A row that is no key is an error within the page.
+    async fn list_page(&self, request: &PageRequest) -> Result<Page>;
 
     /// Reads one key.
     ///
@@ -97,3 +107,69 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// `Unsupported` before anything is sent, `NotFound`, and those of every call.
     async fn stats(&self, id: &KeyId) -> Result<KeyStats>;
 }
+
+/// A pointer to a provider is one: every method is that of the provider behind it.
+macro_rules! behind_pointer {
+    ($($pointer:ty),*) => {$(
+        #[async_trait]
+        impl<P: Provider + ?Sized> Provider for $pointer {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
+
+            fn vendor(&self) -> &'static str {
+                (**self).vendor()
+            }
+
+            fn scope(&self) -> &str {
+                (**self).scope()
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+
+            fn paging(&self) -> Paging {
+                (**self).paging()
+            }
+
+            fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+                (**self).with_secret(secret)
+            }
+
+            async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+                (**self).list_page(request).await
+            }
+
+            async fn get(&self, id: &KeyId) -> Result<ApiKey> {
+                (**self).get(id).await
+            }
+
+            async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
+                (**self).create(new).await
+            }
+
+            async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
+                (**self).update(id, update).await
+            }
+
+            async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
+                (**self).regenerate(id, how).await
+            }
+
+            async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
+                (**self).revoke(id, how).await
+            }
+
+            async fn delete(&self, id: &KeyId) -> Result<()> {
+                (**self).delete(id).await
+            }
+
+            async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
+                (**self).stats(id).await
+            }
+        }
+    )*};
+}
+
+behind_pointer!(&P, Box<P>, Arc<P>);

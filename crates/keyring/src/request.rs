@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::Mark;
+
 /// When a key shall stop working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,6 +44,14 @@ impl NewKey {
     /// A key with a name and nothing else yet.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), role: None, expiry: None, description: None, owner: None }
+    }
+
+    /// Puts a lineage mark after the name, in place of one that is there: by it the key is found again should the answer to
+    /// its create be lost.
+    #[must_use]
+    pub fn marked(mut self, mark: &Mark) -> Self {
+        self.name = mark.after(&self.name);
+        self
     }
 
     /// Sets the role.
@@ -146,18 +156,6 @@ impl KeyUpdate {
     pub fn is_empty(&self) -> bool {
         let Self { name, role, expiry, description, owner } = self;
         name.is_none() && role.is_none() && expiry.is_none() && description.is_none() && owner.is_none()
-    }
-}
-
-/// Which keys to list: all of them.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct ListKeys {}
-
-impl ListKeys {
-    /// All keys.
-    pub fn new() -> Self {
-        Self::default()
     }
 }
 

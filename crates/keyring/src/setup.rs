@@ -2,45 +2,65 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use api_keyring_transport::{Credential, InvalidCredential, Transport, TransportBuilder};
+use api_keyring_transport::{Secret, Transport, TransportBuilder};
 
-use crate::{Error, ErrorKind, Outcome, Result};
+use crate::credential::{Access, RawClient, Scheme};
+use crate::{Error, ErrorKind, Outcome, Result, SecretSource};
 
 type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
+
+/// Where the secret comes from.
+#[derive(Debug)]
+enum Supplied {
+    Fixed(Secret),
+    From(Arc<dyn SecretSource>),
+}
 
 /// The settings that every vendor's builder has.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) base_url: Option<String>,
-    // A refusal waits here until `build`, which can return it.
-    credential: Option<std::result::Result<Credential, InvalidCredential>>,
+    secret: Option<Supplied>,
     adjust: Vec<Adjust>,
 }
 
 impl Settings {
-    pub(crate) fn credential(&mut self, credential: std::result::Result<Credential, InvalidCredential>) {
-        self.credential = Some(credential);
+    pub(crate) fn secret(&mut self, secret: impl Into<Secret>) {
+        self.secret = Some(Supplied::Fixed(secret.into()));
+    }
+
+    pub(crate) fn secret_from(&mut self, source: impl SecretSource + 'static) {
+        self.secret = Some(Supplied::From(Arc::new(source)));
     }
 
     pub(crate) fn adjust(&mut self, adjust: impl FnOnce(TransportBuilder) -> TransportBuilder + Send + 'static) {
         self.adjust.push(Box::new(adjust));
     }
 
-    /// Makes the transport, to `base_url` unless another one was set.
-    pub(crate) fn transport(self, provider: &str, base_url: &str) -> Result<Transport> {
-        let credential = self.credential.ok_or_else(|| refuse(provider, "the credential is missing"))?;
-        let credential = credential.map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;
+    /// Makes the access to `base_url`, unless another one was set.
+    pub(crate) fn access<C: RawClient>(self, provider: &str, base_url: &str, scheme: Scheme) -> Result<Access<C>> {
+        let (secret, source) = match self.secret {
+            None => return Err(refuse(provider, "the credential is missing")),
+            Some(Supplied::Fixed(secret)) => (secret, None),
+            // Never sent: every request asks the source first.
+            Some(Supplied::From(source)) => (Secret::new("unset"), Some(source)),
+        };
+        let credential =
+            scheme(secret).map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;
         let base_url = self.base_url.unwrap_or_else(|| base_url.to_owned());
         let builder = Transport::builder(base_url, credential);
         let builder = self.adjust.into_iter().fold(builder, |builder, adjust| adjust(builder));
-        builder.build().map_err(|why| refuse(provider, "the connection cannot be set up").caused_by(why))
+        let transport = builder.build();
+        let transport = transport.map_err(|why| refuse(provider, "the connection cannot be set up").caused_by(why))?;
+        Ok(Access::new(transport, scheme, source))
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("credential", &self.credential).finish_non_exhaustive()
+        f.debug_struct("Settings").field("secret", &self.secret).finish_non_exhaustive()
     }
 }
 

@@ -6,8 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::call::{Call, RawResult};
 use crate::key::{Details, ReportedStatus};
-use crate::pages::Page;
-use crate::{ApiKey, IssuedKey, KeyId, Result, recover};
+use crate::{ApiKey, IssuedKey, KeyId, Page, Result, recover};
 
 /// Whether a text has the form of a secret: a JWT, which begins with the base64 of `{"` and has three parts.
 pub(super) fn looks_like_secret(text: &str) -> bool {
@@ -97,9 +96,8 @@ pub(super) fn page(call: &Call<'_>, result: RawResult<types::ApiKeyList, types::
     let (answer, rows) =
         call.rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;
     let pagination = answer.pagination.as_ref();
-    Ok(Page {
-        rows: rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect(),
-        total: pagination.and_then(|pagination| pagination.total?.try_into().ok()),
-        page_size: pagination.and_then(|pagination| pagination.limit?.try_into().ok()),
-    })
+    let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
+    Ok(Page::new(keys)
+        .with_total(pagination.and_then(|pagination| pagination.total?.try_into().ok()))
+        .with_page_size(pagination.and_then(|pagination| pagination.limit?.try_into().ok())))
 }

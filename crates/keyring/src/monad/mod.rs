@@ -5,17 +5,17 @@ mod convert;
 
 use std::sync::Arc;
 
-use api_keyring_transport::{Credential, Secret};
+use api_keyring_transport::{Secret, Transport};
 use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, Utc};
 use monad_raw::{Client, types};
 
 pub use self::builder::MonadBuilder;
 use crate::call::Call;
-use crate::pages::{self, FetchPage, PAGE_SIZE, Page, Position};
+use crate::credential::{Access, RawClient};
 use crate::{
-    ApiKey, Capabilities, Capability, Error, IssuedKey, KeyId, KeyStats, KeyStream, KeyUpdate, ListKeys, NewKey,
-    Operation, Provider, Regeneration, Result, Revocation, Support,
+    ApiKey, Capabilities, Capability, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page, PageRequest,
+    Paging, Provider, Regeneration, Result, Revocation, Support,
 };
 
 const VENDOR: &str = "monad";
@@ -36,23 +36,14 @@ const VENDOR: &str = "monad";
 pub struct Monad {
     // What the keys and errors of this provider are under until a keyring gives it another name.
     name: Arc<str>,
-    client: Client,
+    access: Access<Client>,
     organization_id: types::OrganizationId,
-    scheme: Scheme,
-}
-
-/// In which header the credential goes.
-#[derive(Clone, Copy, Debug, Default)]
-enum Scheme {
-    #[default]
-    ApiKey,
-    Bearer,
 }
 
 impl Monad {
     /// Starts setting up the provider.
     pub fn builder() -> MonadBuilder {
-        MonadBuilder::default()
+        MonadBuilder::new()
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
@@ -67,13 +58,22 @@ const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capabili
     }
     Capability::UpdateRole => Support::Unsupported { instead: "Create a key with the other role, and delete this one" },
     Capability::UpdateExpiry => Support::Unsupported { instead: "Regenerate the key with a new expiry" },
+    Capability::Search => {
+        Support::Emulated { difference: "the whole list is read, and names and descriptions are searched" }
+    }
+    Capability::Sort => Support::Emulated { difference: "the whole list is read and sorted here" },
     Capability::Revoke => Support::Unsupported { instead: "Delete the key" },
+    Capability::RevokeReason => Support::Unsupported { instead: "Note the reason where you keep track of keys" },
     Capability::Stats => Support::Unsupported { instead: "Read the key: current servers tell when it was last used" },
     _ => Support::Native,
 });
 
 #[async_trait]
 impl Provider for Monad {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn vendor(&self) -> &'static str {
         VENDOR
     }
@@ -86,25 +86,30 @@ impl Provider for Monad {
         CAPABILITIES
     }
 
-    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
-        let credential = match self.scheme {
-            Scheme::ApiKey => Credential::api_key(secret.clone()),
-            Scheme::Bearer => Credential::bearer(secret.clone()),
-        };
-        let credential = credential
-            .map_err(|why| self.call(Operation::Get, None).invalid("the secret cannot be sent").caused_by(why))?;
-        let client = Client::over(self.client.transport().with_credential(credential));
-        Ok(Arc::new(Self { client, ..self.clone() }))
+    fn paging(&self) -> Paging {
+        Paging::Offset
     }
 
-    fn list(&self, _: ListKeys) -> KeyStream<'_> {
-        pages::stream(self)
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        let access = self.access.with_secret(&self.call(Operation::Get, None), secret)?;
+        Ok(Arc::new(Self { access, ..self.clone() }))
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+        let call = self.call(Operation::List, None);
+        let client = self.access.client(&call).await?;
+        let page = client
+            .list_api_keys()
+            .organization_id(self.organization_id.clone())
+            .limit(request.limit)
+            .offset(request.offset);
+        convert::page(&call, page.send().await)
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .get_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
@@ -125,7 +130,8 @@ impl Provider for Monad {
             .role_id(role)
             .expiration_time(rfc3339(expiry))
             .description(new.description.clone());
-        let request = self.client.create_api_key().organization_id(self.organization_id.clone()).body(body);
+        let client = self.access.client(&call).await?;
+        let request = client.create_api_key().organization_id(self.organization_id.clone()).body(body);
         convert::issued(&call, call.answer(request.send().await)?)
     }
 
@@ -146,8 +152,8 @@ impl Provider for Monad {
             }
         };
         let body = types::UpdateApiKeyRequest::builder().name(name).description(update.description.clone());
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .update_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
@@ -166,8 +172,8 @@ impl Provider for Monad {
             ),
         };
         let body = types::RegenerateApiKeyRequest::builder().expiration_time(expiry.map(rfc3339));
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .regenerate_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
@@ -181,8 +187,8 @@ impl Provider for Monad {
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .delete_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
@@ -194,24 +200,16 @@ impl Provider for Monad {
     }
 }
 
-#[async_trait]
-impl FetchPage for &Monad {
-    async fn fetch(&self, Position { offset, .. }: Position) -> Result<Page> {
-        let call = self.call(Operation::List, None);
-        let request = self
-            .client
-            .list_api_keys()
-            .organization_id(self.organization_id.clone())
-            .limit(PAGE_SIZE as i64)
-            .offset(offset);
-        convert::page(&call, request.send().await)
-    }
-
-    fn incomplete(&self, missing: Option<u64>) -> Error {
-        self.call(Operation::List, None).incomplete(missing)
-    }
-}
-
 fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+impl RawClient for Client {
+    fn over(transport: Transport) -> Self {
+        Self::over(transport)
+    }
+
+    fn transport(&self) -> &Transport {
+        self.transport()
+    }
 }

@@ -1,11 +1,11 @@
 //! Setting up Spartera.
 
 use api_keyring_transport::{Credential, Secret, TransportBuilder};
-use spartera_raw::{BASE_URL, Client, types};
+use spartera_raw::{BASE_URL, types};
 
 use super::{Spartera, VENDOR};
-use crate::Result;
 use crate::setup::{self, Settings};
+use crate::{Result, SecretSource};
 
 /// Settings of a [`Spartera`] provider to be.
 #[derive(Debug, Default)]
@@ -22,9 +22,15 @@ impl SparteraBuilder {
         self
     }
 
-    /// The API key to authenticate with. Required.
+    /// The API key to authenticate with. This or [`api_key_from`](Self::api_key_from) is required.
     pub fn api_key(mut self, secret: impl Into<Secret>) -> Self {
-        self.settings.credential(Credential::api_key(secret));
+        self.settings.secret(secret);
+        self
+    }
+
+    /// Where the API key to authenticate with comes from, which is asked before every request.
+    pub fn api_key_from(mut self, source: impl SecretSource + 'static) -> Self {
+        self.settings.secret_from(source);
         self
     }
 
@@ -47,7 +53,7 @@ impl SparteraBuilder {
     /// `InvalidInput` when the company id or the API key is missing or not acceptable, or the base URL is not.
     pub fn build(self) -> Result<Spartera> {
         let company_id = setup::scope::<types::CompanyId>(VENDOR, "company id", &self.company_id)?;
-        let client = Client::over(self.settings.transport(VENDOR, BASE_URL)?);
-        Ok(Spartera { name: VENDOR.into(), client, company_id })
+        let access = self.settings.access(VENDOR, BASE_URL, Credential::api_key)?;
+        Ok(Spartera { name: VENDOR.into(), access, company_id })
     }
 }

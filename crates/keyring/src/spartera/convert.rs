@@ -8,8 +8,7 @@ use spartera_raw::types;
 
 use crate::call::{Call, RawResult};
 use crate::key::{Details, ReportedStatus};
-use crate::pages::Page;
-use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Result, recover};
+use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Page, Result, recover};
 
 /// Whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that is bound to an endpoint, and long enough.
 pub(super) fn looks_like_secret(text: &str) -> bool {
@@ -103,9 +102,8 @@ pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Re
 pub(super) fn page(call: &Call<'_>, result: RawResult<types::ListApiKeysResponse, types::Error>) -> Result<Page> {
     let (answer, rows) = call.rows(result, "data", |answer| std::mem::take(&mut answer.data))?;
     let meta = answer.meta.as_ref();
-    Ok(Page {
-        rows: rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect(),
-        total: meta.and_then(|meta| meta.total?.try_into().ok()),
-        page_size: meta.and_then(|meta| meta.per_page?.try_into().ok()),
-    })
+    let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
+    Ok(Page::new(keys)
+        .with_total(meta.and_then(|meta| meta.total?.try_into().ok()))
+        .with_page_size(meta.and_then(|meta| meta.per_page?.try_into().ok())))
 }

@@ -5,17 +5,17 @@ mod convert;
 
 use std::sync::Arc;
 
-use api_keyring_transport::{Credential, Secret};
+use api_keyring_transport::{Secret, Transport};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use spartera_raw::{Client, types};
 
 pub use self::builder::SparteraBuilder;
 use crate::call::Call;
-use crate::pages::{self, FetchPage, PAGE_SIZE, Page, Position};
+use crate::credential::{Access, RawClient};
 use crate::{
-    ApiKey, Capabilities, Capability, Error, Expiry, IssuedKey, KeyId, KeyStats, KeyStream, KeyUpdate, ListKeys,
-    NewKey, Operation, Provider, Regeneration, Result, Revocation, Support,
+    ApiKey, Capabilities, Capability, Expiry, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page,
+    PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support,
 };
 
 const VENDOR: &str = "spartera";
@@ -36,7 +36,7 @@ const VENDOR: &str = "spartera";
 pub struct Spartera {
     // What the keys and errors of this provider are under until a keyring gives it another name.
     name: Arc<str>,
-    client: Client,
+    access: Access<Client>,
     company_id: types::CompanyId,
 }
 
@@ -51,9 +51,19 @@ impl Spartera {
     }
 }
 
+/// How many keys Spartera puts on a page at most.
+const MAX_PAGE_SIZE: u64 = 100;
+
+const SORT_DIFFERENCE: &str =
+    "the whole list is read and sorted here: older servers ignore the order that they are asked for";
+
 const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
     Capability::Regenerate => {
         Support::Unsupported { instead: "Create a new key, switch to it, and revoke the old one" }
+    }
+    Capability::Sort => Support::Emulated { difference: SORT_DIFFERENCE },
+    Capability::RevokeReason => {
+        Support::Emulated { difference: "the documented request has no field for a reason, and servers may ignore it" }
     }
     Capability::Description => {
         Support::Emulated { difference: "only the reference guide knows descriptions, and servers may ignore them" }
@@ -63,6 +73,10 @@ const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capabili
 
 #[async_trait]
 impl Provider for Spartera {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn vendor(&self) -> &'static str {
         VENDOR
     }
@@ -75,24 +89,35 @@ impl Provider for Spartera {
         CAPABILITIES
     }
 
-    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
-        let credential = Credential::api_key(secret.clone())
-            .map_err(|why| self.call(Operation::Get, None).invalid("the secret cannot be sent").caused_by(why))?;
-        let client = Client::over(self.client.transport().with_credential(credential));
-        Ok(Arc::new(Self { client, ..self.clone() }))
+    fn paging(&self) -> Paging {
+        Paging::Number
     }
 
-    fn list(&self, _: ListKeys) -> KeyStream<'_> {
-        pages::stream(self)
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        let access = self.access.with_secret(&self.call(Operation::Get, None), secret)?;
+        Ok(Arc::new(Self { access, ..self.clone() }))
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+        let call = self.call(Operation::List, None);
+        let client = self.access.client(&call).await?;
+        let page = client
+            .list_api_keys()
+            .company_id(self.company_id.clone())
+            .page(request.number())
+            .limit(request.limit.clamp(1, MAX_PAGE_SIZE));
+        let page = match &request.search {
+            Some(text) => page.search(text),
+            None => page,
+        };
+        convert::page(&call, page.send().await)
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let request = self
-            .client
-            .get_api_key()
-            .company_id(self.company_id.clone())
-            .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
+        let client = self.access.client(&call).await?;
+        let request =
+            client.get_api_key().company_id(self.company_id.clone()).api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let answer: types::GetApiKeyResponse = call.answer(request.send().await)?;
         convert::key(&call, answer.data)
     }
@@ -108,7 +133,8 @@ impl Provider for Spartera {
             .expiration_date_utc(expiry)
             .description(new.description.clone())
             .user_id(new.owner.clone());
-        let request = self.client.create_api_key().company_id(self.company_id.clone()).body(body);
+        let client = self.access.client(&call).await?;
+        let request = client.create_api_key().company_id(self.company_id.clone()).body(body);
         convert::issued(&call, call.answer(request.send().await)?)
     }
 
@@ -126,8 +152,8 @@ impl Provider for Spartera {
             .expiration_date_utc(expiry)
             .description(update.description.clone())
             .user_id(update.owner.clone());
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .update_api_key()
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
@@ -158,8 +184,8 @@ impl Provider for Spartera {
             .company_id(self.company_id.clone())
             .role_id(role)
             .reason(how.reason.clone());
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .revoke_api_key()
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
@@ -169,8 +195,8 @@ impl Provider for Spartera {
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .delete_api_key()
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
@@ -179,8 +205,8 @@ impl Provider for Spartera {
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         let call = self.call(Operation::Stats, Some(id));
-        let request = self
-            .client
+        let client = self.access.client(&call).await?;
+        let request = client
             .get_api_key_stats()
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
@@ -196,19 +222,6 @@ impl Provider for Spartera {
     }
 }
 
-#[async_trait]
-impl FetchPage for &Spartera {
-    async fn fetch(&self, Position { page, .. }: Position) -> Result<Page> {
-        let call = self.call(Operation::List, None);
-        let request = self.client.list_api_keys().company_id(self.company_id.clone()).page(page).limit(PAGE_SIZE);
-        convert::page(&call, request.send().await)
-    }
-
-    fn incomplete(&self, missing: Option<u64>) -> Error {
-        self.call(Operation::List, None).incomplete(missing)
-    }
-}
-
 fn role_number(call: &Call<'_>, role: &str) -> Result<i64> {
     role.parse().map_err(|_| call.invalid(format!("the role {role:?} is not a number, as Spartera's roles are")))
 }
@@ -218,4 +231,14 @@ fn changed_expiry(call: &Call<'_>, expiry: Expiry) -> Result<DateTime<Utc>> {
         call.invalid("an expiry cannot be taken away: no documented request does that")
             .advise("Create a key that never expires instead")
     })
+}
+
+impl RawClient for Client {
+    fn over(transport: Transport) -> Self {
+        Self::over(transport)
+    }
+
+    fn transport(&self) -> &Transport {
+        self.transport()
+    }
 }

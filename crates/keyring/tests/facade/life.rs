@@ -356,7 +356,11 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn what_is_offered_is_what_the_vendors_are_known_to_offer() {
     for (vendor, unsupported, emulated) in [
-        (Vendor::Spartera, vec![Capability::Regenerate], vec![Capability::Description]),
+        (
+            Vendor::Spartera,
+            vec![Capability::Regenerate],
+            vec![Capability::Sort, Capability::Description, Capability::RevokeReason],
+        ),
         (
             Vendor::Monad,
             vec![
@@ -366,9 +370,10 @@ async fn what_is_offered_is_what_the_vendors_are_known_to_offer() {
                 Capability::UpdateExpiry,
                 Capability::UpdateOwner,
                 Capability::Revoke,
+                Capability::RevokeReason,
                 Capability::Stats,
             ],
-            vec![],
+            vec![Capability::Search, Capability::Sort],
         ),
     ] {
         let provider = vendor.connect("https://api.example.com", "acme", "sk_test_1");

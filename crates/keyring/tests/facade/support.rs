@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use api_keyring::{
-    ApiKey, Error, ErrorKind, KeyId, KeyUpdate, ListKeys, Monad, NewKey, Operation, Outcome, Provider, Regeneration,
-    Result, Revocation, Spartera,
+    ApiKey, Error, ErrorKind, KeyId, KeyUpdate, ListKeys, Monad, NewKey, Operation, Outcome, Provider, ProviderExt,
+    Regeneration, Result, Revocation, Spartera,
 };
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 use chrono::{DateTime, Utc};

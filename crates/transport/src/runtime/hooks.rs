@@ -2,6 +2,8 @@
 
 use progenitor_client::{ClientInfo, OperationInfo};
 use reqwest::{Request, Response};
+use tracing::Instrument as _;
+use tracing::field::Empty;
 
 use super::body::ReadLimits;
 use super::error::Error;
@@ -19,7 +21,8 @@ pub trait ClientHooks<Inner = ()>: ClientInfo<Inner> {
     /// None, but the generated code expects to be told.
     async fn pre<E>(&self, request: &mut Request, operation: &OperationInfo) -> Result<(), Error<E>>;
 
-    /// Sends the request.
+    /// Sends the request, in a span of its own that has the fields of OpenTelemetry's conventions for HTTP clients. The
+    /// path is not among them: it holds ids, and whatever a caller took for one.
     ///
     /// # Errors
     ///
@@ -42,9 +45,32 @@ impl<C: ClientInfo<Transport>> ClientHooks<Transport> for C {
         Ok(())
     }
 
-    async fn exec(&self, request: Request, _: &OperationInfo) -> reqwest::Result<Response> {
+    async fn exec(&self, request: Request, operation: &OperationInfo) -> reqwest::Result<Response> {
         let transport = self.inner();
-        let mut response = transport.http().execute(request).await?;
+        let span = tracing::info_span!(
+            "http.request",
+            otel.name = request.method().as_str(),
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = request.method().as_str(),
+            http.response.status_code = Empty,
+            server.address = request.url().host_str(),
+            server.port = request.url().port_or_known_default(),
+            url.scheme = request.url().scheme(),
+            api_keyring.operation_id = operation.operation_id,
+            error.r#type = Empty,
+        );
+        let sent = transport.http().execute(request).instrument(span.clone()).await;
+        let mut response = sent.inspect_err(|error| {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", if error.is_timeout() { "timeout" } else { "connection" });
+        })?;
+        let status = response.status();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_client_error() || status.is_server_error() {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", status.as_str());
+        }
         transport.credential().scrub_headers(response.headers_mut());
         response.extensions_mut().insert(ReadLimits::of(transport));
         Ok(response)

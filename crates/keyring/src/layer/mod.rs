@@ -1,0 +1,160 @@
+//! Layers around a provider: one way to do something before, after or instead of every call.
+
+pub(crate) mod inject;
+pub(crate) mod retry;
+pub(crate) mod throttle;
+pub(crate) mod trace;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use api_keyring_transport::Secret;
+use async_trait::async_trait;
+
+use crate::{
+    ApiKey, Capabilities, ErrorKind, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Outcome, Page,
+    PageRequest, Paging, Provider, Regeneration, Result, Revocation,
+};
+
+/// A call on its way.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Makes a call to the provider below. Each use is another call.
+pub type SendCall<'a, T> = dyn Fn() -> Answer<'a, T> + Send + Sync + 'a;
+
+/// What a call is about.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Called<'a> {
+    /// The provider's name.
+    pub provider: &'a str,
+    /// The vendor's name.
+    pub vendor: &'static str,
+    /// What is to be done. A list is one call a page.
+    pub operation: Operation,
+    /// The key, where the operation is about one that exists.
+    pub key: Option<&'a KeyId>,
+}
+
+/// Something to do around every call to a provider.
+///
+/// Written once for all operations; [`Layered`] puts it around each.
+///
+/// ```
+/// use api_keyring::{Called, Layer, Result, SendCall};
+///
+/// /// Prints what is called.
+/// #[derive(Clone, Debug)]
+/// struct Loud;
+///
+/// #[async_trait::async_trait]
+/// impl Layer for Loud {
+///     async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+///         println!("{} {}", called.provider, called.operation);
+///         send().await
+///     }
+/// }
+/// ```
+#[async_trait]
+pub trait Layer: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Makes the call, or does not, and answers it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the call, and the layer's own.
+    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T>;
+}
+
+/// A provider with a [`Layer`] around every call.
+#[derive(Clone, Debug)]
+pub struct Layered<L, P> {
+    layer: L,
+    inner: P,
+}
+
+impl<L: Layer, P: Provider> Layered<L, P> {
+    /// Puts a layer around a provider; [`ProviderExt::layered`](crate::ProviderExt::layered) does the same.
+    pub fn new(layer: L, inner: P) -> Self {
+        Self { layer, inner }
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> &L {
+        &self.layer
+    }
+
+    /// The provider below.
+    pub fn inner(&self) -> &P {
+        &self.inner
+    }
+
+    fn called<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Called<'a> {
+        Called { provider: self.inner.name(), vendor: self.inner.vendor(), operation, key }
+    }
+}
+
+#[async_trait]
+impl<L: Layer, P: Provider> Provider for Layered<L, P> {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn vendor(&self) -> &'static str {
+        self.inner.vendor()
+    }
+
+    fn scope(&self) -> &str {
+        self.inner.scope()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn paging(&self) -> Paging {
+        self.inner.paging()
+    }
+
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        Ok(Arc::new(Layered { layer: self.layer.clone(), inner: self.inner.with_secret(secret)? }))
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+        self.layer.around(self.called(Operation::List, None), &|| self.inner.list_page(request)).await
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<ApiKey> {
+        self.layer.around(self.called(Operation::Get, Some(id)), &|| self.inner.get(id)).await
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
+        self.layer.around(self.called(Operation::Create, None), &|| self.inner.create(new)).await
+    }
+
+    async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
+        self.layer.around(self.called(Operation::Update, Some(id)), &|| self.inner.update(id, update)).await
+    }
+
+    async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
+        self.layer.around(self.called(Operation::Regenerate, Some(id)), &|| self.inner.regenerate(id, how)).await
+    }
+
+    async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
+        self.layer.around(self.called(Operation::Revoke, Some(id)), &|| self.inner.revoke(id, how)).await
+    }
+
+    async fn delete(&self, id: &KeyId) -> Result<()> {
+        let deleted = self.layer.around(self.called(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await;
+        match deleted {
+            // An earlier attempt, whose answer was lost, has done it.
+            Err(error) if error.kind() == ErrorKind::NotFound && error.outcome() == Outcome::Unknown => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
+        self.layer.around(self.called(Operation::Stats, Some(id)), &|| self.inner.stats(id)).await
+    }
+}

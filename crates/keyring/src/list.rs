@@ -1,0 +1,197 @@
+//! Which keys to list, and in which order.
+
+use std::cmp::Ordering;
+use std::fmt;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::{self, StreamExt};
+
+use crate::{ApiKey, KeyStatus, KeyStream, Result};
+
+/// Which keys to list, and in which order: all of them, in the vendor's, unless told otherwise.
+///
+/// Everything but [`search`](Self::search) is decided here, key by key, so that it means the same with every vendor and
+/// every server, and no key is missing because a server had another idea of it.
+///
+/// ```
+/// use api_keyring::{KeyStatus, ListKeys, SortKeys};
+/// use chrono::TimeDelta;
+///
+/// let which = ListKeys::new().expiring_within(TimeDelta::days(14)).sorted_by(SortKeys::ExpiresAt);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ListKeys {
+    pub(crate) search: Option<String>,
+    name_contains: Option<String>,
+    status: Option<KeyStatus>,
+    expiring_within: Option<TimeDelta>,
+    now: Option<DateTime<Utc>>,
+    sort: Option<SortKeys>,
+    descending: bool,
+}
+
+/// What keys are sorted by. Keys without it come last, and those that have the same are in the order of their ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SortKeys {
+    /// The name.
+    Name,
+    /// When the key was created.
+    CreatedAt,
+    /// When the key stops working. Those that never do come last.
+    ExpiresAt,
+    /// When the key was last used.
+    LastUsedAt,
+}
+
+impl ListKeys {
+    /// All keys, in the vendor's order.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Those whose name contains this, whatever its case.
+    pub fn name_contains(mut self, part: impl Into<String>) -> Self {
+        self.name_contains = Some(part.into().to_lowercase());
+        self
+    }
+
+    /// Those with this status now.
+    pub fn status(mut self, status: KeyStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Those that still work, as far as is known, and stop working within this time from now. One whose expiry cannot be
+    /// read is among them, since it may be one.
+    pub fn expiring_within(mut self, time: TimeDelta) -> Self {
+        self.expiring_within = Some(time);
+        self
+    }
+
+    /// Those that the vendor finds for this. **What it looks at, and how, is its own choice**; Spartera searches, and with
+    /// a vendor that does not ([`Capability::Search`](crate::Capability::Search)) those whose name or description
+    /// contains it are listed.
+    pub fn search(mut self, text: impl Into<String>) -> Self {
+        self.search = Some(text.into());
+        self
+    }
+
+    /// Has the keys sorted. The whole list is read before the first key comes.
+    pub fn sorted_by(mut self, sort: SortKeys) -> Self {
+        self.sort = Some(sort);
+        self
+    }
+
+    /// Has the keys sorted the other way round. Those without what they are sorted by still come last.
+    pub fn descending(mut self) -> Self {
+        self.descending = true;
+        self
+    }
+
+    /// What time it is, for what depends on it: the machine's unless set here.
+    pub fn at(mut self, now: DateTime<Utc>) -> Self {
+        self.now = Some(now);
+        self
+    }
+
+    /// The same keys, in whatever order.
+    pub(crate) fn unsorted(mut self) -> Self {
+        self.sort = None;
+        self
+    }
+
+    /// The keys of `all` that are wanted, in the order in which they are. What failed comes after what is sorted.
+    pub(crate) fn apply<'a>(self, all: KeyStream<'a>) -> KeyStream<'a> {
+        let now = self.now.unwrap_or_else(Utc::now);
+        let sort = self.sort.map(|sort| (sort, self.descending));
+        let is_filter = self.name_contains.is_some() || self.status.is_some() || self.expiring_within.is_some();
+        let wanted: KeyStream<'a> = if is_filter {
+            Box::pin(all.filter(move |row| {
+                let wanted = row.as_ref().map_or(true, |key| self.wants(key, now));
+                std::future::ready(wanted)
+            }))
+        } else {
+            all
+        };
+        match sort {
+            None => wanted,
+            Some((sort, descending)) => {
+                let sorted = async move {
+                    let mut rows: Vec<Result<ApiKey>> = wanted.collect().await;
+                    rows.sort_by(|a, b| match (a, b) {
+                        (Ok(a), Ok(b)) => sort.compare(a, b, descending),
+                        (Ok(_), Err(_)) => Ordering::Less,
+                        (Err(_), Ok(_)) => Ordering::Greater,
+                        (Err(_), Err(_)) => Ordering::Equal,
+                    });
+                    stream::iter(rows)
+                };
+                Box::pin(stream::once(sorted).flatten())
+            }
+        }
+    }
+
+    fn wants(&self, key: &ApiKey, now: DateTime<Utc>) -> bool {
+        self.name_contains.as_deref().is_none_or(|part| contains(key.name(), part))
+            && self.status.is_none_or(|status| key.status_at(now) == status)
+            && self.expiring_within.is_none_or(|time| expires_within(key, now, time))
+    }
+}
+
+impl SortKeys {
+    fn compare(self, a: &ApiKey, b: &ApiKey, descending: bool) -> Ordering {
+        let time = |time: Option<&crate::Timestamp>| time.and_then(crate::Timestamp::utc);
+        let order = match self {
+            Self::Name => last_without(a.name(), b.name(), descending),
+            Self::CreatedAt => last_without(time(a.created_at()), time(b.created_at()), descending),
+            Self::ExpiresAt => last_without(time(a.expires_at()), time(b.expires_at()), descending),
+            Self::LastUsedAt => last_without(time(a.last_used_at()), time(b.last_used_at()), descending),
+        };
+        order.then_with(|| a.provider().cmp(b.provider())).then_with(|| a.id().cmp(b.id()))
+    }
+}
+
+fn last_without<T: Ord>(a: Option<T>, b: Option<T>, descending: bool) -> Ordering {
+    match (a, b) {
+        (Some(a), Some(b)) if descending => b.cmp(&a),
+        (Some(a), Some(b)) => a.cmp(&b),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
+}
+
+fn expires_within(key: &ApiKey, now: DateTime<Utc>, time: TimeDelta) -> bool {
+    let may_work = matches!(key.status_at(now), KeyStatus::Active | KeyStatus::Unknown);
+    may_work
+        && match key.expires_at().map(crate::Timestamp::utc) {
+            Some(Some(expiry)) => expiry > now && expiry - now <= time,
+            Some(None) => true,
+            None => false,
+        }
+}
+
+fn contains(text: Option<&str>, lowercase_part: &str) -> bool {
+    text.is_some_and(|text| text.to_lowercase().contains(lowercase_part))
+}
+
+/// Those of `all` whose name or description contains `text`, whatever its case: what a vendor's search stands for that
+/// has none.
+pub(crate) fn searched<'a>(all: KeyStream<'a>, text: &str) -> KeyStream<'a> {
+    let part = text.to_lowercase();
+    Box::pin(all.filter(move |row| {
+        let found = |key: &ApiKey| contains(key.name(), &part) || contains(key.description(), &part);
+        std::future::ready(row.as_ref().map_or(true, found))
+    }))
+}
+
+impl fmt::Display for SortKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name",
+            Self::CreatedAt => "created-at",
+            Self::ExpiresAt => "expires-at",
+            Self::LastUsedAt => "last-used-at",
+        })
+    }
+}
