@@ -84,7 +84,11 @@ impl Call<'_> {
 
     /// The point in time that an expiry means now; `None` for never.
     pub(crate) fn expiry_time(&self, expiry: Expiry) -> Result<Option<DateTime<Utc>>> {
-        let now = Utc::now();
+        self.expiry_time_at(expiry, Utc::now())
+    }
+
+    /// The point in time that an expiry means at `now`; `None` for never.
+    pub(crate) fn expiry_time_at(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
         let time = match expiry {
             Expiry::Never => return Ok(None),
             Expiry::At(time) => Some(time),

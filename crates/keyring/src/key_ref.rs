@@ -19,6 +19,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct KeyId(String);
 
 impl KeyId {
+    /// An id of digits.
+    #[cfg(any(feature = "memory", feature = "conformance"))]
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self(number.to_string())
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

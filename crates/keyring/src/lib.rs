@@ -45,7 +45,8 @@
 //!
 //! # Features
 //!
-//! `spartera` and `monad` for the vendors, `rustls` for TLS. All are on by default.
+//! `spartera` and `monad` for the vendors, `rustls` for TLS: these are on by default. `memory` has a provider in memory
+//! and a clock for the tests of your own program, `conformance` the suite that every provider passes.
 
 // What the adapters share may lack a user where one of them is left out.
 #![cfg_attr(not(all(feature = "monad", feature = "spartera")), allow(dead_code))]
@@ -58,6 +59,8 @@ struct Readme;
 mod call;
 mod capability;
 mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod credential;
 mod error;
 mod issued;
@@ -67,7 +70,11 @@ mod key_ref;
 mod keyring;
 mod layer;
 mod list;
+#[cfg(feature = "memory")]
+mod manual_clock;
 mod mark;
+#[cfg(feature = "memory")]
+mod memory;
 #[cfg(feature = "monad")]
 mod monad;
 mod operation;
@@ -102,7 +109,11 @@ pub use layer::throttle::Throttle;
 pub use layer::trace::Trace;
 pub use layer::{Answer, Called, Layer, Layered, SendCall};
 pub use list::{ListKeys, SortKeys};
+#[cfg(feature = "memory")]
+pub use manual_clock::ManualClock;
 pub use mark::Mark;
+#[cfg(feature = "memory")]
+pub use memory::Memory;
 #[cfg(feature = "monad")]
 pub use monad::{Monad, MonadBuilder};
 pub use operation::Operation;

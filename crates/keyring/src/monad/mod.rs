@@ -51,7 +51,7 @@ impl Monad {
     }
 }
 
-const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
+pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
     Capability::CreateWithoutExpiry => Support::Unsupported { instead: "Give an expiry, and rotate the key before it" },
     Capability::CreateWithOwner | Capability::UpdateOwner => {
         Support::Unsupported { instead: "Name the owner in the description" }

@@ -57,7 +57,7 @@ const MAX_PAGE_SIZE: u64 = 100;
 const SORT_DIFFERENCE: &str =
     "the whole list is read and sorted here: older servers ignore the order that they are asked for";
 
-const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
+pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
     Capability::Regenerate => {
         Support::Unsupported { instead: "Create a new key, switch to it, and revoke the old one" }
     }

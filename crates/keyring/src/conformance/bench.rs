@@ -1,0 +1,135 @@
+//! What the cases share.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api_keyring_transport::Secret;
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+
+use super::Subject;
+use crate::{
+    ApiKey, Capability, Error, ErrorKind, IssuedKey, KeyId, ListKeys, Mark, NewKey, Outcome, Provider, ProviderExt,
+    Result,
+};
+
+/// A case's end.
+pub(super) type Checked<T = ()> = Result<T, Failed>;
+
+/// What a provider does that it should not.
+#[derive(Debug)]
+pub(super) struct Failed(String);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self(format!("unexpected error: {error}"))
+    }
+}
+
+/// Fails the case unless this holds.
+pub(super) fn check(holds: bool, claim: impl fmt::Display) -> Checked {
+    if holds { Ok(()) } else { Err(Failed(format!("this does not hold: {claim}"))) }
+}
+
+/// Fails the case unless both are the same.
+pub(super) fn same<T: PartialEq + fmt::Debug>(found: T, expected: T, what: &str) -> Checked {
+    if found == expected { Ok(()) } else { Err(Failed(format!("{what} is {found:?} and should be {expected:?}"))) }
+}
+
+/// Fails the case unless the call fails like this.
+pub(super) fn refused<T: fmt::Debug>(
+    result: Result<T>,
+    kind: ErrorKind,
+    outcome: Outcome,
+    what: &str,
+) -> Checked<Error> {
+    match result {
+        Ok(answer) => Err(Failed(format!("{what} is taken: {answer:?}"))),
+        Err(error) => {
+            same((error.kind(), error.outcome()), (kind, outcome), &format!("the failure of {what} ({error})"))?;
+            check(!error.to_string().contains('\n'), format!("the failure of {what} is one line: {error}"))?;
+            Ok(error)
+        }
+    }
+}
+
+/// The provider, and what has to be deleted after a case.
+pub(super) struct Bench {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) role: String,
+    pub(super) other_role: String,
+    made: Mutex<Vec<KeyId>>,
+}
+
+impl Bench {
+    pub(super) fn new(subject: &Subject) -> Self {
+        Self {
+            provider: Arc::clone(&subject.provider),
+            role: subject.role.clone(),
+            other_role: subject.other_role.clone(),
+            made: Mutex::default(),
+        }
+    }
+
+    pub(super) fn offers(&self, capability: Capability) -> bool {
+        self.provider.capabilities().support(capability).is_supported()
+    }
+
+    /// The smallest key that every vendor issues.
+    pub(super) fn new_key(&self) -> NewKey {
+        NewKey::new("conformance").marked(&Mark::random()).role(&self.role).expires_at(later(30))
+    }
+
+    /// Issues a key that is deleted after the case.
+    pub(super) async fn create(&self, new: &NewKey) -> Checked<IssuedKey> {
+        let issued = self.provider.create(new).await?;
+        self.made(issued.id());
+        Ok(issued)
+    }
+
+    /// Has a key deleted after the case.
+    pub(super) fn made(&self, id: &KeyId) {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
+    }
+
+    pub(super) async fn list(&self) -> Checked<Vec<ApiKey>> {
+        Ok(self.provider.list_all(ListKeys::new()).await?)
+    }
+
+    /// How many times a key is in the list.
+    pub(super) async fn times_listed(&self, id: &KeyId) -> Checked<usize> {
+        Ok(self.list().await?.iter().filter(|key| key.id() == id).count())
+    }
+
+    pub(super) async fn assert_works(&self, secret: &Secret, whose: &str) -> Checked {
+        check(self.provider.accepts(secret).await?, format!("{whose} works"))
+    }
+
+    pub(super) async fn assert_dead(&self, secret: &Secret, whose: &str) -> Checked {
+        check(!self.provider.accepts(secret).await?, format!("{whose} is refused"))
+    }
+
+    /// Deletes what a case has made. Whatever fails then is the case's failure, unless it has one.
+    pub(super) async fn clean_up_after(&self, ended: Checked) -> Checked {
+        let made = std::mem::take(&mut *self.made.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut cleaned = Ok(());
+        for id in made {
+            match self.provider.delete(&id).await {
+                Ok(()) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => cleaned = Err(error.into()),
+            }
+        }
+        ended.and(cleaned)
+    }
+}
+
+/// So many days from now, in whole seconds.
+pub(super) fn later(days: i64) -> DateTime<Utc> {
+    (Utc::now() + TimeDelta::days(days)).trunc_subsecs(0)
+}

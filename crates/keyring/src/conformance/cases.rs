@@ -1,0 +1,496 @@
+//! The cases.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+
+use api_keyring_transport::Secret;
+use chrono::{TimeDelta, Utc};
+use futures_util::future;
+
+use super::bench::{Bench, Checked, check, later, refused, same};
+use crate::{
+    ApiKey, Capability, ErrorKind, Expiry, KeyId, KeyStatus, KeyUpdate, ListKeys, Mark, NewKey, Operation, Outcome,
+    PageRequest, Provider, ProviderExt, Regeneration, Revocation, SortKeys, Support,
+};
+
+type Run = for<'a> fn(&'a Bench) -> Pin<Box<dyn Future<Output = Checked> + Send + 'a>>;
+
+/// One thing that a provider has to do.
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    /// What the provider has to offer for it.
+    pub(super) needs: &'static [Capability],
+    pub(super) run: Run,
+}
+
+macro_rules! cases {
+    ($($run:ident [$($need:ident)*] $name:literal)*) => {
+        pub(super) const CASES: &[Case] = &[
+            $(Case { name: $name, needs: &[$(Capability::$need),*], run: |bench| Box::pin($run(bench)) }),*
+        ];
+    };
+}
+
+cases! {
+    identity [] "it has a name, a vendor and a scope"
+    listing [List] "the list has every key once"
+    page_limit [List] "a page has no more keys than were asked for"
+    creation [Create Get List] "a new key has an id and a secret, and is there"
+    issued_debug [Create] "a new key does not print its secret"
+    expiry [Create Get] "a new key expires when it was asked to"
+    no_expiry [Create CreateWithoutExpiry Get] "a new key without an expiry never expires"
+    past_expiry [Create] "an expiry that has passed is refused and not sent"
+    blank_name [Create] "a blank name is refused and not sent"
+    odd_names [Create Get] "names survive whatever is in them"
+    owner [Create CreateWithOwner Get] "a new key has its owner"
+    description [Create Description Get] "a new key has its description"
+    status [Create Get] "a new key is not called dead"
+    secret [Create List] "a new secret works, and another does not"
+    wrong_secret [] "a wrong secret is told by every operation that is offered"
+    many_at_once [Create List] "keys created side by side are all there, each with a secret of its own"
+    many_keys [Create List] "more keys than fit on a usual page are all listed"
+    unknown_key [Get] "a key that is not there is not found"
+    exists [Create Get] "a key is there from its create to its delete"
+    find_by_name [Create List] "a key is found by its name"
+    mark [Create List] "a key is found by its lineage mark"
+    name_filter [Create List] "a list can be narrowed to names"
+    search [Create List Search] "a search finds a key by its name"
+    sort [Create List Sort] "a list can be sorted"
+    expiring [Create List] "the keys that expire soon can be listed"
+    rename [Create Update Get] "a new name changes nothing else"
+    update_role [Create UpdateRole Get] "a new role changes nothing else"
+    update_expiry [Create UpdateExpiry Get] "a new expiry changes nothing else"
+    update_owner [Create UpdateOwner Get] "a new owner changes nothing else"
+    update_nothing [Create Update] "a change that changes nothing is refused and not sent"
+    update_unknown [Update] "a key that is not there cannot be changed"
+    regenerate [Create Regenerate Get List] "a new secret takes the old one's place"
+    regenerate_expiry [Create Regenerate Get] "a regenerate can bring a new expiry"
+    regenerate_unknown [Regenerate] "a key that is not there cannot be regenerated"
+    revoke [Create Revoke List] "a revoked key's secret is refused"
+    revoke_twice [Create Revoke] "revoking twice does no harm"
+    revoke_unknown [Revoke] "a key that is not there cannot be revoked"
+    delete [Create Delete Get List] "a deleted key is gone, and its secret is refused"
+    delete_twice [Create Delete] "a key can be deleted once"
+    stats [Create Stats] "a key's statistics are about that key"
+    unsupported [] "what is not offered is refused before anything is sent, and the alternative is named"
+}
+
+async fn identity(bench: &Bench) -> Checked {
+    let provider = &bench.provider;
+    check(!provider.name().is_empty(), "there is a name")?;
+    check(!provider.scope().is_empty(), "there is a scope")?;
+    let vendor = provider.vendor();
+    check(!vendor.is_empty() && vendor == vendor.to_lowercase(), "the vendor's name is in lower case")?;
+    for capability in Capability::ALL {
+        match provider.capabilities().support(capability) {
+            Support::Emulated { difference: text } | Support::Unsupported { instead: text } => {
+                check(!text.is_empty(), format!("it is said what is different about {capability}"))?;
+            }
+            Support::Native => {}
+        }
+    }
+    Ok(())
+}
+
+async fn listing(bench: &Bench) -> Checked {
+    let keys = bench.list().await?;
+    let ids: BTreeSet<_> = keys.iter().map(ApiKey::id).collect();
+    same(ids.len(), keys.len(), "the number of different ids")?;
+    for key in &keys {
+        same(key.provider(), bench.provider.name(), "a key's provider")?;
+    }
+    Ok(())
+}
+
+async fn page_limit(bench: &Bench) -> Checked {
+    let page = bench.provider.list_page(&PageRequest::first(1)).await?;
+    // A server that knows no pages sends everything.
+    let total = bench.list().await?.len();
+    check(page.keys.len() <= 1 || page.keys.len() == total, "one key was asked for")
+}
+
+async fn creation(bench: &Bench) -> Checked {
+    let new = bench.new_key();
+    let issued = bench.create(&new).await?;
+    check(!issued.secret().is_empty() && !issued.secret().is_masked(), "the secret is there, and whole")?;
+    let key = bench.provider.get(issued.id()).await?;
+    same(key.id(), issued.id(), "the id of the key that is read")?;
+    same(key.name(), Some(new.name.as_str()), "the name")?;
+    if tells_access(&key) {
+        same(key.role(), new.role.as_deref(), "the role")?;
+    }
+    if let Some(told) = issued.key() {
+        same(told.name(), Some(new.name.as_str()), "the name in the answer")?;
+    }
+    same(bench.times_listed(issued.id()).await?, 1, "how many times it is listed")
+}
+
+/// Whether the vendor tells of a key what it may do and whose it is. Each key of the suite has a role.
+fn tells_access(key: &ApiKey) -> bool {
+    key.role().is_some()
+}
+
+async fn issued_debug(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    let printed = format!("{issued:?} {issued:#?}");
+    check(!printed.contains(issued.secret().expose()), "the secret is not printed")
+}
+
+async fn expiry(bench: &Bench) -> Checked {
+    let time = later(7);
+    let issued = bench.create(&bench.new_key().expires_at(time)).await?;
+    let key = bench.provider.get(issued.id()).await?;
+    same(key.expires_at().and_then(|time| time.utc()), Some(time), "the expiry")?;
+    check(!key.never_expires(), "the key expires")
+}
+
+async fn no_expiry(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key().expiry(Expiry::Never)).await?;
+    let key = bench.provider.get(issued.id()).await?;
+    check(key.never_expires() && key.expires_at().is_none(), "the key never expires")
+}
+
+async fn past_expiry(bench: &Bench) -> Checked {
+    let past = bench.new_key().expires_at(Utc::now() - TimeDelta::days(1));
+    refused(bench.provider.create(&past).await, ErrorKind::InvalidInput, Outcome::NotSent, "a past expiry").map(drop)
+}
+
+async fn blank_name(bench: &Bench) -> Checked {
+    for name in ["", "  "] {
+        let blank = NewKey { name: name.to_owned(), ..bench.new_key() };
+        refused(bench.provider.create(&blank).await, ErrorKind::InvalidInput, Outcome::NotSent, "a blank name")?;
+    }
+    Ok(())
+}
+
+async fn odd_names(bench: &Bench) -> Checked {
+    for name in ["ci/cd \"prod\" 'x' \\ <b>&amp;", "größe 鍵 🔑", "a%2Fb?c=d#e", "two\nlines\tand a tab"] {
+        let issued = bench.create(&NewKey { name: name.to_owned(), ..bench.new_key() }).await?;
+        same(bench.provider.get(issued.id()).await?.name(), Some(name), "the name")?;
+    }
+    Ok(())
+}
+
+async fn owner(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key().owner("user-7")).await?;
+    let key = bench.provider.get(issued.id()).await?;
+    if tells_access(&key) { same(key.owner(), Some("user-7"), "the owner") } else { Ok(()) }
+}
+
+async fn description(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key().description("what it is for")).await?;
+    same(bench.provider.get(issued.id()).await?.description(), Some("what it is for"), "the description")
+}
+
+async fn status(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    let key = bench.provider.get(issued.id()).await?;
+    check(matches!(key.status(), KeyStatus::Active | KeyStatus::Unknown), format!("{} is alive", key.status()))?;
+    same(key.status_at(later(365)), KeyStatus::Expired, "the status after the expiry")
+}
+
+async fn secret(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    bench.assert_works(issued.secret(), "the new secret").await?;
+    let other = Secret::new(format!("{}x", issued.secret().expose()));
+    bench.assert_dead(&other, "a secret that nobody was given").await
+}
+
+/// Calls an operation on a key, with as little as it takes.
+async fn call(provider: &dyn Provider, operation: Operation, bench: &Bench, id: &KeyId) -> crate::Result<()> {
+    match operation {
+        Operation::List => provider.list_page(&PageRequest::first(1)).await.map(drop),
+        Operation::Create => provider.create(&bench.new_key()).await.map(drop),
+        Operation::Get => provider.get(id).await.map(drop),
+        Operation::Update => provider.update(id, &KeyUpdate::new().name("conformance")).await.map(drop),
+        Operation::Regenerate => provider.regenerate(id, &Regeneration::new()).await.map(drop),
+        Operation::Revoke => provider.revoke(id, &Revocation::new().role(&bench.role)).await,
+        Operation::Delete => provider.delete(id).await,
+        Operation::Stats => provider.stats(id).await.map(drop),
+    }
+}
+
+/// Each operation, and the capability that it is.
+const OPERATIONS: [(Operation, Capability); 8] = [
+    (Operation::List, Capability::List),
+    (Operation::Create, Capability::Create),
+    (Operation::Get, Capability::Get),
+    (Operation::Update, Capability::Update),
+    (Operation::Regenerate, Capability::Regenerate),
+    (Operation::Revoke, Capability::Revoke),
+    (Operation::Delete, Capability::Delete),
+    (Operation::Stats, Capability::Stats),
+];
+
+async fn wrong_secret(bench: &Bench) -> Checked {
+    let wrong = bench.provider.with_secret(&Secret::new("no_such_secret_0123456789"))?;
+    for (operation, capability) in OPERATIONS {
+        if bench.offers(capability) {
+            let result = call(&*wrong, operation, bench, &nobody()).await;
+            let what = format!("{operation} with a wrong secret");
+            let error = refused(result, ErrorKind::Unauthenticated, Outcome::Rejected, &what)?;
+            check(!format!("{error} {error:?}").contains("no_such_secret"), "the wrong secret is not printed")?;
+        }
+    }
+    Ok(())
+}
+
+async fn many_at_once(bench: &Bench) -> Checked {
+    let wanted: Vec<_> = (0..8).map(|_| bench.new_key()).collect();
+    let issued = future::join_all(wanted.iter().map(|new| bench.create(new))).await;
+    let issued = issued.into_iter().collect::<Checked<Vec<_>>>()?;
+    let ids: BTreeSet<_> = issued.iter().map(|issued| issued.id().clone()).collect();
+    let secrets: BTreeSet<_> = issued.iter().map(|issued| issued.secret().expose()).collect();
+    same((ids.len(), secrets.len()), (8, 8), "the number of different ids and secrets")?;
+    let listed = bench.list().await?.into_iter().filter(|key| ids.contains(key.id())).count();
+    same(listed, 8, "how many of them are listed")
+}
+
+async fn many_keys(bench: &Bench) -> Checked {
+    let before = bench.list().await?.len();
+    for _ in 0..25 {
+        drop(bench.create(&bench.new_key()).await?);
+    }
+    same(bench.list().await?.len(), before + 25, "the number of keys")
+}
+
+/// The id of no key, in a form that every vendor takes.
+fn nobody() -> KeyId {
+    KeyId::of_number(999_999_999)
+}
+
+async fn unknown_key(bench: &Bench) -> Checked {
+    let error = refused(bench.provider.get(&nobody()).await, ErrorKind::NotFound, Outcome::Rejected, "an unknown key")?;
+    same(error.operation(), Some(Operation::Get), "the operation that the error names")?;
+    same(error.key(), Some(&nobody()), "the key that the error names")?;
+    same(error.provider(), Some(bench.provider.name()), "the provider that the error names")
+}
+
+async fn exists(bench: &Bench) -> Checked {
+    check(!bench.provider.exists(&nobody()).await?, "an unknown key does not exist")?;
+    let issued = bench.create(&bench.new_key()).await?;
+    check(bench.provider.exists(issued.id()).await?, "a new key exists")
+}
+
+async fn find_by_name(bench: &Bench) -> Checked {
+    let new = bench.new_key();
+    let issued = bench.create(&new).await?;
+    let found = bench.provider.find_by_name(&new.name).await?;
+    same(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys of that name")
+}
+
+async fn mark(bench: &Bench) -> Checked {
+    let (mark, other) = (Mark::random(), Mark::random());
+    check(bench.provider.resolve(&mark).await?.is_empty(), "nobody has a mark that is new")?;
+    let issued = bench.create(&bench.new_key().marked(&mark)).await?;
+    drop(bench.create(&bench.new_key().marked(&other)).await?);
+    let found = bench.provider.resolve(&mark).await?;
+    same(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that mark")
+}
+
+async fn name_filter(bench: &Bench) -> Checked {
+    let mark = Mark::random();
+    let issued = bench.create(&bench.new_key().marked(&mark)).await?;
+    let which = ListKeys::new().name_contains(mark.as_str().to_uppercase());
+    let found = bench.provider.list_all(which).await?;
+    same(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that in their name")
+}
+
+async fn search(bench: &Bench) -> Checked {
+    let mark = Mark::random();
+    let issued = bench.create(&bench.new_key().marked(&mark)).await?;
+    let found = bench.provider.list_all(ListKeys::new().search(mark.as_str())).await?;
+    check(found.iter().any(|key| key.id() == issued.id()), "the key is found")
+}
+
+async fn sort(bench: &Bench) -> Checked {
+    let mark = Mark::random();
+    for name in ["b", "c", "a"] {
+        drop(bench.create(&NewKey { name: format!("{name}{mark}"), ..bench.new_key() }).await?);
+    }
+    let which = ListKeys::new().name_contains(mark.as_str()).sorted_by(SortKeys::Name);
+    let first = |keys: &[ApiKey]| -> String { keys.iter().filter_map(|key| key.name()?.chars().next()).collect() };
+    same(first(&bench.provider.list_all(which.clone()).await?).as_str(), "abc", "the order")?;
+    same(first(&bench.provider.list_all(which.descending()).await?).as_str(), "cba", "the order the other way round")
+}
+
+async fn expiring(bench: &Bench) -> Checked {
+    let mark = Mark::random();
+    let soon = bench.create(&bench.new_key().marked(&mark).expires_at(later(3))).await?;
+    drop(bench.create(&bench.new_key().marked(&mark).expires_at(later(30))).await?);
+    let which = ListKeys::new().name_contains(mark.as_str()).expiring_within(TimeDelta::days(14));
+    let found = bench.provider.list_all(which).await?;
+    same(found.iter().map(ApiKey::id).collect(), vec![soon.id()], "the keys that expire soon")
+}
+
+/// Changes a new key, and checks that nothing has changed but what was asked for.
+async fn update(bench: &Bench, update: &KeyUpdate) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    let before = bench.provider.get(issued.id()).await?;
+    let told = bench.provider.update(issued.id(), update).await?;
+    let after = bench.provider.get(issued.id()).await?;
+    same(after.name(), update.name.as_deref().or(before.name()), "the name")?;
+    if tells_access(&before) {
+        same(after.role(), update.role.as_deref().or(before.role()), "the role")?;
+        same(after.owner(), update.owner.as_deref().or(before.owner()), "the owner")?;
+    }
+    same(after.description(), update.description.as_deref().or(before.description()), "the description")?;
+    let expiry = |key: &ApiKey| key.expires_at().and_then(|time| time.utc());
+    let asked = match update.expiry {
+        Some(Expiry::At(time)) => Some(time),
+        _ => expiry(&before),
+    };
+    same(expiry(&after), asked, "the expiry")?;
+    if let Some(told) = told {
+        same(told.name(), after.name(), "the name in the answer")?;
+    }
+    if bench.offers(Capability::List) {
+        bench.assert_works(issued.secret(), "the secret of the changed key").await?;
+    }
+    Ok(())
+}
+
+async fn rename(bench: &Bench) -> Checked {
+    update(bench, &KeyUpdate::new().name("renamed")).await
+}
+
+async fn update_role(bench: &Bench) -> Checked {
+    update(bench, &KeyUpdate::new().role(&bench.other_role)).await
+}
+
+async fn update_expiry(bench: &Bench) -> Checked {
+    update(bench, &KeyUpdate::new().expiry(Expiry::At(later(60)))).await
+}
+
+async fn update_owner(bench: &Bench) -> Checked {
+    update(bench, &KeyUpdate::new().owner("user-8")).await
+}
+
+async fn update_nothing(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    let result = bench.provider.update(issued.id(), &KeyUpdate::new()).await;
+    refused(result, ErrorKind::InvalidInput, Outcome::NotSent, "a change of nothing").map(drop)
+}
+
+async fn not_found(bench: &Bench, operation: Operation) -> Checked {
+    let result = call(&*bench.provider, operation, bench, &nobody()).await;
+    refused(result, ErrorKind::NotFound, Outcome::Rejected, "an unknown key").map(drop)
+}
+
+async fn update_unknown(bench: &Bench) -> Checked {
+    not_found(bench, Operation::Update).await
+}
+
+async fn regenerate_unknown(bench: &Bench) -> Checked {
+    not_found(bench, Operation::Regenerate).await
+}
+
+async fn revoke_unknown(bench: &Bench) -> Checked {
+    not_found(bench, Operation::Revoke).await
+}
+
+async fn regenerate(bench: &Bench) -> Checked {
+    let old = bench.create(&bench.new_key()).await?;
+    let before = bench.provider.get(old.id()).await?;
+    let new = bench.provider.regenerate(old.id(), &Regeneration::new()).await?;
+    bench.made(new.id());
+    check(new.secret() != old.secret(), "the secret is another one")?;
+    bench.assert_works(new.secret(), "the new secret").await?;
+    bench.assert_dead(old.secret(), "the old secret").await?;
+    let after = bench.provider.get(new.id()).await?;
+    same(after.name(), before.name(), "the name")?;
+    same(after.role(), before.role(), "the role")?;
+    if new.id() != old.id() {
+        check(!bench.provider.exists(old.id()).await?, "the old key is gone")?;
+    }
+    same(bench.times_listed(new.id()).await?, 1, "how many times it is listed")
+}
+
+async fn regenerate_expiry(bench: &Bench) -> Checked {
+    let old = bench.create(&bench.new_key()).await?;
+    let time = later(60);
+    // Servers that put a new key in the old one's place take no expiry.
+    let new = match bench.provider.regenerate(old.id(), &Regeneration::new().expiry(Expiry::At(time))).await {
+        Err(error) if error.outcome() == Outcome::Rejected => return Ok(()),
+        answered => answered?,
+    };
+    bench.made(new.id());
+    let key = bench.provider.get(new.id()).await?;
+    same(key.expires_at().and_then(|time| time.utc()), Some(time), "the expiry")
+}
+
+async fn revoke(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    let how = Revocation::new().reason("it leaked").role(&bench.role);
+    bench.provider.revoke(issued.id(), &how).await?;
+    bench.assert_dead(issued.secret(), "the revoked secret").await?;
+    match bench.provider.get(issued.id()).await {
+        Ok(key) => check(key.status() != KeyStatus::Active, "a revoked key is not called active"),
+        Err(error) => check(error.is_not_found(), format!("a revoked key is there, or not found: {error}")),
+    }
+}
+
+async fn revoke_twice(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    let how = Revocation::new().role(&bench.role);
+    bench.provider.revoke(issued.id(), &how).await?;
+    match bench.provider.revoke(issued.id(), &how).await {
+        Ok(()) => Ok(()),
+        Err(error) => check(error.outcome() == Outcome::Rejected, format!("the second revoke is refused: {error}")),
+    }
+}
+
+async fn delete(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    bench.provider.delete(issued.id()).await?;
+    bench.assert_dead(issued.secret(), "the deleted secret").await?;
+    same(bench.times_listed(issued.id()).await?, 0, "how many times it is listed")?;
+    refused(bench.provider.get(issued.id()).await, ErrorKind::NotFound, Outcome::Rejected, "a deleted key").map(drop)
+}
+
+async fn delete_twice(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    bench.provider.delete(issued.id()).await?;
+    let again = bench.provider.delete(issued.id()).await;
+    refused(again, ErrorKind::NotFound, Outcome::Rejected, "a second delete").map(drop)
+}
+
+async fn stats(bench: &Bench) -> Checked {
+    let issued = bench.create(&bench.new_key()).await?;
+    same(bench.provider.stats(issued.id()).await?.key.id(), issued.id(), "the key")?;
+    not_found(bench, Operation::Stats).await
+}
+
+async fn unsupported(bench: &Bench) -> Checked {
+    let id = nobody();
+    for (operation, capability) in OPERATIONS {
+        if let Support::Unsupported { instead } = bench.provider.capabilities().support(capability) {
+            let result = call(&*bench.provider, operation, bench, &id).await;
+            let error = refused(result, ErrorKind::Unsupported, Outcome::NotSent, &operation.to_string())?;
+            check(error.to_string().contains(instead), format!("the alternative is named: {error}"))?;
+        }
+    }
+    let update = KeyUpdate::new().name("conformance");
+    let options = [
+        (Capability::UpdateRole, update.clone().role(&bench.role)),
+        (Capability::UpdateExpiry, update.clone().expiry(Expiry::At(later(60)))),
+        (Capability::UpdateOwner, update.owner("user-7")),
+    ];
+    for (capability, update) in options {
+        if !bench.offers(capability) && bench.offers(Capability::Update) {
+            let result = bench.provider.update(&id, &update).await;
+            refused(result, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
+        }
+    }
+    let new = bench.new_key();
+    let options = [
+        (Capability::CreateWithoutExpiry, new.clone().expiry(Expiry::Never)),
+        (Capability::CreateWithOwner, new.owner("user-7")),
+    ];
+    for (capability, new) in options {
+        if !bench.offers(capability) && bench.offers(Capability::Create) {
+            refused(bench.provider.create(&new).await, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! Every provider, alone and under every layer, passes the conformance suite; a broken one does not.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_keyring::conformance::{Ended, Report, Subject, run};
+use api_keyring::{
+    Called, Capability, Error, ErrorKind, Inject, Keyring, Layer, ListKeys, Memory, Monad, Operation, Outcome,
+    Provider, ProviderExt, Result, Retry, SendCall, Spartera, Throttle, Trace,
+};
+use api_keyring_emulator::{Emulator, Revision, SparteraShape};
+
+/// The provider alone, as every pointer, under a keyring's name, and under every layer.
+fn dressed(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)> {
+    let shared = || Arc::clone(&provider);
+    let leaked: &'static dyn Provider = Box::leak(Box::new(shared()));
+    let keyring = Keyring::builder().add_shared("named", shared()).build().unwrap();
+    vec![
+        ("as Arc", shared()),
+        ("as Box", Arc::new(Box::new(shared()) as Box<dyn Provider>)),
+        ("as &dyn", Arc::new(leaked)),
+        ("named", Arc::new(keyring.provider("named").unwrap())),
+        ("retrying", Arc::new(shared().retrying(Retry::new()))),
+        ("traced", Arc::new(shared().traced())),
+        ("throttled", Arc::new(shared().throttled(Throttle::new().concurrency(2).interval(Duration::from_nanos(1))))),
+        ("failing", Arc::new(shared().failing(Inject::new()))),
+        ("under all", Arc::new(shared().traced().throttled(Throttle::new()).retrying(Retry::new()).traced())),
+    ]
+}
+
+async fn assert_conforms(who: &str, provider: Arc<dyn Provider>, roles: [&str; 2]) {
+    for (how, dressed) in dressed(provider) {
+        let report = run(&Subject::new(dressed, roles[0], roles[1])).await;
+        println!("{who} {how}: {report}");
+        report.assert_passed();
+    }
+}
+
+#[tokio::test]
+async fn memory_conforms() {
+    let roles = ["reader", "writer"];
+    assert_conforms("memory", Arc::new(Memory::new()), roles).await;
+    assert_conforms("memory, replacing", Arc::new(Memory::new().replacing_on_regenerate()), roles).await;
+    assert_conforms("memory like Spartera", Arc::new(Memory::like_spartera()), roles).await;
+    assert_conforms("memory like Monad", Arc::new(Memory::like_monad()), roles).await;
+}
+
+fn spartera(emulator: &Emulator) -> Arc<dyn Provider> {
+    let service = emulator.spartera();
+    let builder = Spartera::builder().company_id(service.company_id()).api_key(service.admin_key());
+    Arc::new(builder.base_url(service.base_url()).build().unwrap())
+}
+
+fn monad(emulator: &Emulator) -> Arc<dyn Provider> {
+    let service = emulator.monad();
+    let builder = Monad::builder().organization_id(service.organization_id()).bearer(service.admin_key());
+    Arc::new(builder.base_url(service.base_url()).build().unwrap())
+}
+
+#[tokio::test]
+async fn spartera_conforms_in_every_revision_and_shape() {
+    for revision in [Revision::Documented, Revision::Current] {
+        for shape in [SparteraShape::Documented, SparteraShape::Guide] {
+            let emulator = Emulator::builder().revision(revision).spartera_shape(shape).start().await.unwrap();
+            assert_conforms(&format!("Spartera {revision:?} {shape:?}"), spartera(&emulator), ["3", "2"]).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn monad_conforms_in_every_revision() {
+    for revision in [Revision::Documented, Revision::Current] {
+        let emulator = Emulator::builder().revision(revision).start().await.unwrap();
+        let roles = ["role-reader", "role-writer"];
+        assert_conforms(&format!("Monad {revision:?}"), monad(&emulator), roles).await;
+    }
+}
+
+#[tokio::test]
+async fn a_skip_names_what_is_not_offered() {
+    let report = run(&Subject::new(Memory::like_monad(), "reader", "writer")).await;
+    let skips = report.results().filter_map(|(_, ended)| match ended {
+        Ended::Skipped(capability) => Some(*capability),
+        _ => None,
+    });
+    let skipped: Vec<_> = skips.collect();
+    assert!(skipped.contains(&Capability::Stats) && skipped.contains(&Capability::UpdateRole), "{report}");
+    assert!(!skipped.contains(&Capability::Regenerate), "{report}");
+    let whole = run(&Subject::new(Memory::new(), "reader", "writer")).await;
+    assert_eq!(whole.passed(), whole.results().count(), "{whole}");
+}
+
+/// Breaks a provider in one way.
+#[derive(Clone, Copy, Debug)]
+enum Broken {
+    /// Says that it has done what it has not.
+    Forgets(Operation),
+    /// Calls every failure a failure of the server.
+    Blurs,
+    /// Does everything twice.
+    Doubles(Operation),
+}
+
+#[async_trait::async_trait]
+impl Layer for Broken {
+    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+        match self {
+            Self::Forgets(operation) if *operation == called.operation => {
+                Err(Error::new(ErrorKind::NotFound, Outcome::Unknown, "pretended"))
+            }
+            Self::Doubles(operation) if *operation == called.operation => {
+                drop(send().await);
+                send().await
+            }
+            Self::Blurs => send().await.map_err(|_| Error::new(ErrorKind::Server, Outcome::Unknown, "something")),
+            _ => send().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_broken_provider_does_not_conform() {
+    let report = async |broken: Broken| -> Report {
+        run(&Subject::new(Memory::new().layered(broken), "reader", "writer")).await
+    };
+    // A delete that finds nothing, after one whose answer was lost, counts as done: so this one only says so.
+    for broken in [Broken::Forgets(Operation::Delete), Broken::Blurs, Broken::Doubles(Operation::Create)] {
+        let report = report(broken).await;
+        println!("{broken:?}: {report}");
+        assert!(report.failed() > 0, "{broken:?}: {report}");
+        assert!(std::panic::catch_unwind(|| report.assert_passed()).is_err());
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_left_behind() {
+    let memory = Memory::new();
+    run(&Subject::new(memory.clone(), "reader", "writer")).await.assert_passed();
+    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "the administrator's own");
+}
