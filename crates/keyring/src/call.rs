@@ -250,7 +250,12 @@ impl Call<'_> {
             // Without JSON it need not be the vendor who answers, and a 202 is a promise.
             let is_done = status == 204 || (status != 202 && speaks_json(answer));
             let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
-            let parts = Parts::new(ErrorKind::UnexpectedAnswer, outcome, answer.to_string());
+            let kind = match answer.reason() {
+                UndecodedReason::Interrupted { timeout: true } => ErrorKind::Timeout,
+                UndecodedReason::Interrupted { timeout: false } => ErrorKind::Connection,
+                _ => ErrorKind::UnexpectedAnswer,
+            };
+            let parts = Parts::new(kind, outcome, answer.to_string());
             let unclaimed_secret = (self.operation.yields_secret() && !body.is_empty())
                 .then(|| recover::secret_in_text(body, self.looks_like_secret).unwrap_or_else(|| body.clone()));
             let request_id = request_id(answer.headers()).map(|id| self.printable(id));

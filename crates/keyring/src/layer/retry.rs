@@ -17,7 +17,7 @@ use crate::{Clock, Error, Outcome, Result, SystemClock};
 /// |---|---|---|
 /// | a connection that was refused: nothing was sent | again | again |
 /// | 429: nothing was done | again | again |
-/// | a connection that was cut, no answer in time, 408, 502, 503, 504 | again | **never**: it may have been done |
+/// | a connection that was cut, within the answer too, no answer in time, 408, 502, 503, 504 | again | **never**: it may have been done |
 /// | anything else | never | never |
 ///
 /// A delete that finds no key, after one whose answer was lost, has done its work.
@@ -187,7 +187,7 @@ impl Layer for Retry {
                 Err(error) => error,
             };
             let error = error.after(attempts, may_have_been_done);
-            may_have_been_done |= error.outcome() == Outcome::Unknown;
+            may_have_been_done |= matches!(error.outcome(), Outcome::Unknown | Outcome::Applied);
             if !error.may_be_repeated(called.operation) {
                 return Err(error);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use api_keyring::conformance::{Ended, Report, Subject, run};
 use api_keyring::{
     Called, Capability, Error, ErrorKind, Inject, Keyring, Layer, ListKeys, Memory, Monad, Operation, Outcome,
-    Provider, ProviderExt, Result, Retry, SendCall, Spartera, Throttle, Trace,
+    Provider, ProviderExt, Result, Retry, SendCall, Spartera, Throttle,
 };
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 

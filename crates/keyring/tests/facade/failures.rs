@@ -248,7 +248,7 @@ async fn a_body_that_is_cut_after_success_was_applied_and_hands_over_what_arrive
         let context = format!("{vendor:?} {operation}");
         let answer = Answer::text(200, "application/json", arrived).cut_short();
         let error = bench.error(operation, answer).await;
-        assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &context);
+        assert_error(&error, ErrorKind::Connection, Outcome::Applied, &context);
         assert!(error.may_have_taken_effect(), "{context}");
         let unclaimed = error.unclaimed_secret().unwrap().expose();
         assert_eq!(unclaimed, arrived, "{context}");

@@ -7,6 +7,7 @@ mod hostile;
 mod life;
 mod lists;
 mod requests;
+mod retries;
 mod secrets;
 mod stub;
 mod support;

@@ -73,6 +73,7 @@ async fn serve(mut socket: TcpStream, state: &Mutex<State>) -> io::Result<()> {
         match answer.end {
             End::HangUp => return Ok(()),
             End::Reset => return socket.set_zero_linger(),
+            End::Silence => return std::future::pending().await,
             End::Close | End::StayOpen | End::CutShort => {}
         }
         socket.write_all(&answer.bytes()).await?;
@@ -163,6 +164,8 @@ enum End {
     HangUp,
     /// There is no answer, and the connection is reset.
     Reset,
+    /// There is no answer, and the connection is kept.
+    Silence,
 }
 
 impl fmt::Debug for Answer {
@@ -195,6 +198,10 @@ impl Answer {
 
     pub(crate) fn reset() -> Self {
         Self { end: End::Reset, ..Self::empty(0) }
+    }
+
+    pub(crate) fn silence() -> Self {
+        Self { end: End::Silence, ..Self::empty(0) }
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {

@@ -1,0 +1,332 @@
+//! What is tried again, how often, after which wait, and what is said in the end: operation by operation, fault by fault.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api_keyring::{
+    ErrorKind, Inject, ManualClock, Memory, NewKey, Operation, Outcome, Provider, ProviderExt, Retry, Throttle,
+};
+use chrono::{DateTime, Utc};
+use tokio::net::TcpSocket;
+
+use crate::stub::{Answer, Stub};
+use crate::support::{CREDENTIAL, SCOPE, Vendor, id, new_key, perform, printed};
+
+const ATTEMPTS: u32 = 3;
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+const SEED: u64 = 11;
+
+fn clock() -> ManualClock {
+    ManualClock::new("2026-01-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap())
+}
+
+fn retry(clock: &ManualClock) -> Retry {
+    Retry::new().max_attempts(ATTEMPTS).first_backoff(FIRST_BACKOFF).clock(clock.clone()).seed(SEED)
+}
+
+/// The waits that the seed makes of the backoffs: anything between nothing and 250 ms, then 500 ms.
+fn jittered(waits: usize) -> Vec<Duration> {
+    let mut random = fastrand::Rng::with_seed(SEED);
+    (0..waits).map(|attempt| FIRST_BACKOFF.mul_f64(2_f64.powi(attempt as i32) * random.f64())).collect()
+}
+
+/// Whether repeating the operation changes nothing that one call does not.
+fn is_harmless(operation: Operation) -> bool {
+    !matches!(operation, Operation::Create | Operation::Regenerate | Operation::Update)
+}
+
+/// What happens to every request, and what is to come of it.
+struct Row {
+    fault: &'static str,
+    answer: fn(Vendor) -> Answer,
+    kind: ErrorKind,
+    outcome: Outcome,
+    /// Whether it is tried again: a harmless operation, and any other.
+    again: [bool; 2],
+    /// The wait that the vendor asks for, where it does.
+    asks: Option<Duration>,
+}
+
+const NEVER: [bool; 2] = [false, false];
+const HARMLESS: [bool; 2] = [true, false];
+const ALWAYS: [bool; 2] = [true, true];
+
+const TABLE: &[Row] = {
+    use ErrorKind::*;
+    use Outcome::{Rejected as No, Unknown};
+    const fn row(
+        fault: &'static str,
+        answer: fn(Vendor) -> Answer,
+        kind: ErrorKind,
+        outcome: Outcome,
+        again: [bool; 2],
+    ) -> Row {
+        Row { fault, answer, kind, outcome, again, asks: None }
+    }
+    &[
+        row("hang up after the request", |_| Answer::hang_up(), Connection, Unknown, HARMLESS),
+        row("reset after the request", |_| Answer::reset(), Connection, Unknown, HARMLESS),
+        row("no answer in time", |_| Answer::silence(), Timeout, Unknown, HARMLESS),
+        row("400", |v| failure(v, 400), Rejected, No, NEVER),
+        row("401", |v| failure(v, 401), Unauthenticated, No, NEVER),
+        row("403", |v| failure(v, 403), PermissionDenied, No, NEVER),
+        row("404", |v| failure(v, 404), NotFound, No, NEVER),
+        row("408", |v| failure(v, 408), Timeout, Unknown, HARMLESS),
+        row("409", |v| failure(v, 409), Conflict, No, NEVER),
+        row("422", |v| failure(v, 422), Rejected, No, NEVER),
+        row("429", |_| Answer::text(429, "text/plain", "slow down"), RateLimited, No, ALWAYS),
+        Row {
+            asks: Some(Duration::from_secs(7)),
+            ..row("429, 7 s", |v| failure(v, 429).header("retry-after", "7"), RateLimited, No, ALWAYS)
+        },
+        Row {
+            asks: Some(Duration::from_secs(9)),
+            ..row("429, a date", |v| dated(failure(v, 429)), RateLimited, No, ALWAYS)
+        },
+        row("500", |v| failure(v, 500), Server, Unknown, NEVER),
+        row("502", |_| Answer::html(502), Server, Unknown, HARMLESS),
+        row("503", |v| failure(v, 503), Server, Unknown, HARMLESS),
+        Row {
+            asks: Some(Duration::from_secs(7)),
+            ..row("503, 7 s", |v| failure(v, 503).header("retry-after", "7"), Server, Unknown, HARMLESS)
+        },
+        row("504", |v| failure(v, 504), Server, Unknown, HARMLESS),
+    ]
+};
+
+fn failure(vendor: Vendor, status: u16) -> Answer {
+    Answer::json(status, &vendor.failure(status, "not now"))
+}
+
+fn dated(answer: Answer) -> Answer {
+    let answer = answer.header("date", "Thu, 01 Jan 2026 00:00:00 GMT");
+    answer.header("retry-after", "Thu, 01 Jan 2026 00:00:09 GMT")
+}
+
+/// A provider of the stub that does not wait for ever.
+fn connect(vendor: Vendor, base_url: &str) -> Arc<dyn Provider> {
+    let limit = Duration::from_millis(250);
+    match vendor {
+        Vendor::Spartera => {
+            let builder = api_keyring::Spartera::builder().company_id(SCOPE).api_key(CREDENTIAL).base_url(base_url);
+            Arc::new(builder.transport(move |transport| transport.timeout(limit)).build().unwrap())
+        }
+        Vendor::Monad => {
+            let builder = api_keyring::Monad::builder().organization_id(SCOPE).api_key(CREDENTIAL).base_url(base_url);
+            Arc::new(builder.transport(move |transport| transport.timeout(limit)).build().unwrap())
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_operation_meets_every_fault_and_is_sent_as_often_as_it_may_be() {
+    let mut cells = 0;
+    for vendor in Vendor::ALL {
+        for row in TABLE {
+            // Side by side, since some wait for an answer that never comes.
+            let checks = vendor.operations().iter().map(|operation| check_cell(vendor, *operation, row));
+            cells += futures_util::future::join_all(checks).await.len();
+        }
+    }
+    assert_eq!(cells, (7 + 6) * TABLE.len());
+}
+
+async fn check_cell(vendor: Vendor, operation: Operation, row: &Row) {
+    let context = format!("{vendor:?} {operation} {}", row.fault);
+    let stub = Stub::start().await;
+    stub.answers((row.answer)(vendor));
+    let clock = clock();
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let observer = Arc::clone(&told);
+    let retry = retry(&clock).observe(move |retrying| {
+        observer.lock().unwrap().push((retrying.called.operation, retrying.attempts, retrying.wait));
+    });
+    let provider = connect(vendor, &stub.base_url()).retrying(retry);
+    let error = perform(&provider, operation).await.unwrap_err();
+    let is_again = row.again[usize::from(!is_harmless(operation))];
+    let attempts = if is_again { ATTEMPTS } else { 1 };
+    assert_eq!(stub.requests().len(), attempts as usize, "{context}: requests on the wire");
+    assert_eq!((error.kind(), error.outcome()), (row.kind, row.outcome), "{context}: {error}");
+    assert_eq!(error.attempts(), attempts, "{context}");
+    assert_eq!(error.retries_exhausted(), is_again, "{context}");
+    assert_eq!(error.to_string().contains("after 3 attempts"), is_again, "{context}: {error}");
+    // Spartera's documented 429 carries a wait of its own in the body, 17 seconds in the stub; the header goes first.
+    let expected: Vec<_> = match row.asks {
+        _ if !is_again => vec![],
+        Some(wait) => vec![wait; 2],
+        None => jittered(2),
+    };
+    assert_eq!(clock.waits(), expected, "{context}: waits");
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.iter().map(|(_, _, wait)| *wait).collect::<Vec<_>>(), expected, "{context}: what is told");
+    assert!(told.iter().zip(1..).all(|((told, attempts, _), n)| (*told, *attempts) == (operation, n)), "{context}");
+    assert!(!printed(&error).contains(CREDENTIAL), "{context}");
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_tried_again_by_every_operation() {
+    // Bound, so that nobody else gets the port, and not listened on.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base_url = format!("http://{}", socket.local_addr().unwrap());
+    for vendor in Vendor::ALL {
+        for &operation in vendor.operations() {
+            let clock = clock();
+            let provider = connect(vendor, &base_url).retrying(retry(&clock));
+            let error = perform(&provider, operation).await.unwrap_err();
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::Connection, Outcome::NotSent), "{operation}");
+            assert_eq!((error.attempts(), error.retries_exhausted()), (ATTEMPTS, true), "{vendor:?} {operation}");
+            assert_eq!(clock.waits(), jittered(2), "{vendor:?} {operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_is_read_again_and_never_asked_for_again_where_it_holds_a_secret() {
+    for vendor in Vendor::ALL {
+        let stub = Stub::start().await;
+        for &operation in vendor.operations() {
+            let context = format!("{vendor:?} {operation}");
+            let whole = vendor.success(operation).to_string();
+            let answer = Answer::text(200, "application/json", &whole[..whole.len() - 1]).cut_short();
+            stub.answers(answer);
+            let clock = clock();
+            let provider = connect(vendor, &stub.base_url()).retrying(retry(&clock));
+            let error = perform(&provider, operation).await.unwrap_err();
+            let attempts = if is_harmless(operation) { ATTEMPTS } else { 1 };
+            assert_eq!(stub.requests().len(), attempts as usize, "{context}");
+            assert_eq!(error.kind(), ErrorKind::Connection, "{context}: {error}");
+            assert_eq!(error.unclaimed_secret().is_some(), operation.yields_secret(), "{context}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_succeeds_at_last_is_a_success() {
+    for vendor in Vendor::ALL {
+        let stub = Stub::start().await;
+        for &operation in vendor.operations() {
+            let mut answers =
+                vec![Answer::json(200, &vendor.success(operation)), failure(vendor, 429), failure(vendor, 429)];
+            stub.reacts(move |_| if answers.len() > 1 { answers.pop().unwrap() } else { answers[0].clone() });
+            let clock = clock();
+            let provider = connect(vendor, &stub.base_url()).retrying(retry(&clock));
+            perform(&provider, operation).await.unwrap_or_else(|error| panic!("{vendor:?} {operation}: {error}"));
+            assert_eq!(clock.waits().len(), 2, "{vendor:?} {operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wait_in_the_body_counts_and_the_backoff_where_it_is_longer() {
+    let stub = Stub::start().await;
+    stub.answers(failure(Vendor::Spartera, 429));
+    let clock = clock();
+    let provider = connect(Vendor::Spartera, &stub.base_url()).retrying(retry(&clock));
+    perform(&provider, Operation::Get).await.unwrap_err();
+    assert_eq!(clock.waits(), [Duration::from_secs(17); 2]);
+
+    stub.answers(failure(Vendor::Spartera, 429).header("retry-after", "0"));
+    let clock = self::clock();
+    let provider = connect(Vendor::Spartera, &stub.base_url()).retrying(retry(&clock));
+    perform(&provider, Operation::Get).await.unwrap_err();
+    assert_eq!(clock.waits(), jittered(2));
+}
+
+#[tokio::test]
+async fn a_server_does_not_make_anybody_wait_for_longer_than_is_allowed() {
+    let stub = Stub::start().await;
+    stub.answers(failure(Vendor::Monad, 429).header("retry-after", "3600"));
+    let clock = clock();
+    let provider = connect(Vendor::Monad, &stub.base_url()).retrying(retry(&clock));
+    let error = perform(&provider, Operation::Get).await.unwrap_err();
+    assert_eq!((error.attempts(), error.retries_exhausted()), (1, true));
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+    assert_eq!(clock.waits(), []);
+
+    // Three waits of 40 seconds do not fit into 100.
+    stub.answers(failure(Vendor::Monad, 429).header("retry-after", "40"));
+    let limited = retry(&clock).max_attempts(10).max_elapsed(Duration::from_secs(100));
+    let provider = connect(Vendor::Monad, &stub.base_url()).retrying(limited);
+    let error = perform(&provider, Operation::Get).await.unwrap_err();
+    assert_eq!((error.attempts(), error.retries_exhausted()), (3, true));
+    assert_eq!(clock.waits(), [Duration::from_secs(40); 2]);
+}
+
+#[tokio::test]
+async fn backoffs_double_up_to_their_limit() {
+    let clock = clock();
+    let memory = Memory::new();
+    let refused = (0..9).fold(Inject::new(), |inject, _| inject.refusing(Operation::Get));
+    let retry = retry(&clock).max_attempts(10).max_backoff(Duration::from_secs(2));
+    let provider = memory.failing(refused).retrying(retry);
+    provider.get(&id("1")).await.unwrap();
+    let mut random = fastrand::Rng::with_seed(SEED);
+    let backoffs = [250, 500, 1000, 2000, 2000, 2000, 2000, 2000, 2000];
+    let expected: Vec<_> = backoffs.map(|backoff| Duration::from_millis(backoff).mul_f64(random.f64())).to_vec();
+    assert_eq!(clock.waits(), expected);
+}
+
+#[tokio::test]
+async fn a_delete_whose_answer_was_lost_is_done_and_what_may_have_been_done_is_not_called_refused() {
+    let clock = clock();
+    let memory = Memory::new();
+    let issued = memory.create(&new_key()).await.unwrap();
+    let lost = memory.clone().failing(Inject::new().losing_answer(Operation::Delete)).retrying(retry(&clock));
+    lost.delete(issued.id()).await.expect("it is gone, and that is what was asked for");
+    assert!(!memory.exists(issued.id()).await.unwrap());
+    // Where nothing was lost, a key that is not there is not found.
+    let error = memory.clone().retrying(retry(&clock)).delete(issued.id()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::NotFound, Outcome::Rejected));
+
+    // Refused in the end, but the first attempt may have gone through.
+    let stub = Stub::start().await;
+    let mut asked = 0;
+    stub.reacts(move |_| {
+        asked += 1;
+        if asked == 1 { Answer::hang_up() } else { failure(Vendor::Spartera, 403) }
+    });
+    let provider = connect(Vendor::Spartera, &stub.base_url()).retrying(retry(&clock));
+    let error = perform(&provider, Operation::Revoke).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::PermissionDenied, Outcome::Unknown), "{error}");
+    assert!(error.may_have_taken_effect());
+}
+
+#[tokio::test]
+async fn an_unclear_create_is_found_again_by_its_mark() {
+    let memory = Memory::new();
+    let clock = clock();
+    let provider = memory.clone().failing(Inject::new().losing_answer(Operation::Create)).retrying(retry(&clock));
+    let mark = api_keyring::Mark::random();
+    let new = NewKey::new("ci").marked(&mark).role("3");
+    let error = provider.create(&new).await.unwrap_err();
+    assert_eq!((error.attempts(), error.outcome()), (1, Outcome::Unknown), "{error}");
+    // What exists under the mark is an orphan, since nobody has its secret.
+    let orphans = provider.resolve(&mark).await.unwrap();
+    assert_eq!(orphans.len(), 1);
+    for orphan in orphans {
+        provider.delete(orphan.id()).await.unwrap();
+    }
+    let issued = provider.create(&new.marked(&api_keyring::Mark::random())).await.unwrap();
+    assert!(provider.accepts(issued.secret()).await.unwrap());
+    assert_eq!(provider.find_by_name("ci").await.unwrap().len(), 0, "the mark is in the name");
+    assert_eq!(provider.list_all(api_keyring::ListKeys::new()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_throttle_keeps_calls_apart_and_holds_them_back_when_there_were_too_many() {
+    let clock = clock();
+    let throttle = Throttle::new().interval(Duration::from_millis(100)).clock(clock.clone());
+    let slow_down = || {
+        let error = api_keyring::Error::new(ErrorKind::RateLimited, Outcome::Rejected, "too many");
+        error.with_retry_after(Duration::from_secs(5))
+    };
+    let memory = Memory::new().failing(Inject::new().before(Operation::Delete, slow_down)).throttled(throttle);
+    for _ in 0..3 {
+        memory.get(&id("1")).await.unwrap();
+    }
+    assert_eq!(clock.waits(), [Duration::from_millis(100); 2]);
+    memory.delete(&id("1")).await.unwrap_err();
+    memory.get(&id("1")).await.unwrap();
+    assert_eq!(clock.waits()[2..], [Duration::from_millis(100), Duration::from_secs(5)]);
+}
