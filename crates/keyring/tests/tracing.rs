@@ -137,7 +137,7 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
         assert_eq!(request.fields["server.address"], "127.0.0.1");
         assert_eq!(request.fields["server.port"], emulator.address().port().to_string());
         assert_eq!(request.fields["otel.kind"], "client");
-        let around = calls.iter().find(|call| call.number == request.parent).expect("a call around the request");
+        let around = calls.iter().find(|call| call.number == request.parent).unwrap();
         assert_ne!(around.parent, 0, "the attempt, not the operation");
     }
     let retries = recorder.named("event");

@@ -7,6 +7,7 @@ mod failures;
 mod hostile;
 mod life;
 mod lists;
+mod properties;
 mod requests;
 mod retries;
 mod secrets;
