@@ -6,16 +6,16 @@
 //! ```no_run
 //! # #[cfg(all(feature = "spartera", feature = "monad"))]
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! use api_keyring::{Keyring, ListKeys, Monad, NewKey, Provider, Spartera};
+//! use api_keyring::{Keyring, ListKeys, Monad, NewKey, Provider, ProviderExt, Retry, Spartera};
 //! use chrono::TimeDelta;
 //! use futures_util::TryStreamExt;
 //!
 //! let keys = Keyring::builder()
 //!     .add("analytics", Spartera::builder().company_id("acme").api_key(std::env::var("SPARTERA_API_KEY")?).build()?)
-//!     .add("siem", Monad::builder().organization_id("acme").bearer(std::env::var("MONAD_BEARER_TOKEN")?).build()?)
+//!     .add("siem", Monad::builder().organization_id("acme").bearer(std::env::var("MONAD_BEARER_TOKEN")?).build()?.retrying(Retry::new()))
 //!     .build()?;
 //!
-//! let mut all = keys.list(ListKeys::new());
+//! let mut all = keys.list(ListKeys::new().expiring_within(TimeDelta::days(14)));
 //! while let Some(key) = all.try_next().await? {
 //!     println!("{}/{} {:?} {}", key.provider(), key.id(), key.name(), key.status());
 //! }
@@ -38,9 +38,45 @@
 //!   vendor does not tell is [`Unknown`](KeyStatus::Unknown); what a vendor does not offer is refused beforehand, as its
 //!   [`capabilities`](Provider::capabilities) say.
 //!
+//! # Around a provider
+//!
+//! [`ProviderExt`] puts layers around any provider: [`Retry`] tries again what may be tried again, [`Trace`] has a
+//! `tracing` span for every call, [`Throttle`] keeps calls apart, [`Inject`] has them fail in tests. A [`Layer`] of your own
+//! is one function. A secret that changes comes from a [`SecretSource`], such as a [`SharedSecret`].
+//!
+//! # When a create is not answered
+//!
+//! No vendor has idempotency keys, so nobody can send a create again without knowing what became of the first. A [`Mark`] in
+//! the name makes it known:
+//!
+#![cfg_attr(feature = "memory", doc = "```")]
+#![cfg_attr(not(feature = "memory"), doc = "```ignore")]
+//! # async fn run() -> Result<(), api_keyring::Error> {
+//! use api_keyring::{Inject, Mark, Memory, NewKey, Operation, Provider, ProviderExt};
+//!
+//! // A provider whose next create does its work and loses its answer.
+//! let provider = Memory::new().failing(Inject::new().losing_answer(Operation::Create));
+//! let issued = loop {
+//!     let mark = Mark::random();
+//!     match provider.create(&NewKey::new("ci").marked(&mark).role("reader")).await {
+//!         Err(error) if error.may_have_taken_effect() => {
+//!             // Whatever exists under the mark is a key whose secret nobody has.
+//!             for orphan in provider.resolve(&mark).await? {
+//!                 provider.delete(orphan.id()).await?;
+//!             }
+//!         }
+//!         answered => break answered?,
+//!     }
+//! };
+//! assert!(provider.accepts(issued.secret()).await?);
+//! # Ok(())
+//! # }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
+//! ```
+//!
 //! # What it does not do
 //!
-//! It retries nothing, follows no redirects, and stores no secrets. A vendor's options that no other vendor has are left
+//! It retries nothing unasked, follows no redirects, and stores no secrets. A vendor's options that no other vendor has are left
 //! to its raw crate.
 //!
 //! # Features
