@@ -1,5 +1,6 @@
 //! Credentials that change while a provider is in use.
 
+use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
@@ -130,9 +131,9 @@ impl<C: RawClient> Access<C> {
     }
 
     /// The client with the credential that holds now.
-    pub(crate) async fn client(&self, call: &Call<'_>) -> Result<C> {
+    pub(crate) async fn client(&self, call: &Call<'_>) -> Result<Cow<'_, C>> {
         let Some(source) = &self.source else {
-            return Ok(self.client.clone());
+            return Ok(Cow::Borrowed(&self.client));
         };
         let failed = |problem: &'static str| {
             call.failed(ErrorKind::Unauthenticated, Outcome::NotSent, problem)
@@ -142,7 +143,7 @@ impl<C: RawClient> Access<C> {
             source.secret().await.map_err(|why| failed("the source of the credential has none").caused_by(why))?;
         let credential = (self.scheme)(secret)
             .map_err(|why| failed("the source of the credential gave one that cannot be sent").caused_by(why))?;
-        Ok(C::over(self.client.transport().with_credential(credential)))
+        Ok(Cow::Owned(C::over(self.client.transport().with_credential(credential))))
     }
 
     /// The same access with a secret that stays.
