@@ -1,5 +1,6 @@
 //! What is tried again, how often, after which wait, and what is said in the end: operation by operation, fault by fault.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use api_keyring::{
     ErrorKind, Inject, ManualClock, Memory, NewKey, Operation, Outcome, Provider, ProviderExt, Retry, Throttle,
 };
 use chrono::{DateTime, Utc};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::stub::{Answer, Stub};
 use crate::support::{CREDENTIAL, SCOPE, Vendor, id, new_key, perform, printed};
@@ -202,6 +203,39 @@ async fn a_refused_connection_is_tried_again_by_every_operation() {
             assert_eq!((error.kind(), error.outcome()), (ErrorKind::Connection, Outcome::NotSent), "{operation}");
             assert_eq!((error.attempts(), error.retries_exhausted()), (ATTEMPTS, true), "{vendor:?} {operation}");
             assert_eq!(clock.waits(), jittered(2), "{vendor:?} {operation}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_before_the_request_is_read_leaves_it_open_what_became_of_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            // The request is there, and nobody reads it.
+            socket.readable().await.unwrap();
+            socket.set_zero_linger().unwrap();
+        }
+    });
+    for vendor in Vendor::ALL {
+        let unclear = connect(vendor, &base_url);
+        for &operation in vendor.operations() {
+            accepted.store(0, Ordering::SeqCst);
+            let clock = clock();
+            let error = perform(&(&unclear).retrying(retry(&clock)), operation).await.unwrap_err();
+            // The client cannot tell whether its request was read.
+            assert_eq!(
+                (error.kind(), error.outcome()),
+                (ErrorKind::Connection, Outcome::Unknown),
+                "{operation}: {error}"
+            );
+            let attempts = if is_harmless(operation) { ATTEMPTS } else { 1 };
+            assert_eq!(accepted.load(Ordering::SeqCst), attempts, "{vendor:?} {operation}: connections");
+            assert_eq!(clock.waits(), jittered(attempts as usize - 1), "{vendor:?} {operation}");
         }
     }
 }
