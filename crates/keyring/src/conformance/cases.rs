@@ -152,13 +152,15 @@ async fn no_expiry(bench: &Bench) -> Checked {
 
 async fn past_expiry(bench: &Bench) -> Checked {
     let past = bench.new_key().expires_at(Utc::now() - TimeDelta::days(1));
-    refused(bench.provider.create(&past).await, ErrorKind::InvalidInput, Outcome::NotSent, "a past expiry").map(drop)
+    let created = bench.try_create(&*bench.provider, &past).await;
+    refused(created, ErrorKind::InvalidInput, Outcome::NotSent, "a past expiry").map(drop)
 }
 
 async fn blank_name(bench: &Bench) -> Checked {
     for name in ["", "  "] {
         let blank = NewKey { name: name.to_owned(), ..bench.new_key() };
-        refused(bench.provider.create(&blank).await, ErrorKind::InvalidInput, Outcome::NotSent, "a blank name")?;
+        let created = bench.try_create(&*bench.provider, &blank).await;
+        refused(created, ErrorKind::InvalidInput, Outcome::NotSent, "a blank name")?;
     }
     Ok(())
 }
@@ -200,7 +202,7 @@ async fn secret(bench: &Bench) -> Checked {
 async fn call(provider: &dyn Provider, operation: Operation, bench: &Bench, id: &KeyId) -> crate::Result<()> {
     match operation {
         Operation::List => provider.list_page(&PageRequest::first(1)).await.map(drop),
-        Operation::Create => provider.create(&bench.new_key()).await.map(drop),
+        Operation::Create => bench.try_create(provider, &bench.new_key()).await.map(drop),
         Operation::Get => provider.get(id).await.map(drop),
         Operation::Update => provider.update(id, &KeyUpdate::new().name("conformance")).await.map(drop),
         Operation::Regenerate => provider.regenerate(id, &Regeneration::new()).await.map(drop),
@@ -489,7 +491,8 @@ async fn unsupported(bench: &Bench) -> Checked {
     ];
     for (capability, new) in options {
         if !bench.offers(capability) && bench.offers(Capability::Create) {
-            refused(bench.provider.create(&new).await, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
+            let created = bench.try_create(&*bench.provider, &new).await;
+            refused(created, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
         }
     }
     Ok(())

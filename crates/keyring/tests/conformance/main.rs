@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use api_keyring::conformance::{Ended, Report, Subject, run};
 use api_keyring::{
-    Called, Capability, Error, ErrorKind, Inject, Keyring, Layer, ListKeys, Memory, Monad, Operation, Outcome,
+    Called, Capability, Error, ErrorKind, Inject, Keyring, Layer, ListKeys, Memory, Monad, NewKey, Operation, Outcome,
     Provider, ProviderExt, Result, Retry, SendCall, Spartera, Throttle,
 };
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
@@ -133,6 +133,35 @@ async fn a_broken_provider_does_not_conform() {
         assert!(report.failed() > 0, "{broken:?}: {report}");
         assert!(std::panic::catch_unwind(|| report.assert_passed()).is_err());
     }
+}
+
+/// Issues a key whatever it is asked for, and whoever asks.
+#[derive(Clone, Debug)]
+struct Careless(Memory);
+
+#[async_trait::async_trait]
+impl Layer for Careless {
+    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+        let answered = send().await;
+        if called.operation == Operation::Create && answered.is_err() {
+            let issued = self.0.create(&NewKey::new("careless")).await?;
+            let lost = Error::new(ErrorKind::MissingSecret, Outcome::Applied, "the secret is lost");
+            return Err(lost.about(Operation::Create, Some(issued.id())));
+        }
+        answered
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_should_not_have_been_issued_is_not_left_behind_either() {
+    let memory = Memory::new();
+    let careless = memory.clone().layered(Careless(memory.clone()));
+    let report = run(&Subject::new(careless, "reader", "writer")).await;
+    assert!(report.failed() >= 3, "{report}");
+    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "the administrator's own");
+    let lossy = memory.clone().failing(Inject::new().losing_answer(Operation::Create));
+    assert!(run(&Subject::new(lossy, "reader", "writer")).await.failed() == 1);
+    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "the administrator's own");
 }
 
 #[tokio::test]
