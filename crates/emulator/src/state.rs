@@ -112,13 +112,18 @@ fn in_words(error: &serde_json::Error) -> String {
     format!("line {}, column {}: {class}", error.line(), error.column())
 }
 
+/// A key in a message. Its id may be a secret that stands in the wrong place.
+pub(crate) fn named(id: &str, problem: &str) -> String {
+    format!("key {}: {problem}", secret::redact(id))
+}
+
 /// Refuses an id that no path could name, and one that is there twice.
 pub(crate) fn check_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = HashSet::new();
     for id in ids {
         check_id(id)?;
         if !seen.insert(id) {
-            return Err(format!("two keys have the id {id}"));
+            return Err(format!("two keys have the id {}", secret::redact(id)));
         }
     }
     Ok(())

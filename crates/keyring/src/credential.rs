@@ -155,8 +155,9 @@ impl<C: RawClient> Access<C> {
     }
 }
 
+/// Without the source: nobody has seen to it that its `Debug` hides what it keeps.
 impl<C: fmt::Debug> fmt::Debug for Access<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("client", &self.client).field("source", &self.source).finish()
+        f.debug_struct("Access").field("client", &self.client).finish_non_exhaustive()
     }
 }

@@ -12,7 +12,6 @@ use crate::{Error, ErrorKind, Outcome, Result, SecretSource};
 type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
 
 /// Where the secret comes from.
-#[derive(Debug)]
 enum Supplied {
     Fixed(Secret),
     From(Arc<dyn SecretSource>),
@@ -60,7 +59,7 @@ impl Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("secret", &self.secret).finish_non_exhaustive()
+        f.debug_struct("Settings").finish_non_exhaustive()
     }
 }
 

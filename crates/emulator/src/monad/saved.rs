@@ -9,7 +9,7 @@ use super::state::{Key, Organization, lasting, stamp};
 use super::token::{SIGNING_KEY_BYTES, Signer};
 use crate::changes::ChangeKind;
 use crate::permission::Role;
-use crate::state::{check_admin, check_id, check_ids};
+use crate::state::{check_admin, check_id, check_ids, named};
 
 /// An organization, its keys, and that which signs their tokens.
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -75,8 +75,7 @@ impl OrganizationState {
             None => None,
         };
         for key in &self.keys {
-            let checked = self.check_key(key, signer.as_ref());
-            checked.map_err(|problem| format!("key {}: {problem}", key.id))?;
+            self.check_key(key, signer.as_ref()).map_err(|problem| named(&key.id, problem))?;
         }
         Ok(())
     }

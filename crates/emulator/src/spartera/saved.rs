@@ -10,7 +10,7 @@ use super::state::{Company, FIRST_NUMBER, Key, Revocation, USUAL_RATE_LIMIT, Usa
 use crate::changes::ChangeKind;
 use crate::permission::Role;
 use crate::secret;
-use crate::state::{check_admin, check_id, check_ids};
+use crate::state::{check_admin, check_id, check_ids, named};
 
 /// A company and its keys.
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -76,9 +76,9 @@ impl CompanyState {
         check_admin(self.admin_key_id.as_deref(), ids())?;
         let mut secrets = HashSet::new();
         for key in &self.keys {
-            key.check().map_err(|problem| format!("key {}: {problem}", key.id))?;
+            key.check().map_err(|problem| named(&key.id, problem))?;
             if key.secret.as_ref().is_some_and(|secret| !secrets.insert(secret)) {
-                return Err(format!("key {}: another key has the same secret", key.id));
+                return Err(named(&key.id, "another key has the same secret"));
             }
         }
         Ok(())

@@ -147,6 +147,13 @@ async fn what_contradicts_itself_is_refused_without_a_secret() {
         assert!(error.contains(expected), "{pointer}: {error}");
         assert!(!secrets.iter().any(|secret| error.contains(secret)), "{pointer}: {error}");
     }
+    // A secret where an id should be.
+    let misplaced = r#"{"id": "sk_live_0123456789abcdefghij", "role_id": 3}"#;
+    let wrong_role = misplaced.replace(": 3", ": 9");
+    for keys in [format!("{misplaced}, {misplaced}"), wrong_role] {
+        let error = State::from_json(&format!(r#"{{"spartera": {{"keys": [{keys}]}}}}"#)).unwrap_err().to_string();
+        assert!(!error.contains("456789abcdef"), "{error}");
+    }
     for (text, expected) in [("", "ends too early"), ("7", "wrong type"), ("{]", "not JSON")] {
         assert!(State::from_json(text).unwrap_err().to_string().contains(expected), "{text}");
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api_keyring::{
     ErrorKind, ListKeys, Monad, Operation, Outcome, Provider, ProviderExt, Regeneration, Retry, Secret, SecretFn,
-    SharedSecret, Spartera,
+    SecretSource, SharedSecret, Spartera,
 };
 use api_keyring_emulator::{Revision, SparteraShape};
 
@@ -96,6 +96,29 @@ async fn the_key_that_a_client_itself_uses_can_be_rotated() {
         assert!(!provider.accepts(own.secret()).await.unwrap(), "{vendor:?}");
         provider.list_all(ListKeys::new()).await.unwrap();
     }
+}
+
+#[test]
+fn what_a_source_would_print_of_itself_is_not_printed() {
+    /// A source whose `Debug` shows what it keeps.
+    #[derive(Debug)]
+    #[allow(dead_code)] // It is there to be printed.
+    struct Careless(String);
+
+    #[async_trait::async_trait]
+    impl SecretSource for Careless {
+        async fn secret(&self) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>> {
+            Ok(Secret::new(&*self.0))
+        }
+    }
+
+    let careless = || Careless("canary_0123456789".to_owned());
+    let spartera = Spartera::builder().company_id(SCOPE).api_key_from(careless());
+    let monad = Monad::builder().organization_id(SCOPE).bearer_from(careless());
+    let mut printed = format!("{spartera:?} {spartera:#?} {monad:?} {monad:#?}");
+    let (spartera, monad) = (spartera.build().unwrap(), monad.build().unwrap());
+    printed += &format!("{spartera:?} {spartera:#?} {monad:?} {monad:#?}");
+    assert!(!printed.contains("canary"), "{printed}");
 }
 
 #[tokio::test]
