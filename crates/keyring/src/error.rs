@@ -144,10 +144,16 @@ impl Error {
     /// been, however this one failed.
     pub(crate) fn after(mut self, attempts: u32, may_have_been_done: bool) -> Self {
         self.0.attempts = attempts;
-        if may_have_been_done {
+        if may_have_been_done && self.outcome() != Outcome::Applied && self.operation().is_none_or(Operation::is_write)
+        {
             self.0.outcome = Outcome::Unknown;
         }
         self
+    }
+
+    /// Whether a key is not found that an earlier attempt to delete it, whose answer was lost, may well have deleted.
+    pub(crate) fn is_own_delete(&self) -> bool {
+        self.is_not_found() && self.attempts() > 1 && self.outcome() == Outcome::Unknown
     }
 
     /// Notes that the call might have been tried again, and was not any more.

@@ -14,8 +14,8 @@ use api_keyring_transport::Secret;
 use async_trait::async_trait;
 
 use crate::{
-    ApiKey, Capabilities, ErrorKind, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Outcome, Page,
-    PageRequest, Paging, Provider, Regeneration, Result, Revocation,
+    ApiKey, Capabilities, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page, PageRequest, Paging,
+    Provider, Regeneration, Result, Revocation,
 };
 
 /// A call on its way.
@@ -148,8 +148,8 @@ impl<L: Layer, P: Provider> Provider for Layered<L, P> {
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let deleted = self.layer.around(self.called(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await;
         match deleted {
-            // An earlier attempt, whose answer was lost, has done it.
-            Err(error) if error.kind() == ErrorKind::NotFound && error.outcome() == Outcome::Unknown => Ok(()),
+            // Only a retry makes such an error, and it cannot turn one into an answer itself.
+            Err(error) if error.is_own_delete() => Ok(()),
             other => other,
         }
     }

@@ -64,13 +64,13 @@ impl Throttle {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.elapsed();
         let turn = now.max(*next);
-        *next = turn + self.interval;
+        *next = turn.saturating_add(self.interval);
         turn - now
     }
 
     fn hold(&self, time: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-        *next = (*next).max(self.clock.elapsed() + time.min(MAX_HOLD));
+        *next = (*next).max(self.clock.elapsed().saturating_add(time.min(MAX_HOLD)));
     }
 }
 

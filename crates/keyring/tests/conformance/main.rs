@@ -126,7 +126,6 @@ async fn a_broken_provider_does_not_conform() {
     let report = async |broken: Broken| -> Report {
         run(&Subject::new(Memory::new().layered(broken), "reader", "writer")).await
     };
-    // A delete that finds nothing, after one whose answer was lost, counts as done: so this one only says so.
     for broken in [Broken::Forgets(Operation::Delete), Broken::Blurs, Broken::Doubles(Operation::Create)] {
         let report = report(broken).await;
         println!("{broken:?}: {report}");

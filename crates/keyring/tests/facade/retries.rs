@@ -338,6 +338,17 @@ async fn a_delete_whose_answer_was_lost_is_done_and_what_may_have_been_done_is_n
     let error = memory.clone().retrying(retry(&clock)).delete(issued.id()).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::NotFound, Outcome::Rejected));
 
+    // Nor is it done where no retry has seen to it, whatever an error calls its outcome.
+    let pretended = || api_keyring::Error::new(ErrorKind::NotFound, Outcome::Unknown, "pretended");
+    let provider = memory.clone().failing(Inject::new().before(Operation::Delete, pretended)).traced();
+    assert_eq!(provider.delete(&id("1")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert!(memory.exists(&id("1")).await.unwrap());
+
+    // What is only read is not called unclear because it was read twice.
+    let lost = Inject::new().losing_answer(Operation::Get);
+    let error = memory.clone().failing(lost).retrying(retry(&clock)).get(issued.id()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome(), error.attempts()), (ErrorKind::NotFound, Outcome::Rejected, 2));
+
     // Refused in the end, but the first attempt may have gone through.
     let stub = Stub::start().await;
     let mut asked = 0;
