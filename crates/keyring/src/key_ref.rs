@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for KeyRef {
 }
 
 /// Reads a name as strictly from a file as from anywhere else.
-fn parse<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidName>>(deserializer: D) -> Result<T, D::Error> {
+pub(crate) fn parse<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidName>>(deserializer: D) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 

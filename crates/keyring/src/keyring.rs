@@ -32,7 +32,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Keyring {
-    providers: Arc<BTreeMap<Arc<str>, Arc<dyn Provider>>>,
+    providers: Arc<BTreeMap<Arc<str>, NamedProvider>>,
 }
 
 impl Keyring {
@@ -48,7 +48,7 @@ impl Keyring {
 
     /// All providers, in the alphabetical order of their names.
     pub fn providers(&self) -> impl Iterator<Item = NamedProvider> {
-        self.providers.iter().map(|(name, provider)| NamedProvider::new(name, provider))
+        self.providers.values().cloned()
     }
 
     /// The provider of that name.
@@ -57,13 +57,12 @@ impl Keyring {
     ///
     /// `InvalidInput` when there is none, with the names that there are.
     pub fn provider(&self, name: &str) -> Result<NamedProvider> {
-        let (name, provider) = self.providers.get_key_value(name).ok_or_else(|| {
+        self.providers.get(name).cloned().ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Error::new(ErrorKind::InvalidInput, Outcome::NotSent, format!("there is no provider {name:?}"))
                 .advise(format!("The providers are: {known}"))
-        })?;
-        Ok(NamedProvider::new(name, provider))
+        })
     }
 
     /// The provider that a key is from.
@@ -80,8 +79,8 @@ impl Keyring {
     ///
     /// Errors and orders are as in [`ProviderExt::list`]; a sorted list is sorted over all providers.
     pub fn list(&self, which: ListKeys) -> KeyStream<'_> {
-        let unsorted = which.clone().unsorted();
-        let lists = self.providers.iter().map(|(name, provider)| list_under(name, provider, unsorted.clone()));
+        let searched = which.search_alone();
+        let lists = self.providers.values().map(|provider| provider.list(searched.clone()));
         which.apply(Box::pin(stream::select_all(lists)))
     }
 
@@ -144,7 +143,8 @@ impl KeyringBuilder {
         for (name, provider) in self.providers {
             let refuse = |problem: String| Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem);
             check_provider_name(&name).map_err(|why| refuse(format!("the provider name {name:?}: {why}")))?;
-            if providers.insert(Arc::from(&*name), provider).is_some() {
+            let named = NamedProvider { name: Arc::from(&*name), provider };
+            if providers.insert(Arc::clone(&named.name), named).is_some() {
                 return Err(refuse(format!("two providers are named {name:?}")));
             }
         }
@@ -160,10 +160,6 @@ pub struct NamedProvider {
 }
 
 impl NamedProvider {
-    fn new(name: &Arc<str>, provider: &Arc<dyn Provider>) -> Self {
-        Self { name: Arc::clone(name), provider: Arc::clone(provider) }
-    }
-
     fn key(&self, key: ApiKey) -> ApiKey {
         key.under(&self.name)
     }
@@ -175,11 +171,6 @@ impl NamedProvider {
     fn error(&self, error: Error) -> Error {
         error.under(&self.name)
     }
-}
-
-/// The keys of a provider under the name that the keyring has for it.
-fn list_under<'a>(name: &'a Arc<str>, provider: &'a Arc<dyn Provider>, which: ListKeys) -> KeyStream<'a> {
-    Box::pin(provider.list(which).map(|row| row.map(|key| key.under(name)).map_err(|error| error.under(name))))
 }
 
 #[async_trait]

@@ -96,10 +96,9 @@ impl ListKeys {
         self
     }
 
-    /// The same keys, in whatever order.
-    pub(crate) fn unsorted(mut self) -> Self {
-        self.sort = None;
-        self
+    /// What is left to each provider where the rest is decided over all of them.
+    pub(crate) fn search_alone(&self) -> Self {
+        Self { search: self.search.clone(), ..Self::default() }
     }
 
     /// The keys of `all` that are wanted, in the order in which they are. What failed comes after what is sorted.
@@ -175,12 +174,17 @@ fn contains(text: Option<&str>, lowercase_part: &str) -> bool {
     text.is_some_and(|text| text.to_lowercase().contains(lowercase_part))
 }
 
+/// Whether a search finds a key, where it is ours: in its name or its description.
+pub(crate) fn is_found(name: Option<&str>, description: Option<&str>, lowercase_part: &str) -> bool {
+    contains(name, lowercase_part) || contains(description, lowercase_part)
+}
+
 /// Those of `all` whose name or description contains `text`, whatever its case: what a vendor's search stands for that
 /// has none.
 pub(crate) fn searched<'a>(all: KeyStream<'a>, text: &str) -> KeyStream<'a> {
     let part = text.to_lowercase();
     Box::pin(all.filter(move |row| {
-        let found = |key: &ApiKey| contains(key.name(), &part) || contains(key.description(), &part);
+        let found = |key: &ApiKey| is_found(key.name(), key.description(), &part);
         std::future::ready(row.as_ref().map_or(true, found))
     }))
 }

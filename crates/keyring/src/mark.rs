@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{ApiKey, InvalidName};
+use crate::{ApiKey, InvalidName, key_ref};
 
 /// What stands between a name and a mark.
 const SEPARATOR: &str = " ~";
@@ -92,6 +92,6 @@ impl Serialize for Mark {
 
 impl<'de> Deserialize<'de> for Mark {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        key_ref::parse(deserializer)
     }
 }

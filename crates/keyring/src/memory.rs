@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::{
     ApiKey, Capabilities, Capability, Clock, ErrorKind, IssuedKey, KeyId, KeyStats, KeyStatus, KeyUpdate, NewKey,
     Operation, Outcome, Page, PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support, SystemClock,
+    list,
 };
 
 /// A provider that keeps its keys in memory: for the tests of a program that uses providers.
@@ -286,8 +287,8 @@ impl Provider for Memory {
         let searches = self.capabilities.support(Capability::Search) == Support::Native;
         let text = request.search.as_ref().filter(|_| searches).map(|text| text.to_lowercase());
         let is_found = |record: &&Record| {
-            let texts = [Some(&record.name), record.description.as_ref()];
-            text.as_ref().is_none_or(|text| texts.into_iter().flatten().any(|own| own.to_lowercase().contains(text)))
+            let description = record.description.as_deref();
+            text.as_ref().is_none_or(|text| list::is_found(Some(&record.name), description, text))
         };
         let found: Vec<_> = keys.by_number.values().filter(is_found).collect();
         let limit = request.limit.clamp(1, 100);

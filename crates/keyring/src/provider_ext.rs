@@ -8,8 +8,8 @@ use futures_util::{Stream, TryStreamExt};
 
 use crate::layer::{Layer, Layered};
 use crate::{
-    ApiKey, Capability, ErrorKind, Inject, KeyId, ListKeys, Mark, PageRequest, Provider, Result, Retry, Throttle,
-    Trace, list, pages,
+    ApiKey, Capability, ErrorKind, Inject, KeyId, ListKeys, Mark, PageRequest, Provider, Result, Retry, Support,
+    Throttle, Trace, list, pages,
 };
 
 /// Keys as they arrive. An item that is an error is one odd key, or the end of a list that could not be read further.
@@ -43,7 +43,9 @@ pub trait ProviderExt: Provider {
     fn list(&self, which: ListKeys) -> KeyStream<'_> {
         let all = pages::stream(self, &which);
         let found = match &which.search {
-            Some(text) if !offers(self, Capability::Search) => list::searched(all, text),
+            Some(text) if self.capabilities().support(Capability::Search) != Support::Native => {
+                list::searched(all, text)
+            }
             _ => all,
         };
         which.apply(found)
@@ -155,7 +157,3 @@ pub trait ProviderExt: Provider {
 }
 
 impl<P: Provider + ?Sized> ProviderExt for P {}
-
-fn offers<P: Provider + ?Sized>(provider: &P, capability: Capability) -> bool {
-    matches!(provider.capabilities().support(capability), crate::Support::Native)
-}

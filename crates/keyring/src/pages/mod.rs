@@ -13,8 +13,7 @@ use std::pin::Pin;
 use futures_util::stream::{self, FuturesOrdered, StreamExt};
 
 use self::reader::{Reader, Taken};
-use crate::{ApiKey, KeyStream};
-use crate::{Error, ErrorKind, ListKeys, Operation, Outcome, Page, PageRequest, Provider, Result};
+use crate::{ApiKey, Error, ErrorKind, KeyStream, ListKeys, Operation, Outcome, Page, PageRequest, Provider, Result};
 
 /// How many pages are asked for side by side once the total is known.
 const SIDE_BY_SIDE: usize = 4;
@@ -109,8 +108,9 @@ fn incomplete(missing: Option<u64>) -> Error {
         Some(missing) => failed(format!("the list ended {missing} keys before the total that the service gives"))
             .advise("Keys may have been deleted meanwhile: list again to be sure"),
         None => {
-            failed("the list was given up: it does not end, keys change places faster than it can be read, or page after page \
-             holds no key as documented".to_owned())
+            let problem = "the list was given up: it does not end, keys change places faster than it can be read, or \
+                           page after page holds no key as documented";
+            failed(problem.to_owned())
         }
     }
 }

@@ -13,7 +13,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use crate::{ApiKey, KeyId, Page, PageRequest, Paging, Result};
 
 /// How many keys to ask for at a time: the most that Spartera allows.
-pub(crate) const PAGE_SIZE: u64 = 100;
+const PAGE_SIZE: u64 = 100;
 
 /// How many pages in a row may bring no new key while there may be more.
 const MAX_BARREN_PAGES: u32 = 3;

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use api_keyring::{ErrorKind, Keyring, ListKeys, Operation, Outcome, Provider as _, ProviderExt as _};
+use api_keyring::{
+    ErrorKind, Keyring, ListKeys, Memory, NewKey, Operation, Outcome, Provider as _, ProviderExt as _, SortKeys,
+};
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::stub::{Answer, Sent};
 use crate::support::{
-    Bench, CREDENTIAL, Vendor, WORLDS, administrator, assert_error, assert_readable, emulator, keys, rows, sorted,
+    Bench, CREDENTIAL, Vendor, WORLDS, administrator, assert_error, assert_readable, emulator, keys, new_key, rows,
+    sorted,
 };
 
 #[tokio::test]
@@ -327,6 +330,30 @@ fn keyring_with_a_bad_credential(emulator: &Emulator, broken: Vendor) -> Keyring
     let builder =
         providers.into_iter().fold(Keyring::builder(), |builder, (name, provider)| builder.add_shared(name, provider));
     builder.build().unwrap()
+}
+
+#[tokio::test]
+async fn a_keyring_filters_searches_and_sorts_over_all_of_its_providers() {
+    // One vendor searches by itself, and with the other it is done here.
+    let providers = [("a", Memory::new()), ("b", Memory::like_monad())];
+    for (provider, names) in providers.iter().map(|(_, provider)| provider).zip([["ci 3", "ci 1"], ["ci 2", "other"]]) {
+        for name in names {
+            drop(provider.create(&new_key_named(name)).await.unwrap());
+        }
+    }
+    let builder = providers.into_iter().fold(Keyring::builder(), |builder, (name, memory)| builder.add(name, memory));
+    let keyring = builder.build().unwrap();
+    for which in [ListKeys::new().name_contains("CI"), ListKeys::new().search("Ci ")] {
+        let sorted = keyring.list(which.sorted_by(SortKeys::Name)).map(Result::unwrap);
+        let found: Vec<_> = sorted.map(|key| format!("{}/{}", key.provider(), key.name().unwrap())).collect().await;
+        assert_eq!(found, ["a/ci 1", "b/ci 2", "a/ci 3"]);
+    }
+}
+
+fn new_key_named(name: &str) -> NewKey {
+    let mut new = new_key();
+    new.name = name.to_owned();
+    new
 }
 
 #[tokio::test]
