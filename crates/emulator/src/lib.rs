@@ -209,7 +209,8 @@
 //! |---|---|---|
 //! | Spartera's list | everything, whatever the query says | `page`, `limit` (20; 1 to 100), `sort_by`, `sort_order`, `search` |
 //! | Spartera's stats | a list of one key | the key with `usage_count`, `last_used`, `failed_attempts` |
-//! | Spartera's key | the documented fields and the masked `key` | also `endpoint_id`, `mcp_deployment_id`, `key_type`, `is_system_generated`, `status`, `revocation_reason` |
+//! | Spartera's key, documented shape | the documented fields and the masked `key` | also `endpoint_id`, `mcp_deployment_id`, `key_type`, `is_system_generated`, `status`, `revocation_reason` |
+//! | Spartera's key, guide's shape | the guide's fields | also `revocation_reason` |
 //! | Monad's regenerate | a new key, with a new id, replaces the old one; a body is refused with 415 | the key keeps its id, `token_version` goes up, a body may give a new `expiration_time`; 422 if the key has expired and none is given |
 //! | Monad's update | `name` is required | `name` is optional |
 //! | Monad's key | the documented fields | also `token_version`, `jwt_signing_key_id`, `last_used_at` |
@@ -229,8 +230,8 @@
 //! 6. the id of the key (404);
 //! 7. the state of the key (409 or 422).
 //!
-//! Spartera answers an object with `code` and `message`, and `errors` with a list for each field for a 400 about the
-//! body or query. Monad answers a JSON string, or an object if [`MonadErrorShape::Object`] is chosen.
+//! Spartera answers an object with `code` and `message`, and `errors` with a list for each field where a 400 is about
+//! what the body or query says. Monad answers a JSON string, or an object if [`MonadErrorShape::Object`] is chosen.
 //!
 //! # What is assumed
 //!
@@ -243,31 +244,44 @@
 //! - **Spartera's create in the guide's shape** answers the guide's key, with the secret in place of the masked one, and
 //!   therefore `id` and no `api_key_id`. Update, delete and revoke answer `api_key_id`, as text, in both shapes.
 //! - **Spartera's masked key** stands in `key`, in both shapes.
+//! - **Spartera's `status`**, which the guide alone has, is `active`, `revoked` or `expired`, and stands in the documented
+//!   shape of the current revision too. `revocation_reason` is in no document.
+//! - **Stats** in the current revision have `usage_count`, `last_used` and `failed_attempts` beside the key.
 //! - **Unset fields** are left out of Spartera's documented shape and of Monad's key; in the guide's shape they are null.
-//!   A guide key without a `rate_limit` of its own shows 1000, and `description` only where there is one.
+//!   A guide key without a `rate_limit` of its own, which is at least 1, shows 1000; one without `permissions` of its own
+//!   those of its role; `description` is there only where there is one.
 //! - **Deleting** on Spartera takes the key out of the list, and get answers 404. **Revoking** leaves it there, as
 //!   `revoked`. Revoking again changes nothing, and the first reason stays. A revoked key cannot be updated: 409, or 400
 //!   in the documented revision, which knows no 409.
-//! - **Revoke and update of an unknown id** answer 404, on both services, though not every document lists it there.
+//! - **Revoke and update of an unknown id** answer 404, on both services, though not every document lists it there. Any
+//!   text may be asked for as an id: one that no key could have is not found, either.
+//! - **A company or organization** that is not the key's own is answered with 403, whether there is such a one or not.
 //! - **Timestamps** in a body need an offset; Monad accepts RFC 3339 only, Spartera also a space for the `T`. An expiry
 //!   that is not in the future is refused with 400 by every operation that sets one.
 //! - **Two names for one expiry**: Spartera takes `expiration_date_utc` or `expires_at`; given both, the first counts.
 //!   The names of every document are accepted in both revisions, and shown as the revision and shape have them.
-//! - **Unknown fields and parameters** are ignored. That goes for `role_id` and `expiration_time` in Monad's update, and
-//!   for all but `reason` in Spartera's revoke, whose `company_id` and `role_id` are required nevertheless.
+//! - **Unknown fields and parameters** are ignored. That goes for `role_id` and `expiration_time` in Monad's update, of
+//!   whatever type they are.
+//! - **Spartera's revoke** holds its body to create's schema, and then only `reason` has an effect; an expiry may have
+//!   passed.
+//! - **Monad's `name`** has something other than blanks in it; Spartera's may be anything.
 //! - **`company_id` in a body** has to be that of the path.
 //! - **Spartera's list** is in the order in which the keys were made; `search` looks for part of the name or description,
-//!   whatever the case; a page beyond the last is empty. A wrong parameter is answered with 400. Besides `meta` in the
-//!   guide's shape, nothing tells how many keys there are.
-//! - **Monad's list** is in the order in which the keys were made; `limit` is 50 unless given, and may be 1 to 1000.
+//!   whatever the case; a page beyond the last is empty. `sort_by` is `api_key_id`, `id`, `name`, `user_id`, `role_id`,
+//!   `date_created`, `created_at`, `last_updated`, `expiration_date_utc`, `expires_at` or `last_used`; `sort_order` is `asc`
+//!   or `desc`. A wrong parameter is answered with 400. Besides `meta` in the guide's shape, nothing tells how many keys
+//!   there are.
+//! - **Monad's list** is in the order in which the keys were made; `limit` is 50 unless given, and may be 1 to 1000. A
+//!   wrong parameter is answered with 400.
 //! - **Monad's replaced key** keeps the old expiry, so a regenerated expired key is born expired.
 //! - **`last_used_at`** on Monad is renewed once a minute at most; Spartera's `last_used` at once. Spartera counts as
-//!   failed attempts those with the key's own secret after it was revoked or had expired.
+//!   failed attempts those with the key's own secret that were answered with 401.
 //! - **Spartera's `code`** is the HTTP status as a number. The messages are this crate's.
 //! - **A path of neither service** is answered with 404 in Spartera's form.
 //!
-//! 429 and 500, which both vendors document, are answered only where a [`Fault`] says so: nothing goes wrong here by itself.
-//! A fault's error has the form of the service's other errors, and the status's usual name as its message.
+//! Of the statuses that the vendors document, these are answered only where a [`Fault`] says so: 429 and 500, for nothing
+//! goes wrong here by itself; and Spartera's 404 for a list, 422 for create, update and revoke, and 409 for revoke, for no
+//! document says when. A fault's error has the form of the service's other errors, and the status's usual name as its message.
 //!
 //! # Limits
 //!

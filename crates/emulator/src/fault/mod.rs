@@ -211,7 +211,7 @@ pub enum FaultKind {
     /// A list shows each row twice. (`duplicate-rows`)
     DuplicateRows,
     /// A create is refused where there are this many keys already, the administrator's included: by Spartera with 409,
-    /// by Monad with 422, by both with 400 in the documented revision, which knows neither. (`quota=10`)
+    /// or 400 in the documented revision, which knows no 409; by Monad with 400. (`quota=10`)
     Quota(u64),
 }
 

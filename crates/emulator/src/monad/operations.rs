@@ -60,10 +60,7 @@ impl Organization {
     fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let new = NewKey::read(question.headers, question.body, question.now)?;
         if question.effects.is_full(self.keys.len()) {
-            return Err(match self.settings.revision {
-                Revision::Documented => Refusal::field("organization_id", "has as many API keys as it may have"),
-                Revision::Current => Refusal::Unprocessable("API key quota exceeded"),
-            });
+            return Err(Refusal::field("organization_id", "has as many API keys as it may have"));
         }
         let (id, token) = self.issue(new, question.effects, question.now);
         self.note(ChangeKind::Created, &id, Some(by), question.now);

@@ -59,7 +59,7 @@ impl NewKey {
     pub(super) fn read(headers: &HeaderMap, body: &[u8], company: &str, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let mut fields = Fields::read(headers, body)?;
         fields.require(&["company_id", "role_id"]);
-        let common = Common::read(&mut fields, company, now);
+        let common = Common::read(&mut fields, company, Some(now));
         let usual_type = usual_key_type(common.endpoint_id.is_some(), common.mcp_deployment_id.is_some());
         fields.finish(Self {
             // The stand-in never gets out: a missing role is a problem that `finish` reports.
@@ -84,12 +84,12 @@ pub(super) struct Changes(pub(super) Common);
 impl Changes {
     pub(super) fn read(headers: &HeaderMap, body: &[u8], company: &str, now: DateTime<Utc>) -> Result<Self, Refusal> {
         let mut fields = Fields::read(headers, body)?;
-        let common = Common::read(&mut fields, company, now);
+        let common = Common::read(&mut fields, company, Some(now));
         fields.finish(Self(common))
     }
 }
 
-/// The fields that create and update have in common.
+/// The fields that create, update and revoke have in common.
 pub(super) struct Common {
     pub(super) role: Option<Role>,
     pub(super) user_id: Option<String>,
@@ -105,11 +105,14 @@ pub(super) struct Common {
 }
 
 impl Common {
-    fn read(fields: &mut Fields, company: &str, now: DateTime<Utc>) -> Self {
+    /// An expiry has to be later than `after`, where there is such a limit.
+    fn read(fields: &mut Fields, company: &str, after: Option<DateTime<Utc>>) -> Self {
         check_company(fields, company);
         // Both names are checked, even where only one counts.
-        let documented = fields.future("expiration_date_utc", timestamp::parse_either, now);
-        let guide = fields.future("expires_at", timestamp::parse_either, now);
+        let [documented, guide] = ["expiration_date_utc", "expires_at"].map(|name| match after {
+            Some(after) => fields.future(name, timestamp::parse_either, after),
+            None => fields.time(name, timestamp::parse_either),
+        });
         let rate_limit = fields.integer("rate_limit");
         if rate_limit.is_some_and(|limit| limit < 1) {
             fields.refuse("rate_limit", "must be at least 1");
@@ -130,16 +133,12 @@ impl Common {
     }
 }
 
-/// Reads the body of revoke: that of create, in which only the reason has an effect.
+/// Reads the body of revoke: that of create, in which nothing but the reason beside it has an effect.
 pub(super) fn read_reason(headers: &HeaderMap, body: &[u8], company: &str) -> Result<Option<String>, Refusal> {
     let mut fields = Fields::read(headers, body)?;
     fields.require(&["company_id", "role_id"]);
-    check_company(&mut fields, company);
-    read_role(&mut fields);
-    fields.text("user_id");
-    fields.text("name");
-    // Taken from the key, it may well have passed.
-    fields.time("expiration_date_utc", timestamp::parse_either);
+    // An expiry is that of the key, which may well have passed.
+    Common::read(&mut fields, company, None);
     let reason = fields.text("reason");
     fields.finish(reason)
 }

@@ -42,9 +42,14 @@ async fn wrong_methods_are_told_the_right_ones() {
         ("GET", "/1/revoke", "POST"),
         ("POST", "/1/stats", "GET"),
         ("OPTIONS", "/1", "GET, PATCH, DELETE"),
+        ("HEAD", "/1/stats", "GET"),
+        ("DELETE", "/1/revoke", "POST"),
     ] {
         let reply = Api::spartera(&emulator).send(method, path, None).await;
-        assert_eq!(reply.refused(405), spartera, "{method} {path}");
+        assert_eq!(reply.status, 405, "{method} {path}");
+        if method != "HEAD" {
+            assert_eq!(reply.json(), spartera, "{method} {path}");
+        }
         assert!(reply.has_header(&format!("allow: {allow}")), "{}", reply.head);
     }
     for (method, path, allow) in
@@ -99,9 +104,54 @@ async fn chunked_bodies_are_read_and_limited() {
     let chunk = format!("{:x}\r\n{}\r\n", 65_536, " ".repeat(65_536));
     let long = format!("{head}{}0\r\n\r\n", chunk.repeat(17));
     raw(emulator.address(), long.as_bytes()).await.refused(413);
-    let broken = format!("{head}not a length\r\n");
-    let refused = raw(emulator.address(), broken.as_bytes()).await.refused(400);
-    assert_eq!(refused, json!("Request body is incomplete"));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_told_apart_from_a_wrong_one() {
+    let emulator = Emulator::start().await.unwrap();
+    let spartera = json!({"code": 400, "message": "Request body is incomplete"});
+    let expected = [spartera, json!("Request body is incomplete")];
+    for (api, expected) in [Api::spartera(&emulator), Api::monad(&emulator)].into_iter().zip(expected) {
+        let head = format!("POST {} HTTP/1.1\r\nHost: emulator\r\n{}\r\n", api.keys, api.credential);
+        let broken = format!("{head}Transfer-Encoding: chunked\r\n\r\nnot a length\r\n");
+        let reply = raw(emulator.address(), broken.as_bytes()).await;
+        assert_eq!(reply.refused(400), expected);
+        assert!(reply.has_header("connection: close"), "{}", reply.head);
+    }
+}
+
+/// Sends half of something and waits for the end. Tokio's time stands still, so whatever waits for a timer gets it as
+/// soon as nobody has anything else to do.
+async fn halting(emulator: &Emulator, half: &str) -> (String, Duration) {
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    socket.write_all(half.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    (String::from_utf8(answer).unwrap(), begun.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_too_slow_is_told_so() {
+    let emulator = Emulator::start().await.unwrap();
+    let limit = Duration::from_secs(30)..Duration::from_secs(31);
+    let spartera = r#"{"code":408,"message":"Request timed out"}"#;
+    let expected = [spartera, "\"Request timed out\""];
+    for (api, expected) in [Api::spartera(&emulator), Api::monad(&emulator)].into_iter().zip(expected) {
+        let head = format!("POST {} HTTP/1.1\r\nHost: emulator\r\n{}\r\n", api.keys, api.credential);
+        let (answer, time) = halting(&emulator, &format!("{head}Content-Length: 10\r\n\r\n{{")).await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 408 ") && head.contains("connection: close"), "{head}");
+        assert_eq!(body, expected);
+        assert!(limit.contains(&time), "{time:?}");
+    }
+    // Without a whole head there is nobody to answer.
+    for half in ["", "GET /companies/c/api-keys HTTP/1.1\r\nHost: "] {
+        let (answer, time) = halting(&emulator, half).await;
+        assert_eq!(answer, "");
+        assert!(limit.contains(&time), "{time:?}");
+    }
+    assert_eq!(emulator.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -15,3 +15,4 @@ mod pages;
 mod record;
 mod spartera;
 mod state;
+mod statuses;

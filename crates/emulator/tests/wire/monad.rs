@@ -114,8 +114,13 @@ async fn a_description_may_be_left_out() {
         let world = world(revision).await;
         let mut body = new_key();
         body.as_object_mut().unwrap().remove("description");
-        let created = world.api.post("", body).await.ok();
-        assert_eq!(created.get("description"), None);
+        let mut created = world.api.post("", body).await.ok();
+        let mut expected = expected_key(revision, &world.organization, &created);
+        expected.as_object_mut().unwrap().remove("description");
+        created.as_object_mut().unwrap().remove("token").unwrap();
+        assert_eq!(created, expected);
+        assert_eq!(world.api.get(&format!("/{}", id_of(&created))).await.ok(), expected);
+        assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
     }
 }
 
@@ -126,11 +131,20 @@ async fn list_has_every_key_and_no_token() {
         let created = world.api.post("", new_key()).await.ok();
         let reply = world.api.get("").await;
         let listed = reply.ok();
-        assert_eq!(listed.as_object().unwrap().len(), 2);
-        assert_eq!(listed["pagination"], json!({"limit": 50, "offset": 0, "total": 2}));
-        assert_eq!(listed["api_keys"].as_array().unwrap().len(), 2);
-        assert_eq!(listed["api_keys"][1], expected_key(revision, &world.organization, &created));
-        assert_eq!(listed["api_keys"][0].get("token"), None);
+        let mut admins = expected_key(revision, &world.organization, &listed["api_keys"][0]);
+        admins.as_object_mut().unwrap().remove("description");
+        admins["name"] = json!("administrator");
+        admins["role_id"] = json!("role-admin");
+        // A hundred years of 365 days.
+        admins["expiration_time"] = json!("2125-12-08T00:00:00Z");
+        if revision == Revision::Current {
+            admins["last_used_at"] = json!("2026-01-01T00:00:00Z");
+        }
+        let expected = json!({
+            "api_keys": [admins, expected_key(revision, &world.organization, &created)],
+            "pagination": {"limit": 50, "offset": 0, "total": 2},
+        });
+        assert_eq!(listed, expected);
         assert!(!String::from_utf8(reply.body).unwrap().contains("eyJ"));
     }
 }
@@ -159,8 +173,16 @@ async fn update_changes_name_and_description_only() {
             Revision::Documented => {
                 assert_eq!(nameless.refused(400), json!("Invalid JSON request body: name is required"));
             }
-            _ => assert_eq!(nameless.ok()["description"], "a third"),
+            _ => {
+                expected["description"] = json!("a third");
+                assert_eq!(nameless.ok(), expected);
+                assert_eq!(world.api.patch(&path, json!({})).await.ok(), expected, "nothing is a change, too");
+            }
         }
+        // What cannot be changed is not even looked at.
+        expected["name"] = json!("last");
+        assert_eq!(world.api.patch(&path, json!({"name": "last", "role_id": 5})).await.ok(), expected);
+        assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
     }
 }
 
@@ -195,6 +217,20 @@ async fn documented_regenerate_replaces_the_key() {
     expected["updated_at"] = json!("2026-02-01T00:00:00Z");
     assert_eq!(new, expected);
 
+    assert_eq!(
+        token_part(&token_of(&new), 1),
+        json!({
+            "sub": new["id"],
+            "organization_id": world.organization,
+            "token_version": 1,
+            "iat": 1_769_904_000,
+            "exp": 1_775_001_600,
+        }),
+    );
+    expected.as_object_mut().unwrap().remove("token");
+    assert_eq!(world.api.get(&format!("/{}", id_of(&new))).await.ok(), expected);
+    assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
+
     assert_eq!(world.api.get(&old).await.refused(404), json!("API key not found"));
     world.api.with_key(&token_of(&created)).get("").await.refused(401);
     world.api.with_key(&token_of(&new)).get("").await.ok();
@@ -204,12 +240,23 @@ async fn documented_regenerate_replaces_the_key() {
 }
 
 #[tokio::test]
+async fn a_key_that_has_expired_is_replaced_by_one_that_is_born_expired() {
+    let world = world(Revision::Documented).await;
+    let created = world.api.post("", new_key()).await.ok();
+    world.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
+    let new = world.api.send("POST", &format!("/{}/regenerate", id_of(&created)), None).await.ok();
+    assert_eq!(new["expiration_time"], "2026-04-01T00:00:00Z");
+    world.api.with_key(&token_of(&new)).get("").await.refused(401);
+}
+
+#[tokio::test]
 async fn documented_regenerate_refuses_any_body() {
     let world = world(Revision::Documented).await;
     let created = world.api.post("", new_key()).await.ok();
     let path = format!("/{}/regenerate", id_of(&created));
-    for body in [json!({}), json!({"expiration_time": "2026-05-01T00:00:00Z"})] {
-        assert_eq!(world.api.post(&path, body).await.refused(415), json!("Unsupported media type"));
+    for body in ["{}", "[1]", "{", r#"{"expiration_time": "2026-05-01T00:00:00Z"}"#] {
+        let refused = world.api.send("POST", &path, Some(("application/json", body))).await.refused(415);
+        assert_eq!(refused, json!("Unsupported media type"));
     }
     // The old key is untouched.
     world.api.with_key(&token_of(&created)).get("").await.ok();
@@ -230,7 +277,23 @@ async fn current_regenerate_renews_the_secret_in_place() {
     expected["token_version"] = json!(2);
     expected["updated_at"] = json!("2026-02-01T00:00:00Z");
     assert_eq!(second, expected);
-    assert_eq!(token_part(&token_of(&second), 1)["token_version"], 2);
+    assert_eq!(
+        token_part(&token_of(&second), 1),
+        json!({
+            "sub": created["id"],
+            "organization_id": world.organization,
+            "token_version": 2,
+            "iat": 1_769_904_000,
+            "exp": 1_775_001_600,
+        }),
+    );
+    let without_token = |key: &Value| {
+        let mut key = key.clone();
+        key.as_object_mut().unwrap().remove("token").unwrap();
+        key
+    };
+    assert_eq!(world.api.get(&path).await.ok(), without_token(&second));
+    assert_eq!(world.api.get("").await.ok()["api_keys"][1], without_token(&second));
 
     let third = world.api.post(&format!("{path}/regenerate"), json!({"expiration_time": "2026-05-01T00:00:00Z"})).await;
     let third = third.ok();
@@ -279,7 +342,12 @@ async fn current_regenerate_holds_its_body_to_the_schema() {
     }
     let text = world.api.send("POST", &path, Some(("text/plain", "{}"))).await;
     assert_eq!(text.refused(415), json!("Unsupported media type"));
-    world.api.send("POST", &path, Some(("application/json", "{"))).await.refused(400);
+    for (body, problem) in
+        [("{", "the body is not valid JSON (line 1, column 1)"), ("[1]", "the body must be an object")]
+    {
+        let refused = world.api.send("POST", &path, Some(("application/json", body))).await.refused(400);
+        assert_eq!(refused, json!(format!("Invalid JSON request body: {problem}")));
+    }
     world.api.send("POST", "/unknown/regenerate", None).await.refused(404);
     world.api.with_key(&token_of(&created)).get("").await.ok();
 }
@@ -300,6 +368,17 @@ async fn last_use_is_shown_a_minute_behind_at_most() {
         holder.get("").await.ok();
         assert_eq!(seen().await, Some(json!(shown)));
     }
+    assert_eq!(world.api.get("").await.ok()["api_keys"][1]["last_used_at"], "2026-01-01T00:01:10Z");
+}
+
+#[tokio::test]
+async fn the_documented_revision_does_not_tell_when_a_key_was_used() {
+    let world = world(Revision::Documented).await;
+    let created = world.api.post("", new_key()).await.ok();
+    world.api.with_key(&token_of(&created)).get("").await.ok();
+    let expected = expected_key(Revision::Documented, &world.organization, &created);
+    assert_eq!(world.api.get(&format!("/{}", id_of(&created))).await.ok(), expected);
+    assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
 }
 
 #[tokio::test]

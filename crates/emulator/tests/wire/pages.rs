@@ -80,10 +80,17 @@ async fn spartera_refuses_parameters_out_of_range() {
 
 #[tokio::test]
 async fn spartera_sorts_and_searches() {
+    for shape in [SparteraShape::Documented, SparteraShape::Guide] {
+        sorts_and_searches(shape).await;
+    }
+}
+
+async fn sorts_and_searches(shape: SparteraShape) {
     let (builder, clock) = builder();
-    let emulator = builder.start().await.unwrap();
+    let emulator = builder.spartera_shape(shape).start().await.unwrap();
     let (api, company) = (Api::spartera(&emulator), emulator.spartera().company_id());
     let start: chrono::DateTime<chrono::Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
+    let mut made = Vec::new();
     for (day, (name, role, user, expiry)) in
         [("beta", 3, "u2", "2026-08-01"), ("Alpha two", 2, "u3", "2026-07-01"), ("gamma", 1, "u1", "2026-09-01")]
             .into_iter()
@@ -98,8 +105,14 @@ async fn spartera_sorts_and_searches() {
             "description": format!("the {name} & more"),
             "expiration_date_utc": format!("{expiry}T00:00:00Z"),
         });
-        api.post("", body).await.ok();
+        made.push(api.post("", body).await.ok()["data"].take());
     }
+    // The oldest is used and changed last; the administrator has used their own all along, and does so with each list.
+    clock.set(start + chrono::TimeDelta::days(9));
+    api.with_key(made[0]["key"].as_str().unwrap()).get("").await.ok();
+    let id = made[0].get("api_key_id").or(made[0].get("id")).unwrap().as_str().unwrap();
+    clock.set(start + chrono::TimeDelta::days(10));
+    api.patch(&format!("/{id}"), json!({"user_id": "u2"})).await.ok();
     for (query, expected) in [
         ("?sort_by=name", ["Alpha two", "administrator", "beta", "gamma"]),
         ("?sort_by=name&sort_order=desc", ["gamma", "beta", "administrator", "Alpha two"]),
@@ -110,6 +123,11 @@ async fn spartera_sorts_and_searches() {
         ("?sort_by=expiration_date_utc", ["administrator", "Alpha two", "beta", "gamma"]),
         ("?sort_by=role_id", ["administrator", "gamma", "Alpha two", "beta"]),
         ("?sort_order=desc", ["gamma", "Alpha two", "beta", "administrator"]),
+        ("?sort_by=id", ["administrator", "beta", "Alpha two", "gamma"]),
+        ("?sort_by=name&sort_order=asc", ["Alpha two", "administrator", "beta", "gamma"]),
+        ("?sort_by=expires_at&sort_order=desc", ["gamma", "beta", "Alpha two", "administrator"]),
+        ("?sort_by=last_updated", ["administrator", "Alpha two", "gamma", "beta"]),
+        ("?sort_by=last_used", ["Alpha two", "gamma", "beta", "administrator"]),
     ] {
         assert_eq!(names(&api.get(query).await.ok()["data"]), expected, "{query}");
     }
@@ -121,7 +139,19 @@ async fn spartera_sorts_and_searches() {
         ("?search=nothing", vec![]),
         ("?search=", vec!["administrator", "beta", "Alpha two", "gamma"]),
     ] {
-        assert_eq!(names(&api.get(query).await.ok()["data"]), expected, "{query}");
+        let listed = api.get(query).await.ok();
+        assert_eq!(names(&listed["data"]), expected, "{query}");
+        if shape == SparteraShape::Guide && !query.contains("limit") {
+            assert_eq!(listed["meta"], json!({"total": expected.len(), "page": 1, "per_page": 20}), "{query}");
+        }
+    }
+    if shape == SparteraShape::Guide {
+        for (query, meta) in [
+            ("?search=a&limit=2&page=2", json!({"total": 4, "page": 2, "per_page": 2})),
+            ("?search=a&limit=2&page=9", json!({"total": 4, "page": 9, "per_page": 2})),
+        ] {
+            assert_eq!(api.get(query).await.ok()["meta"], meta, "{query}");
+        }
     }
 }
 

@@ -1,0 +1,369 @@
+//! Every error that a vendor documents for an operation, in every revision and shape, with its whole body.
+
+use api_keyring_emulator::{Emulator, Fault, ManualClock, MonadErrorShape, Revision, SparteraShape};
+use serde_json::{Value, json};
+
+use crate::client::{Api, Reply, builder, worlds};
+
+/// An operation: how it is asked for, and which errors are documented for it.
+struct Case {
+    /// As faults call it.
+    operation: &'static str,
+    method: &'static str,
+    /// What follows the id of the key; `None` where no key is named.
+    path: Option<&'static str>,
+    /// In the SDK's documentation.
+    documented: &'static [u16],
+    /// Added by the current description.
+    current: &'static [u16],
+}
+
+const SPARTERA: [Case; 7] = [
+    Case { operation: "list", method: "GET", path: None, documented: &[401, 403, 404], current: &[429, 500] },
+    Case {
+        operation: "create",
+        method: "POST",
+        path: None,
+        documented: &[400, 401, 403],
+        current: &[409, 422, 429, 500],
+    },
+    Case { operation: "get", method: "GET", path: Some(""), documented: &[401, 403, 404], current: &[429, 500] },
+    Case {
+        operation: "update",
+        method: "PATCH",
+        path: Some(""),
+        documented: &[400, 401, 403, 404],
+        current: &[409, 422, 429, 500],
+    },
+    Case { operation: "delete", method: "DELETE", path: Some(""), documented: &[401, 403, 404], current: &[429, 500] },
+    Case {
+        operation: "revoke",
+        method: "POST",
+        path: Some("/revoke"),
+        documented: &[400, 401, 403],
+        current: &[409, 422, 429, 500],
+    },
+    Case {
+        operation: "stats",
+        method: "GET",
+        path: Some("/stats"),
+        documented: &[401, 403, 404],
+        current: &[429, 500],
+    },
+];
+
+/// 401, 403 and 429 are documented for all of the service's operations together.
+const MONAD: [Case; 6] = [
+    Case { operation: "list", method: "GET", path: None, documented: &[401, 403, 429, 500], current: &[] },
+    Case { operation: "create", method: "POST", path: None, documented: &[400, 401, 403, 429, 500], current: &[] },
+    Case { operation: "get", method: "GET", path: Some(""), documented: &[401, 403, 404, 429, 500], current: &[] },
+    Case { operation: "update", method: "PATCH", path: Some(""), documented: &[400, 401, 403, 429, 500], current: &[] },
+    Case {
+        operation: "delete",
+        method: "DELETE",
+        path: Some(""),
+        documented: &[401, 403, 404, 429, 500],
+        current: &[],
+    },
+    Case {
+        operation: "regenerate",
+        method: "POST",
+        path: Some("/regenerate"),
+        documented: &[401, 403, 404, 429, 500],
+        current: &[400, 422],
+    },
+];
+
+impl Case {
+    /// The errors that this revision has.
+    fn errors(&self, revision: Revision) -> impl Iterator<Item = u16> {
+        let current = if revision == Revision::Current { self.current } else { &[] };
+        self.documented.iter().chain(current).copied()
+    }
+
+    async fn ask(&self, api: &Api, key: &str, body: Option<&Value>) -> Reply {
+        let path = self.path.map_or_else(String::new, |rest| format!("/{key}{rest}"));
+        let body = body.map(Value::to_string);
+        api.send(self.method, &path, body.as_deref().map(|body| ("application/json", body))).await
+    }
+}
+
+/// One service, as its administrator and as others see it.
+struct Service {
+    emulator: Emulator,
+    clock: ManualClock,
+    admin: Api,
+    /// May not do what is asked for.
+    powerless: Api,
+    /// Asks for keys of another company or organization.
+    elsewhere: Api,
+    /// A key to do something to.
+    key: String,
+    /// What every operation accepts.
+    body: Value,
+}
+
+/// What the fault makes of the next request for this operation.
+fn inject(service: &Service, provider: &str, case: &Case, fault: &str) {
+    let fault: Fault = format!("{provider}.{}:{fault}:1", case.operation).parse().unwrap();
+    service.emulator.inject(fault);
+}
+
+async fn spartera(revision: Revision, shape: SparteraShape) -> Service {
+    let (builder, clock) = builder();
+    let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
+    let (admin, company) = (Api::spartera(&emulator), emulator.spartera().company_id());
+    let seeded = emulator.spartera().add_keys(2);
+    let elsewhere = Api { keys: "/companies/another/api-keys".to_owned(), ..admin.clone() };
+    let body = json!({"company_id": company, "role_id": 3});
+    let powerless = admin.with_key(&seeded[1].secret);
+    Service { clock, powerless, elsewhere, key: seeded[0].id.clone(), body, admin, emulator }
+}
+
+/// The error, provoked at an operation that goes well otherwise; and its `errors`, where there are any.
+async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Reply, Value) {
+    let Service { admin, key, body, .. } = service;
+    let writes = matches!(case.method, "POST" | "PATCH");
+    let body = writes.then_some(body);
+    let mut errors = Value::Null;
+    let reply = match (status, case.operation) {
+        (400, _) => {
+            let wrong = json!({"company_id": service.body["company_id"], "role_id": "3"});
+            errors = json!({"role_id": ["must be an integer"]});
+            case.ask(admin, key, Some(&wrong)).await
+        }
+        (401, _) => case.ask(&admin.with_key("sk_live_unknown"), key, body).await,
+        (403, _) => {
+            // A reader may read: for that it takes another company.
+            let stranger = if case.method == "GET" { &service.elsewhere } else { &service.powerless };
+            case.ask(stranger, key, body).await
+        }
+        (404, operation) if operation != "list" => case.ask(admin, "no-such-key", body).await,
+        (409, "create") => {
+            inject(service, "spartera", case, "quota=1");
+            case.ask(admin, key, body).await
+        }
+        (409, "update") => {
+            let revoked = service.emulator.spartera().add_keys(1)[0].id.clone();
+            admin.post(&format!("/{revoked}/revoke"), service.body.clone()).await.ok();
+            case.ask(admin, &revoked, body).await
+        }
+        // Those that nothing leads to.
+        _ => {
+            inject(service, "spartera", case, &format!("status={status}"));
+            case.ask(admin, key, body).await
+        }
+    };
+    (reply, errors)
+}
+
+#[tokio::test]
+async fn spartera_has_every_documented_error_of_every_operation() {
+    for (revision, shape) in worlds() {
+        let service = spartera(revision, shape).await;
+        for case in &SPARTERA {
+            for status in case.errors(revision) {
+                let (reply, errors) = provoke_at_spartera(&service, case, status).await;
+                let message = match (status, case.operation) {
+                    (400, _) => "Invalid input",
+                    (401, _) => "Authentication required",
+                    (403, _) => "Permission denied",
+                    (404, "list") => "Not Found",
+                    (404, _) => "Resource not found",
+                    (409, "create") => "API key quota exceeded",
+                    (409, "update") => "API key has been revoked",
+                    (409, _) => "Conflict",
+                    (422, _) => "Unprocessable Entity",
+                    (429, _) => "Too Many Requests",
+                    (500, _) => "Internal Server Error",
+                    _ => unreachable!("{status} is documented"),
+                };
+                let mut expected = json!({"code": status, "message": message});
+                if !errors.is_null() {
+                    expected["errors"] = errors;
+                }
+                assert_eq!(reply.refused(status), expected, "{revision:?} {shape:?} {} {status}", case.operation);
+            }
+            // After all those it still goes well, so nothing but what was provoked was in the way.
+            let body = matches!(case.method, "POST" | "PATCH").then_some(&service.body);
+            let key = service.emulator.spartera().add_keys(1)[0].id.clone();
+            case.ask(&service.admin, &key, body).await.ok();
+        }
+    }
+}
+
+async fn monad(revision: Revision, shape: MonadErrorShape) -> Service {
+    let (builder, clock) = builder();
+    let emulator = builder.revision(revision).monad_error_shape(shape).start().await.unwrap();
+    let admin = Api::monad(&emulator);
+    let seeded = emulator.monad().add_keys(2);
+    let elsewhere = Api { keys: "/api/v2/another/api_keys".to_owned(), ..admin.clone() };
+    let body = json!({"name": "new", "role_id": "role-reader", "expiration_time": "2026-06-01T00:00:00Z"});
+    let powerless = admin.with_key(&seeded[1].secret);
+    Service { clock, powerless, elsewhere, key: seeded[0].id.clone(), body, admin, emulator }
+}
+
+impl Service {
+    fn monads_body(&self, case: &Case) -> Option<&Value> {
+        matches!(case.operation, "create" | "update").then_some(&self.body)
+    }
+}
+
+async fn provoke_at_monad(service: &Service, case: &Case, status: u16) -> Reply {
+    let Service { admin, key, clock, .. } = service;
+    let body = service.monads_body(case);
+    match (status, case.operation) {
+        (400, "regenerate") => case.ask(admin, key, Some(&json!({"expiration_time": 5}))).await,
+        (400, _) => {
+            let mut wrong = service.body.clone();
+            wrong["name"] = json!(5);
+            case.ask(admin, key, Some(&wrong)).await
+        }
+        (401, _) => case.ask(&admin.with_key("no token"), key, body).await,
+        (403, _) => {
+            let stranger = if case.method == "GET" { &service.elsewhere } else { &service.powerless };
+            case.ask(stranger, key, body).await
+        }
+        (404, _) => case.ask(admin, "no-such-key", body).await,
+        (422, _) => {
+            let made = admin.post("", service.body.clone()).await.ok();
+            clock.set("2026-07-01T00:00:00Z".parse().unwrap());
+            let reply = case.ask(admin, made["id"].as_str().unwrap(), None).await;
+            clock.set(crate::client::START.parse().unwrap());
+            reply
+        }
+        _ => {
+            inject(service, "monad", case, &format!("status={status}"));
+            case.ask(admin, key, body).await
+        }
+    }
+}
+
+#[tokio::test]
+async fn monad_has_every_documented_error_of_every_operation_in_both_forms() {
+    for revision in [Revision::Documented, Revision::Current] {
+        for shape in [MonadErrorShape::Text, MonadErrorShape::Object] {
+            let service = monad(revision, shape).await;
+            for case in &MONAD {
+                for status in case.errors(revision) {
+                    let reply = provoke_at_monad(&service, case, status).await;
+                    let field = if case.operation == "regenerate" { "expiration_time" } else { "name" };
+                    let invalid = format!("Invalid JSON request body: {field} must be a string");
+                    let (message, kind) = match status {
+                        400 => (invalid.as_str(), "bad_request"),
+                        401 => ("Unauthorized", "unauthorized"),
+                        403 => ("Forbidden", "forbidden"),
+                        404 => ("API key not found", "not_found"),
+                        422 => ("API key has expired: an expiration_time is needed", "unprocessable_entity"),
+                        429 => ("Too Many Requests", "too_many_requests"),
+                        500 => ("Internal Server Error", "internal_error"),
+                        _ => unreachable!("{status} is documented"),
+                    };
+                    let details = if status == 400 { json!({field: ["must be a string"]}) } else { Value::Null };
+                    let expected = match shape {
+                        MonadErrorShape::Text => json!(message),
+                        _ => json!({
+                            "error": message, "error_type": kind, "code": status, "additional_details": details,
+                        }),
+                    };
+                    assert_eq!(reply.refused(status), expected, "{revision:?} {} {status}", case.operation);
+                }
+                let key = service.emulator.monad().add_keys(1)[0].id.clone();
+                case.ask(&service.admin, &key, service.monads_body(case)).await.ok();
+            }
+        }
+    }
+}
+
+/// Errors that no document lists, for they are HTTP's own rather than the service's.
+#[tokio::test]
+async fn other_errors_have_the_services_form_too() {
+    for (revision, shape) in worlds() {
+        let service = spartera(revision, shape).await;
+        for (reply, status, message) in [
+            (service.admin.get("/1/nothing").await, 404, "Path not found"),
+            (service.admin.send("PUT", "", None).await, 405, "Method not allowed"),
+            (
+                service.admin.send("POST", "", Some(("text/plain", "{}"))).await,
+                415,
+                "Request body must be application/json",
+            ),
+        ] {
+            assert_eq!(reply.refused(status), json!({"code": status, "message": message}));
+        }
+    }
+    for revision in [Revision::Documented, Revision::Current] {
+        let service = monad(revision, MonadErrorShape::Object).await;
+        let broken = service.admin.send("POST", "", Some(("application/json", "{"))).await;
+        let not_json = "Invalid JSON request body: the body is not valid JSON (line 1, column 1)";
+        let bad_limit = "Invalid query: limit must be a whole number from 1 to 1000";
+        let limit = json!({"limit": ["must be a whole number from 1 to 1000"]});
+        let none = Value::Null;
+        for (reply, status, message, kind, details) in [
+            (service.admin.get("/1/nothing").await, 404, "Path not found", "not_found", &none),
+            (service.admin.send("PUT", "", None).await, 405, "Method not allowed", "bad_request", &none),
+            (
+                service.admin.send("POST", "", Some(("text/plain", "{}"))).await,
+                415,
+                "Unsupported media type",
+                "bad_request",
+                &none,
+            ),
+            (broken, 400, not_json, "bad_request", &none),
+            (service.admin.get("?limit=0").await, 400, bad_limit, "bad_request", &limit),
+        ] {
+            let expected = json!({"error": message, "error_type": kind, "code": status, "additional_details": details});
+            assert_eq!(reply.refused(status), expected, "{revision:?}");
+        }
+    }
+}
+
+/// Of two things that are wrong with a request, the first is told: one pair for each neighbours in the order.
+#[tokio::test]
+async fn the_first_thing_wrong_is_the_answer() {
+    for (revision, shape) in worlds() {
+        let service = spartera(revision, shape).await;
+        let Service { admin, powerless, key, .. } = &service;
+        let bad = admin.with_key("sk_live_unknown");
+        let far = Api { credential: powerless.credential.clone(), ..service.elsewhere.clone() };
+        let large = " ".repeat((1 << 20) + 1);
+        let text = Some(("text/plain", "{"));
+        let wrong = Some(("application/json", r#"{"role_id": "x"}"#));
+        let revoked = service.emulator.spartera().add_keys(1)[0].id.clone();
+        admin.post(&format!("/{revoked}/revoke"), service.body.clone()).await.ok();
+        let revoked = format!("/{revoked}");
+        for (reply, status) in [
+            (bad.send("PUT", "/1/nothing", None).await, 404),
+            (bad.send("PUT", "", Some(("application/json", &large))).await, 405),
+            (bad.send("POST", "", Some(("application/json", &large))).await, 413),
+            (Api { credential: String::new(), ..service.elsewhere.clone() }.get("").await, 401),
+            (far.send("DELETE", &format!("/{key}"), None).await, 403),
+            (powerless.send("POST", "", text).await, 403),
+            (admin.send("POST", "", text).await, 415),
+            (admin.send("PATCH", "/no-such-key", text).await, 415),
+            (admin.send("PATCH", "/no-such-key", wrong).await, 400),
+            (admin.send("PATCH", &revoked, wrong).await, 400),
+        ] {
+            reply.refused(status);
+        }
+        let update = admin.patch(&revoked, json!({"role_id": "x"})).await.refused(400);
+        assert_eq!(update["errors"], json!({"role_id": ["must be an integer"]}), "not that it has been revoked");
+
+        let service = monad(revision, MonadErrorShape::Text).await;
+        let Service { admin, powerless, .. } = &service;
+        let bad = admin.with_key("no token");
+        for (reply, status) in [
+            (bad.send("PUT", "/1/nothing", None).await, 404),
+            (bad.send("PUT", "", Some(("application/json", &large))).await, 405),
+            (bad.send("POST", "", Some(("application/json", &large))).await, 413),
+            (Api { credential: String::new(), ..service.elsewhere.clone() }.get("").await, 401),
+            (Api { credential: powerless.credential.clone(), ..service.elsewhere.clone() }.delete("/1").await, 403),
+            (powerless.send("POST", "", text).await, 403),
+            (admin.send("POST", "", text).await, 415),
+            (admin.send("PATCH", "/no-such-key", text).await, 415),
+            (admin.send("PATCH", "/no-such-key", Some(("application/json", r#"{"name": 5}"#))).await, 400),
+        ] {
+            reply.refused(status);
+        }
+    }
+}
