@@ -142,9 +142,11 @@ impl Service {
         now: DateTime<Utc>,
         plan: &Plan,
     ) -> (Option<String>, Option<Answer>) {
+        // A clock that is wrong is wrong wherever it is read, but for the service's own doing.
+        let skewed = plan.clock_skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now);
         let (caller, answer) = match &plan.wire {
             Some(WireFault::ResetBefore | WireFault::Refuse(_)) => (None, None),
-            Some(WireFault::StatusBefore(error)) => (None, Some(self.failed(route.provider, *error, now))),
+            Some(WireFault::StatusBefore(error)) => (None, Some(self.failed(route.provider, *error, skewed))),
             Some(WireFault::Redirect(address)) => (None, Some(fault::redirect(address))),
             Some(WireFault::After(_)) | None => {
                 let handled = self.handle(route, head, body, now, &plan.effects);
@@ -155,7 +157,7 @@ impl Service {
                 let answer = match plan.wire {
                     Some(WireFault::After(AnswerFault::Reset)) => None,
                     Some(WireFault::After(AnswerFault::Status(error))) => {
-                        Some(plan.distort(self.failed(route.provider, error, now)))
+                        Some(plan.distort(self.failed(route.provider, error, skewed)))
                     }
                     _ => Some(plan.distort(answer)),
                 };

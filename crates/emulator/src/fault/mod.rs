@@ -191,9 +191,11 @@ pub enum FaultKind {
     /// Where the answer has a `status`, `key_type` or `error_type`, its value is one that nobody has heard of.
     /// (`unknown-enum`)
     UnknownEnum,
-    /// The `Date` header is the emulator's time, ahead by so much. (`clock-ahead=5m`)
+    /// The `Date` header is the emulator's time, ahead by so much, and so is the date of a `Retry-After`.
+    /// (`clock-ahead=5m`)
     ClockAhead(Duration),
-    /// The `Date` header is the emulator's time, behind by so much. (`clock-behind=5m`)
+    /// The `Date` header is the emulator's time, behind by so much, and so is the date of a `Retry-After`.
+    /// (`clock-behind=5m`)
     ClockBehind(Duration),
     /// The secret that a create or regenerate makes is refused (401) the first so many times it is used. (`late=3`)
     Late(u64),

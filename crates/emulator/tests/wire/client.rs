@@ -202,6 +202,12 @@ impl Api {
         until_the_end(self.address, request.as_bytes()).await
     }
 
+    /// The same, but it is the emulator that is to end the connection, having answered or not.
+    pub(crate) async fn wire_closed(&self, method: &str, path: &str) -> Wire {
+        let request = self.kept_alive(method, path, None).replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        until_the_end(self.address, request.as_bytes()).await
+    }
+
     /// The text of a request without `Connection: close`.
     pub(crate) fn kept_alive(&self, method: &str, path: &str, body: Option<Value>) -> String {
         let body = body.map(|body| body.to_string()).unwrap_or_default();

@@ -1,10 +1,10 @@
 //! Bodies that are not what they should be.
 
-use api_keyring_emulator::SparteraShape;
+use api_keyring_emulator::{Fault, FaultKind, MonadErrorShape, Revision, SparteraShape};
 use serde_json::{Value, json};
 
 use super::{count, with, with_builder};
-use crate::client::{builder, services};
+use crate::client::{builder, services, worlds};
 
 #[tokio::test]
 async fn an_empty_body_says_that_it_is_empty() {
@@ -48,42 +48,120 @@ async fn a_wrong_type_wraps_what_would_have_been_right() {
 }
 
 #[tokio::test]
-async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
-    let emulator = with(&["list:extra-fields:1", "monad.list:extra-fields:1"]).await;
-    for ((api, _), rows) in services(&emulator).into_iter().zip(["data", "api_keys"]) {
-        let mut more = api.get("").await.ok();
-        for object in [&more, &more[rows][0]] {
-            assert_eq!(object["added_text"], "new", "{more}");
-            assert_eq!(object["added_object"], json!({"nested": [1, null]}), "{more}");
+async fn a_refusal_is_distorted_like_any_answer() {
+    let object = builder().0.monad_error_shape(MonadErrorShape::Object);
+    let emulator = with_builder(object, &[]).await;
+    let missing = json!({"code": 404, "message": "Resource not found"});
+    let none = json!({
+        "error": "API key not found", "error_type": "not_found", "code": 404, "additional_details": null,
+    });
+    for ((api, _), refused) in services(&emulator).into_iter().zip([missing, none]) {
+        for fault in ["*:wrong-type:1", "*:html:1", "*:empty:1", "*:extra-fields:1"] {
+            emulator.inject(fault.parse::<Fault>().unwrap());
         }
-        let usual = api.get("").await.ok();
-        remove_added(&mut more);
-        // The list is itself a use of the key that it shows.
-        assert_eq!(more, usual);
+        // Faults of the body come in turn; more fields come at once, and inside of what is wrapped.
+        let mut more = refused.clone();
+        more["added_text"] = json!("new");
+        more["added_object"] = json!({"nested": [1, null]});
+        assert_eq!(api.get("/0").await.refused(404), json!([more]));
+        let html = api.get("/0").await;
+        assert_eq!((html.status, html.body.starts_with(b"<!DOCTYPE html>")), (404, true));
+        let empty = api.get("/0").await;
+        assert_eq!((empty.status, empty.body.len()), (404, 0));
+        assert_eq!(api.get("/0").await.refused(404), refused);
+    }
+    // A bare string has no fields to add to, and is wrapped in an object.
+    let emulator = with(&["*:extra-fields", "*:wrong-type:1"]).await;
+    let [_, (monad, _)] = services(&emulator);
+    assert_eq!(monad.get("/0").await.refused(404), json!({"message": "API key not found"}));
+    assert_eq!(monad.get("/0").await.refused(404), json!("API key not found"));
+}
+
+/// What an object looks like with the fields that nobody has documented, at every depth.
+fn with_added(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let mut object: serde_json::Map<_, _> =
+                object.iter().map(|(name, value)| (name.clone(), with_added(value))).collect();
+            object.insert("added_text".to_owned(), json!("new"));
+            object.insert("added_object".to_owned(), json!({"nested": [1, null]}));
+            Value::Object(object)
+        }
+        Value::Array(rows) => rows.iter().map(with_added).collect(),
+        other => other.clone(),
     }
 }
 
-fn remove_added(value: &mut Value) {
-    match value {
-        Value::Object(object) => {
-            object.retain(|name, _| !name.starts_with("added_"));
-            object.values_mut().for_each(remove_added);
+#[tokio::test]
+async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
+    for shape in [SparteraShape::Documented, SparteraShape::Guide] {
+        let emulator = with_builder(builder().0.spartera_shape(shape), &[]).await;
+        emulator.spartera().add_keys(1);
+        emulator.monad().add_keys(1);
+        for (api, _) in services(&emulator) {
+            // The first list is itself a use of the key that it shows.
+            api.get("").await.ok();
+            let usual = api.get("").await.ok();
+            let rows = usual.get("data").or(usual.get("api_keys")).unwrap();
+            let id = rows[1].get("api_key_id").or(rows[1].get("id")).unwrap();
+            let path = format!("/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+            let usual_key = api.get(&path).await.ok();
+            let usual_refusal = api.patch(&path, json!({"name": 5})).await.refused(400);
+            emulator.inject(FaultKind::ExtraFields);
+            // `meta`, `pagination`, every row, and what is around them.
+            assert_eq!(api.get("").await.ok(), with_added(&usual));
+            assert_eq!(api.get(&path).await.ok(), with_added(&usual_key));
+            assert_eq!(api.patch(&path, json!({"name": 5})).await.refused(400), with_added(&usual_refusal));
+            let updated = api.patch(&path, json!({"name": "renamed"})).await.ok();
+            assert_eq!(updated["added_text"], "new");
+            emulator.clear_faults();
         }
-        Value::Array(rows) => rows.iter_mut().for_each(remove_added),
-        _ => {}
+    }
+    let emulator = with(&["create:extra-fields"]).await;
+    for (api, body) in services(&emulator) {
+        let created = api.post("", body).await.ok();
+        assert_eq!(created["added_text"], "new", "{created}");
+        assert!(created.get("token").or(created["data"].get("key")).unwrap().is_string(), "{created}");
     }
 }
 
 #[tokio::test]
 async fn an_unknown_value_stands_where_there_is_an_enumeration() {
-    for shape in [SparteraShape::Documented, SparteraShape::Guide] {
-        let emulator = with_builder(builder().0.spartera_shape(shape), &["list:unknown-enum:1"]).await;
-        let [(api, _), _] = services(&emulator);
-        let strange = api.get("").await.ok();
-        assert_eq!(strange["data"][0]["status"], "unheard_of", "{strange}");
-        if shape == SparteraShape::Documented {
-            assert_eq!(strange["data"][0]["key_type"], "unheard_of", "{strange}");
+    for (revision, shape) in worlds() {
+        let emulator = with_builder(builder().0.revision(revision).spartera_shape(shape), &[]).await;
+        let [(api, body), _] = services(&emulator);
+        let id = emulator.spartera().add_keys(1)[0].id.clone();
+        let asked = ["".to_owned(), format!("/{id}"), format!("/{id}/stats")];
+        for path in &asked {
+            api.get(path).await.ok();
+            let usual = api.get(path).await.ok();
+            emulator.inject(Fault::new(FaultKind::UnknownEnum).times(1));
+            let mut expected = usual.clone();
+            let rows = match &mut expected["data"] {
+                Value::Array(rows) => rows.iter_mut().collect(),
+                row => vec![row],
+            };
+            for row in rows {
+                for name in ["status", "key_type"] {
+                    if let Some(value) = row.get_mut(name) {
+                        *value = json!("unheard_of");
+                    }
+                }
+            }
+            // The documents of the SDK have no enumeration at all.
+            let has_any = (revision, shape) != (Revision::Documented, SparteraShape::Documented);
+            assert_eq!(expected != usual, has_any, "{revision:?} {shape:?} {path}");
+            assert_eq!(api.get(path).await.ok(), expected, "{revision:?} {shape:?} {path}");
+            assert_eq!(api.get(path).await.ok(), usual);
         }
-        assert_eq!(api.get("").await.ok()["data"][0]["status"], "active");
+        emulator.inject(FaultKind::UnknownEnum);
+        let created = api.post("", body).await.ok();
+        let status = (shape == SparteraShape::Guide).then(|| json!("unheard_of"));
+        assert_eq!(created["data"].get("status"), status.as_ref());
+        assert!(created["data"]["key"].as_str().unwrap().starts_with("sk_live_"));
     }
+    let object = builder().0.monad_error_shape(MonadErrorShape::Object);
+    let emulator = with_builder(object, &["monad.get:unknown-enum"]).await;
+    let [_, (api, _)] = services(&emulator);
+    assert_eq!(api.get("/0").await.refused(404)["error_type"], "unheard_of");
 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use api_keyring_emulator::{ErrorStatus, FaultKind, MonadErrorShape, RetryAfter};
-use serde_json::json;
+use api_keyring_emulator::{ErrorStatus, Fault, FaultKind, MonadErrorShape, RetryAfter};
+use serde_json::{Value, json};
 
 use super::{count, recorded, with, with_builder};
-use crate::client::{builder, services};
+use crate::client::{Reply, builder, services};
 
 #[tokio::test]
 async fn a_status_comes_in_each_services_own_form_and_nothing_is_done() {
@@ -20,56 +20,118 @@ async fn a_status_comes_in_each_services_own_form_and_nothing_is_done() {
 }
 
 #[tokio::test]
-async fn monads_error_object_carries_it_too() {
-    let emulator = with_builder(builder().0.monad_error_shape(MonadErrorShape::Object), &["*:status=429"]).await;
-    let [_, (monad, _)] = services(&emulator);
-    let expected = json!({
-        "error": "Too Many Requests", "error_type": "too_many_requests", "code": 429, "additional_details": null
-    });
-    assert_eq!(monad.get("").await.refused(429), expected);
+async fn every_status_has_its_usual_name() {
+    for (status, name, kind) in [
+        (400, "Bad Request", "bad_request"),
+        (402, "Payment Required", "bad_request"),
+        (408, "Request Timeout", "bad_request"),
+        (410, "Gone", "bad_request"),
+        (429, "Too Many Requests", "too_many_requests"),
+        (499, "Unknown error", "bad_request"),
+        (500, "Internal Server Error", "internal_error"),
+        (501, "Not Implemented", "internal_error"),
+        (502, "Bad Gateway", "internal_error"),
+        (503, "Service Unavailable", "internal_error"),
+        (504, "Gateway Timeout", "internal_error"),
+        (599, "Unknown error", "internal_error"),
+    ] {
+        for shape in [MonadErrorShape::Text, MonadErrorShape::Object] {
+            for when in ["status", "status-after"] {
+                let fault = format!("create:{when}={status}");
+                let emulator = with_builder(builder().0.monad_error_shape(shape), &[&fault]).await;
+                let [(spartera, spartera_body), (monad, monad_body)] = services(&emulator);
+                let refused = spartera.post("", spartera_body).await.refused(status);
+                assert_eq!(refused, json!({"code": status, "message": name}), "{fault}");
+                let expected = match shape {
+                    MonadErrorShape::Text => json!(name),
+                    _ => json!({"error": name, "error_type": kind, "code": status, "additional_details": null}),
+                };
+                assert_eq!(monad.post("", monad_body).await.refused(status), expected, "{fault}");
+                assert_eq!(count(&emulator), if when == "status" { 2 } else { 4 }, "{fault}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
 async fn a_status_after_the_service_acted_hides_what_it_did() {
-    let emulator = with(&["create:status-after=504,retry-after=1"]).await;
+    let emulator = with(&["create:status-after=504"]).await;
     for (api, body) in services(&emulator) {
-        let reply = api.post("", body).await;
-        assert_eq!(reply.status, 504);
-        assert!(reply.has_header("retry-after: 1"));
+        assert_eq!(api.post("", body).await.status, 504);
     }
     assert_eq!(count(&emulator), 4);
     assert!(emulator.requests().iter().all(|seen| seen.status == 504 && seen.authenticated_as.is_some()));
 }
 
 #[tokio::test]
+async fn what_strikes_before_the_service_acts_does_not_look_at_the_credential() {
+    let emulator = with(&["get:status=503:2", "get:redirect=http://127.0.0.1:9/:2", "get:reset-before:2"]).await;
+    for round in 0..3 {
+        for (api, _) in services(&emulator) {
+            let wire = api.with_key("wrong").wire_closed("GET", "/1").await;
+            match round {
+                0 => assert!(wire.text().starts_with("HTTP/1.1 503 "), "{wire:?}"),
+                1 => assert!(wire.text().starts_with("HTTP/1.1 307 "), "{wire:?}"),
+                _ => assert!(wire.reset && wire.bytes.is_empty(), "{wire:?}"),
+            }
+        }
+    }
+    let [(api, _), _] = services(&emulator);
+    api.with_key("wrong").get("/1").await.refused(401);
+}
+
+/// The header and the fields that say when to try again.
+fn told(reply: &Reply, status: u16) -> (Option<String>, Option<String>, Value) {
+    let header = |name: &str| {
+        let value = |line: &str| {
+            let (known, value) = line.split_once(": ")?;
+            known.eq_ignore_ascii_case(name).then(|| value.to_owned())
+        };
+        reply.head.lines().find_map(value)
+    };
+    (header("retry-after"), header("date"), reply.refused(status))
+}
+
+#[tokio::test]
 async fn each_form_of_retry_after_is_sent() {
-    let emulator = with(&[
-        "spartera.get:status=429:1",
-        "spartera.get:status=429,retry-after=2:1",
-        "spartera.get:status=429,retry-after-date=90s:1",
-        "spartera.get:status=429,retry-after-body=4:1",
-        "monad.list:status=429,retry-after=5:1",
-    ])
-    .await;
-    let [(spartera, _), (monad, _)] = services(&emulator);
-    let silent = spartera.get("/1001").await;
-    assert_eq!(silent.refused(429), json!({"code": 429, "message": "Too Many Requests"}));
-    assert!(!silent.head.contains("retry-after"), "{}", silent.head);
-    let seconds = spartera.get("/1001").await;
-    assert_eq!(seconds.refused(429), json!({"code": 429, "message": "Too Many Requests", "retry_after": 2}));
-    assert!(seconds.has_header("retry-after: 2"), "{}", seconds.head);
-    let date = spartera.get("/1001").await;
-    assert_eq!(date.refused(429), json!({"code": 429, "message": "Too Many Requests"}));
-    assert!(date.has_header("retry-after: Thu, 01 Jan 2026 00:01:30 GMT"), "{}", date.head);
-    assert!(date.has_header("date: Thu, 01 Jan 2026 00:00:00 GMT"), "{}", date.head);
-    let body = spartera.get("/1001").await;
-    assert_eq!(body.refused(429), json!({"code": 429, "message": "Too Many Requests", "retry_after": 4}));
-    assert!(!body.head.contains("retry-after"), "{}", body.head);
-    spartera.get("/1001").await.ok();
-    let text = monad.get("").await;
-    assert_eq!(text.refused(429), json!("Too Many Requests"));
-    assert!(text.has_header("retry-after: 5"), "{}", text.head);
-    monad.get("").await.ok();
+    let now = "Thu, 01 Jan 2026 00:00:00 GMT";
+    for (when, made) in [("status", 0), ("status-after", 1)] {
+        for shape in [MonadErrorShape::Text, MonadErrorShape::Object] {
+            let (mut all, mut keys) = (Vec::new(), 2);
+            for (form, header, field) in [
+                ("", None, None),
+                (",retry-after=2", Some("2"), Some(2)),
+                (",retry-after-date=90s", Some("Thu, 01 Jan 2026 00:01:30 GMT"), None),
+                (",retry-after-body=4", None, Some(4)),
+            ] {
+                let fault = format!("create:{when}=429{form}:1");
+                let emulator = with_builder(builder().0.monad_error_shape(shape), &[]).await;
+                for ((api, body), is_spartera) in services(&emulator).into_iter().zip([true, false]) {
+                    emulator.inject(fault.parse::<Fault>().unwrap());
+                    let (retry_after, date, refused) = told(&api.post("", body.clone()).await, 429);
+                    assert_eq!(retry_after.as_deref(), header, "{fault}");
+                    // Two dates that are to be measured against each other are of one clock.
+                    assert_eq!(date.as_deref() == Some(now), form.contains("date"), "{fault}");
+                    let mut expected = match (is_spartera, shape) {
+                        (true, _) => json!({"code": 429, "message": "Too Many Requests"}),
+                        (_, MonadErrorShape::Text) => json!("Too Many Requests"),
+                        _ => json!({
+                            "error": "Too Many Requests", "error_type": "too_many_requests", "code": 429,
+                            "additional_details": null,
+                        }),
+                    };
+                    if is_spartera && let Some(seconds) = field {
+                        expected["retry_after"] = json!(seconds);
+                    }
+                    assert_eq!(refused, expected, "{fault}");
+                    api.post("", body).await.ok();
+                }
+                keys = 4 + 2 * made;
+                all.push(count(&emulator));
+            }
+            assert_eq!(all, [keys; 4], "{when}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -97,6 +159,15 @@ async fn a_rate_limit_is_a_token_bucket_on_the_emulators_clock() {
 }
 
 #[tokio::test]
+async fn a_rate_limit_of_nothing_is_one_of_one() {
+    let emulator = with(&[]).await;
+    emulator.inject(FaultKind::RateLimit { requests: 0, per: Duration::from_secs(60) });
+    let [(api, _), _] = services(&emulator);
+    api.get("/1001").await.ok();
+    assert_eq!(api.get("/1001").await.refused(429)["retry_after"], 60);
+}
+
+#[tokio::test]
 async fn what_is_no_error_is_sent_as_500() {
     let emulator = with(&[]).await;
     let [(api, _), _] = services(&emulator);
@@ -118,18 +189,32 @@ async fn a_redirect_names_another_address_and_does_nothing() {
     assert_eq!(count(&emulator), 2);
     let redirect = "redirect=http://127.0.0.1:9/elsewhere";
     assert_eq!(recorded(&emulator), [redirect, redirect]);
+    // What cannot stand in a header does not.
+    emulator.inject(FaultKind::Redirect("http://127.0.0.1:9/\r\nset-cookie: a=b".to_owned()));
+    let [(api, _), _] = services(&emulator);
+    let reply = api.get("").await;
+    assert_eq!((reply.status, reply.body.len()), (307, 0));
+    assert!(!reply.head.contains("location") && !reply.head.contains("cookie"), "{}", reply.head);
 }
 
 #[tokio::test]
 async fn the_date_can_be_wrong() {
-    let emulator = with(&["list:clock-ahead=5m:1", "list:clock-behind=1h:1", "list:status=503:1"]).await;
+    let emulator = with(&[]).await;
+    for (api, _) in services(&emulator) {
+        for fault in ["list:clock-ahead=5m:1", "list:clock-behind=1h:1", "list:status=503,retry-after-date=90s:1"] {
+            emulator.inject(fault.parse::<Fault>().unwrap());
+        }
+        let failed = api.get("").await;
+        assert_eq!(failed.status, 503);
+        assert!(failed.has_header("date: Thu, 01 Jan 2026 00:05:00 GMT"), "{}", failed.head);
+        // Whoever reads the one by the other waits as long as was meant.
+        assert!(failed.has_header("retry-after: Thu, 01 Jan 2026 00:06:30 GMT"), "{}", failed.head);
+        let behind = api.get("").await;
+        behind.ok();
+        assert!(behind.has_header("date: Wed, 31 Dec 2025 23:00:00 GMT"), "{}", behind.head);
+        assert!(!api.get("").await.head.contains("Jan 2026 00:0"));
+    }
     let [(api, _), _] = services(&emulator);
-    let failed = api.get("").await;
-    assert_eq!(failed.status, 503);
-    assert!(failed.has_header("date: Thu, 01 Jan 2026 00:05:00 GMT"), "{}", failed.head);
-    let behind = api.get("").await;
-    assert!(behind.has_header("date: Wed, 31 Dec 2025 23:00:00 GMT"), "{}", behind.head);
-    assert!(!api.get("").await.head.contains("Jan 2026 00:0"));
     // A date that HTTP cannot write is not written.
     emulator.inject(FaultKind::ClockAhead(Duration::from_secs(1 << 38)));
     assert!(!api.get("").await.head.contains("date: +"));

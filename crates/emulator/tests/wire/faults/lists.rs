@@ -1,6 +1,6 @@
 //! Lists that lag behind, pages that are not what was asked for, and quotas.
 
-use api_keyring_emulator::Revision;
+use api_keyring_emulator::{Fault, Revision, SparteraShape};
 use serde_json::{Value, json};
 
 use super::{count, with, with_builder};
@@ -9,9 +9,9 @@ use crate::client::{Api, builder, services, worlds};
 /// The ids in a list, in its order.
 async fn ids(api: &Api, query: &str) -> Vec<String> {
     let list = api.get(query).await.ok();
-    let (rows, id) = if list.get("data").is_some() { ("data", "api_key_id") } else { ("api_keys", "id") };
+    let rows = list.get("data").or(list.get("api_keys")).unwrap().as_array().unwrap();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    list[rows].as_array().unwrap().iter().map(|row| text(&row[id])).collect()
+    rows.iter().map(|row| text(row.get("api_key_id").or(row.get("id")).unwrap())).collect()
 }
 
 fn made(answer: &Value) -> String {
@@ -22,13 +22,22 @@ fn made(answer: &Value) -> String {
 
 #[tokio::test]
 async fn a_new_key_is_not_listed_at_once() {
-    for revision in [Revision::Current, Revision::Documented] {
-        let emulator = with_builder(builder().0.revision(revision), &["create:stale-list=2:2"]).await;
+    for (revision, shape) in worlds() {
+        let builder = builder().0.revision(revision).spartera_shape(shape);
+        let emulator = with_builder(builder, &["create:stale-list=2:2"]).await;
         for (api, body) in services(&emulator) {
             let id = made(&api.post("", body).await.ok());
-            assert_eq!(ids(&api, "").await.len(), 1);
+            // Each page is a list of its own, and the total is that of what is shown.
+            for query in ["", "?page=2&offset=1"] {
+                let list = api.get(query).await.ok();
+                let total = list.pointer("/pagination/total").or(list.pointer("/meta/total"));
+                assert!(total.is_none_or(|total| *total == 1), "{list}");
+                assert!(!list.to_string().contains("\"new\""), "{list}");
+            }
             api.get(&format!("/{id}")).await.ok();
-            assert_eq!(ids(&api, "").await.len(), 1);
+            let list = api.get("").await.ok();
+            let total = list.pointer("/pagination/total").or(list.pointer("/meta/total"));
+            assert!(total.is_none_or(|total| *total == 2), "{list}");
             assert_eq!(ids(&api, "").await.last(), Some(&id));
         }
         assert_eq!(count(&emulator), 4);
@@ -37,18 +46,22 @@ async fn a_new_key_is_not_listed_at_once() {
 
 #[tokio::test]
 async fn a_deleted_key_is_still_listed_in_its_place() {
-    let emulator = with(&["delete:stale-list=1"]).await;
-    for (api, body) in services(&emulator) {
-        let mut all = vec![ids(&api, "").await.remove(0)];
-        for _ in 0..2 {
-            all.push(made(&api.post("", body.clone()).await.ok()));
+    for (revision, shape) in worlds() {
+        let builder = builder().0.revision(revision).spartera_shape(shape);
+        let emulator = with_builder(builder, &["delete:stale-list=1"]).await;
+        for (api, body) in services(&emulator) {
+            let mut all = vec![ids(&api, "").await.remove(0)];
+            for _ in 0..2 {
+                all.push(made(&api.post("", body.clone()).await.ok()));
+            }
+            let gone = all[1].clone();
+            let before = api.get("").await.ok();
+            api.delete(&format!("/{gone}")).await.ok();
+            api.get(&format!("/{gone}")).await.refused(404);
+            assert_eq!(api.get("").await.ok(), before, "{revision:?} {shape:?}");
+            all.remove(1);
+            assert_eq!(ids(&api, "").await, all);
         }
-        let gone = all[1].clone();
-        api.delete(&format!("/{gone}")).await.ok();
-        api.get(&format!("/{gone}")).await.refused(404);
-        assert_eq!(ids(&api, "").await, all);
-        all.remove(1);
-        assert_eq!(ids(&api, "").await, all);
     }
 }
 
@@ -88,13 +101,42 @@ async fn pages_repeat_or_are_empty_or_have_every_row_twice() {
         let second = ids(&api, SECOND[which]).await;
         assert_ne!(first, second);
         for fault in ["list:repeat-page:1", "list:empty-page:1", "list:duplicate-rows:1"] {
-            emulator.inject(fault.parse::<api_keyring_emulator::Fault>().unwrap());
+            emulator.inject(fault.parse::<Fault>().unwrap());
         }
         assert_eq!(ids(&api, SECOND[which]).await, first);
         assert_eq!(ids(&api, SECOND[which]).await, [""; 0]);
         let twice: Vec<_> = second.iter().flat_map(|id| [id.clone(), id.clone()]).collect();
         assert_eq!(ids(&api, SECOND[which]).await, twice);
         assert_eq!(ids(&api, SECOND[which]).await, second);
+    }
+}
+
+#[tokio::test]
+async fn pages_of_the_guide_keep_their_total_whatever_they_show() {
+    let emulator = with_builder(builder().0.spartera_shape(SparteraShape::Guide), &[]).await;
+    emulator.spartera().add_keys(4);
+    let [(api, _), _] = services(&emulator);
+    let all = ids(&api, "").await;
+    let twice: Vec<_> = all[2..4].iter().flat_map(|id| [id.clone(), id.clone()]).collect();
+    for (fault, shown) in [("repeat-page", all[..2].to_vec()), ("empty-page", vec![]), ("duplicate-rows", twice)] {
+        emulator.inject(format!("list:{fault}:2").parse::<Fault>().unwrap());
+        assert_eq!(ids(&api, SECOND[0]).await, shown, "{fault}");
+        assert_eq!(api.get(SECOND[0]).await.ok()["meta"], json!({"total": 5, "page": 2, "per_page": 2}), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_pages_may_be_empty_or_have_every_row_twice_too() {
+    for shape in [SparteraShape::Documented, SparteraShape::Guide] {
+        let builder = builder().0.revision(Revision::Documented).spartera_shape(shape);
+        let faults = ["list:repeat-page:1@2", "list:empty-page:1@3", "list:duplicate-rows:1@4"];
+        let emulator = with_builder(builder, &faults).await;
+        emulator.spartera().add_keys(1);
+        let [(api, _), _] = services(&emulator);
+        let all = ids(&api, "").await;
+        assert_eq!(ids(&api, "").await, all, "the first page is the only one");
+        assert_eq!(ids(&api, "").await, [""; 0]);
+        assert_eq!(ids(&api, "").await, [0, 0, 1, 1].map(|row: usize| all[row].clone()));
     }
 }
 

@@ -48,3 +48,16 @@ async fn requests_of_no_operation_are_left_alone() {
     api.send("PUT", "", None).await.refused(405);
     assert_eq!(recorded(&emulator), ["", ""]);
 }
+
+#[tokio::test]
+async fn a_refused_request_uses_a_fault_up_like_any_other() {
+    let emulator = with(&[]).await;
+    for (api, body) in services(&emulator) {
+        emulator.inject("create:late=1:1".parse::<Fault>().unwrap());
+        api.post("", serde_json::json!({})).await.refused(400);
+        let made = api.post("", body).await.ok();
+        let secret = made.get("token").unwrap_or(&made["data"]["key"]).as_str().unwrap();
+        assert!(api.admits(secret).await, "it is not late");
+        emulator.clear_faults();
+    }
+}

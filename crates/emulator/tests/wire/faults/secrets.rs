@@ -49,6 +49,36 @@ async fn a_flaky_secret_works_on_every_second_use() {
 }
 
 #[tokio::test]
+async fn a_regenerated_secret_may_be_flaky_too() {
+    for revision in [Revision::Current, Revision::Documented] {
+        let emulator = with_builder(builder().0.revision(revision), &["regenerate:flaky"]).await;
+        let [_, (api, body)] = services(&emulator);
+        let (_, id) = issued(&api.post("", body).await.ok());
+        let (secret, _) = issued(&api.send("POST", &format!("/{id}/regenerate"), None).await.ok());
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            seen.push(api.admits(&secret).await);
+        }
+        assert_eq!(seen, [false, true, false, true], "{revision:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_does_not_work_yet_or_any_more_is_refused_like_any_other() {
+    let emulator = with(&["create:late=1", "delete:linger=1"]).await;
+    let refused = [json!({"code": 401, "message": "Authentication required"}), json!("Unauthorized")];
+    for ((api, body), refused) in services(&emulator).into_iter().zip(refused) {
+        let (secret, id) = issued(&api.post("", body).await.ok());
+        let holder = api.with_key(&secret);
+        assert_eq!(holder.get("").await.refused(401), refused);
+        holder.get("").await.ok();
+        api.delete(&format!("/{id}")).await.ok();
+        holder.get("").await.ok();
+        assert_eq!(holder.get("").await.refused(401), refused);
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_secret_lingers() {
     let emulator = with(&["delete:linger=2"]).await;
     for (api, body) in services(&emulator) {
