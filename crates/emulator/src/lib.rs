@@ -241,18 +241,18 @@
 //! - **Roles**: which ids there are, what each may do, and that revoking needs the right to delete. A key may make
 //!   another that can do more than itself. Spartera's `permissions` are kept and shown, but only the role counts.
 //! - **Spartera's ids**: numbers in the documented shape; in the guide's shape, opaque text such as `key_1a2b3c4d5e6f`.
-//! - **Spartera's create in the guide's shape** answers the guide's key, with the secret in place of the masked one, and
-//!   therefore `id` and no `api_key_id`. Update, delete and revoke answer `api_key_id`, as text, in both shapes.
+//! - **Spartera's create in the guide's shape** answers the guide's key, with the secret in place of the masked one,
+//!   and therefore `id` and no `api_key_id`. Update, delete and revoke answer `api_key_id`, as text, in both shapes.
 //! - **Spartera's masked key** stands in `key`, in both shapes.
-//! - **Spartera's `status`**, which the guide alone has, is `active`, `revoked` or `expired`, and stands in the documented
-//!   shape of the current revision too. `revocation_reason` is in no document.
+//! - **Spartera's `status`**, which the guide alone has, is `active`, `revoked` or `expired`, and stands in the
+//!   documented shape of the current revision too. `revocation_reason` is in no document.
 //! - **Stats** in the current revision have `usage_count`, `last_used` and `failed_attempts` beside the key.
-//! - **Unset fields** are left out of Spartera's documented shape and of Monad's key; in the guide's shape they are null.
-//!   A guide key without a `rate_limit` of its own, which is at least 1, shows 1000; one without `permissions` of its own
-//!   those of its role; `description` is there only where there is one.
+//! - **Unset fields** are left out of Spartera's documented shape and of Monad's key; in the guide's shape they are
+//!   null. A guide key without a `rate_limit` of its own, which is at least 1, shows 1000; one without `permissions` of
+//!   its own those of its role; `description` is there only where there is one.
 //! - **Deleting** on Spartera takes the key out of the list, and get answers 404. **Revoking** leaves it there, as
-//!   `revoked`. Revoking again changes nothing, and the first reason stays. A revoked key cannot be updated: 409, or 400
-//!   in the documented revision, which knows no 409.
+//!   `revoked`. Revoking again changes nothing, and the first reason stays. A revoked key cannot be updated: 409, or
+//!   400 in the documented revision, which knows no 409.
 //! - **Revoke and update of an unknown id** answer 404, on both services, though not every document lists it there. Any
 //!   text may be asked for as an id: one that no key could have is not found, either.
 //! - **A company or organization** that is not the key's own is answered with 403, whether there is such a one or not.
@@ -266,11 +266,11 @@
 //!   passed.
 //! - **Monad's `name`** has something other than blanks in it; Spartera's may be anything.
 //! - **`company_id` in a body** has to be that of the path.
-//! - **Spartera's list** is in the order in which the keys were made; `search` looks for part of the name or description,
-//!   whatever the case; a page beyond the last is empty. `sort_by` is `api_key_id`, `id`, `name`, `user_id`, `role_id`,
-//!   `date_created`, `created_at`, `last_updated`, `expiration_date_utc`, `expires_at` or `last_used`; `sort_order` is `asc`
-//!   or `desc`. A wrong parameter is answered with 400. Besides `meta` in the guide's shape, nothing tells how many keys
-//!   there are.
+//! - **Spartera's list** is in the order in which the keys were made; `search` looks for part of the name or
+//!   description, whatever the case; a page beyond the last is empty. `sort_by` is `api_key_id`, `id`, `name`,
+//!   `user_id`, `role_id`, `date_created`, `created_at`, `last_updated`, `expiration_date_utc`, `expires_at` or
+//!   `last_used`; `sort_order` is `asc` or `desc`. A wrong parameter is answered with 400. Besides `meta` in the
+//!   guide's shape, nothing tells how many keys there are.
 //! - **Monad's list** is in the order in which the keys were made; `limit` is 50 unless given, and may be 1 to 1000. A
 //!   wrong parameter is answered with 400.
 //! - **Monad's replaced key** keeps the old expiry, so a regenerated expired key is born expired.
@@ -279,9 +279,10 @@
 //! - **Spartera's `code`** is the HTTP status as a number. The messages are this crate's.
 //! - **A path of neither service** is answered with 404 in Spartera's form.
 //!
-//! Of the statuses that the vendors document, these are answered only where a [`Fault`] says so: 429 and 500, for nothing
-//! goes wrong here by itself; and Spartera's 404 for a list, 422 for create, update and revoke, and 409 for revoke, for no
-//! document says when. A fault's error has the form of the service's other errors, and the status's usual name as its message.
+//! Of the statuses that the vendors document, these are answered only where a [`Fault`] says so: 429 and 500, for
+//! nothing goes wrong here by itself; and Spartera's 404 for a list, 422 for create, update and revoke, and 409 for
+//! revoke, for no document says when. A fault's error has the form of the service's other errors, and the status's
+//! usual name as its message.
 //!
 //! # Limits
 //!

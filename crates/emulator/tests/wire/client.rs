@@ -4,8 +4,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use api_keyring_emulator::{Emulator, EmulatorBuilder, ManualClock, Revision, SparteraShape};
-use serde_json::Value;
+use api_keyring_emulator::{Emulator, EmulatorBuilder, ManualClock, MonadErrorShape, Revision, SparteraShape};
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -51,6 +51,11 @@ impl Reply {
     pub(crate) fn refused(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         self.json()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).next()
     }
 
     pub(crate) fn has_header(&self, line: &str) -> bool {
@@ -230,10 +235,24 @@ impl Api {
     }
 }
 
+/// The id of a key, whatever the shape calls it and whether it is text or a number.
+pub(crate) fn id_of(key: &Value) -> String {
+    let id = key.get("api_key_id").or(key.get("id")).unwrap();
+    id.as_str().map_or_else(|| id.to_string(), str::to_owned)
+}
+
+/// An error of Monad's that says nothing about single fields.
+pub(crate) fn monads_error(shape: MonadErrorShape, status: u16, message: &str, kind: &str) -> Value {
+    match shape {
+        MonadErrorShape::Text => json!(message),
+        _ => json!({"error": message, "error_type": kind, "code": status, "additional_details": null}),
+    }
+}
+
 /// Both services, each with the body of a create and with the emulator it belongs to.
 pub(crate) fn services(emulator: &Emulator) -> [(Api, Value); 2] {
     let company = emulator.spartera().company_id();
-    let spartera = serde_json::json!({"company_id": company, "role_id": 3, "name": "new"});
-    let monad = serde_json::json!({"name": "new", "role_id": "role-reader", "expiration_time": "2999-01-01T00:00:00Z"});
+    let spartera = json!({"company_id": company, "role_id": 3, "name": "new"});
+    let monad = json!({"name": "new", "role_id": "role-reader", "expiration_time": "2999-01-01T00:00:00Z"});
     [(Api::spartera(emulator), spartera), (Api::monad(emulator), monad)]
 }

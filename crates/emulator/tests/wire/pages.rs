@@ -3,7 +3,7 @@
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 use serde_json::{Value, json};
 
-use crate::client::{Api, builder};
+use crate::client::{Api, builder, id_of};
 
 fn names(keys: &Value) -> Vec<String> {
     let key_name = |key: &Value| key["name"].as_str().unwrap_or("-").to_owned();
@@ -110,7 +110,7 @@ async fn sorts_and_searches(shape: SparteraShape) {
     // The oldest is used and changed last; the administrator has used their own all along, and does so with each list.
     clock.set(start + chrono::TimeDelta::days(9));
     api.with_key(made[0]["key"].as_str().unwrap()).get("").await.ok();
-    let id = made[0].get("api_key_id").or(made[0].get("id")).unwrap().as_str().unwrap();
+    let id = id_of(&made[0]);
     clock.set(start + chrono::TimeDelta::days(10));
     api.patch(&format!("/{id}"), json!({"user_id": "u2"})).await.ok();
     for (query, expected) in [

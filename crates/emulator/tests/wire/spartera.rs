@@ -65,6 +65,12 @@ fn id_of(created: &Value) -> String {
     id.as_str().expect("create answers the id as text").to_owned()
 }
 
+/// A secret as it is shown once it is no longer shown.
+fn mask(secret: &str) -> String {
+    let (prefix, last) = (secret.split('_').next().unwrap(), &secret[secret.len() - 4..]);
+    format!("{prefix}_****{last}")
+}
+
 struct World {
     emulator: Emulator,
     api: Api,
@@ -106,7 +112,7 @@ async fn create_shows_the_secret_once_and_get_masks_it() {
             }
         }
 
-        let masked = format!("sk_****{}", &secret[secret.len() - 4..]);
+        let masked = mask(&secret);
         let got = world.api.get(&format!("/{id}")).await.ok();
         let expected = expected_key(which, &world.company, &id, &masked);
         assert_eq!(got, json!({"message": "API key retrieved", "data": expected}), "{which:?}");
@@ -118,11 +124,11 @@ async fn list_has_every_key_and_no_secret() {
     for which in worlds() {
         let world = world(which).await;
         let (id, secret) = world.create().await;
-        let masked = format!("sk_****{}", &secret[secret.len() - 4..]);
+        let masked = mask(&secret);
         let reply = world.api.get("").await;
         let listed = reply.ok();
         let admin = world.emulator.spartera().admin_key();
-        let admins = admins_key(which, &world, &listed["data"][0], &format!("sk_****{}", &admin[admin.len() - 4..]));
+        let admins = admins_key(which, &world, &listed["data"][0], &mask(&admin));
         let mut expected = json!({
             "message": "API keys retrieved",
             "data": [admins, expected_key(which, &world.company, &id, &masked)],
@@ -195,7 +201,7 @@ async fn unset_fields_are_left_out_or_null() {
         let mut created = world.api.post("", json!({"company_id": world.company, "role_id": 3})).await.ok();
         let (id, secret) = (id_of(&created), created["data"]["key"].take());
         let secret = secret.as_str().unwrap();
-        let masked = format!("sk_****{}", &secret[secret.len() - 4..]);
+        let masked = mask(secret);
         let mut expected = bare_key(which, &world.company, &json!(id), 1002, &masked);
         assert_eq!(world.api.get(&format!("/{id}")).await.ok()["data"], expected, "{which:?}");
         assert_eq!(world.api.get("").await.ok()["data"][1], expected, "{which:?}");
@@ -604,8 +610,7 @@ async fn keys_of_an_endpoint_look_different() {
         let secret = created["data"]["key"].as_str().unwrap();
         assert!(secret.starts_with("ep_"), "{secret}");
         let id = id_of(&created);
-        let mut expected =
-            bare_key(which, &world.company, &json!(id), 1002, &format!("ep_****{}", &secret[secret.len() - 4..]));
+        let mut expected = bare_key(which, &world.company, &json!(id), 1002, &mask(secret));
         if which == (Revision::Current, SparteraShape::Documented) {
             expected["endpoint_id"] = json!("endpoint-1");
             expected["key_type"] = json!("endpoint");

@@ -3,7 +3,7 @@
 use api_keyring_emulator::{Emulator, Fault, ManualClock, MonadErrorShape, Revision, SparteraShape};
 use serde_json::{Value, json};
 
-use crate::client::{Api, Reply, builder, worlds};
+use crate::client::{Api, Reply, builder, monads_error, worlds};
 
 /// An operation: how it is asked for, and which errors are documented for it.
 struct Case {
@@ -103,6 +103,18 @@ struct Service {
     body: Value,
 }
 
+impl Service {
+    /// What the operation accepts, if it takes a body. Regenerate needs none.
+    fn body_for(&self, case: &Case) -> Option<&Value> {
+        (matches!(case.method, "POST" | "PATCH") && case.operation != "regenerate").then_some(&self.body)
+    }
+
+    /// Somebody who may not do this. A reader may read: for that it takes another company.
+    fn stranger_to(&self, case: &Case) -> &Api {
+        if case.method == "GET" { &self.elsewhere } else { &self.powerless }
+    }
+}
+
 /// What the fault makes of the next request for this operation.
 fn inject(service: &Service, provider: &str, case: &Case, fault: &str) {
     let fault: Fault = format!("{provider}.{}:{fault}:1", case.operation).parse().unwrap();
@@ -122,9 +134,8 @@ async fn spartera(revision: Revision, shape: SparteraShape) -> Service {
 
 /// The error, provoked at an operation that goes well otherwise; and its `errors`, where there are any.
 async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Reply, Value) {
-    let Service { admin, key, body, .. } = service;
-    let writes = matches!(case.method, "POST" | "PATCH");
-    let body = writes.then_some(body);
+    let Service { admin, key, .. } = service;
+    let body = service.body_for(case);
     let mut errors = Value::Null;
     let reply = match (status, case.operation) {
         (400, _) => {
@@ -133,11 +144,7 @@ async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Re
             case.ask(admin, key, Some(&wrong)).await
         }
         (401, _) => case.ask(&admin.with_key("sk_live_unknown"), key, body).await,
-        (403, _) => {
-            // A reader may read: for that it takes another company.
-            let stranger = if case.method == "GET" { &service.elsewhere } else { &service.powerless };
-            case.ask(stranger, key, body).await
-        }
+        (403, _) => case.ask(service.stranger_to(case), key, body).await,
         (404, operation) if operation != "list" => case.ask(admin, "no-such-key", body).await,
         (409, "create") => {
             inject(service, "spartera", case, "quota=1");
@@ -185,9 +192,8 @@ async fn spartera_has_every_documented_error_of_every_operation() {
                 assert_eq!(reply.refused(status), expected, "{revision:?} {shape:?} {} {status}", case.operation);
             }
             // After all those it still goes well, so nothing but what was provoked was in the way.
-            let body = matches!(case.method, "POST" | "PATCH").then_some(&service.body);
             let key = service.emulator.spartera().add_keys(1)[0].id.clone();
-            case.ask(&service.admin, &key, body).await.ok();
+            case.ask(&service.admin, &key, service.body_for(case)).await.ok();
         }
     }
 }
@@ -203,15 +209,9 @@ async fn monad(revision: Revision, shape: MonadErrorShape) -> Service {
     Service { clock, powerless, elsewhere, key: seeded[0].id.clone(), body, admin, emulator }
 }
 
-impl Service {
-    fn monads_body(&self, case: &Case) -> Option<&Value> {
-        matches!(case.operation, "create" | "update").then_some(&self.body)
-    }
-}
-
 async fn provoke_at_monad(service: &Service, case: &Case, status: u16) -> Reply {
     let Service { admin, key, clock, .. } = service;
-    let body = service.monads_body(case);
+    let body = service.body_for(case);
     match (status, case.operation) {
         (400, "regenerate") => case.ask(admin, key, Some(&json!({"expiration_time": 5}))).await,
         (400, _) => {
@@ -220,10 +220,7 @@ async fn provoke_at_monad(service: &Service, case: &Case, status: u16) -> Reply 
             case.ask(admin, key, Some(&wrong)).await
         }
         (401, _) => case.ask(&admin.with_key("no token"), key, body).await,
-        (403, _) => {
-            let stranger = if case.method == "GET" { &service.elsewhere } else { &service.powerless };
-            case.ask(stranger, key, body).await
-        }
+        (403, _) => case.ask(service.stranger_to(case), key, body).await,
         (404, _) => case.ask(admin, "no-such-key", body).await,
         (422, _) => {
             let made = admin.post("", service.body.clone()).await.ok();
@@ -259,17 +256,14 @@ async fn monad_has_every_documented_error_of_every_operation_in_both_forms() {
                         500 => ("Internal Server Error", "internal_error"),
                         _ => unreachable!("{status} is documented"),
                     };
-                    let details = if status == 400 { json!({field: ["must be a string"]}) } else { Value::Null };
-                    let expected = match shape {
-                        MonadErrorShape::Text => json!(message),
-                        _ => json!({
-                            "error": message, "error_type": kind, "code": status, "additional_details": details,
-                        }),
-                    };
+                    let mut expected = monads_error(shape, status, message, kind);
+                    if status == 400 && shape == MonadErrorShape::Object {
+                        expected["additional_details"] = json!({field: ["must be a string"]});
+                    }
                     assert_eq!(reply.refused(status), expected, "{revision:?} {} {status}", case.operation);
                 }
                 let key = service.emulator.monad().add_keys(1)[0].id.clone();
-                case.ask(&service.admin, &key, service.monads_body(case)).await.ok();
+                case.ask(&service.admin, &key, service.body_for(case)).await.ok();
             }
         }
     }
@@ -312,7 +306,8 @@ async fn other_errors_have_the_services_form_too() {
             (broken, 400, not_json, "bad_request", &none),
             (service.admin.get("?limit=0").await, 400, bad_limit, "bad_request", &limit),
         ] {
-            let expected = json!({"error": message, "error_type": kind, "code": status, "additional_details": details});
+            let mut expected = monads_error(MonadErrorShape::Object, status, message, kind);
+            expected["additional_details"] = details.clone();
             assert_eq!(reply.refused(status), expected, "{revision:?}");
         }
     }

@@ -4,7 +4,7 @@ use api_keyring_emulator::{Fault, FaultKind, MonadErrorShape, Revision, Spartera
 use serde_json::{Value, json};
 
 use super::{count, with, with_builder};
-use crate::client::{builder, services, worlds};
+use crate::client::{builder, id_of, monads_error, services, worlds};
 
 #[tokio::test]
 async fn an_empty_body_says_that_it_is_empty() {
@@ -52,18 +52,13 @@ async fn a_refusal_is_distorted_like_any_answer() {
     let object = builder().0.monad_error_shape(MonadErrorShape::Object);
     let emulator = with_builder(object, &[]).await;
     let missing = json!({"code": 404, "message": "Resource not found"});
-    let none = json!({
-        "error": "API key not found", "error_type": "not_found", "code": 404, "additional_details": null,
-    });
+    let none = monads_error(MonadErrorShape::Object, 404, "API key not found", "not_found");
     for ((api, _), refused) in services(&emulator).into_iter().zip([missing, none]) {
         for fault in ["*:wrong-type:1", "*:html:1", "*:empty:1", "*:extra-fields:1"] {
             emulator.inject(fault.parse::<Fault>().unwrap());
         }
         // Faults of the body come in turn; more fields come at once, and inside of what is wrapped.
-        let mut more = refused.clone();
-        more["added_text"] = json!("new");
-        more["added_object"] = json!({"nested": [1, null]});
-        assert_eq!(api.get("/0").await.refused(404), json!([more]));
+        assert_eq!(api.get("/0").await.refused(404), json!([with_added(&refused)]));
         let html = api.get("/0").await;
         assert_eq!((html.status, html.body.starts_with(b"<!DOCTYPE html>")), (404, true));
         let empty = api.get("/0").await;
@@ -103,8 +98,7 @@ async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
             api.get("").await.ok();
             let usual = api.get("").await.ok();
             let rows = usual.get("data").or(usual.get("api_keys")).unwrap();
-            let id = rows[1].get("api_key_id").or(rows[1].get("id")).unwrap();
-            let path = format!("/{}", id.as_str().map_or_else(|| id.to_string(), str::to_owned));
+            let path = format!("/{}", id_of(&rows[1]));
             let usual_key = api.get(&path).await.ok();
             let usual_refusal = api.patch(&path, json!({"name": 5})).await.refused(400);
             emulator.inject(FaultKind::ExtraFields);

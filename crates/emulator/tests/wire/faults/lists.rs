@@ -4,20 +4,17 @@ use api_keyring_emulator::{Fault, Revision, SparteraShape};
 use serde_json::{Value, json};
 
 use super::{count, with, with_builder};
-use crate::client::{Api, builder, services, worlds};
+use crate::client::{Api, builder, id_of, services, worlds};
 
 /// The ids in a list, in its order.
 async fn ids(api: &Api, query: &str) -> Vec<String> {
     let list = api.get(query).await.ok();
     let rows = list.get("data").or(list.get("api_keys")).unwrap().as_array().unwrap();
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    rows.iter().map(|row| text(row.get("api_key_id").or(row.get("id")).unwrap())).collect()
+    rows.iter().map(id_of).collect()
 }
 
 fn made(answer: &Value) -> String {
-    let ids = ["/data/api_key_id", "/data/id", "/id"];
-    let id = ids.iter().find_map(|id| answer.pointer(id)).unwrap();
-    id.as_str().unwrap().to_owned()
+    id_of(answer.get("data").unwrap_or(answer))
 }
 
 #[tokio::test]
