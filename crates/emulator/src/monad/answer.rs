@@ -43,7 +43,7 @@ pub(super) struct KeyWithToken<'a> {
 
 #[derive(Serialize)]
 pub(super) struct KeyList<'a> {
-    pub(super) api_keys: Vec<&'a RawValue>,
+    pub(super) api_keys: &'a [&'a RawValue],
     pub(super) pagination: Pagination,
 }
 

@@ -53,8 +53,8 @@ impl Organization {
         let keys = self.keys.listed();
         let pagination = Pagination { limit, offset, total: keys.len() };
         let page = PageFault::page(question.effects.page, keys, offset, limit);
-        let api_keys = page.into_iter().map(|key| self.written(key, question.now)).collect();
-        Ok(Answer::ok(&KeyList { api_keys, pagination }))
+        let api_keys: Vec<_> = page.into_iter().map(|key| self.written(key, question.now)).collect();
+        Ok(Answer::list(&KeyList { api_keys: &api_keys, pagination }, &api_keys))
     }
 
     fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {

@@ -76,7 +76,7 @@ impl Company {
         let keys = PageFault::page(question.effects.page, keys, before, per_page);
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
         let data: Vec<_> = keys.into_iter().map(|key| self.written(key, question.now)).collect();
-        Ok(Answer::ok(&Envelope { message: "API keys retrieved", data, meta }))
+        Ok(Answer::list(&Envelope { message: "API keys retrieved", data: &data, meta }, &data))
     }
 
     fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
