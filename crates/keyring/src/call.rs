@@ -9,16 +9,14 @@ use std::time::Duration;
 use api_keyring_transport::Secret;
 use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use api_keyring_transport::runtime::{Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse};
-use chrono::{DateTime, Datelike, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Parts;
 use crate::recover::{self, LooksLikeSecret};
-use crate::{
-    Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result, Support,
-};
+use crate::{Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result};
 
 /// A raw client's answer to a call.
 pub(crate) type RawResult<T, E> = std::result::Result<ResponseValue<T>, RawError<E>>;
@@ -54,32 +52,24 @@ impl Call<'_> {
         self.failed(ErrorKind::InvalidInput, Outcome::NotSent, problem)
     }
 
+    /// The call, as that in which this error came up.
+    pub(crate) fn of(&self, error: Error) -> Error {
+        error.about(self.operation, self.key).under(self.provider)
+    }
+
     /// The provider does not offer it.
     pub(crate) fn unsupported(&self, capabilities: Capabilities, capability: Capability) -> Error {
-        let problem = format!("{capability} is not offered");
-        let advice = match capabilities.support(capability) {
-            Support::Unsupported { instead } => Some(instead.into()),
-            _ => None,
-        };
-        self.error(Parts { advice, ..Parts::new(ErrorKind::Unsupported, Outcome::NotSent, problem) })
+        self.of(capabilities.refusal(capability))
     }
 
     /// Refuses an option that is wanted and that the provider does not offer.
     pub(crate) fn require(&self, capabilities: Capabilities, capability: Capability, wanted: bool) -> Result<()> {
-        if wanted && !capabilities.support(capability).is_supported() {
-            return Err(self.unsupported(capabilities, capability));
-        }
-        Ok(())
+        capabilities.require(capability, wanted).map_err(|error| self.of(error))
     }
 
     /// The key's id in the vendor's own type, which may be stricter than ours.
     pub(crate) fn vendor_id<T: FromStr<Err: Display>>(&self, id: &KeyId) -> Result<T> {
         id.as_str().parse().map_err(|why| self.invalid(format!("a key's id cannot be that at this vendor: {why}")))
-    }
-
-    /// A name, which must not be blank.
-    pub(crate) fn given_name(&self, name: &str) -> Result<String> {
-        if name.trim().is_empty() { Err(self.invalid("the name is empty")) } else { Ok(name.to_owned()) }
     }
 
     /// The point in time that an expiry means now; `None` for never.
@@ -89,18 +79,7 @@ impl Call<'_> {
 
     /// The point in time that an expiry means at `now`; `None` for never.
     pub(crate) fn expiry_time_at(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        let time = match expiry {
-            Expiry::Never => return Ok(None),
-            Expiry::At(time) => Some(time),
-            Expiry::In(duration) => now.checked_add_signed(duration),
-        };
-        // Whole seconds, since that is what every vendor keeps; down, so that no key lives longer than asked for.
-        match time.map(|time| time.trunc_subsecs(0)) {
-            Some(time) if time <= now => Err(self.invalid("the expiry has already passed")),
-            // Beyond that RFC 3339 has no notation.
-            Some(time) if time.year() <= 9999 => Ok(Some(time)),
-            _ => Err(self.invalid("the expiry is too far away")),
-        }
+        expiry.time_at(now).map_err(|error| self.of(error))
     }
 
     /// An answer that was decoded and does not hold what it should.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Operation;
+use crate::{Error, ErrorKind, Operation, Outcome, Result};
 
 /// An operation or an option of one, which a provider may or may not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -159,6 +159,37 @@ impl Capabilities {
     /// How far `capability` is supported.
     pub fn support(&self, capability: Capability) -> Support {
         (self.0)(capability)
+    }
+
+    /// Refuses what is wanted and not offered, before anything is sent.
+    ///
+    /// ```
+    /// use api_keyring::{Capabilities, Capability, Support};
+    ///
+    /// const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
+    ///     Capability::Stats => Support::Unsupported { instead: "Look at the dashboard" },
+    ///     _ => Support::Native,
+    /// });
+    ///
+    /// assert!(CAPABILITIES.require(Capability::Stats, false).is_ok());
+    /// let refused = CAPABILITIES.require(Capability::Stats, true).unwrap_err();
+    /// assert_eq!(refused.to_string(), "stats is not offered. Look at the dashboard");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The [`refusal`](Self::refusal).
+    pub fn require(&self, capability: Capability, wanted: bool) -> Result<()> {
+        if wanted && !self.support(capability).is_supported() { Err(self.refusal(capability)) } else { Ok(()) }
+    }
+
+    /// The `Unsupported` error with which `capability` is refused; it names the alternative.
+    pub fn refusal(&self, capability: Capability) -> Error {
+        let error = Error::new(ErrorKind::Unsupported, Outcome::NotSent, format!("{capability} is not offered"));
+        match self.support(capability) {
+            Support::Unsupported { instead } => error.advise(instead),
+            _ => error,
+        }
     }
 }
 

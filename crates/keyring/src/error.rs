@@ -75,6 +75,13 @@ impl Error {
         Parts::new(kind, outcome, problem).into()
     }
 
+    /// Adds the name of the provider that it is from.
+    #[must_use]
+    pub fn under(mut self, provider: &str) -> Self {
+        self.0.provider = Some(provider.to_owned());
+        self
+    }
+
     /// Adds what the error is about.
     #[must_use]
     pub fn about(mut self, operation: Operation, key: Option<&KeyId>) -> Self {
@@ -168,11 +175,6 @@ impl Error {
             || self.outcome() == Outcome::NotSent
             || self.is_rate_limited();
         self.is_transient() && is_harmless
-    }
-
-    pub(crate) fn under(mut self, provider: &str) -> Self {
-        self.0.provider = Some(provider.to_owned());
-        self
     }
 
     /// What kind of failure it is.

@@ -74,6 +74,13 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
 //! ```
 //!
+//! [What can have happened, and what to do](failure) is a page of its own.
+//!
+//! # Examples
+//!
+//! The folder `examples` has programs that run against the emulator: every operation at both vendors, a create whose answer
+//! is lost, a program that replaces its own key, and a provider for a vendor of your own.
+//!
 //! # What it does not do
 //!
 //! It retries nothing unasked, follows no redirects, and stores no secrets. A vendor's options that no other vendor has are left
@@ -91,6 +98,10 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(any(doc, doctest))]
+#[doc = include_str!("../docs/failure.md")]
+pub mod failure {}
 
 mod call;
 mod capability;

@@ -305,7 +305,7 @@ impl Provider for Memory {
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
-        call.given_name(&new.name)?;
+        new.check().map_err(|error| call.of(error))?;
         let expires = self.expiry(&call, new.expiry)?;
         let wanted = [
             (Capability::Create, true),
@@ -318,10 +318,7 @@ impl Provider for Memory {
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
-        if update.is_empty() {
-            return Err(call.invalid("there is nothing to change"));
-        }
-        let name = update.name.as_deref().map(|name| call.given_name(name)).transpose()?;
+        update.check().map_err(|error| call.of(error))?;
         let expires = match update.expiry {
             None => None,
             Some(expiry) => {
@@ -338,7 +335,9 @@ impl Provider for Memory {
         ];
         let mut keys = self.enter(&call, &wanted)?;
         let record = keys.find(&call, id)?;
-        record.name = name.unwrap_or_else(|| record.name.clone());
+        if let Some(name) = &update.name {
+            record.name.clone_from(name);
+        }
         record.role = update.role.clone().or_else(|| record.role.take());
         record.description = update.description.clone().or_else(|| record.description.take());
         record.owner = update.owner.clone().or_else(|| record.owner.take());

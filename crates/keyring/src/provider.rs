@@ -18,6 +18,11 @@ use crate::{
 /// [`capabilities`](Self::capabilities) tells beforehand; one that is not fails with
 /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and sends nothing.
 ///
+/// To write one for another vendor, start with the example `own_provider` and the conformance suite; both the trait and its
+/// implementations bear [`async_trait`](https://docs.rs/async-trait). A provider refuses what its capabilities do not
+/// offer by [`Capabilities::require`], what no vendor takes by [`NewKey::check`] and [`KeyUpdate::check`], and gives its errors
+/// its name by [`Error::under`](crate::Error::under).
+///
 /// Pointers to a provider are providers: `&dyn Provider`, `Box<dyn Provider>`, `Arc<dyn Provider>`.
 #[async_trait]
 pub trait Provider: Send + Sync + fmt::Debug {
@@ -53,6 +58,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// Reads one key.
     ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let key = provider.get(id).await?;
+    /// println!("{:?} is {}, and expires {:?}", key.name(), key.status(), key.expires_at());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// `NotFound` when there is no such key, and those of every call.
@@ -63,6 +76,18 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// The call is sent once and never repeated. When its [`outcome`](crate::Error::outcome) is `Unknown`, a key may exist
     /// whose secret nobody holds.
     ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// use api_keyring::NewKey;
+    /// use chrono::TimeDelta;
+    ///
+    /// let new = NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(90));
+    /// let issued = provider.create(&new).await?;
+    /// std::fs::write("ci.key", issued.secret().expose())?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` and `Unsupported` before anything is sent; `MissingSecret`, with the new key's id, when the answer
@@ -71,6 +96,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
     async fn create(&self, new: &NewKey) -> Result<IssuedKey>;
 
     /// Changes a key's metadata. Returns the key after the change where the vendor answers with it.
+    ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// use api_keyring::KeyUpdate;
+    ///
+    /// provider.update(id, &KeyUpdate::new().name("ci, builds")).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -81,12 +115,39 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// The call is sent once and never repeated. The key's id may change.
     ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// use api_keyring::{Expiry, Regeneration};
+    /// use chrono::TimeDelta;
+    ///
+    /// let how = Regeneration::new().expiry(Expiry::In(TimeDelta::days(90)));
+    /// let issued = provider.regenerate(id, &how).await?;
+    /// std::fs::write("ci.key", issued.secret().expose())?;
+    /// println!("the key is {} from now on", issued.id());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`create`](Self::create), and `NotFound`.
     async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey>;
 
     /// Makes a key's secret useless, and has the vendor keep a record of why.
+    ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// use api_keyring::{Capability, Revocation};
+    ///
+    /// let can_revoke = provider.capabilities().support(Capability::Revoke).is_supported();
+    /// if can_revoke {
+    ///     provider.revoke(id, &Revocation::new().reason("a laptop was lost")).await?;
+    /// } else {
+    ///     provider.delete(id).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
@@ -95,12 +156,30 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// Deletes a key. Its secret stops working.
     ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// match provider.delete(id).await {
+    ///     Err(error) if error.is_not_found() => println!("it was gone before"),
+    ///     deleted => deleted?,
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// `NotFound`, and those of every call.
     async fn delete(&self, id: &KeyId) -> Result<()>;
 
     /// Reads how a key is used.
+    ///
+    /// ```
+    /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// let stats = provider.stats(id).await?;
+    /// println!("used {:?} times, last {:?}", stats.usage_count, stats.last_used_at);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///

@@ -1,8 +1,10 @@
 //! What a caller asks for.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::borrow::Cow;
 
-use crate::Mark;
+use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
+
+use crate::{Error, ErrorKind, Mark, Outcome, Result};
 
 /// When a key shall stop working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,27 @@ pub enum Expiry {
     In(TimeDelta),
     /// Not at all, where the vendor has such keys.
     Never,
+}
+
+impl Expiry {
+    /// The point in time that it means at `now`, in whole seconds, which is what vendors keep: rounded down, so that no key
+    /// lives longer than asked for. `None` for [`Never`](Self::Never).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when it is not after `now`, or is so far away that RFC 3339 has no notation for it.
+    pub fn time_at(self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let time = match self {
+            Self::Never => return Ok(None),
+            Self::At(time) => Some(time),
+            Self::In(duration) => now.checked_add_signed(duration),
+        };
+        match time.map(|time| time.trunc_subsecs(0)) {
+            Some(time) if time <= now => Err(invalid("the expiry has already passed")),
+            Some(time) if time.year() <= 9999 => Ok(Some(time)),
+            _ => Err(invalid("the expiry is too far away")),
+        }
+    }
 }
 
 /// A key to be issued.
@@ -44,6 +67,15 @@ impl NewKey {
     /// A key with a name and nothing else yet.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), role: None, expiry: None, description: None, owner: None }
+    }
+
+    /// Refuses what no vendor takes, before anything is sent; a provider asks this first.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when the name is blank.
+    pub fn check(&self) -> Result<()> {
+        check_name(&self.name)
     }
 
     /// Puts a lineage mark after the name, in place of one that is there: by it the key is found again should the answer to
@@ -152,6 +184,18 @@ impl KeyUpdate {
         self
     }
 
+    /// Refuses what no vendor takes, before anything is sent; a provider asks this first.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when nothing is changed, or the new name is blank.
+    pub fn check(&self) -> Result<()> {
+        if self.is_empty() {
+            return Err(invalid("there is nothing to change"));
+        }
+        self.name.as_deref().map_or(Ok(()), check_name)
+    }
+
     /// Whether nothing is changed at all.
     pub fn is_empty(&self) -> bool {
         let Self { name, role, expiry, description, owner } = self;
@@ -210,4 +254,12 @@ impl Revocation {
         self.role = Some(role.into());
         self
     }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    if name.trim().is_empty() { Err(invalid("the name is empty")) } else { Ok(()) }
+}
+
+fn invalid(problem: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem)
 }

@@ -1,7 +1,8 @@
 //! The suite that every [`Provider`] passes: one table of cases, chosen by what the provider offers.
 //!
 //! For whoever writes a provider, or a layer around one. The cases make keys of their own and delete them again; they
-//! expect that nobody else changes the keys meanwhile, and that the credential may do everything.
+//! expect that nobody else changes the keys meanwhile, that the credential may do everything, and that a key can be given an
+//! expiry.
 //!
 //! ```
 //! # async fn run() {

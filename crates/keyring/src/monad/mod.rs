@@ -118,15 +118,15 @@ impl Provider for Monad {
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
+        new.check().map_err(|error| call.of(error))?;
         call.require(CAPABILITIES, Capability::CreateWithOwner, new.owner.is_some())?;
-        let name = call.given_name(&new.name)?;
         let role = new.role.as_deref().filter(|role| !role.is_empty());
         let role = role.ok_or_else(|| call.invalid("a role is required, which is an id"))?;
         let expiry = new.expiry.ok_or_else(|| call.invalid("an expiry is required: every Monad key expires"))?;
         let expiry = call.expiry_time(expiry)?;
         let expiry = expiry.ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?;
         let body = types::CreateApiKeyRequest::builder()
-            .name(name)
+            .name(new.name.as_str())
             .role_id(role)
             .expiration_time(rfc3339(expiry))
             .description(new.description.clone());
@@ -137,14 +137,14 @@ impl Provider for Monad {
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
+        update.check().map_err(|error| call.of(error))?;
         call.require(CAPABILITIES, Capability::UpdateRole, update.role.is_some())?;
         call.require(CAPABILITIES, Capability::UpdateExpiry, update.expiry.is_some())?;
         call.require(CAPABILITIES, Capability::UpdateOwner, update.owner.is_some())?;
-        let name = match (&update.name, &update.description) {
-            (Some(name), _) => call.given_name(name)?,
-            (None, None) => return Err(call.invalid("there is nothing to change")),
+        let name = match &update.name {
+            Some(name) => name.clone(),
             // The documentation requires a name even where it stays as it is.
-            (None, Some(_)) => {
+            None => {
                 let key = self.get(id).await.map_err(|error| error.while_preparing(Operation::Update))?;
                 let name = key.name().filter(|name| !name.trim().is_empty());
                 name.ok_or_else(|| call.invalid("the key has no name, and the vendor requires one: give it one"))?

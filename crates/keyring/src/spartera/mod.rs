@@ -124,12 +124,13 @@ impl Provider for Spartera {
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
+        new.check().map_err(|error| call.of(error))?;
         let role = new.role.as_deref().ok_or_else(|| call.invalid("a role is required, which is a number"))?;
         let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
         let body = types::CreateApiKeyRequest::builder()
             .company_id(self.company_id.clone())
             .role_id(role_number(&call, role)?)
-            .name(call.given_name(&new.name)?)
+            .name(new.name.clone())
             .expiration_date_utc(expiry)
             .description(new.description.clone())
             .user_id(new.owner.clone());
@@ -140,15 +141,12 @@ impl Provider for Spartera {
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
+        update.check().map_err(|error| call.of(error))?;
         let role = update.role.as_deref().map(|role| role_number(&call, role)).transpose()?;
-        let name = update.name.as_deref().map(|name| call.given_name(name)).transpose()?;
         let expiry = update.expiry.map(|expiry| changed_expiry(&call, expiry)).transpose()?;
-        if update.is_empty() {
-            return Err(call.invalid("there is nothing to change"));
-        }
         let body = types::UpdateApiKeyRequest::builder()
             .role_id(role)
-            .name(name)
+            .name(update.name.clone())
             .expiration_date_utc(expiry)
             .description(update.description.clone())
             .user_id(update.owner.clone());

@@ -1,0 +1,47 @@
+//! A create whose answer is lost, and how to end with exactly one key whose secret is known.
+//!
+//! `cargo run -p api-keyring --example lost_answer`
+
+#![allow(clippy::print_stdout)]
+
+use api_keyring::{IssuedKey, ListKeys, Mark, Monad, NewKey, Provider, ProviderExt, Result};
+use api_keyring_emulator::{Emulator, Fault};
+use chrono::TimeDelta;
+
+/// Issues a key, however often an answer is lost, and leaves none behind.
+async fn create_one(provider: &dyn Provider, new: &NewKey) -> Result<IssuedKey> {
+    loop {
+        // Another mark each time: by it this attempt's key is told from every other.
+        let mark = Mark::random();
+        let error = match provider.create(&new.clone().marked(&mark)).await {
+            Err(error) if error.may_have_taken_effect() => error,
+            answered => return answered,
+        };
+        println!("{error}");
+        // A service may list a new key only after a while; how long, only its vendor knows.
+        for orphan in provider.resolve(&mark).await? {
+            println!("deleting {}, whose secret nobody holds", orphan.id());
+            provider.delete(orphan.id()).await?;
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // The first create does its work, and the connection breaks before the answer.
+    let emulator = Emulator::builder().fault("create:reset-after:1".parse::<Fault>()?).start().await?;
+    let monad = emulator.monad();
+    let monad = Monad::builder()
+        .organization_id(monad.organization_id())
+        .api_key(monad.admin_key())
+        .base_url(monad.base_url())
+        .build()?;
+
+    let new = NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(7));
+    let issued = create_one(&monad, &new).await?;
+    let named = monad.list_all(ListKeys::new().name_contains("ci")).await?;
+    println!("{} is left, and {} other", issued.id(), named.len() - 1);
+    assert!(named.len() == 1 && monad.accepts(issued.secret()).await?);
+    emulator.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+//! A provider for a vendor that this crate does not know, written outside of it, and the suite that says whether it is one.
+//!
+//! `cargo run -p api-keyring --example own_provider`
+//!
+//! The vendor here is a toy that lives in this process: its keys have a name and an expiry and nothing else, and can be
+//! issued, listed, read and deleted. In your own crate, `Vault` would be a client of the vendor's API, and `api-keyring`
+//! would have the feature `conformance` among the dev-dependencies.
+
+#![allow(clippy::print_stdout)]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api_keyring::conformance::{Subject, run};
+use api_keyring::{
+    ApiKey, Capabilities, Capability, Error, ErrorKind, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation,
+    Outcome, Page, PageRequest, Paging, Provider, Regeneration, Result, Revocation, Secret, Support,
+};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+/// What the vendor offers. Each capability is decided, so that none can be forgotten.
+const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
+    Capability::List | Capability::Get | Capability::Create | Capability::CreateWithoutExpiry => Support::Native,
+    Capability::Delete => Support::Native,
+    Capability::Search | Capability::Sort => Support::Emulated { difference: "the whole list is read first" },
+    Capability::Update => Support::Unsupported { instead: "Create another key, and delete this one" },
+    Capability::Revoke | Capability::RevokeReason => Support::Unsupported { instead: "Delete the key" },
+    Capability::Regenerate => Support::Unsupported { instead: "Create another key, and delete this one" },
+    _ => Support::Unsupported { instead: "Keep a note of your own" },
+});
+
+/// The vendor's service: its keys by number.
+#[derive(Default)]
+struct Service {
+    keys: BTreeMap<u64, Record>,
+}
+
+struct Record {
+    name: String,
+    secret: Secret,
+    expires: Option<DateTime<Utc>>,
+}
+
+/// The vendor's keys, reached with one credential.
+#[derive(Clone)]
+struct Vault {
+    service: Arc<Mutex<Service>>,
+    credential: Secret,
+}
+
+impl Vault {
+    /// A vault with one key, which is the one that it is reached with.
+    fn new() -> Self {
+        let credential = Secret::new("vault_0_root");
+        let root = Record { name: "root".to_owned(), secret: credential.clone(), expires: None };
+        let service = Service { keys: BTreeMap::from([(0, root)]) };
+        Self { service: Arc::new(Mutex::new(service)), credential }
+    }
+
+    /// Calls the service as this provider's credential, and gives what goes wrong its provider, operation and key.
+    fn call<T>(
+        &self,
+        operation: Operation,
+        id: Option<&KeyId>,
+        act: impl FnOnce(&mut Service) -> Result<T>,
+    ) -> Result<T> {
+        let mut service = self.service.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Utc::now();
+        let mut keys = service.keys.values();
+        let is_known = keys.any(|key| key.secret == self.credential && key.expires.is_none_or(|expires| now < expires));
+        let called = if is_known {
+            act(&mut service)
+        } else {
+            Err(Error::new(ErrorKind::Unauthenticated, Outcome::Rejected, "the vault does not know the credential"))
+        };
+        called.map_err(|error| error.about(operation, id).under(self.name()))
+    }
+
+    /// Refuses an operation that is not offered: nothing is sent.
+    fn refuse<T>(&self, capability: Capability, id: &KeyId) -> Result<T> {
+        Err(CAPABILITIES.refusal(capability).about(capability.operation(), Some(id)).under(self.name()))
+    }
+
+    fn key(&self, id: KeyId, record: &Record) -> ApiKey {
+        let key = ApiKey::builder(self.name(), id).name(&record.name).masked_secret(record.secret.masked());
+        match record.expires {
+            Some(expires) => key.expires_at(expires).build(),
+            None => key.never_expires().build(),
+        }
+    }
+}
+
+/// Never the credential.
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").finish_non_exhaustive()
+    }
+}
+
+/// An id as the vendor counts; one that is no number belongs to no key.
+fn number(id: &KeyId) -> Option<u64> {
+    id.as_str().parse().ok()
+}
+
+fn id(number: u64) -> Result<KeyId> {
+    let odd = |why| Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, "the vault's id is none").caused_by(why);
+    number.to_string().parse().map_err(odd)
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorKind::NotFound, Outcome::Rejected, "the vault has no such key")
+}
+
+#[async_trait]
+impl Provider for Vault {
+    fn name(&self) -> &str {
+        self.vendor()
+    }
+
+    fn vendor(&self) -> &'static str {
+        "vault"
+    }
+
+    fn scope(&self) -> &str {
+        "this process"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn paging(&self) -> Paging {
+        Paging::Offset
+    }
+
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        Ok(Arc::new(Self { credential: secret.clone(), ..self.clone() }))
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+        self.call(Operation::List, None, |service| {
+            let row = |(n, record): (&u64, &Record)| Ok(self.key(id(*n)?, record));
+            let page = service.keys.iter().skip(request.offset as usize).take(request.limit as usize).map(row);
+            Ok(Page::new(page.collect()).with_total(Some(service.keys.len() as u64)))
+        })
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<ApiKey> {
+        self.call(Operation::Get, Some(id), |service| {
+            let record = number(id).and_then(|n| service.keys.get(&n)).ok_or_else(not_found)?;
+            Ok(self.key(id.clone(), record))
+        })
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
+        // Everything that can be refused is refused before anything is sent.
+        let check = || {
+            new.check()?;
+            CAPABILITIES.require(Capability::CreateWithOwner, new.owner.is_some())?;
+            CAPABILITIES.require(Capability::Description, new.description.is_some())?;
+            new.expiry.map(|expiry| expiry.time_at(Utc::now())).transpose().map(Option::flatten)
+        };
+        let expires = check().map_err(|error: Error| error.about(Operation::Create, None).under(self.name()))?;
+        self.call(Operation::Create, None, |service| {
+            let number = service.keys.keys().next_back().map_or(0, |last| last + 1);
+            // A toy's secret: one that counts has to be hard to guess.
+            let secret = Secret::new(format!("vault_{number}_{}", new.name.len()));
+            let record = Record { name: new.name.clone(), secret: secret.clone(), expires };
+            service.keys.insert(number, record);
+            Ok(IssuedKey::new(id(number)?, secret, None))
+        })
+    }
+
+    async fn update(&self, id: &KeyId, _: &KeyUpdate) -> Result<Option<ApiKey>> {
+        self.refuse(Capability::Update, id)
+    }
+
+    async fn regenerate(&self, id: &KeyId, _: &Regeneration) -> Result<IssuedKey> {
+        self.refuse(Capability::Regenerate, id)
+    }
+
+    async fn revoke(&self, id: &KeyId, _: &Revocation) -> Result<()> {
+        self.refuse(Capability::Revoke, id)
+    }
+
+    async fn delete(&self, id: &KeyId) -> Result<()> {
+        self.call(Operation::Delete, Some(id), |service| {
+            number(id).and_then(|n| service.keys.remove(&n)).map(drop).ok_or_else(not_found)
+        })
+    }
+
+    async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
+        self.refuse(Capability::Stats, id)
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let report = run(&Subject::new(Vault::new(), "reader", "writer")).await;
+    println!("{report}");
+    report.assert_passed();
+}
