@@ -88,8 +88,10 @@
 //!
 //! # Features
 //!
-//! `spartera` and `monad` for the vendors, `rustls` for TLS: these are on by default. `memory` has a provider in memory
-//! and a clock for the tests of your own program, `conformance` the suite that every provider passes.
+//! `spartera` and `monad` for the vendors, `rustls` for TLS: these are on by default. `native-tls` has the
+//! system's library for it, also where `rustls` is there. `memory` has a provider in memory
+//! and a clock for the tests of your own program, `conformance` the suite that every provider passes,
+//! `schema` a [`schemars`](https://docs.rs/schemars) schema of what is serialized.
 
 // What the adapters share may lack a user where one of them is left out.
 #![cfg_attr(not(all(feature = "monad", feature = "spartera")), allow(dead_code))]
@@ -131,6 +133,8 @@ mod provider;
 mod provider_ext;
 mod recover;
 mod request;
+#[cfg(feature = "schema")]
+mod schema;
 mod setup;
 #[cfg(feature = "spartera")]
 mod spartera;

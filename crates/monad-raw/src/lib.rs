@@ -53,7 +53,7 @@
 //!
 //! # Features
 //!
-//! `rustls` (default) for TLS; `httpmock` for typed mocks of every operation, in `mock`.
+//! `rustls` (default) or `native-tls` for TLS; `httpmock` for typed mocks of every operation, in `mock`.
 
 #[allow(missing_docs, unreachable_pub, unused_imports, clippy::all, clippy::expect_used, clippy::unwrap_used)]
 mod generated {
