@@ -27,6 +27,8 @@ Environment:
   MONAD_API_KEY or MONAD_BEARER_TOKEN, MONAD_ORGANIZATION_ID
                                                configure the provider `monad`
   MONAD_BASE_URL                               another address than https://monad.com/api
+  API_KEYRING_ATTEMPTS                         how often a call may be tried that fails for a while and may be repeated:
+                                               4 times unless set; 1 never tries again
 
 Exit codes:
   0 done   1 failed   2 usage   4 authentication or permission   5 not found";

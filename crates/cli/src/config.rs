@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use api_keyring::{Keyring, KeyringBuilder, Monad, Provider, Secret, Spartera};
+use api_keyring::{Keyring, KeyringBuilder, Monad, Provider, ProviderExt as _, Retry, Secret, Spartera, printable};
 
 use crate::failure::{Failure, Result};
+use crate::output;
 
 /// Looks an environment variable up.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -22,15 +23,18 @@ pub(crate) fn from_environment(only: Option<&str>) -> Result<Keyring> {
 
 /// All configured providers.
 ///
+/// Calls that fail for a while are tried again where that can do no harm, and standard error tells of it.
+///
 /// A provider without any of its variables is not configured; one with some of them is an error, unless `only` another
 /// one is wanted.
 pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Keyring> {
     let wanted = PROVIDERS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+    let retry = retry(environment)?;
     let mut keyring: KeyringBuilder = Keyring::builder();
     let mut configured = 0;
     for (name, set_up) in wanted {
         if let Some(provider) = set_up(environment)? {
-            keyring = keyring.add_shared(*name, provider);
+            keyring = keyring.add(*name, provider.retrying(retry.clone()));
             configured += 1;
         }
     }
@@ -46,6 +50,16 @@ pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Resul
         None => Err(Failure::Usage(
             "no provider is configured: set the environment variables that api-keyring --help lists".to_owned(),
         )),
+    }
+}
+
+fn retry(environment: Environment<'_>) -> Result<Retry> {
+    let retry = Retry::new().observe(|retrying| output::tell(&printable(&retrying.to_string())));
+    let variable = "API_KEYRING_ATTEMPTS";
+    match text(environment, variable)?.map(|attempts| attempts.parse()) {
+        None => Ok(retry),
+        Some(Ok(attempts @ 1..=100)) => Ok(retry.max_attempts(attempts)),
+        Some(_) => Err(Failure::Usage(format!("{variable} is not a number from 1 to 100"))),
     }
 }
 
@@ -139,6 +153,8 @@ mod tests {
             (&[MONAD[0], MONAD[1], ("MONAD_API_KEY", "canary")], None, "both MONAD_API_KEY and MONAD_BEARER_TOKEN"),
             (&[SPARTERA[0], ("SPARTERA_COMPANY_ID", "../x")], None, "company id"),
             (&[("SPARTERA_API_KEY", "canary\n"), SPARTERA[1]], None, "credential"),
+            (&[SPARTERA[0], SPARTERA[1], ("API_KEYRING_ATTEMPTS", "0")], None, "API_KEYRING_ATTEMPTS"),
+            (&[SPARTERA[0], SPARTERA[1], ("API_KEYRING_ATTEMPTS", "many")], None, "API_KEYRING_ATTEMPTS"),
             (&[SPARTERA[0], SPARTERA[1], ("SPARTERA_BASE_URL", "http://example.com")], None, "plain http"),
             (&[SPARTERA[0], SPARTERA[1], ("SPARTERA_BASE_URL", "https://u:canary@example.com")], None, "user name"),
         ] {

@@ -84,7 +84,17 @@
 //! # What it does not do
 //!
 //! It retries nothing unasked, follows no redirects, and stores no secrets. A vendor's options that no other vendor has are left
-//! to its raw crate.
+//! to its raw crate. There is no blocking variant of it: a program without a runtime makes one and waits.
+//!
+//! ```no_run
+//! # fn run(provider: impl api_keyring::Provider) -> Result<(), Box<dyn std::error::Error>> {
+//! use api_keyring::{ListKeys, ProviderExt};
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! let keys = runtime.block_on(provider.list_all(ListKeys::new()))?;
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Features
 //!

@@ -87,3 +87,21 @@ fn a_service_that_cannot_be_reached_is_code_1() {
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("nothing was sent") && run.stderr.contains("caused by"), "{}", run.stderr);
 }
+
+#[test]
+fn a_call_that_may_be_repeated_is_and_it_is_told() {
+    // The vendor asks for no wait, and the first one of ours is a quarter of a second at most.
+    let emulator = Emulator::with(&["--fault", "list:status=503:1", "--fault", "create:status=503:1"]);
+    let patient = |arguments: &[&str]| -> Run {
+        emulator.client(arguments).env_remove("API_KEYRING_ATTEMPTS").output().unwrap().into()
+    };
+    let run = patient(&["list", "spartera"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(run.stderr.starts_with("attempt 1 failed, the next is in "), "{}", run.stderr);
+    assert!(run.stdout.contains("spartera/1001"), "{}", run.stdout);
+    // A create that may have been done is not.
+    let run = patient(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(!run.stderr.contains("attempt"), "{}", run.stderr);
+    assert_eq!(emulator.ids("spartera").len(), 1);
+}
