@@ -4,8 +4,10 @@ use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 use std::{fmt, io};
 
+use chrono::TimeDelta;
 use fastrand::Rng;
 use tokio::net::TcpListener;
 
@@ -47,6 +49,7 @@ impl EmulatorBuilder {
                 spartera_shape: SparteraShape::default(),
                 spartera_secret_field: Some("key".to_owned()),
                 monad_error_shape: MonadErrorShape::default(),
+                expiry_lag: TimeDelta::zero(),
                 connections: CONNECTION_LIMIT,
                 control: false,
             },
@@ -140,6 +143,13 @@ impl EmulatorBuilder {
         self
     }
 
+    /// How long a secret goes on working after its key has expired, by the emulator's clock; not at all by default. The
+    /// key is shown as expired meanwhile.
+    pub fn expiry_lag(mut self, lag: Duration) -> Self {
+        self.settings.expiry_lag = TimeDelta::from_std(lag).unwrap_or(TimeDelta::MAX);
+        self
+    }
+
     /// Tells of every request as it is answered: for a log, say, since a request [prints](SeenRequest) as a line that
     /// holds no secret.
     ///
@@ -150,8 +160,9 @@ impl EmulatorBuilder {
         self
     }
 
-    /// How many connections are served at once; 512 by default, and at least one. When one more comes, the one that has
-    /// been idle for longest is closed, a request's unfinished head being idleness too; while all are busy, it waits.
+    /// How many connections there may be beside the newest one; 512 by default, and at least one. When there are more, the
+    /// one that has been idle for longest is closed, a request's unfinished head being idleness too; while all are busy,
+    /// no other is let in.
     pub fn connection_limit(mut self, connections: usize) -> Self {
         self.settings.connections = connections;
         self

@@ -89,7 +89,8 @@ impl Changes {
             return;
         }
         // A name is the client's choice, so it can be anything.
-        change.name = change.name.map(|name| secret::redact(&name.chars().take(MAX_NAME).collect::<String>()));
+        // Cut after it was searched: half a secret looks like none.
+        change.name = change.name.map(|name| secret::redact(&name).chars().take(MAX_NAME).collect());
         let mut changes = lock(&self.changes);
         while changes.len() >= self.limit {
             changes.pop_front();

@@ -32,10 +32,19 @@ impl Door {
         self.wanted.send_replace(Wanted::Open);
     }
 
-    /// Waits until the server has done what is wanted.
+    /// Waits until the server has done what is wanted, or it is not wanted any more.
     pub(crate) async fn settled(&self, is_open: bool) {
-        // The sender is here, so there is no end to wait for.
-        let _ = self.is_open.subscribe().wait_for(|now| *now == is_open).await;
+        let (mut server, mut wanted) = (self.is_open.subscribe(), self.wanted.subscribe());
+        // The senders are here, so there is no end to wait for.
+        tokio::select! {
+            _ = server.wait_for(|now| *now == is_open) => {}
+            _ = wanted.wait_for(|wanted| (*wanted == Wanted::Open) != is_open) => {}
+        }
+    }
+
+    /// Waits until connections are not wanted to be refused any more.
+    pub(crate) async fn not_wanted_shut(&self) {
+        let _ = self.wanted.subscribe().wait_for(|wanted| *wanted == Wanted::Open).await;
     }
 
     /// For the server: tells that it has done what is wanted.

@@ -42,11 +42,42 @@ impl Answer {
         Self::json(StatusCode::OK, body, 128)
     }
 
-    /// 200 with this body, in which these rows are.
-    pub(crate) fn list(body: &impl Serialize, rows: &[&RawValue]) -> Self {
-        // A body that has to move every time it has doubled costs more than writing it.
-        let rows: usize = rows.iter().map(|row| row.get().len() + 1).sum();
-        Self::json(StatusCode::OK, body, rows + 128)
+    /// 200 with an object: a message if there is one, the rows under their name, and another field if there is one.
+    ///
+    /// Written by hand, and into room that is there from the start: these are what a benchmark of a client asks for, and a
+    /// serializer takes longer over rows that are JSON already than the rest of the service does.
+    pub(crate) fn list<'a>(
+        message: Option<&str>,
+        name: &str,
+        rows: impl Iterator<Item = &'a RawValue> + Clone,
+        after: Option<(&str, &impl Serialize)>,
+    ) -> Self {
+        let length: usize = rows.clone().map(|row| row.get().len() + 1).sum();
+        let mut body = Vec::with_capacity(length + 192);
+        let mut opening = b"{".as_slice();
+        let mut field = |body: &mut Vec<u8>, name: &str| {
+            body.extend_from_slice(std::mem::replace(&mut opening, b","));
+            // Text, which can always be written.
+            let _ = serde_json::to_writer(&mut *body, name);
+            body.push(b':');
+        };
+        if let Some(message) = message {
+            field(&mut body, "message");
+            let _ = serde_json::to_writer(&mut body, message);
+        }
+        field(&mut body, name);
+        let mut separator = b"[".as_slice();
+        for row in rows {
+            body.extend_from_slice(std::mem::replace(&mut separator, b","));
+            body.extend_from_slice(row.get().as_bytes());
+        }
+        body.extend_from_slice(if separator == b"[" { b"[]" } else { b"]" });
+        if let Some((name, value)) = after {
+            field(&mut body, name);
+            let _ = serde_json::to_writer(&mut body, value);
+        }
+        body.push(b'}');
+        Self::of_json(StatusCode::OK, body)
     }
 
     /// An error with this body.
@@ -75,6 +106,10 @@ impl Answer {
             Ok(()) => (status, written),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
         };
+        Self::of_json(status, body)
+    }
+
+    fn of_json(status: StatusCode, body: Vec<u8>) -> Self {
         Self {
             status,
             content_type: "application/json",

@@ -12,7 +12,7 @@ pub struct ExistingKey {
     pub provider: Provider,
     /// Its id, as it stands in a path.
     pub id: String,
-    /// Its name, if it has one.
+    /// Its name, if it has one; what looks like a secret in it is masked.
     pub name: Option<String>,
     /// How it is doing.
     pub status: KeyStatus,

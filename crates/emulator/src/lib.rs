@@ -200,6 +200,7 @@
 //! | may read, write, delete | role `1` | role `role-admin` |
 //! | may read, write | role `2` | role `role-writer` |
 //! | may read | role `3` | role `role-reader` |
+//! | may do nothing | role `4` | role `role-none` |
 //! | secret | `sk_live_…`, or `ep_…` with an `endpoint_id` | a JSON Web Token, signed with HS256 |
 //!
 //! [`Revision`] chooses between the SDK documentation and the current machine-readable descriptions, and
@@ -216,7 +217,8 @@
 //! | Monad's key | the documented fields | also `token_version`, `jwt_signing_key_id`, `last_used_at` |
 //!
 //! A secret is shown once, when it is made. Revoked, deleted, expired and superseded secrets stop working at once, unless
-//! a fault has them [linger](FaultKind::Linger).
+//! a fault has them [linger](FaultKind::Linger), or for the expired ones
+//! [`expiry_lag`](EmulatorBuilder::expiry_lag) is set.
 //!
 //! # Errors
 //!
@@ -250,9 +252,9 @@
 //! - **Unset fields** are left out of Spartera's documented shape and of Monad's key; in the guide's shape they are
 //!   null. A guide key without a `rate_limit` of its own, which is at least 1, shows 1000; one without `permissions` of
 //!   its own those of its role; `description` is there only where there is one.
-//! - **Deleting** on Spartera takes the key out of the list, and get answers 404. **Revoking** leaves it there, as
-//!   `revoked`. Revoking again changes nothing, and the first reason stays. A revoked key cannot be updated: 409, or
-//!   400 in the documented revision, which knows no 409.
+//! - **Deleting** on Spartera, which the vendor calls deactivating, takes the key out of the list, and get answers 404.
+//!   **Revoking** leaves it there, as `revoked`. Revoking again changes nothing, and the first reason stays. A revoked key
+//!   cannot be updated: 409, or 400 in the documented revision, which knows no 409.
 //! - **Revoke and update of an unknown id** answer 404, on both services, though not every document lists it there. Any
 //!   text may be asked for as an id: one that no key could have is not found, either.
 //! - **A company or organization** that is not the key's own is answered with 403, whether there is such a one or not.

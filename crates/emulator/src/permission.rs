@@ -1,4 +1,4 @@
-//! What a key may do. Both services have the same three roles here, under ids of their own.
+//! What a key may do. Both services have the same four roles here, under ids of their own.
 
 use crate::route::Operation;
 
@@ -33,12 +33,14 @@ pub(crate) enum Role {
     Administrator,
     Writer,
     Reader,
+    /// May do nothing, not even read.
+    Nobody,
 }
 
 impl Role {
     pub(crate) fn allows(self, permission: Permission) -> bool {
         match permission {
-            Permission::Read => true,
+            Permission::Read => self != Role::Nobody,
             Permission::Write => matches!(self, Role::Administrator | Role::Writer),
             Permission::Delete => self == Role::Administrator,
         }
@@ -50,6 +52,7 @@ impl Role {
             Role::Administrator => &["read", "write", "delete"],
             Role::Writer => &["read", "write"],
             Role::Reader => &["read"],
+            Role::Nobody => &[],
         }
     }
 }

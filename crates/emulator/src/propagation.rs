@@ -62,6 +62,7 @@ impl Propagation {
 
     /// The secret has ended, but works for so many uses more, unless it expires.
     pub(crate) fn linger(&mut self, secret: &str, caller: Caller, uses: u64, expires: Option<DateTime<Utc>>) {
+        self.warming.remove(secret);
         if uses > 0 {
             self.lingering.insert(secret.to_owned(), Lingering { caller, uses, expires });
         }

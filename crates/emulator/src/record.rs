@@ -25,7 +25,7 @@ pub struct SeenRequest {
     pub provider: Option<Provider>,
     /// The operation, where path and method name one.
     pub operation: Option<Operation>,
-    /// The HTTP method.
+    /// The HTTP method, no more than 32 characters of it.
     pub method: String,
     /// Path and query, no more than 1024 characters of them.
     pub target: String,
@@ -102,6 +102,9 @@ impl SeenRequest {
             self.target.truncate(end);
             self.target.shrink_to_fit();
         }
+        // Methods and names of headers are ASCII, so that they can be cut anywhere.
+        self.method.truncate(32);
+        self.method.shrink_to_fit();
         self.headers.truncate(MAX_HEADERS);
         for name in &mut self.headers {
             name.truncate(64);

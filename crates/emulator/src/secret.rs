@@ -61,8 +61,9 @@ fn is_secret_char(c: char) -> bool {
 }
 
 fn looks_secret(word: &str) -> bool {
-    let decoded = url::decode_segment(word).unwrap_or(word.into());
-    decoded.len() >= 20 && ["sk_", "ep_", "eyJ"].iter().any(|mark| decoded.contains(mark))
+    // In lower case, too: that is how the name of a header is kept.
+    let decoded = url::decode_loosely(word).to_ascii_lowercase();
+    decoded.len() >= 20 && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
 }
 
 #[cfg(test)]
@@ -85,6 +86,9 @@ mod tests {
         );
         assert_eq!(redact("/api/v2/eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl/api_keys"), "/api/v2/eyJ****dXJl/api_keys");
         assert_eq!(redact("/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234"), "/a?key=sk%****1234");
+        let broken = "/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234%zz";
+        assert_eq!(redact(broken), "/a?key=sk%****4%zz", "one part of it does not decode");
+        assert_eq!(redact("sk_live_abcdefghijklmnopqrstuvwxyz1234".to_ascii_lowercase().as_str()), "sk_****1234");
         assert_eq!(redact("/companies/c/api-keys/42?search=%C3%A9é"), "/companies/c/api-keys/42?search=%C3%A9é");
     }
 

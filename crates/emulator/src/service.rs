@@ -16,7 +16,7 @@ use crate::connection::{End, Line};
 use crate::control;
 use crate::door::Door;
 use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, Fault, Plan, Script, WireFault};
-use crate::http::{self, Answer};
+use crate::http::{self, Answer, Received};
 use crate::inventory::ExistingKey;
 use crate::lock;
 use crate::monad::{self, Organization};
@@ -83,7 +83,11 @@ impl Service {
     }
 
     /// The response to a request that came over `line`; `None` if the connection is to be reset instead.
-    pub(crate) async fn respond(&self, request: Request<Incoming>, line: &Arc<Line>) -> Option<Response<Body>> {
+    pub(crate) async fn respond(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        line: &Arc<Line>,
+    ) -> Option<Response<Body>> {
         let (head, body) = request.into_parts();
         let route = route::find(&head.method, head.uri.path());
         let received = http::receive(&head.headers, body).await;
@@ -97,21 +101,43 @@ impl Service {
             (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation, self.clock.now()),
             _ => Plan::default(),
         };
-        if let Some(delay) = plan.delay {
-            tokio::time::sleep(delay).await;
+        let wire = plan.wire.clone();
+        let answer = match plan.delay {
+            None => self.act(&route, &head, received, plan),
+            Some(delay) => {
+                // A task of its own, which does not end with the connection: the service acts for a client that has given
+                // up, too. It does end with the emulator.
+                let service = Arc::downgrade(self);
+                let acting = async move {
+                    tokio::time::sleep(delay).await;
+                    service.upgrade().and_then(|service| service.act(&route, &head, received, plan))
+                };
+                tokio::spawn(acting).await.ok().flatten()
+            }
+        };
+        if let Some(WireFault::Refuse(span)) = wire {
+            // The server ends this connection with all others, once nobody can make a new one.
+            line.will_end(End::Reset);
+            self.door.shut(Some(span));
+            self.door.not_wanted_shut().await;
         }
+        answer.map(|answer| answer.into_response(line))
+    }
+
+    /// Does what is asked, and remembers it. `None` if the connection is to be reset.
+    fn act(&self, route: &Route, head: &Parts, received: Received, plan: Plan) -> Option<Answer> {
         let now = self.clock.now();
-        let (caller, answer) = self.exchange(&route, &head, received.content, now, &plan);
+        let (caller, answer) = self.exchange(route, head, received.content, now, &plan);
         let seen = || SeenRequest {
             time: now,
             provider: route.provider,
-            operation: route.call.ok().map(|call| call.operation),
-            method: head.method.to_string(),
+            operation: route.call.as_ref().ok().map(|call| call.operation),
+            method: secret::redact(head.method.as_str()),
             target: secret::redact(head.uri.path_and_query().map_or("", |target| target.as_str())),
             status: answer.as_ref().map_or(0, |answer| answer.status.as_u16()),
             credential: masked_credential(&head.headers),
             authenticated_as: caller,
-            headers: head.headers.keys().map(|name| name.as_str().to_owned()).collect(),
+            headers: head.headers.keys().map(|name| secret::redact(name.as_str())).collect(),
             body_size: received.size,
             faults: plan.applied,
         };
@@ -123,13 +149,7 @@ impl Service {
                 lock(&self.record).push(|| seen);
             }
         }
-        if let Some(WireFault::Refuse(span)) = plan.wire {
-            // The server ends this connection with all others, once nobody can make a new one.
-            line.will_end(End::Reset);
-            self.door.shut(Some(span));
-            return std::future::pending().await;
-        }
-        answer.map(|answer| answer.into_response(line))
+        answer
     }
 
     /// Who asked, if the service has found out, and what is answered, if anything is: the service's doing, and the

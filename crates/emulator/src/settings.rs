@@ -1,5 +1,7 @@
 //! How an emulator behaves, chosen when it starts.
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 /// Which of the vendors' published descriptions the services follow.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
@@ -42,8 +44,17 @@ pub(crate) struct Settings {
     /// The field of create's answer that carries the secret; `None` leaves it out.
     pub(crate) spartera_secret_field: Option<String>,
     pub(crate) monad_error_shape: MonadErrorShape,
+    /// How long a secret works after its key has expired.
+    pub(crate) expiry_lag: TimeDelta,
     /// How many connections are served at once.
     pub(crate) connections: usize,
     /// Whether the emulator's own paths are there.
     pub(crate) control: bool,
+}
+
+impl Settings {
+    /// The time by which secrets are seen to have expired.
+    pub(crate) fn lagging(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now.checked_sub_signed(self.expiry_lag).unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
 }

@@ -136,6 +136,10 @@ pub(crate) fn check_id(id: &str) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("{:?} is no id: 1 to 255 letters, digits, _ and -", secret::redact(id))) }
 }
 
+/// The greatest number that is taken: what is counted on from it stays far from the end of all numbers, and JSON in any
+/// language reads it as it is.
+pub(crate) const MOST: u64 = 1 << 53;
+
 /// Refuses an administrator's key that is not among the keys.
 pub(crate) fn check_admin<'a>(admin: Option<&str>, mut ids: impl Iterator<Item = &'a str>) -> Result<(), String> {
     match admin {

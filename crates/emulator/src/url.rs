@@ -21,6 +21,26 @@ pub(crate) fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
+/// Decodes what can be decoded, and leaves the rest as it stands.
+pub(crate) fn decode_loosely(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => match hex_digit(*high).zip(hex_digit(*low)) {
+                Some((high, low)) => {
+                    decoded.push(high << 4 | low);
+                    rest = tail;
+                }
+                None => decoded.push(b'%'),
+            },
+            _ => decoded.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
 /// The value of a query parameter. The first one counts where there are several.
 ///
 /// A value that does not decode is passed on as it stands, to be refused by whoever reads it.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use api_keyring::Secret;
 use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape, State};
@@ -46,7 +47,10 @@ impl StateFile<'_> {
 }
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
-    let mut builder = api_keyring_emulator::Emulator::builder().port(arguments.port).control(arguments.control);
+    let mut builder = api_keyring_emulator::Emulator::builder()
+        .port(arguments.port)
+        .control(arguments.control)
+        .expiry_lag(Duration::from_secs(arguments.expiry_lag));
     if !arguments.control {
         // Nobody can ask what has happened, so nothing is kept of it.
         builder = builder.record_limit(0);

@@ -39,10 +39,14 @@ pub(crate) enum PageFault {
 
 impl PageFault {
     /// The rows of the page that was asked for, as they are shown.
-    pub(crate) fn page<T: Copy>(fault: Option<Self>, rows: Vec<T>, before: usize, limit: usize) -> Vec<T> {
+    pub(crate) fn page<T: Copy>(fault: Option<Self>, mut rows: Vec<T>, before: usize, limit: usize) -> Vec<T> {
         let page = |before: usize| rows.iter().skip(before).take(limit).copied();
         match fault {
-            None => page(before).collect(),
+            None => {
+                rows.drain(..before.min(rows.len()));
+                rows.truncate(limit);
+                rows
+            }
             Some(Self::Repeat) => page(0).collect(),
             Some(Self::Empty) => Vec::new(),
             Some(Self::Duplicate) => page(before).flat_map(|row| [row, row]).collect(),

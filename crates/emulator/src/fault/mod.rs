@@ -48,7 +48,8 @@ use crate::route::{Operation, Provider};
 /// only where it refuses); [`FaultKind::Late`] and [`FaultKind::Flaky`]; the three faults of pages; and any kind with
 /// itself.
 ///
-/// A fault is used by a request of its operation, whatever becomes of that request otherwise.
+/// A fault is used by a request of its operation, whatever becomes of that request otherwise; but where the connection fails
+/// before the service acts, what would have happened in the service is kept for the next one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
     kind: FaultKind,

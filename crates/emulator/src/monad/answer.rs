@@ -1,7 +1,6 @@
 //! What Monad answers: its models and its errors.
 
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 use super::state::{Key, Organization};
 use crate::http::Answer;
@@ -41,12 +40,7 @@ pub(super) struct KeyWithToken<'a> {
     pub(super) token: &'a str,
 }
 
-#[derive(Serialize)]
-pub(super) struct KeyList<'a> {
-    pub(super) api_keys: &'a [&'a RawValue],
-    pub(super) pagination: Pagination,
-}
-
+/// Beside a list.
 #[derive(Serialize)]
 pub(super) struct Pagination {
     pub(super) limit: usize,

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 
-use super::answer::{KeyList, KeyWithToken, Pagination};
+use super::answer::{KeyWithToken, Pagination};
 use super::input::{Changes, ListQuery, read_expiry};
 use super::state::{Key, NewKey, Organization, stamp};
 use crate::changes::ChangeKind;
@@ -53,8 +53,8 @@ impl Organization {
         let keys = self.keys.listed();
         let pagination = Pagination { limit, offset, total: keys.len() };
         let page = PageFault::page(question.effects.page, keys, offset, limit);
-        let api_keys: Vec<_> = page.into_iter().map(|key| self.written(key, question.now)).collect();
-        Ok(Answer::list(&KeyList { api_keys: &api_keys, pagination }, &api_keys))
+        let keys = page.iter().map(|key| self.written(key, question.now));
+        Ok(Answer::list(None, "api_keys", keys, Some(("pagination", &pagination))))
     }
 
     fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {

@@ -9,7 +9,7 @@ use super::state::{Key, Organization, lasting, stamp};
 use super::token::{SIGNING_KEY_BYTES, Signer};
 use crate::changes::ChangeKind;
 use crate::permission::Role;
-use crate::state::{check_admin, check_id, check_ids, named};
+use crate::state::{MOST, check_admin, check_id, check_ids, named};
 
 /// An organization, its keys, and that which signs their tokens.
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -82,7 +82,10 @@ impl OrganizationState {
 
     fn check_key(&self, key: &KeyState, signer: Option<&Signer>) -> Result<(), &'static str> {
         if super::role(&key.role_id).is_none() {
-            return Err("role_id is role-admin, role-writer or role-reader");
+            return Err("role_id is role-admin, role-writer, role-reader or role-none");
+        }
+        if key.token_version > MOST {
+            return Err("token_version is no more than 2^53");
         }
         if key.name.is_empty() {
             return Err("name is empty");

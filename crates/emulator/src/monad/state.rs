@@ -170,7 +170,7 @@ impl Organization {
             Some(key) if key.token_version == claims.token_version => key,
             _ => return self.propagation.lingering(&secret, now).ok_or(Refusal::Unauthenticated),
         };
-        if key.is_expired(now) || !self.propagation.admits(&secret) {
+        if key.is_expired(self.settings.lagging(now)) || !self.propagation.admits(&secret) {
             return Err(Refusal::Unauthenticated);
         }
         if key.last_used.is_none_or(|last| now - last >= USE_LAG) {
@@ -236,9 +236,10 @@ impl Organization {
             ExistingKey {
                 provider: Provider::Monad,
                 id: key.id.clone(),
-                name: Some(key.name.clone()),
+                name: Some(secret::redact(&key.name)),
                 status,
-                live_secrets: usize::from(status == KeyStatus::Active) + self.propagation.count_lingering(&key.id, now),
+                live_secrets: usize::from(!key.is_expired(self.settings.lagging(now)))
+                    + self.propagation.count_lingering(&key.id, now),
             }
         };
         self.keys.iter().map(describe).collect()

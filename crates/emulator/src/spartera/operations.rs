@@ -75,8 +75,8 @@ impl Company {
         let before = (page - 1).saturating_mul(per_page);
         let keys = PageFault::page(question.effects.page, keys, before, per_page);
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
-        let data: Vec<_> = keys.into_iter().map(|key| self.written(key, question.now)).collect();
-        Ok(Answer::list(&Envelope { message: "API keys retrieved", data: &data, meta }, &data))
+        let data = keys.iter().map(|key| self.written(key, question.now));
+        Ok(Answer::list(Some("API keys retrieved"), "data", data, meta.as_ref().map(|meta| ("meta", meta))))
     }
 
     fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {

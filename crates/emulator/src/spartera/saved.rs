@@ -10,7 +10,7 @@ use super::state::{Company, FIRST_NUMBER, Key, Revocation, USUAL_RATE_LIMIT, Usa
 use crate::changes::ChangeKind;
 use crate::permission::Role;
 use crate::secret;
-use crate::state::{check_admin, check_id, check_ids, named};
+use crate::state::{MOST, check_admin, check_id, check_ids, named};
 
 /// A company and its keys.
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -71,6 +71,9 @@ impl CompanyState {
     /// Refuses what no company could be.
     pub(crate) fn check(&self) -> Result<(), String> {
         let ids = || self.keys.iter().map(|key| key.id.as_str());
+        if self.next_number.is_some_and(|number| number > MOST) {
+            return Err("next_number is no more than 2^53".to_owned());
+        }
         self.company_id.as_deref().map_or(Ok(()), check_id)?;
         check_ids(ids())?;
         check_admin(self.admin_key_id.as_deref(), ids())?;
@@ -88,7 +91,7 @@ impl CompanyState {
 impl KeyState {
     fn check(&self) -> Result<(), &'static str> {
         if super::role(self.role_id).is_none() {
-            return Err("role_id is 1, 2 or 3");
+            return Err("role_id is 1, 2, 3 or 4");
         }
         if self.key_type.as_deref().is_some_and(|name| key_type(name).is_none()) {
             return Err("key_type is analytics, mcp or endpoint");
@@ -96,6 +99,9 @@ impl KeyState {
         let fits_a_header = |secret: &String| !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
         if !self.secret.as_ref().is_none_or(fits_a_header) {
             return Err("secret is not empty, and has neither spaces nor anything but ASCII");
+        }
+        if self.usage_count.max(self.failed_attempts) > MOST {
+            return Err("usage_count and failed_attempts are no more than 2^53");
         }
         if self.revocation_reason.is_some() && !self.revoked {
             return Err("there is a revocation_reason, but the key is not revoked");
@@ -160,8 +166,9 @@ impl KeyState {
 impl Company {
     /// Adds the keys of a state, oldest first, and the administrator's, if it is not among them.
     pub(super) fn restore(&mut self, state: CompanyState, now: DateTime<Utc>) {
-        let last_number = state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).max();
-        let after_last = last_number.map_or(0, |last| last.saturating_add(1));
+        // An id that is a greater number was given by nobody who counts.
+        let numbers = state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MOST);
+        let after_last = numbers.max().map_or(0, |last| last + 1);
         self.next_number = state.next_number.unwrap_or(FIRST_NUMBER).max(after_last);
         for key in state.keys {
             let key = key.into_key(|is_endpoint| self.new_secret(is_endpoint), now);

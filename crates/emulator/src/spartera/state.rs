@@ -207,7 +207,7 @@ impl Company {
         let Some(key) = key else {
             return self.propagation.lingering(secret, now).ok_or(Refusal::Unauthenticated);
         };
-        let caller = match key.status(now) {
+        let caller = match key.status(self.settings.lagging(now)) {
             KeyStatus::Active if self.propagation.admits(secret) => Some(key.caller()),
             KeyStatus::Active => None,
             KeyStatus::Expired | KeyStatus::Revoked => self.propagation.lingering(secret, now),
@@ -268,9 +268,10 @@ impl Company {
             ExistingKey {
                 provider: Provider::Spartera,
                 id: key.id.clone(),
-                name: key.name.clone(),
+                name: key.name.as_deref().map(secret::redact),
                 status,
-                live_secrets: usize::from(status == KeyStatus::Active) + self.propagation.count_lingering(&key.id, now),
+                live_secrets: usize::from(key.status(self.settings.lagging(now)) == KeyStatus::Active)
+                    + self.propagation.count_lingering(&key.id, now),
             }
         };
         self.keys.iter().map(describe).collect()

@@ -115,5 +115,13 @@ async fn changes_are_bounded_and_hold_no_secret() {
     );
     let name = changes[0].name.as_deref().unwrap();
     assert!(name.starts_with("sk_****") && name.len() <= 256, "{name}");
-    assert!(!format!("{changes:?} {:?}", emulator.keys()[0]).contains(&secret));
+    let keys = emulator.keys();
+    assert!(keys.iter().any(|key| key.name.as_deref().is_some_and(|name| name.starts_with("sk_****"))), "{keys:?}");
+    assert!(!format!("{changes:?} {keys:?}").contains(&secret));
+    // One that stands where a name is cut.
+    let [(api, mut body), _] = services(&emulator);
+    body["name"] = json!(format!("{} {secret}", "x".repeat(240)));
+    api.post("", body).await.ok();
+    let name = emulator.changes().pop().unwrap().name.unwrap();
+    assert!(name.ends_with(&format!(" sk_****{}", &secret[secret.len() - 4..])), "{name}");
 }

@@ -43,6 +43,7 @@ impl Reply {
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        self.assert_usual_headers();
         self.json()
     }
 
@@ -50,7 +51,19 @@ impl Reply {
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self.assert_usual_headers();
         self.json()
+    }
+
+    /// That the head has what every answer has, and nothing that belongs to another.
+    #[track_caller]
+    fn assert_usual_headers(&self) {
+        let length = self.body.len().to_string();
+        assert_eq!(self.header("content-length"), Some(length.as_str()), "{}", self.head);
+        assert!(self.header("date").is_some_and(|date| date.ends_with(" GMT")), "{}", self.head);
+        assert_eq!(self.header("allow").is_some(), self.status == 405, "{}", self.head);
+        let may_ask_to_wait = matches!(self.status, 429 | 503);
+        assert!(self.header("retry-after").is_none() || may_ask_to_wait, "{}", self.head);
     }
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {

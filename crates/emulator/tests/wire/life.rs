@@ -5,7 +5,7 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use api_keyring_emulator::{Emulator, Revision};
+use api_keyring_emulator::{Emulator, Fault, Revision};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -186,4 +186,23 @@ async fn debug_shows_no_secret() {
     for mark in ["sk_", "eyJ"] {
         assert!(!shown.contains(mark), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_seed_decides_which_requests_a_chance_hits() {
+    let hits = async |seed: u64| -> Vec<bool> {
+        let builder = Emulator::builder().seed(seed).fault("get%50:status=503".parse::<Fault>().unwrap());
+        let emulator = builder.start().await.unwrap();
+        let api = Api::spartera(&emulator);
+        let mut hits = Vec::new();
+        for _ in 0..40 {
+            hits.push(api.get("/1001").await.status == 503);
+        }
+        hits
+    };
+    let first = hits(7).await;
+    let many = first.iter().filter(|hit| **hit).count();
+    assert!((8..=32).contains(&many), "{many} of 40");
+    assert_eq!(hits(7).await, first);
+    assert_ne!(hits(8).await, first);
 }

@@ -69,11 +69,19 @@ async fn no_secret_is_recorded_wherever_it_is_put() {
         api.send("POST", "", Some(("application/json", &json!({"name": secret}).to_string()))).await.refused(400);
         api.with_header(&format!("Authorization: Bearer {secret}")).get("").await.refused(401);
         api.with_header(&format!("Authorization: {secret}")).get("").await.refused(401);
+        let broken = secret.replace('_', "%5F");
+        api.get(&format!("?search={broken}%zz")).await.ok();
     }
+    // What is no method, and what is no header.
+    let spartera = &secrets[0];
+    api.send(spartera, "", None).await.refused(405);
+    api.with_header(&format!("{}\r\n{spartera}: 1", api.credential)).get("").await.ok();
     let shown = format!("{:?}", emulator.requests());
-    for secret in &secrets {
+    for secret in secrets.iter().chain([&secrets[0].to_ascii_lowercase()]) {
         assert!(!shown.contains(&secret[8..]), "{shown}");
     }
+    api.send(&"x".repeat(1000), "", None).await.refused(405);
+    assert_eq!(emulator.requests().pop().unwrap().method, "x".repeat(32));
     assert!(shown.contains("search=sk_****"), "{shown}");
 }
 

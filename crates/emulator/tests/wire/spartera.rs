@@ -481,7 +481,7 @@ async fn bodies_are_held_to_the_schema() {
             ("role_id", json!("3"), "must be an integer"),
             ("role_id", json!(3.5), "must be an integer"),
             ("role_id", json!(true), "must be an integer"),
-            ("role_id", json!(4), "is not a role of this company"),
+            ("role_id", json!(5), "is not a role of this company"),
             ("role_id", json!(null), "may not be null"),
             ("name", json!(null), "may not be null"),
             ("name", json!(["a"]), "must be a string"),

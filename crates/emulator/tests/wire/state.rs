@@ -84,6 +84,7 @@ async fn what_a_person_leaves_out_is_made_up() {
                 {"id": "key_abc123", "role_id": 3, "secret": "sk_of_the_reader"},
                 {"id": "2000", "role_id": 3, "revoked": true, "secret": "sk_revoked"},
                 {"id": "7", "role_id": 3},
+                {"id": "18446744073709551615", "role_id": 3},
             ],
         },
         "monad": {
@@ -96,7 +97,11 @@ async fn what_a_person_leaves_out_is_made_up() {
     assert_eq!(emulator.spartera().company_id(), "acme");
     let listed = spartera.get("").await.ok()["data"].clone();
     let ids: Vec<_> = listed.as_array().unwrap().iter().map(|key| key["api_key_id"].clone()).collect();
-    assert_eq!(ids, [json!("key_abc123"), json!(2000), json!(7), json!(2001)], "the administrator's comes last");
+    assert_eq!(
+        ids,
+        [json!("key_abc123"), json!(2000), json!(7), json!(u64::MAX), json!(2001)],
+        "the administrator's comes last"
+    );
     assert_eq!(listed[0]["date_created"], "2026-01-01 00:00:00+00:00");
     assert_eq!(spartera.get("/key_abc123").await.ok()["data"], listed[0]);
     assert!(spartera.admits("sk_of_the_reader").await);
@@ -105,7 +110,7 @@ async fn what_a_person_leaves_out_is_made_up() {
     assert!(kept["spartera"]["keys"][2]["secret"].as_str().unwrap().starts_with("sk_live_"));
     assert_eq!(kept["monad"]["keys"][0]["created_at"], START);
     assert!(monad.admits(kept["monad"]["keys"][0]["token"].as_str().unwrap()).await);
-    assert_eq!(emulator.changes().len(), 6, "each key is in the record");
+    assert_eq!(emulator.changes().len(), 7, "each key is in the record");
 }
 
 #[tokio::test]
@@ -128,7 +133,11 @@ async fn what_contradicts_itself_is_refused_without_a_secret() {
         ("/spartera/keys/1/secret", good["spartera"]["keys"][0]["secret"].clone(), "another key has the same secret"),
         ("/spartera/keys/1/secret", json!("a\r\nb"), "secret is not empty"),
         ("/spartera/keys/1/secret", json!(""), "secret is not empty"),
-        ("/spartera/keys/1/role_id", json!(4), "role_id is"),
+        ("/spartera/keys/1/role_id", json!(5), "role_id is"),
+        ("/spartera/next_number", json!(u64::MAX), "next_number is no more"),
+        ("/spartera/keys/1/usage_count", json!(u64::MAX), "usage_count and failed_attempts are"),
+        ("/spartera/keys/1/failed_attempts", json!(u64::MAX), "usage_count and failed_attempts are"),
+        ("/monad/keys/1/token_version", json!(u64::MAX), "token_version is no more"),
         ("/spartera/keys/1/key_type", json!("other"), "key_type is"),
         ("/spartera/keys/1/created_at", json!("yesterday"), "line 1, column "),
         ("/spartera/keys/1/revoked", json!("sk_live_misplaced"), "wrong type"),

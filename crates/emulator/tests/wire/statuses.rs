@@ -155,6 +155,10 @@ async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Re
             admin.post(&format!("/{revoked}/revoke"), service.body.clone()).await.ok();
             case.ask(admin, &revoked, body).await
         }
+        (429, _) => {
+            inject(service, "spartera", case, "status=429,retry-after=7");
+            case.ask(admin, key, body).await
+        }
         // Those that nothing leads to.
         _ => {
             inject(service, "spartera", case, &format!("status={status}"));
@@ -188,6 +192,10 @@ async fn spartera_has_every_documented_error_of_every_operation() {
                 let mut expected = json!({"code": status, "message": message});
                 if !errors.is_null() {
                     expected["errors"] = errors;
+                }
+                if status == 429 {
+                    expected["retry_after"] = json!(7);
+                    assert_eq!(reply.header("retry-after"), Some("7"));
                 }
                 assert_eq!(reply.refused(status), expected, "{revision:?} {shape:?} {} {status}", case.operation);
             }
@@ -229,6 +237,10 @@ async fn provoke_at_monad(service: &Service, case: &Case, status: u16) -> Reply 
             clock.set(crate::client::START.parse().unwrap());
             reply
         }
+        (429, _) => {
+            inject(service, "monad", case, "status=429,retry-after=7");
+            case.ask(admin, key, body).await
+        }
         _ => {
             inject(service, "monad", case, &format!("status={status}"));
             case.ask(admin, key, body).await
@@ -261,6 +273,7 @@ async fn monad_has_every_documented_error_of_every_operation_in_both_forms() {
                         expected["additional_details"] = json!({field: ["must be a string"]});
                     }
                     assert_eq!(reply.refused(status), expected, "{revision:?} {} {status}", case.operation);
+                    assert_eq!(reply.header("retry-after"), (status == 429).then_some("7"));
                 }
                 let key = service.emulator.monad().add_keys(1)[0].id.clone();
                 case.ask(&service.admin, &key, service.body_for(case)).await.ok();

@@ -190,6 +190,33 @@ async fn a_delay_passes_before_the_service_acts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_service_acts_for_a_client_that_has_given_up() {
+    let emulator = with(&["create:delay=7s"]).await;
+    for (api, body) in services(&emulator) {
+        let before = count(&emulator);
+        let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+        socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        drop(socket);
+        assert_eq!(count(&emulator), before);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(count(&emulator), before + 1);
+    }
+    assert_eq!(recorded(&emulator), ["delay=7s", "delay=7s"]);
+}
+
+#[tokio::test]
+async fn refusing_and_accepting_at_once_leaves_nobody_waiting() {
+    let emulator = with(&[]).await;
+    for _ in 0..100 {
+        let both = async { tokio::join!(emulator.refuse_connections(), emulator.accept_connections()) };
+        tokio::time::timeout(Duration::from_secs(20), both).await.expect("both are done");
+        emulator.accept_connections().await;
+    }
+    assert!(!is_refused(&emulator));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_body_comes_byte_by_byte() {
     let emulator = with(&["list:slow-body=100ms"]).await;
     for (api, _) in services(&emulator) {
