@@ -152,6 +152,8 @@ pub enum InvalidName {
     Provider,
     /// The text cannot be a lineage mark.
     Mark,
+    /// It is no rotation's name.
+    Rotation,
 }
 
 impl fmt::Display for InvalidName {
@@ -162,6 +164,7 @@ impl fmt::Display for InvalidName {
                 "a key's id has 1 to 255 characters, letters, digits, '-', '_', '.' and '~', and does not begin with '.'"
             }
             Self::Mark => "a mark has 16 characters, 0 to 9 and a to v",
+            Self::Rotation => "a rotation's name is r- and 16 characters, 0 to 9 and a to v",
             Self::Provider => "a provider's name has 1 to 64 characters, letters, digits, '-' and '_'",
         })
     }

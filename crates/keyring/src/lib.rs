@@ -143,6 +143,7 @@ mod provider;
 mod provider_ext;
 mod recover;
 mod request;
+pub mod rotation;
 #[cfg(feature = "schema")]
 mod schema;
 mod setup;

@@ -1,0 +1,130 @@
+//! From nothing to a new key whose secret is in the sink: with a lost answer, a key whose secret nobody has is found again.
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+
+use super::{Result, Run, Step, after};
+use crate::rotation::plan::is_dead;
+use crate::rotation::record::{Discard, Issued};
+use crate::rotation::{Fingerprint, State};
+use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
+
+/// How many creates there are at most before the rotation is undone.
+const MAX_CREATES: usize = 5;
+
+impl Run<'_> {
+    /// Issues a key under a mark of its own, and puts its secret into the sink.
+    pub(super) async fn issue(&mut self) -> Result<Step> {
+        if self.record.marks.len() >= MAX_CREATES {
+            let why = format!("{MAX_CREATES} creates have come to nothing");
+            return self.go_to(State::Aborting { new: None, why }).await;
+        }
+        self.rotator.sink.check().await.map_err(|error| self.rotator.sink_error(error))?;
+        let mark = Mark::random();
+        self.write(|record| {
+            record.marks.push(mark.clone());
+            record.state = State::Issuing { mark: mark.clone() };
+        })
+        .await?;
+        let error = match self.rotator.provider.create(&self.record.plan.new_key(&mark)).await {
+            Ok(issued) => return self.deliver(mark, issued).await,
+            Err(error) => error,
+        };
+        if error.may_have_taken_effect() {
+            // A secret that may be in the answer cannot be told to be whole: the key goes, and another is issued.
+            let discard = error.key().map(|key| Discard { key: key.clone(), mark: mark.clone(), confirmed: None });
+            let since = self.now();
+            self.write(|record| {
+                record.discards.extend(discard);
+                record.state = State::Lost { mark, since, abort: None };
+            })
+            .await?;
+            return Ok(Step::On);
+        }
+        if error.is_transient() {
+            // Nothing was issued under the mark, and nothing ever will be.
+            self.write(|record| {
+                record.marks.pop();
+                record.state = State::Planned;
+            })
+            .await?;
+            return Err(error.into());
+        }
+        self.go_to(State::Aborting { new: None, why: error.to_string() }).await
+    }
+
+    async fn deliver(&mut self, mark: Mark, issued: IssuedKey) -> Result<Step> {
+        let fingerprint = Fingerprint::of(&mark, issued.secret());
+        let new = Issued { key: issued.id().clone(), mark, fingerprint };
+        if let Err(error) = self.go_to(State::Issued(new.clone())).await {
+            // Nobody else knows of the key: it goes now, or by its mark when the rotation is resumed.
+            drop(self.end(&new.key).await);
+            return Err(error);
+        }
+        let put = self.rotator.sink.put(&new.mark, issued.secret()).await;
+        match put {
+            Ok(()) => Ok(Step::On),
+            Err(error) => {
+                let why = self.rotator.sink_error(error).to_string();
+                self.go_to(State::Aborting { new: Some(new), why }).await
+            }
+        }
+    }
+
+    /// A create was, or may have been, sent by a process that is gone.
+    pub(super) async fn lose(&mut self, mark: Mark) -> Result<Step> {
+        let since = self.now();
+        self.go_to(State::Lost { mark, since, abort: None }).await
+    }
+
+    /// Retires what exists under a mark, and starts over. One create was sent with it at most, so one key is all.
+    pub(super) async fn find_what_was_lost(
+        &mut self,
+        mark: &Mark,
+        since: DateTime<Utc>,
+        abort: Option<String>,
+    ) -> Result<Step> {
+        let settled = after(since, self.record.plan.timing.settle_seconds);
+        loop {
+            let asked = self.now();
+            for (key, mark) in self.living(std::slice::from_ref(mark)).await? {
+                self.discard(&key, &mark).await?;
+            }
+            if asked >= settled || self.record.discards.iter().any(|discard| discard.mark == *mark) {
+                break;
+            }
+            self.poll().await?;
+        }
+        match abort {
+            Some(why) => self.go_to(State::Aborting { new: None, why }).await,
+            None => self.go_to(State::Planned).await,
+        }
+    }
+
+    /// The keys under these marks that are not known to be dead, each with its mark.
+    pub(super) async fn living(&self, marks: &[Mark]) -> Result<Vec<(KeyId, Mark)>> {
+        let mut keys = self.rotator.provider.list(ListKeys::new());
+        let mut living = Vec::new();
+        while let Some(key) = keys.try_next().await? {
+            if !is_dead(key.status()) {
+                living.extend(marks.iter().find(|mark| mark.is_on(&key)).map(|mark| (key.id().clone(), mark.clone())));
+            }
+        }
+        Ok(living)
+    }
+
+    /// Goes on once the secret is read back; without it, the key is of no use.
+    pub(super) async fn read_back(&mut self, new: Issued) -> Result<Step> {
+        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        if self.is_of(&new, pending.as_ref()) {
+            return self.go_to(State::Delivered(new)).await;
+        }
+        let now = self.now();
+        self.write(|record| {
+            record.discards.push(Discard { key: new.key, mark: new.mark.clone(), confirmed: None });
+            record.state = State::Lost { mark: new.mark, since: now, abort: None };
+        })
+        .await?;
+        Ok(Step::On)
+    }
+}

@@ -1,0 +1,135 @@
+//! Carrying a rotation out, one state after the other.
+
+mod hand_over;
+mod issue;
+mod retire;
+mod undo;
+
+use std::time::Duration;
+
+use api_keyring_transport::Secret;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::record::Issued;
+use super::{Fingerprint, Lease, Record, RotateError, Rotator, State};
+
+type Result<T = (), E = RotateError> = std::result::Result<T, E>;
+
+/// A rotation that this process carries on.
+pub(super) struct Run<'a> {
+    rotator: &'a Rotator,
+    lease: Lease,
+    pub(super) record: Record,
+}
+
+/// What a state leads to.
+enum Step {
+    /// The next state.
+    On,
+    /// Nothing, until then.
+    WaitUntil(DateTime<Utc>),
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
+        Self { rotator, lease, record }
+    }
+
+    /// Gives the lease back, and returns the record as it was last written.
+    pub(super) async fn finish(self, driven: Result) -> Result<Record> {
+        self.release().await;
+        driven.map(|()| self.record)
+    }
+
+    /// Gives the lease back. One that cannot be given back ends by itself.
+    pub(super) async fn release(&self) {
+        drop(self.rotator.journal.release(&self.lease).await);
+    }
+
+    /// Goes on until there is nothing to do for now.
+    pub(super) async fn drive(&mut self) -> Result {
+        if let State::Stuck { was, .. } = &self.record.state {
+            let was = (**was).clone();
+            self.go_to(was).await?;
+        }
+        loop {
+            self.finish_discards().await?;
+            let step = match self.record.state.clone() {
+                State::Planned => self.issue().await?,
+                // Whether a create was sent, only the process knew that is gone.
+                State::Issuing { mark } => self.lose(mark).await?,
+                State::Lost { mark, since, abort } => self.find_what_was_lost(&mark, since, abort).await?,
+                State::Issued(new) => self.read_back(new).await?,
+                State::Delivered(new) => self.verify(new).await?,
+                State::Verified(new) => self.promote(new).await?,
+                State::Promoted { new, until } => self.end_grace(new, until).await?,
+                State::Retiring(new) => self.retire(new).await?,
+                State::Retired { new, confirmed: None } => self.confirm(new).await?,
+                State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await?,
+                State::Aborting { new, why } => self.undo(new, why).await?,
+                State::Done { .. } | State::Aborted { .. } | State::Stuck { .. } => return Ok(()),
+            };
+            if let Step::WaitUntil(time) = step {
+                let wait = (time - self.now()).to_std().unwrap_or_default();
+                if wait > self.rotator.patience {
+                    return Ok(());
+                }
+                self.wait(wait).await?;
+            }
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.rotator.clock.now()
+    }
+
+    /// Writes the record with a change. Only what was written is known to the rest of this run.
+    async fn write(&mut self, change: impl FnOnce(&mut Record)) -> Result {
+        let mut next = self.record.clone();
+        change(&mut next);
+        next.version += 1;
+        next.time = self.now();
+        self.rotator.journal.save(&self.lease, &next).await?;
+        self.record = next;
+        Ok(())
+    }
+
+    async fn go_to(&mut self, state: State) -> Result<Step> {
+        self.write(|record| record.state = state).await?;
+        Ok(Step::On)
+    }
+
+    /// Stops until somebody has looked.
+    async fn stop(&mut self, why: impl Into<String>) -> Result<Step> {
+        let was = Box::new(self.record.state.clone());
+        self.go_to(State::Stuck { was, why: why.into() }).await
+    }
+
+    /// Waits, and keeps the lease meanwhile.
+    async fn wait(&self, time: Duration) -> Result {
+        let mut left = time;
+        // Often enough that one late renewal does not lose it.
+        let most = (self.lease.time / 3).max(Duration::from_secs(1));
+        while !left.is_zero() {
+            let now = left.min(most);
+            self.rotator.clock.sleep(now).await;
+            self.rotator.journal.renew(&self.lease).await?;
+            left -= now;
+        }
+        Ok(())
+    }
+
+    async fn poll(&self) -> Result {
+        self.wait(self.record.plan.timing.poll()).await
+    }
+
+    /// Whether a secret is that of the new key.
+    fn is_of(&self, new: &Issued, secret: Option<&Secret>) -> bool {
+        secret.is_some_and(|secret| Fingerprint::of(&new.mark, secret) == new.fingerprint)
+    }
+}
+
+fn after(time: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
+    let seconds = i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).unwrap_or(TimeDelta::MAX);
+    time.checked_add_signed(seconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

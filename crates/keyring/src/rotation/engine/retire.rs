@@ -1,0 +1,128 @@
+//! From a key that nobody needs any more to one that is gone: not before the new one has been seen to work.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::hand_over::Tried;
+use super::{Result, Run, Step, after};
+use crate::rotation::State;
+use crate::rotation::plan::{Retirement, is_dead};
+use crate::rotation::record::{Confirmation, Issued};
+use crate::{KeyStatus, Provider, ProviderExt as _, Revocation};
+
+impl Run<'_> {
+    /// Once the grace is over, makes sure that the new key is in use before the old one goes.
+    pub(super) async fn end_grace(&mut self, new: Issued, until: DateTime<Utc>) -> Result<Step> {
+        if self.now() < until {
+            return Ok(Step::WaitUntil(until));
+        }
+        let Some(secret) = self.current_of(&new).await? else {
+            let why = "the sink holds another secret than the new key's: put it right, or abort the rotation";
+            return self.stop(why).await;
+        };
+        let end = after(self.now(), self.record.plan.timing.verify_seconds);
+        match self.try_for_a_while(&secret, 1, end).await? {
+            Tried::Works => self.go_to(State::Retiring(new)).await,
+            Tried::Refused => {
+                self.stop("the new key has stopped working; the old one was left alone: abort the rotation").await
+            }
+        }
+    }
+
+    /// Revokes or deletes the old key. Doing it again does no harm.
+    pub(super) async fn retire(&mut self, new: Issued) -> Result<Step> {
+        let plan = &self.record.plan;
+        let provider = &self.rotator.provider;
+        let retired = match plan.retirement {
+            Retirement::Revoke => {
+                let mut how = Revocation::new();
+                how.reason.clone_from(&plan.reason);
+                // The vendor may want to be told, and not tell it itself.
+                how.role = plan.old.role.clone().or_else(|| plan.role.clone());
+                provider.revoke(&plan.old.id, &how).await
+            }
+            Retirement::Delete => provider.delete(&plan.old.id).await,
+        };
+        match retired {
+            Ok(()) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
+            Err(error) => {
+                let old = self.acting(&new).await?.get(&self.record.plan.old.id).await;
+                let is_gone = match &old {
+                    Ok(key) => is_dead(key.status()),
+                    Err(error) => error.is_not_found(),
+                };
+                if !is_gone {
+                    return self.stop(format!("the old key could not be retired: {error}")).await;
+                }
+            }
+        }
+        self.go_to(State::Retired { new, confirmed: None }).await
+    }
+
+    /// Looks whether the old key is gone, for as long as it may take. Whoever resumes has the whole time for it again.
+    pub(super) async fn confirm(&mut self, new: Issued) -> Result<Step> {
+        let end = after(self.now(), self.record.plan.timing.confirm_seconds);
+        loop {
+            let is_late = self.now() >= end;
+            match self.end_of_old(&new).await {
+                Ok(Some(confirmed)) => {
+                    return self.go_to(State::Retired { new, confirmed: Some(confirmed) }).await;
+                }
+                Ok(None) if is_late => {
+                    return self.stop("the vendor has retired the old key, which still works: look at it there").await;
+                }
+                Ok(None) => {}
+                Err(error) if is_late || !error.is_transient() => return Err(error.into()),
+                Err(_) => {}
+            }
+            self.poll().await?;
+        }
+    }
+
+    /// How far the old key's end is to be seen now; `None` while it is not.
+    async fn end_of_old(&self, new: &Issued) -> Result<Option<Confirmation>, crate::Error> {
+        let old = &self.record.plan.old.id;
+        let provider = match self.rotator.sink.current().await {
+            Ok(Some(current)) if self.is_of(new, Some(&current)) => self.rotator.provider.with_secret(&current)?,
+            _ => Arc::clone(&self.rotator.provider),
+        };
+        let shown = match self.rotator.provider.get(old).await {
+            // The rotator's own credential is the one that was retired.
+            Err(error) if error.is_unauthenticated() => provider.get(old).await,
+            shown => shown,
+        };
+        let is_shown_dead = match shown {
+            Ok(key) if key.status() == KeyStatus::Active => return Ok(None),
+            Ok(key) => is_dead(key.status()),
+            Err(error) if error.is_not_found() => true,
+            Err(error) => return Err(error),
+        };
+        // A sink that cannot be read has nothing to try.
+        let previous = self.rotator.sink.previous(&new.mark).await.ok().flatten();
+        match previous {
+            Some(secret) if provider.accepts(&secret).await? => Ok(None),
+            Some(_) => Ok(Some(Confirmation::SecretRefused)),
+            None if is_shown_dead => Ok(Some(Confirmation::KeyGone)),
+            None => Ok(Some(Confirmation::Acknowledged)),
+        }
+    }
+
+    /// The provider, or where its own credential is the one that was retired, the same with the new one.
+    async fn acting(&self, new: &Issued) -> Result<Arc<dyn Provider>> {
+        Ok(match self.current_of(new).await? {
+            Some(current) => self.rotator.provider.with_secret(&current)?,
+            None => Arc::clone(&self.rotator.provider),
+        })
+    }
+
+    /// Retires what a create may have left that acted late, forgets the old secret, and is done.
+    pub(super) async fn complete(&mut self, new: Issued, confirmed: Confirmation) -> Result<Step> {
+        self.sweep(Some(&new)).await?;
+        let forgotten = self.rotator.sink.forget_previous(&new.mark).await;
+        forgotten.map_err(|error| self.rotator.sink_error(error))?;
+        self.go_to(State::Done { key: new.key, confirmed }).await
+    }
+}

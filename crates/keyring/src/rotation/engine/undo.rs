@@ -1,0 +1,118 @@
+//! Taking back what was issued.
+
+use super::{Result, Run, Step};
+use crate::rotation::plan::is_dead;
+use crate::rotation::record::{Confirmation, Discard, Issued};
+use crate::rotation::{RotateError, State};
+use crate::{Capability, KeyId, KeyStatus, Mark, Revocation};
+
+impl Run<'_> {
+    /// Decides to undo the rotation.
+    pub(in crate::rotation) async fn turn_back(&mut self, why: &str) -> Result {
+        let why = why.to_owned();
+        let refuse = |why: &str| Err(RotateError::Refused(why.to_owned()));
+        let mut state = self.record.state.clone();
+        while let State::Stuck { was, .. } = state {
+            state = *was;
+        }
+        let next = match state {
+            State::Planned => State::Aborting { new: None, why },
+            State::Issuing { mark } => State::Lost { mark, since: self.now(), abort: Some(why) },
+            State::Lost { mark, since, .. } => State::Lost { mark, since, abort: Some(why) },
+            State::Issued(new) | State::Delivered(new) => State::Aborting { new: Some(new), why },
+            State::Verified(new) | State::Promoted { new, .. } => {
+                // The sink may hold the new secret: it must not go before the old one is known to be there.
+                let old = self.rotator.provider.get(&self.record.plan.old.id).await;
+                match old {
+                    Ok(old) if !is_dead(old.status()) => State::Aborting { new: Some(new), why },
+                    Ok(_) => return refuse("the old key works no more: there is no way back, resume the rotation"),
+                    Err(error) if error.is_not_found() => {
+                        return refuse("the old key is gone: there is no way back, resume the rotation");
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            State::Aborting { .. } => return Ok(()),
+            State::Retiring(_) | State::Retired { .. } => {
+                return refuse("the old key is being retired: there is no way back, resume the rotation");
+            }
+            State::Done { .. } => return refuse("the rotation is done: there is nothing left to undo"),
+            State::Aborted { .. } => return refuse("the rotation is undone already"),
+            State::Stuck { .. } => return Ok(()),
+        };
+        self.go_to(next).await.map(drop)
+    }
+
+    /// Has the sink hold the old secret again, and retires what was issued.
+    pub(super) async fn undo(&mut self, new: Option<Issued>, why: String) -> Result<Step> {
+        if let Some(new) = &new {
+            let withdrawn = self.rotator.sink.withdraw(&new.mark).await;
+            withdrawn.map_err(|error| self.rotator.sink_error(error))?;
+            self.discard(&new.key, &new.mark).await?;
+        }
+        self.sweep(None).await?;
+        self.go_to(State::Aborted { why }).await
+    }
+
+    /// Retires every key under a mark of this rotation but the one that is kept, and empties their places in the sink.
+    pub(super) async fn sweep(&mut self, kept: Option<&Issued>) -> Result {
+        let marks = self.record.marks.clone();
+        for (key, mark) in self.living(&marks).await? {
+            if kept.is_none_or(|kept| kept.key != key) {
+                self.discard(&key, &mark).await?;
+            }
+        }
+        for mark in marks.iter().filter(|mark| kept.is_none_or(|kept| kept.mark != **mark)) {
+            let withdrawn = self.rotator.sink.withdraw(mark).await;
+            withdrawn.map_err(|error| self.rotator.sink_error(error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes down that a key of this rotation's has to go, and has it go.
+    pub(super) async fn discard(&mut self, key: &KeyId, mark: &Mark) -> Result {
+        if !self.record.discards.iter().any(|discard| discard.key == *key) {
+            let discard = Discard { key: key.clone(), mark: mark.clone(), confirmed: None };
+            self.write(|record| record.discards.push(discard)).await?;
+        }
+        self.finish_discards().await
+    }
+
+    /// Has every key go that has to and is not known to be gone.
+    pub(super) async fn finish_discards(&mut self) -> Result {
+        while let Some(discard) = self.record.discards.iter().find(|discard| discard.confirmed.is_none()) {
+            let key = discard.key.clone();
+            let confirmed = self.end(&key).await?;
+            self.write(|record| {
+                let of_key = record.discards.iter_mut().find(|discard| discard.key == key);
+                of_key.into_iter().for_each(|discard| discard.confirmed = Some(confirmed));
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes a key, or revokes it where that is all there is, and looks whether it is gone.
+    pub(super) async fn end(&self, key: &KeyId) -> Result<Confirmation> {
+        let provider = &self.rotator.provider;
+        let ended = if provider.capabilities().support(Capability::Delete).is_supported() {
+            provider.delete(key).await
+        } else {
+            provider.revoke(key, &Revocation::new()).await
+        };
+        match ended {
+            Err(error) if !error.is_not_found() => return Err(error.into()),
+            _ => {}
+        }
+        match provider.get(key).await {
+            Ok(shown) if is_dead(shown.status()) => Ok(Confirmation::KeyGone),
+            Ok(shown) if shown.status() == KeyStatus::Active => Err(RotateError::Refused(format!(
+                "{}: key {key} was issued by the rotation and deleted, and is still active: resume the rotation later",
+                provider.name()
+            ))),
+            Ok(_) => Ok(Confirmation::Acknowledged),
+            Err(error) if error.is_not_found() => Ok(Confirmation::KeyGone),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Why a rotation does not go on.
+
+use std::fmt;
+
+use super::{JournalError, SinkError};
+
+/// Why a rotation does not go on. What has been done so far is in the journal, and [`resume`](super::Rotator::resume) goes on from
+/// there.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RotateError {
+    /// It is refused, and nothing was changed.
+    Refused(String),
+    /// The vendor did not do what was asked.
+    Provider(crate::Error),
+    /// The journal did not, so that nothing further was done.
+    Journal(JournalError),
+    /// The sink did not.
+    Sink {
+        /// Which.
+        sink: String,
+        /// Why.
+        error: SinkError,
+    },
+}
+
+impl fmt::Display for RotateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => f.write_str(why),
+            Self::Provider(error) => error.fmt(f),
+            Self::Journal(error) => error.fmt(f),
+            Self::Sink { sink, error } => write!(f, "the sink {sink}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RotateError {
+    /// The cause of what `Display` tells.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Provider(error) => error.source(),
+            Self::Journal(error) => error.source(),
+            Self::Sink { error, .. } => error.source(),
+        }
+    }
+}
+
+impl From<crate::Error> for RotateError {
+    fn from(error: crate::Error) -> Self {
+        Self::Provider(error)
+    }
+}
+
+impl From<JournalError> for RotateError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}

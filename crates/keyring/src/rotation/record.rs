@@ -1,0 +1,250 @@
+//! What is written down of a rotation.
+
+use std::fmt;
+use std::str::FromStr;
+
+use api_keyring_transport::Secret;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Plan;
+use crate::{InvalidName, KeyId, Mark, key_ref};
+
+/// The name of a rotation: `r-` and 16 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct RotationId(String);
+
+impl RotationId {
+    pub(super) fn random() -> Self {
+        Self(format!("r-{}", Mark::random()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RotationId {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        match text.strip_prefix("r-").map(str::parse::<Mark>) {
+            Some(Ok(_)) => Ok(Self(text.to_owned())),
+            _ => Err(InvalidName::Rotation),
+        }
+    }
+}
+
+impl fmt::Display for RotationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for RotationId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        key_ref::parse(deserializer)
+    }
+}
+
+/// By what a secret is known again, without being told: a hash of it and of the mark that its key was issued under.
+///
+/// A vendor's secrets are long and random, so that none can be found by trying.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    pub(super) fn of(mark: &Mark, secret: &Secret) -> Self {
+        let hash =
+            Sha256::new().chain_update(mark.as_str()).chain_update("\n").chain_update(secret.expose()).finalize();
+        Self(hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    }
+}
+
+/// A key that the rotation has issued, while its secret may still be wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Issued {
+    /// The key's id.
+    pub key: KeyId,
+    /// The mark in its name, which is also the name of its place in the sink.
+    pub mark: Mark,
+    /// By what its secret is known again.
+    pub fingerprint: Fingerprint,
+}
+
+/// How far a rotation is. Whatever has a side effect is written down here before it is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// Nothing was sent yet.
+    Planned,
+    /// A key is being issued under this mark; a create may or may not have been sent.
+    Issuing {
+        /// The mark.
+        mark: Mark,
+    },
+    /// What became of a create is not known, or its secret is lost: whatever exists under the mark has to go.
+    Lost {
+        /// The mark.
+        mark: Mark,
+        /// When the create was sent at the latest. A list may not show its key until the settle time has passed.
+        since: DateTime<Utc>,
+        /// Why the rotation ends then; `None` where another key is issued.
+        abort: Option<String>,
+    },
+    /// A key was issued, and its secret may or may not be in the sink.
+    Issued(Issued),
+    /// The secret waits in the sink and was read back, and is being tried.
+    Delivered(Issued),
+    /// The secret was seen to work, and is being made the sink's current one.
+    Verified(Issued),
+    /// The new secret is the sink's current one, and the old key still works.
+    Promoted {
+        /// The new key.
+        #[serde(flatten)]
+        new: Issued,
+        /// Until when the old key is left alone.
+        until: DateTime<Utc>,
+    },
+    /// The old key is being retired. From here on there is no way back.
+    Retiring(Issued),
+    /// The vendor has taken the old key's end; whether it has come is to be seen.
+    Retired {
+        /// The new key.
+        #[serde(flatten)]
+        new: Issued,
+        /// How far the old key's end was seen; `None` until it was.
+        confirmed: Option<Confirmation>,
+    },
+    /// The old key is gone, and the new one is in the sink.
+    Done {
+        /// The new key.
+        key: KeyId,
+        /// How far the old key's end was seen.
+        confirmed: Confirmation,
+    },
+    /// What was done is being undone.
+    Aborting {
+        /// The new key, if there is one.
+        new: Option<Issued>,
+        /// Why.
+        why: String,
+    },
+    /// Everything that was done is undone: the old key is as it was.
+    Aborted {
+        /// Why.
+        why: String,
+    },
+    /// Somebody has to look: the rotation neither goes on nor back by itself.
+    Stuck {
+        /// How far it was. Resuming goes on from there.
+        was: Box<State>,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+}
+
+impl State {
+    /// The state in lower case, such as `delivered`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Issuing { .. } => "issuing",
+            Self::Lost { .. } => "lost",
+            Self::Issued(_) => "issued",
+            Self::Delivered(_) => "delivered",
+            Self::Verified(_) => "verified",
+            Self::Promoted { .. } => "promoted",
+            Self::Retiring(_) => "retiring",
+            Self::Retired { .. } => "retired",
+            Self::Done { .. } => "done",
+            Self::Aborting { .. } => "aborting",
+            Self::Aborted { .. } => "aborted",
+            Self::Stuck { .. } => "stuck",
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::Aborted { .. })
+    }
+}
+
+/// How far a key's end was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Confirmation {
+    /// Its secret was tried and is refused.
+    SecretRefused,
+    /// The vendor has no such key any more, or calls it dead. Its secret was not there to be tried.
+    KeyGone,
+    /// The vendor said that it was done, still shows the key, and does not tell whether it works.
+    Acknowledged,
+}
+
+/// A key that the rotation has issued and that has to go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Discard {
+    /// The key's id. It stays on record when the key is gone.
+    pub key: KeyId,
+    /// The mark that it was issued under.
+    pub mark: Mark,
+    /// How far its end was seen; `None` until it was.
+    pub confirmed: Option<Confirmation>,
+}
+
+/// All that is written down of one rotation. It holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The rotation's name.
+    pub id: RotationId,
+    /// How often it was written, this time included.
+    pub version: u64,
+    /// When it was last written.
+    pub time: DateTime<Utc>,
+    /// What was planned.
+    pub plan: Plan,
+    /// How far it is.
+    pub state: State,
+    /// Every mark that a create was, or may have been, sent with.
+    pub marks: Vec<Mark>,
+    /// Keys that were issued and have to go, or are gone.
+    pub discards: Vec<Discard>,
+}
+
+impl Record {
+    pub(super) fn new(plan: Plan, now: DateTime<Utc>) -> Self {
+        Self {
+            id: RotationId::random(),
+            version: 0,
+            time: now,
+            plan,
+            state: State::Planned,
+            marks: Vec::new(),
+            discards: Vec::new(),
+        }
+    }
+
+    /// Whether both rotate the same key.
+    pub(super) fn is_of_same_key(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.plan, &other.plan);
+        (&ours.vendor, &ours.scope, &ours.old.id) == (&theirs.vendor, &theirs.scope, &theirs.old.id)
+    }
+
+    /// Until when there is nothing to do, while the rotation waits.
+    pub fn waits_until(&self) -> Option<DateTime<Utc>> {
+        match &self.state {
+            State::Promoted { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! Planning, starting, resuming and aborting rotations.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::engine::Run;
+use super::plan::OldKey;
+use super::{Journal, JournalError, Plan, Record, RotateError, RotateKey, RotationId, Sink};
+use crate::{Clock, Provider, SystemClock};
+
+/// Rotates keys of one provider into one sink, with a journal.
+///
+/// It can be cut off at any moment: whoever has the same provider, sink and journal, in this process or another, finishes by
+/// [`resume`](Self::resume).
+#[derive(Clone)]
+pub struct Rotator {
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) patience: Duration,
+    holder: String,
+    lease: Duration,
+}
+
+impl Rotator {
+    /// Rotates keys of `provider`, whose secrets are in `sink`, and writes it down in `journal`.
+    pub fn new(provider: impl Provider + 'static, sink: impl Sink + 'static, journal: impl Journal + 'static) -> Self {
+        Self {
+            provider: Arc::new(provider),
+            sink: Arc::new(sink),
+            journal: Arc::new(journal),
+            clock: Arc::new(SystemClock),
+            patience: Duration::from_secs(60),
+            holder: format!("process {}", std::process::id()),
+            lease: Duration::from_secs(300),
+        }
+    }
+
+    /// Reads the time and waits here: the machine's clock unless set.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How long a grace may take so that it is waited for: a minute unless set here. A longer one is left to a later
+    /// [`resume`](Self::resume).
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// What others are told who carries the rotation on: this process's number unless set here.
+    #[must_use]
+    pub fn holder(mut self, name: impl Into<String>) -> Self {
+        self.holder = name.into();
+        self
+    }
+
+    /// How long nobody else may carry a rotation on after each step: five minutes unless set here. It has to be longer than the
+    /// longest call to the vendor, with all that a [`Retry`](crate::Retry) makes of it.
+    #[must_use]
+    pub fn lease(mut self, time: Duration) -> Self {
+        self.lease = time;
+        self
+    }
+
+    /// What a rotation would do. Only reads.
+    ///
+    /// # Errors
+    ///
+    /// [`RotateError::Refused`] when the key cannot be rotated as asked, and those of [`Provider::get`].
+    pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
+        let key = self.provider.get(&rotate.key).await?;
+        Plan::of(&*self.provider, &key, rotate)
+    }
+
+    /// Writes down that a plan is to be carried out, once the key is seen to be as it was planned for, and the sink to be
+    /// ready. [`resume`](Self::resume) carries it out.
+    ///
+    /// # Errors
+    ///
+    /// [`RotateError::Refused`] when the key has changed since, or the plan is of another provider's; those of the
+    /// journal when the key is being rotated already; those of the sink and of [`Provider::get`].
+    pub async fn start(&self, plan: Plan) -> Result<Record, RotateError> {
+        self.check_ours(&plan)?;
+        let key = self.provider.get(&plan.old.id).await?;
+        if OldKey::of(&key) != plan.old {
+            return Err(RotateError::Refused(format!(
+                "{}: key {} has changed since the plan was made: make another",
+                plan.provider, plan.old.id
+            )));
+        }
+        self.sink.check().await.map_err(|error| self.sink_error(error))?;
+        let record = Record::new(plan, self.clock.now());
+        self.journal.begin(&record).await?;
+        Ok(record)
+    }
+
+    /// Carries a rotation on until it is finished, has to wait for longer than this rotator's patience, or needs a person:
+    /// the record that it returns tells which.
+    ///
+    /// # Errors
+    ///
+    /// When a step fails. It can be resumed once the cause is mended. [`JournalError::Held`] when somebody else is at work.
+    pub async fn resume(&self, id: &RotationId) -> Result<Record, RotateError> {
+        let mut run = self.take(id).await?;
+        let driven = run.drive().await;
+        run.finish(driven).await
+    }
+
+    /// Undoes a rotation: the sink holds the old secret again, and what was issued is retired.
+    ///
+    /// # Errors
+    ///
+    /// [`RotateError::Refused`] when the old key is being retired or is gone, since then there is no way back; and those of
+    /// [`resume`](Self::resume), which goes on undoing.
+    pub async fn abort(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
+        let mut run = self.take(id).await?;
+        let driven = match run.turn_back(why).await {
+            Ok(()) => run.drive().await,
+            Err(error) => Err(error),
+        };
+        run.finish(driven).await
+    }
+
+    /// Plans, starts and carries out, in one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`plan`](Self::plan), [`start`](Self::start) and [`resume`](Self::resume).
+    pub async fn rotate(&self, rotate: &RotateKey) -> Result<Record, RotateError> {
+        let plan = self.plan(rotate).await?;
+        let record = self.start(plan).await?;
+        self.resume(&record.id).await
+    }
+
+    async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
+        let lease = self.journal.take(id, &self.holder, self.lease).await?;
+        let record = self.journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?;
+        let run = Run::new(self, lease, record);
+        if let Err(error) = self.check_ours(&run.record.plan) {
+            run.release().await;
+            return Err(error);
+        }
+        Ok(run)
+    }
+
+    fn check_ours(&self, plan: &Plan) -> Result<(), RotateError> {
+        let (vendor, scope) = (self.provider.vendor(), self.provider.scope());
+        if (&*plan.vendor, &*plan.scope) != (vendor, scope) {
+            return Err(RotateError::Refused(format!(
+                "the rotation is of a key of {} {}, and this provider is {vendor} {scope}",
+                plan.vendor, plan.scope
+            )));
+        }
+        Ok(())
+    }
+
+    pub(super) fn sink_error(&self, error: super::SinkError) -> RotateError {
+        RotateError::Sink { sink: self.sink.name(), error }
+    }
+}
+
+impl fmt::Debug for Rotator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rotator")
+            .field("provider", &self.provider)
+            .field("sink", &self.sink.name())
+            .field("holder", &self.holder)
+            .finish_non_exhaustive()
+    }
+}

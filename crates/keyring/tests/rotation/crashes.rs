@@ -1,0 +1,135 @@
+//! Every schedule of one or two cuts.
+
+use api_keyring_emulator::{Revision, SparteraShape};
+
+use crate::gate::Event;
+use crate::world::{Service, Vendor, World};
+
+/// How many schedules there were, and what went wrong in which.
+#[derive(Default)]
+struct Tally {
+    schedules: usize,
+    violations: Vec<String>,
+}
+
+impl Tally {
+    async fn judge(&mut self, schedule: String, world: World<'_>) {
+        let record = world.finish().await;
+        self.schedules += 1;
+        for violation in world.judge(&record).await {
+            self.violations.push(format!("{schedule}: {violation}"));
+        }
+    }
+
+    #[track_caller]
+    fn report(&self, what: &str) {
+        println!("{what}: {} schedules, {} violations", self.schedules, self.violations.len());
+        assert!(self.violations.is_empty(), "{what}: {:#?}", &self.violations[..self.violations.len().min(10)]);
+    }
+}
+
+/// The places that a rotation passes when nothing happens.
+async fn places(vendor: &Vendor, faults: &[&str], tally: &mut Tally) -> Vec<String> {
+    let world = vendor.key(faults);
+    let gate = world.gate(None);
+    drop(world.run(&gate, false).await);
+    tally.judge("nothing happens".to_owned(), world).await;
+    gate.passed()
+}
+
+/// What may happen at a place, and whether the lease is over when another process comes.
+const EVENTS: [(Event, bool); 4] =
+    [(Event::Crash, false), (Event::Lose, false), (Event::Pause, false), (Event::Pause, true)];
+
+/// The faults that go with every schedule, and what tells whether a service has them.
+const FAULTS: [&[&str]; 9] = [
+    &[],
+    // The new key is valid late, here and there, or not in the list for a while.
+    &["create:late=2:1"],
+    &["create:flaky:1"],
+    &["create:stale-list=5"],
+    // The old one lingers.
+    &["delete:linger=3:1", "spartera.revoke:linger=3:1"],
+    &["create:status=429,retry-after=1:1", "delete:status=429:1", "spartera.revoke:status=429:1"],
+    // Done, and not answered so.
+    &["create:status-after=503:1", "delete:status-after=502:1", "spartera.revoke:status-after=504:1"],
+    &["get:status=500:1@2", "list:status=503:2@2"],
+    &["create:reset-after:2", "list:reset-before:1"],
+];
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Each event at each place, or at every so manyth.
+async fn explore(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Tally) {
+    let places = places(vendor, faults, tally).await;
+    for number in (0..places.len()).filter(|number| number % stride == places.len() % stride) {
+        for event in EVENTS {
+            if event.0 == Event::Lose && !places[number].starts_with("after") {
+                continue;
+            }
+            let schedule = format!("{:?} {faults:?} {event:?} at {number}, {}", vendor.service, places[number]);
+            let world = vendor.key(faults);
+            drop(world.run(&world.gate(Some((number, event.0))), event.1).await);
+            tally.judge(schedule, world).await;
+        }
+    }
+}
+
+/// One event. With faults of the service not at every place, unless `ROTATION_STRIDE=1` asks for it.
+async fn one_event(service: Service) {
+    let vendor = Vendor::start(service).await;
+    let mut tally = Tally::default();
+    for faults in FAULTS {
+        let stride = if faults.is_empty() { 1 } else { setting("ROTATION_STRIDE").unwrap_or(7) };
+        explore(&vendor, faults, usize::try_from(stride).unwrap(), &mut tally).await;
+    }
+    tally.report(&format!("one event, {service:?}"));
+}
+
+/// Two events, the second of which befalls whoever goes on after the first. A seed chooses them, and repeats them.
+async fn two_events(service: Service) {
+    let seed = setting("ROTATION_SEED").unwrap_or(1);
+    let mut random = fastrand::Rng::with_seed(seed);
+    let vendor = Vendor::start(service).await;
+    let mut tally = Tally::default();
+    for _ in 0..setting("ROTATION_SCHEDULES").unwrap_or(50) {
+        let faults = FAULTS[random.usize(..FAULTS.len())];
+        let events = [0; 2].map(|_| (random.usize(..60), EVENTS[random.usize(..EVENTS.len())]));
+        let world = vendor.key(faults);
+        for (number, (event, later)) in events {
+            drop(world.run(&world.gate(Some((number, event))), later).await);
+        }
+        tally.judge(format!("{faults:?} {events:?}"), world).await;
+    }
+    tally.report(&format!("two events, seed {seed}, {service:?}"));
+}
+
+/// Whatever happens, one key is left, and it is in the sink.
+macro_rules! at {
+    ($($name:ident $service:expr;)*) => {$(
+        mod $name {
+            use super::*;
+
+            #[tokio::test]
+            async fn whatever_happens_once() {
+                one_event($service).await;
+            }
+
+            #[tokio::test]
+            async fn whatever_happens_twice() {
+                two_events($service).await;
+            }
+        }
+    )*};
+}
+
+at! {
+    documented_spartera Service::Spartera(Revision::Documented, SparteraShape::Documented);
+    documented_spartera_of_the_guide Service::Spartera(Revision::Documented, SparteraShape::Guide);
+    current_spartera Service::Spartera(Revision::Current, SparteraShape::Documented);
+    current_spartera_of_the_guide Service::Spartera(Revision::Current, SparteraShape::Guide);
+    documented_monad Service::Monad(Revision::Documented);
+    current_monad Service::Monad(Revision::Current);
+}

@@ -1,0 +1,8 @@
+//! Rotation: every place where it can be cut off, every answer that can be lost, and a second rotator in between.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
+
+mod crashes;
+mod gate;
+mod world;

@@ -1,0 +1,340 @@
+//! A vendor, a key to rotate, and what has to hold of them at every moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use api_keyring::rotation::{
+    Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, State,
+};
+use api_keyring::{Clock as _, KeyId, ManualClock, Mark, Monad, Provider, ProviderExt as _, Spartera};
+use api_keyring_emulator::{
+    self as emulator, ChangeKind, Emulator, ExistingKey, Fault, KeyStatus, Revision, SparteraShape,
+};
+use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
+
+use crate::gate::{Event, Gate, GatedJournal, GatedSink};
+
+/// Which service, in which revision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Service {
+    Spartera(Revision, SparteraShape),
+    Monad(Revision),
+}
+
+/// How long a lease lasts here.
+const LEASE: Duration = Duration::from_secs(300);
+
+/// The emulator reads the rotators' clock.
+#[derive(Debug)]
+struct SameClock(ManualClock);
+
+impl emulator::Clock for SameClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now()
+    }
+}
+
+/// A running service, which many keys are rotated at.
+pub(crate) struct Vendor {
+    pub(crate) service: Service,
+    pub(crate) emulator: Arc<Emulator>,
+    provider: Arc<dyn Provider>,
+    clock: ManualClock,
+}
+
+impl Vendor {
+    pub(crate) async fn start(service: Service) -> Self {
+        let clock = ManualClock::new(Utc::now());
+        let builder = Emulator::builder().clock(SameClock(clock.clone())).seed(7);
+        let builder = match service {
+            Service::Spartera(revision, shape) => builder.revision(revision).spartera_shape(shape),
+            Service::Monad(revision) => builder.revision(revision),
+        };
+        let emulator = Arc::new(builder.start().await.unwrap());
+        let provider: Arc<dyn Provider> = match service {
+            Service::Spartera(..) => {
+                let service = emulator.spartera();
+                let builder = Spartera::builder().company_id(service.company_id()).api_key(service.admin_key());
+                Arc::new(builder.base_url(service.base_url()).build().unwrap())
+            }
+            Service::Monad(_) => {
+                let service = emulator.monad();
+                let builder = Monad::builder().organization_id(service.organization_id()).api_key(service.admin_key());
+                Arc::new(builder.base_url(service.base_url()).build().unwrap())
+            }
+        };
+        Self { service, emulator, provider, clock }
+    }
+
+    /// A key to rotate, whose secret is in a sink, while these faults are in force.
+    pub(crate) fn key(&self, faults: &[&str]) -> World<'_> {
+        let add = |count| match self.service {
+            Service::Spartera(..) => self.emulator.spartera().add_keys(count),
+            Service::Monad(_) => self.emulator.monad().add_keys(count),
+        };
+        let seeded = add(1);
+        let old = seeded[0].id.clone();
+        self.emulator.clear_changes();
+        self.emulator.clear_requests();
+        self.emulator.clear_faults();
+        faults.iter().for_each(|fault| self.emulator.inject(fault.parse::<Fault>().unwrap()));
+        let others = self.emulator.keys().into_iter().map(|key| key.id).filter(|id| *id != old).collect();
+        let lineage = Lineage {
+            emulator: Arc::clone(&self.emulator),
+            sink: MemorySink::holding(seeded[0].secret.clone()),
+            old: old.clone(),
+            old_secret: seeded[0].secret.clone(),
+            marks: Arc::default(),
+            violations: Arc::default(),
+        };
+        let journal = MemoryJournal::new().clock(self.clock.clone());
+        World { vendor: self, journal, lineage, old: old.parse().unwrap(), others, begun: Arc::default() }
+    }
+}
+
+/// The key and its successors, as the service and the sink know them.
+#[derive(Clone)]
+struct Lineage {
+    emulator: Arc<Emulator>,
+    sink: MemorySink,
+    old: String,
+    old_secret: String,
+    /// The mark that each secret was put into the sink with.
+    marks: Arc<Mutex<BTreeMap<String, Mark>>>,
+    violations: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Lineage {
+    /// What has to hold at every place.
+    fn check(&self, place: &str) -> Result<(), String> {
+        let secret = self.current().ok_or("the sink is empty")?;
+        let key = self.owner(&secret).ok_or("the sink holds the secret of no key that exists")?;
+        if key.status != KeyStatus::Active || key.live_secrets == 0 {
+            return Err(format!("the sink holds the secret of key {}, which works no more", key.id));
+        }
+        if place == "before sink promote" {
+            let marks = self.marks.lock().unwrap().clone();
+            // A promotion that is made again has nothing pending; and what waits of a key that is gone is cleared away later.
+            let pending = marks.iter().find_map(|(secret, mark)| {
+                let pending = self.sink.pending(mark).now_or_never().unwrap().unwrap();
+                self.owner(secret).filter(|_| pending.is_some_and(|pending| pending.expose() == secret))
+            });
+            if let Some(key) = pending {
+                let id = key.id;
+                let requests = self.emulator.requests();
+                let seen = requests.iter().filter(|seen| seen.authenticated_as.as_ref() == Some(&id)).count();
+                if seen < 3 {
+                    return Err(format!("the new key was seen to work {seen} times"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn current(&self) -> Option<String> {
+        let current = self.sink.current().now_or_never().unwrap().unwrap();
+        current.map(|secret| secret.expose().to_owned())
+    }
+
+    /// The key that a secret is of, if it exists.
+    fn owner(&self, secret: &str) -> Option<ExistingKey> {
+        let mut keys = self.emulator.keys().into_iter();
+        if secret == self.old_secret {
+            return keys.find(|key| key.id == self.old);
+        }
+        let mark = self.marks.lock().unwrap().get(secret)?.clone();
+        keys.find(|key| key.name.as_deref().is_some_and(|name| name.ends_with(mark.as_str())))
+    }
+
+    fn violate(&self, violation: String) {
+        self.violations.lock().unwrap().insert(violation);
+    }
+}
+
+/// One key's rotation.
+pub(crate) struct World<'a> {
+    vendor: &'a Vendor,
+    pub(crate) journal: MemoryJournal,
+    lineage: Lineage,
+    old: KeyId,
+    /// The ids of all other keys.
+    others: BTreeSet<String>,
+    begun: Arc<Mutex<Option<RotationId>>>,
+}
+
+impl World<'_> {
+    /// A process that rotates.
+    fn process(&self, gate: &Gate) -> Rotator {
+        let provider = Arc::clone(&self.vendor.provider).layered(gate.clone());
+        let journal =
+            GatedJournal { journal: self.journal.clone(), gate: gate.clone(), begun: Arc::clone(&self.begun) };
+        let sink =
+            GatedSink { sink: self.lineage.sink.clone(), gate: gate.clone(), marks: Arc::clone(&self.lineage.marks) };
+        Rotator::new(provider, sink, journal)
+            .clock(self.vendor.clock.clone())
+            .lease(LEASE)
+            .patience(Duration::from_secs(7200))
+    }
+
+    /// A gate at which this happens, and at which what has to hold always is looked at.
+    pub(crate) fn gate(&self, event: Option<(usize, Event)>) -> Gate {
+        let lineage = self.lineage.clone();
+        Gate::new(event, move |place| {
+            if let Err(violation) = lineage.check(place) {
+                lineage.violate(format!("{place}: {violation}"));
+            }
+        })
+    }
+
+    /// What one process does: it goes on with what is under way, or else begins.
+    async fn rotate(&self, gate: &Gate) -> Result<Record, RotateError> {
+        let rotator = self.process(gate);
+        let begun = self.begun.lock().unwrap().clone();
+        let written = match begun {
+            Some(id) => self.journal.load(&id).await?,
+            None => None,
+        };
+        let id = match written {
+            Some(record) if record.state.is_finished() => return Ok(record),
+            Some(record) => record.id,
+            None => {
+                let mut rotate = RotateKey::new(self.old.clone()).role(self.role());
+                rotate.timing.settle_seconds = 30;
+                rotate.timing.verify_seconds = 20;
+                rotate.timing.confirm_seconds = 20;
+                let plan = rotator.plan(&rotate).await?;
+                rotator.start(plan).await?.id
+            }
+        };
+        rotator.resume(&id).await
+    }
+
+    fn role(&self) -> &'static str {
+        match self.vendor.service {
+            Service::Spartera(..) => "3",
+            Service::Monad(_) => "role-reader",
+        }
+    }
+
+    /// Runs a process until it ends, or something happens to it. A process that stands still is overtaken by another,
+    /// which finds the lease as it is or, with `later`, at its end; then it goes on.
+    pub(crate) async fn run(&self, gate: &Gate, later: bool) -> Option<Result<Record, RotateError>> {
+        let mut process = pin!(self.rotate(gate));
+        let stands_still = async {
+            gate.reached().await;
+            gate.event() == Some(Event::Pause)
+        };
+        tokio::select! {
+            ended = &mut process => return Some(ended),
+            is_alive = stands_still => {
+                if !is_alive {
+                    return None;
+                }
+            }
+        }
+        if later {
+            self.vendor.clock.advance(LEASE + Duration::from_secs(1));
+        }
+        let overtaken = self.rotate(&self.gate(None)).await;
+        let passed = gate.passed();
+        let has_passed = |what: &str| passed.iter().any(|place| place == what);
+        // Of one that is finished, anybody may be told.
+        if let (false, Ok(_)) = (later, &overtaken)
+            && has_passed("after journal take")
+            && !["after journal done", "after journal aborted", "after journal release"]
+                .iter()
+                .any(|place| has_passed(place))
+        {
+            self.lineage.violate("a second rotator went on while the first had the lease".to_owned());
+        }
+        gate.release();
+        Some(process.await)
+    }
+
+    /// Goes on with new processes until the rotation is finished.
+    pub(crate) async fn finish(&self) -> Record {
+        for _ in 0..60 {
+            match self.rotate(&self.gate(None)).await {
+                Ok(record) if record.state.is_finished() => return record,
+                Ok(record) => {
+                    self.lineage.violate(format!("it does not go on: {:?}", record.state));
+                    return record;
+                }
+                // Whoever had the lease may be gone.
+                Err(_) => self.vendor.clock.advance(Duration::from_secs(60)),
+            }
+        }
+        panic!("there is no end to it: {:?}", self.rotate(&self.gate(None)).await)
+    }
+
+    /// What has to hold in the end. Returns all that ever did not.
+    pub(crate) async fn judge(&self, record: &Record) -> Vec<String> {
+        let emulator = &self.vendor.emulator;
+        let violate = |violation: String| self.lineage.violate(violation);
+        let keys = emulator.keys();
+        let history = self.journal.history(&record.id).await.unwrap();
+        // Not those that were given up before anything was sent with them: all that ever were.
+        let marks: BTreeSet<_> = history.iter().flat_map(|record| record.marks.iter().cloned()).collect();
+        let is_ours = |key: &&ExistingKey| {
+            let name = key.name.as_deref().unwrap_or_default();
+            key.id == self.lineage.old || marks.iter().any(|mark| name.ends_with(mark.as_str()))
+        };
+        let alive: Vec<_> = keys.iter().filter(is_ours).filter(|key| key.live_secrets > 0).collect();
+        if alive.len() != 1 {
+            violate(format!("{} keys of the lineage are alive: {alive:?}", alive.len()));
+        }
+        let owner = self.lineage.current().and_then(|secret| self.lineage.owner(&secret));
+        if owner.as_ref().map(|key| &key.id) != alive.first().map(|key| &key.id) {
+            violate(format!("the sink holds the secret of {owner:?}, and {alive:?} is alive"));
+        }
+        match &record.state {
+            State::Done { key, .. } if alive.first().is_some_and(|alive| alive.id == key.as_str()) => {}
+            State::Aborted { .. } if alive.first().is_some_and(|alive| alive.id == self.lineage.old) => {}
+            state => violate(format!("it ended as {state:?}, and {alive:?} is alive")),
+        }
+        for mark in &marks {
+            // Whoever was held up before it put one there, and overtaken, leaves that of a key which is gone.
+            let pending = self.lineage.sink.pending(mark).await.unwrap();
+            if pending.is_some_and(|secret| self.lineage.owner(secret.expose()).is_some()) {
+                violate("the secret of a key still waits in the sink".to_owned());
+            }
+            if self.lineage.sink.previous(mark).await.unwrap().is_some() {
+                violate("the old secret is still in the sink".to_owned());
+            }
+        }
+        if record.discards.iter().any(|discard| discard.confirmed.is_none()) {
+            violate(format!("a key that has to go is not known to be gone: {:?}", record.discards));
+        }
+        for id in &self.others {
+            if !keys.iter().any(|key| key.id == *id && key.status == KeyStatus::Active) {
+                violate(format!("key {id} is gone, which is none of the rotation's"));
+            }
+        }
+        let mut names = BTreeSet::new();
+        for change in emulator.changes() {
+            if change.kind == ChangeKind::Created && !names.insert(change.name.clone()) {
+                violate(format!("a create arrived twice: {:?}", change.name));
+            }
+        }
+        let written = serde_json::to_string(&history).unwrap() + &format!("{history:?}");
+        let secrets = self.lineage.marks.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+        for secret in secrets.iter().chain([&self.lineage.old_secret]) {
+            if written.contains(secret.as_str()) {
+                violate("a secret is in the journal".to_owned());
+            }
+        }
+        self.clean_up(&keys.iter().filter(is_ours).map(|key| key.id.clone()).collect::<Vec<_>>()).await;
+        self.lineage.violations.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// Takes the lineage away, so that the next rotation's lists are no longer.
+    async fn clean_up(&self, ids: &[String]) {
+        self.vendor.emulator.clear_faults();
+        for id in ids {
+            drop(self.vendor.provider.delete(&id.parse().unwrap()).await);
+        }
+    }
+}
