@@ -82,7 +82,10 @@ impl Vendor {
         self.emulator.clear_faults();
         faults.iter().for_each(|fault| self.emulator.inject(fault.parse::<Fault>().unwrap()));
         let others = self.emulator.keys().into_iter().map(|key| key.id).filter(|id| *id != old).collect();
+        let journal = MemoryJournal::new().clock(self.clock.clone());
         let lineage = Lineage {
+            journal: journal.clone(),
+            begun: Arc::default(),
             emulator: Arc::clone(&self.emulator),
             sink: MemorySink::holding(seeded[0].secret.clone()),
             old: old.clone(),
@@ -90,8 +93,8 @@ impl Vendor {
             marks: Arc::default(),
             violations: Arc::default(),
         };
-        let journal = MemoryJournal::new().clock(self.clock.clone());
-        World { vendor: self, journal, lineage, old: old.parse().unwrap(), others, begun: Arc::default() }
+        let begun = Arc::clone(&lineage.begun);
+        World { vendor: self, journal, lineage, old: old.parse().unwrap(), others, begun }
     }
 }
 
@@ -102,6 +105,8 @@ struct Lineage {
     sink: MemorySink,
     old: String,
     old_secret: String,
+    journal: MemoryJournal,
+    begun: Arc<Mutex<Option<RotationId>>>,
     /// The mark that each secret was put into the sink with.
     marks: Arc<Mutex<BTreeMap<String, Mark>>>,
     violations: Arc<Mutex<BTreeSet<String>>>,
@@ -114,6 +119,9 @@ impl Lineage {
         let key = self.owner(&secret).ok_or("the sink holds the secret of no key that exists")?;
         if key.status != KeyStatus::Active || key.live_secrets == 0 {
             return Err(format!("the sink holds the secret of key {}, which works no more", key.id));
+        }
+        if place == "before create" {
+            self.check_orphans()?;
         }
         if place == "before sink promote" {
             let marks = self.marks.lock().unwrap().clone();
@@ -132,6 +140,29 @@ impl Lineage {
             }
         }
         Ok(())
+    }
+
+    /// That nothing is issued while there is a key whose secret nobody has.
+    fn check_orphans(&self) -> Result<(), String> {
+        let begun = self.begun.lock().unwrap().clone();
+        let load = |id| self.journal.load(&id).now_or_never().unwrap().unwrap();
+        let Some(record) = begun.and_then(load) else { return Err("there is no record of it".to_owned()) };
+        let wanted = match &record.state {
+            State::Issuing { mark } => vec![mark],
+            // Somebody else has gone on meanwhile.
+            _ => {
+                record.marks.iter().filter(|mark| self.marks.lock().unwrap().values().any(|put| put == *mark)).collect()
+            }
+        };
+        let lost: Vec<_> = record.marks.iter().filter(|mark| !wanted.contains(mark)).collect();
+        let is_lost = |key: &ExistingKey| {
+            let name = key.name.as_deref().unwrap_or_default();
+            lost.iter().any(|mark| name.ends_with(mark.as_str()))
+        };
+        match self.emulator.keys().into_iter().find(is_lost) {
+            Some(key) => Err(format!("key {} is left behind", key.id)),
+            None => Ok(()),
+        }
     }
 
     fn current(&self) -> Option<String> {
@@ -313,6 +344,7 @@ impl World<'_> {
                 violate(format!("key {id} is gone, which is none of the rotation's"));
             }
         }
+        self.judge_retirement(&history);
         let mut names = BTreeSet::new();
         for change in emulator.changes() {
             if change.kind == ChangeKind::Created && !names.insert(change.name.clone()) {
@@ -328,6 +360,31 @@ impl World<'_> {
         }
         self.clean_up(&keys.iter().filter(is_ours).map(|key| key.id.clone()).collect::<Vec<_>>()).await;
         self.lineage.violations.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// Whether the old key was left alone until the grace was over and the new one had been seen to work once more.
+    fn judge_retirement(&self, history: &[Record]) {
+        let emulator = &self.vendor.emulator;
+        let ends = [ChangeKind::Revoked, ChangeKind::Deleted];
+        let changes = emulator.changes();
+        let ended = changes.iter().find(|change| change.key_id == self.lineage.old && ends.contains(&change.kind));
+        let Some(ended) = ended else { return };
+        let promoted = history.iter().rev().find_map(|record| match &record.state {
+            State::Promoted { new, until } => Some((new.key.to_string(), *until)),
+            _ => None,
+        });
+        let Some((key, until)) = promoted else {
+            return self.lineage.violate("the old key was retired before anything was promoted".to_owned());
+        };
+        if ended.time < until {
+            self.lineage.violate(format!("the old key was retired at {}, before {until}", ended.time));
+        }
+        let works = |seen: &emulator::SeenRequest| {
+            seen.authenticated_as.as_deref() == Some(&*key) && seen.time >= until && seen.time <= ended.time
+        };
+        if !emulator.requests().iter().any(works) {
+            self.lineage.violate("the old key was retired without a look at the new one".to_owned());
+        }
     }
 
     /// Takes the lineage away, so that the next rotation's lists are no longer.

@@ -20,6 +20,10 @@ impl Run<'_> {
             return self.go_to(State::Aborting { new: None, why }).await;
         }
         self.rotator.sink.check().await.map_err(|error| self.rotator.sink_error(error))?;
+        if !self.record.marks.is_empty() {
+            // What a create has left that acted later than anybody waited for.
+            self.sweep(None).await?;
+        }
         let mark = Mark::random();
         self.write(|record| {
             record.marks.push(mark.clone());

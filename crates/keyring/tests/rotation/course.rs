@@ -1,0 +1,197 @@
+//! What a rotation does when nothing is cut off: plans, waits, stops for a person, and is undone.
+
+use std::time::Duration;
+
+use api_keyring::rotation::{
+    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, PlannedExpiry, Record, RotateError, RotateKey,
+    Rotator, Sink, State,
+};
+use api_keyring::{
+    Clock, Expiry, IssuedKey, KeyUpdate, ManualClock, Memory, Monad, NewKey, Provider, ProviderExt, Secret,
+};
+use chrono::{SubsecRound as _, TimeDelta, Utc};
+
+/// A key in memory, and all that it takes to rotate it.
+struct Bench {
+    provider: Memory,
+    sink: MemorySink,
+    journal: MemoryJournal,
+    clock: ManualClock,
+    old: IssuedKey,
+    rotator: Rotator,
+}
+
+async fn bench() -> Bench {
+    let clock = ManualClock::new(Utc::now().trunc_subsecs(0));
+    let provider = Memory::new().clock(clock.clone());
+    let new = NewKey::new("ci").role("reader").description("builds").owner("user-7").expires_in(TimeDelta::days(90));
+    let old = provider.create(&new).await.unwrap();
+    let sink = MemorySink::holding(old.secret().clone());
+    let journal = MemoryJournal::new().clock(clock.clone());
+    let rotator = Rotator::new(provider.clone(), sink.clone(), journal.clone()).clock(clock.clone());
+    Bench { provider, sink, journal, clock, old, rotator }
+}
+
+impl Bench {
+    fn rotate(&self) -> RotateKey {
+        RotateKey::new(self.old.id().clone())
+    }
+
+    /// A rotation that waits for the end of an hour of grace.
+    async fn promoted(&self) -> Record {
+        let record = self.rotator.rotate(&self.rotate()).await.unwrap();
+        assert_eq!(record.state.name(), "promoted");
+        record
+    }
+
+    async fn works(&self, secret: &Secret) -> bool {
+        self.provider.accepts(secret).await.unwrap()
+    }
+
+    async fn current(&self) -> Secret {
+        self.sink.current().await.unwrap().unwrap()
+    }
+}
+
+fn refusal<T: std::fmt::Debug>(result: Result<T, RotateError>) -> String {
+    match result.unwrap_err() {
+        RotateError::Refused(why) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_carried_over_is() {
+    let bench = bench().await;
+    let plan = bench.rotator.plan(&bench.rotate()).await.unwrap();
+    assert_eq!(plan.expiry, PlannedExpiry::AfterSeconds(90 * 24 * 3600));
+    assert_eq!(plan.not_carried_over, [""; 0]);
+    let record = bench.promoted().await;
+    let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
+    let key = bench.provider.get(&new.key).await.unwrap();
+    assert_eq!(key.name(), Some(&*format!("ci ~{}", new.mark)));
+    assert_eq!((key.role(), key.description(), key.owner()), (Some("reader"), Some("builds"), Some("user-7")));
+    // The next rotation's name has one mark, too.
+    bench.clock.advance(Duration::from_secs(3600));
+    bench.rotator.resume(&record.id).await.unwrap();
+    assert_eq!(bench.rotator.plan(&RotateKey::new(new.key.clone())).await.unwrap().name, "ci");
+}
+
+#[tokio::test]
+async fn a_plan_is_refused_when_its_key_has_changed() {
+    let bench = bench().await;
+    let plan = bench.rotator.plan(&bench.rotate()).await.unwrap();
+    let stored: api_keyring::rotation::Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+    assert_eq!(stored, plan);
+    bench.provider.update(bench.old.id(), &KeyUpdate::new().role("writer")).await.unwrap();
+    assert!(refusal(bench.rotator.start(stored).await).contains("has changed since the plan"));
+    assert!(bench.journal.unfinished().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_rotated_is_refused() {
+    let bench = bench().await;
+    bench.provider.revoke(bench.old.id(), &api_keyring::Revocation::new()).await.unwrap();
+    assert!(refusal(bench.rotator.plan(&bench.rotate()).await).contains("it is revoked"));
+    let monad = Memory::like_monad();
+    let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(1));
+    let old = monad.create(&new).await.unwrap();
+    let rotator = Rotator::new(monad, MemorySink::new(), MemoryJournal::new());
+    let forever = RotateKey::new(old.id().clone()).expiry(Expiry::Never);
+    assert!(refusal(rotator.plan(&forever).await).contains("no keys that never expire"));
+}
+
+#[tokio::test]
+async fn a_grace_beyond_patience_is_left_to_whoever_comes_later() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    assert_eq!(record.waits_until(), Some(bench.clock.now() + TimeDelta::hours(1)));
+    assert!(bench.works(bench.old.secret()).await && bench.works(&bench.current().await).await);
+    assert_ne!(&bench.current().await, bench.old.secret());
+    // Too early.
+    assert_eq!(bench.rotator.resume(&record.id).await.unwrap(), record);
+    let again = bench.rotator.rotate(&bench.rotate()).await.unwrap_err();
+    assert!(matches!(again, RotateError::Journal(JournalError::UnderWay(id)) if id == record.id));
+
+    bench.clock.advance(Duration::from_secs(3600));
+    let record = bench.rotator.resume(&record.id).await.unwrap();
+    assert!(matches!(record.state, State::Done { confirmed: Confirmation::SecretRefused, .. }), "{record:?}");
+    assert!(!bench.works(bench.old.secret()).await && bench.works(&bench.current().await).await);
+    let again = bench.rotator.resume(&record.id).await.unwrap();
+    assert_eq!(again, record, "there is nothing left to do");
+    assert!(refusal(bench.rotator.abort(&record.id, "too late").await).contains("is done"));
+    let names: Vec<_> = bench.journal.history(&record.id).await.unwrap().iter().map(|r| r.state.name()).collect();
+    let expected =
+        ["planned", "issuing", "issued", "delivered", "verified", "promoted", "retiring", "retired", "retired", "done"];
+    assert_eq!(names, expected);
+}
+
+#[tokio::test]
+async fn a_leaked_key_has_no_grace() {
+    let bench = bench().await;
+    let record = bench.rotator.rotate(&bench.rotate().leaked()).await.unwrap();
+    assert_eq!(record.state.name(), "done");
+    assert!(!bench.works(bench.old.secret()).await);
+}
+
+#[tokio::test]
+async fn a_sink_that_somebody_else_has_changed_keeps_the_old_key_alive() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let State::Promoted { new, .. } = record.state.clone() else { panic!("{record:?}") };
+    // Somebody puts a secret of their own there.
+    let other = bench.provider.create(&NewKey::new("other").role("reader")).await.unwrap();
+    let mark = api_keyring::Mark::random();
+    bench.sink.put(&mark, other.secret()).await.unwrap();
+    bench.sink.promote(&mark).await.unwrap();
+    bench.clock.advance(Duration::from_secs(3600));
+    let stuck = bench.rotator.resume(&record.id).await.unwrap();
+    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    assert!(why.contains("holds another secret"), "{why}");
+    assert!(bench.works(bench.old.secret()).await);
+    // Once that is put right, it goes on.
+    bench.sink.withdraw(&mark).await.unwrap();
+    let done = bench.rotator.resume(&record.id).await.unwrap();
+    assert!(matches!(&done.state, State::Done { key, .. } if *key == new.key), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_new_key_that_stops_working_keeps_the_old_one_alive_and_can_be_undone() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let State::Promoted { new, .. } = record.state.clone() else { panic!("{record:?}") };
+    bench.provider.revoke(&new.key, &api_keyring::Revocation::new()).await.unwrap();
+    bench.clock.advance(Duration::from_secs(3600));
+    let stuck = bench.rotator.resume(&record.id).await.unwrap();
+    assert_eq!(stuck.state.name(), "stuck");
+    assert!(bench.works(bench.old.secret()).await);
+    let aborted = bench.rotator.abort(&record.id, "the new key is dead").await.unwrap();
+    assert_eq!(aborted.state, State::Aborted { why: "the new key is dead".to_owned() });
+    assert_eq!(&bench.current().await, bench.old.secret());
+    assert!(!bench.provider.exists(&new.key).await.unwrap());
+    // The key can be rotated another time.
+    let record = bench.rotator.rotate(&bench.rotate().leaked()).await.unwrap();
+    assert_eq!(record.state.name(), "done");
+}
+
+#[tokio::test]
+async fn an_abort_is_refused_where_the_old_key_is_gone() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    bench.provider.delete(bench.old.id()).await.unwrap();
+    assert!(refusal(bench.rotator.abort(&record.id, "changed my mind").await).contains("there is no way back"));
+    assert!(bench.works(&bench.current().await).await);
+    bench.clock.advance(Duration::from_secs(3600));
+    assert_eq!(bench.rotator.resume(&record.id).await.unwrap().state.name(), "done");
+}
+
+#[tokio::test]
+async fn a_rotation_is_of_the_provider_that_it_was_planned_for() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let monad = Monad::builder().organization_id("acme").api_key("e30.e30.c2lnbmF0dXJl").build().unwrap();
+    let other = Rotator::new(monad, bench.sink.clone(), bench.journal.clone());
+    assert!(refusal(other.resume(&record.id).await).contains("this provider is"));
+    // The lease is given back.
+    bench.rotator.resume(&record.id).await.unwrap();
+}
