@@ -87,6 +87,9 @@ pub(crate) struct Emulator {
     /// Begin with what is in this file, if it exists, and write it anew when told to stop: all keys, secrets included
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
+    /// Make the same ids and secrets, and have chances hit the same requests, as another time with this number
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
     /// How many seconds a secret goes on working after its key has expired
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) expiry_lag: u64,

@@ -185,7 +185,8 @@ impl EmulatorBuilder {
         let address = listener.local_addr().map_err(failed)?;
         // The standard library's hasher keys come from the operating system.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
-        let rng = Rng::with_seed(seed);
+        // With a state that another run has left, other keys than that run's.
+        let rng = Rng::with_seed(seed ^ self.state.number());
         let service =
             Service::new(self.settings, self.clock, rng, self.record_limit, self.observer, self.faults, self.state.0);
         let service = Arc::new(service);

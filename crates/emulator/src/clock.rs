@@ -11,7 +11,7 @@ use crate::lock;
 /// The emulator's idea of now.
 ///
 /// Expiry, the stamps on keys and the record of requests all follow it. Timeouts of the HTTP server do not: they
-/// protect the process and run on the machine's own clock.
+/// protect the process and run on the machine's own clock. Nor does the header `Date`, unless a fault has the clock wrong.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The current time.
     fn now(&self) -> DateTime<Utc>;

@@ -17,7 +17,7 @@ pub struct ExistingKey {
     /// How it is doing.
     pub status: KeyStatus,
     /// How many secrets there are that authenticate with it, now or, where a new one is [late](crate::FaultKind::Late),
-    /// soon: its own if it is active, and those that [linger](crate::FaultKind::Linger).
+    /// soon: its own if it works, and those that [linger](crate::FaultKind::Linger).
     pub live_secrets: usize,
 }
 

@@ -283,7 +283,7 @@
 //!
 //! Of the statuses that the vendors document, these are answered only where a [`Fault`] says so: 429 and 500, for
 //! nothing goes wrong here by itself; and Spartera's 404 for a list, 422 for create, update and revoke, and 409 for
-//! revoke, for no document says when. A fault's error has the form of the service's other errors, and the status's
+//! create (a [quota](FaultKind::Quota)) and revoke, for no document says when. A fault's error has the form of the service's other errors, and the status's
 //! usual name as its message.
 //!
 //! # Limits

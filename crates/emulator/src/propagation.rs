@@ -68,6 +68,11 @@ impl Propagation {
         }
     }
 
+    /// A key is gone, and with it every secret that it ever had.
+    pub(crate) fn forget(&mut self, id: &str) {
+        self.lingering.retain(|_, lingering| lingering.caller.id != id);
+    }
+
     /// Whose the ended secret is, if it still works. Asking counts as a use.
     pub(crate) fn lingering(&mut self, secret: &str, now: DateTime<Utc>) -> Option<Caller> {
         let lingering = self.lingering.get_mut(secret)?;

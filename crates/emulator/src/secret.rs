@@ -23,11 +23,19 @@ pub(crate) fn random_uuid(rng: &mut Rng) -> String {
     )
 }
 
+/// A text that is shorter is no secret.
+const SHORTEST: usize = 20;
+
+/// Whether a text is such that it would be [known](redact) as one of Spartera's secrets wherever it stands.
+pub(crate) fn is_recognizable(secret: &str) -> bool {
+    let is_one_word = secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    is_one_word && secret.len() >= SHORTEST && (secret.starts_with("sk_") || secret.starts_with("ep_"))
+}
+
 /// The start and the last four characters of a secret: enough to tell keys apart, too little to use one.
 ///
 /// `sk_live_…1234` becomes `sk_****1234`. What is too short to be a secret is hidden whole.
 pub(crate) fn mask(secret: &str) -> String {
-    const SHORTEST: usize = 20;
     match (secret.get(..3), secret.len().checked_sub(4).and_then(|at| secret.get(at..))) {
         (Some(start), Some(end)) if secret.len() >= SHORTEST => format!("{start}****{end}"),
         _ => "****".to_owned(),
@@ -61,9 +69,18 @@ fn is_secret_char(c: char) -> bool {
 }
 
 fn looks_secret(word: &str) -> bool {
+    let mut decoded = word.to_owned();
+    // A client may have encoded it more than once.
+    while decoded.contains('%') {
+        let again = url::decode_loosely(&decoded);
+        if again == decoded {
+            break;
+        }
+        decoded = again;
+    }
     // In lower case, too: that is how the name of a header is kept.
-    let decoded = url::decode_loosely(word).to_ascii_lowercase();
-    decoded.len() >= 20 && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
+    let decoded = decoded.to_ascii_lowercase();
+    decoded.len() >= SHORTEST && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
 }
 
 #[cfg(test)]
@@ -86,6 +103,7 @@ mod tests {
         );
         assert_eq!(redact("/api/v2/eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl/api_keys"), "/api/v2/eyJ****dXJl/api_keys");
         assert_eq!(redact("/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234"), "/a?key=sk%****1234");
+        assert_eq!(redact("sk%25255Flive_abcdefghijklmnopqrstuvwxyz1234"), "sk%****1234", "encoded three times");
         let broken = "/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234%zz";
         assert_eq!(redact(broken), "/a?key=sk%****4%zz", "one part of it does not decode");
         assert_eq!(redact("sk_live_abcdefghijklmnopqrstuvwxyz1234".to_ascii_lowercase().as_str()), "sk_****1234");

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -40,12 +41,13 @@ const IDLE_PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Server {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    service: Arc<Service>,
 }
 
 impl Server {
     pub(crate) fn spawn(listener: TcpListener, address: SocketAddr, service: Arc<Service>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(accept(listener, address, service, stopped)) }
+        Self { stop, task: tokio::spawn(accept(listener, address, Arc::clone(&service), stopped)), service }
     }
 
     /// Stops accepting, lets requests in progress finish, and returns once the port is free.
@@ -53,6 +55,7 @@ impl Server {
         self.stop.send_replace(true);
         // An error means that the task has ended by other means, which is what is wanted.
         let _ = (&mut self.task).await;
+        self.service.is_over.store(true, Ordering::Release);
     }
 }
 
@@ -60,6 +63,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // The task owns the listener and, in a set, the connections' tasks: all of them go with it.
         self.task.abort();
+        self.service.is_over.store(true, Ordering::Release);
     }
 }
 

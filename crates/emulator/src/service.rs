@@ -1,12 +1,13 @@
 //! The way of a request: route, body, operation, record, response.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use hyper::body::Incoming;
-use hyper::header::HeaderMap;
+use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
@@ -38,6 +39,8 @@ pub(crate) struct Service {
     pub(crate) changes: Arc<Changes>,
     pub(crate) script: Mutex<Script>,
     pub(crate) door: Door,
+    /// Whether the emulator is over, so that nothing happens any more.
+    pub(crate) is_over: AtomicBool,
     observer: Option<Observer>,
 }
 
@@ -76,6 +79,7 @@ impl Service {
             changes,
             script: Mutex::new(Script::new(faults, rng.fork())),
             door: Door::new(),
+            is_over: AtomicBool::new(false),
             observer,
             settings,
             clock,
@@ -110,7 +114,8 @@ impl Service {
                 let service = Arc::downgrade(self);
                 let acting = async move {
                     tokio::time::sleep(delay).await;
-                    service.upgrade().and_then(|service| service.act(&route, &head, received, plan))
+                    let service = service.upgrade().filter(|service| !service.is_over.load(Ordering::Acquire))?;
+                    service.act(&route, &head, received, plan)
                 };
                 tokio::spawn(acting).await.ok().flatten()
             }
@@ -127,7 +132,12 @@ impl Service {
     /// Does what is asked, and remembers it. `None` if the connection is to be reset.
     fn act(&self, route: &Route, head: &Parts, received: Received, plan: Plan) -> Option<Answer> {
         let now = self.clock.now();
-        let (caller, answer) = self.exchange(route, head, received.content, now, &plan);
+        let leaves_rest = received.content.as_ref().is_err_and(Refusal::leaves_rest);
+        let (caller, mut answer) = self.exchange(route, head, received.content, now, &plan);
+        if let Some(answer) = answer.as_mut().filter(|_| leaves_rest) {
+            // Whatever is answered in the refusal's place: what is left of the body must not be taken for a request.
+            answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         let seen = || SeenRequest {
             time: now,
             provider: route.provider,

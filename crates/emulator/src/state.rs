@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,17 @@ impl State {
         services.spartera.check().map_err(|problem| ParseStateError(format!("spartera: {problem}")))?;
         services.monad.check().map_err(|problem| ParseStateError(format!("monad: {problem}")))?;
         Ok(Self(services))
+    }
+
+    /// A number of its own for every state; 0 for the empty one.
+    pub(crate) fn number(&self) -> u64 {
+        let text = self.to_json();
+        if text == Self(Services::default()).to_json() {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Everything as JSON, **secrets and Monad's signing key included**.

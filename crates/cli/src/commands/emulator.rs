@@ -51,6 +51,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
         .port(arguments.port)
         .control(arguments.control)
         .expiry_lag(Duration::from_secs(arguments.expiry_lag));
+    builder = arguments.seed.into_iter().fold(builder, EmulatorBuilder::seed);
     if !arguments.control {
         // Nobody can ask what has happened, so nothing is kept of it.
         builder = builder.record_limit(0);

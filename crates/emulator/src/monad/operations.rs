@@ -82,6 +82,7 @@ impl Organization {
     }
 
     fn delete(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        self.propagation.forget(id);
         self.end_secret(id, question.effects);
         let key = self.keys.remove(id, question.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
         self.note_of(ChangeKind::Deleted, &key, None, Some(by), question.now);
@@ -93,6 +94,7 @@ impl Organization {
         if !question.body.is_empty() {
             return Err(Refusal::UnsupportedMediaType);
         }
+        self.propagation.forget(id);
         self.end_secret(id, question.effects);
         let old = self.keys.remove(id, question.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
         let new = NewKey { name: old.name, description: old.description, role: old.role, expires: old.expires };

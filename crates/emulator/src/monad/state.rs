@@ -33,7 +33,7 @@ pub(crate) struct Organization {
     pub(super) settings: Settings,
     pub(super) keys: Store<Key>,
     pub(super) signing_key: SigningKeyState,
-    propagation: Propagation,
+    pub(super) propagation: Propagation,
     signer: Signer,
     changes: Arc<Changes>,
     rng: Rng,
@@ -191,7 +191,8 @@ impl Organization {
     pub(super) fn end_secret(&mut self, id: &str, effects: &Effects) {
         if let Some(key) = self.keys.get(id) {
             let caller = Caller { id: key.id.clone(), role: key.role };
-            self.propagation.linger(&key.secret_name(), caller, effects.linger, Some(key.expires));
+            let expires = self.settings.late(key.expires);
+            self.propagation.linger(&key.secret_name(), caller, effects.linger, Some(expires));
         }
     }
 

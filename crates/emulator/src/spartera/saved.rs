@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::input::{NewKey, key_type, usual_key_type};
@@ -96,9 +96,9 @@ impl KeyState {
         if self.key_type.as_deref().is_some_and(|name| key_type(name).is_none()) {
             return Err("key_type is analytics, mcp or endpoint");
         }
-        let fits_a_header = |secret: &String| !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
-        if !self.secret.as_ref().is_none_or(fits_a_header) {
-            return Err("secret is not empty, and has neither spaces nor anything but ASCII");
+        // One that is not known as a secret would be told in the record of requests.
+        if !self.secret.as_deref().is_none_or(secret::is_recognizable) {
+            return Err("secret begins with sk_ or ep_, and is 20 or more letters, digits, _, - and .");
         }
         if self.usage_count.max(self.failed_attempts) > MOST {
             return Err("usage_count and failed_attempts are no more than 2^53");
@@ -137,7 +137,7 @@ impl KeyState {
     /// The key; its secret is its own, or else a new one, which is told whether it is bound to an endpoint.
     fn into_key(self, new_secret: impl FnOnce(bool) -> String, now: DateTime<Utc>) -> Key {
         let secret = self.secret.unwrap_or_else(|| new_secret(self.endpoint_id.is_some()));
-        let created = self.created_at.unwrap_or(now);
+        let created = self.created_at.unwrap_or_else(|| now.trunc_subsecs(0));
         let revocation = Revocation { reason: self.revocation_reason };
         let usual_type = usual_key_type(self.endpoint_id.is_some(), self.mcp_deployment_id.is_some());
         Key {

@@ -194,6 +194,7 @@ impl Company {
 
     /// Deletes a key, so that its secret is unknown from now on.
     pub(super) fn remove(&mut self, id: &str, effects: &Effects) -> Option<Key> {
+        self.propagation.forget(id);
         self.end_secret(id, effects);
         let key = self.keys.remove(id, effects.stale_lists)?;
         self.by_secret.remove(&key.secret);
@@ -237,7 +238,8 @@ impl Company {
         if let Some(key) = self.keys.get(id)
             && key.revocation.is_none()
         {
-            self.propagation.linger(&key.secret, key.caller(), effects.linger, key.expires);
+            let expires = key.expires.map(|expires| self.settings.late(expires));
+            self.propagation.linger(&key.secret, key.caller(), effects.linger, expires);
         }
     }
 

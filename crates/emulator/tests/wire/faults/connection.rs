@@ -205,6 +205,19 @@ async fn the_service_acts_for_a_client_that_has_given_up() {
     assert_eq!(recorded(&emulator), ["delay=7s", "delay=7s"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_happens_after_the_end() {
+    let emulator = with(&["create:delay=20s"]).await;
+    let handle = emulator.spartera();
+    let [(api, body), _] = services(&emulator);
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    emulator.shutdown().await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(handle.add_keys(1)[0].id, "1002", "no other key was made meanwhile");
+}
+
 #[tokio::test]
 async fn refusing_and_accepting_at_once_leaves_nobody_waiting() {
     let emulator = with(&[]).await;

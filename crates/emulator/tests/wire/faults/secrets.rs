@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use api_keyring_emulator::{KeyStatus, Revision};
+use api_keyring_emulator::{Fault, KeyStatus, Revision};
 use serde_json::{Value, json};
 
 use super::{with, with_builder};
-use crate::client::{builder, services};
+use crate::client::{builder, id_of, services};
 
 /// The secret and the id of a key that was just made.
 fn issued(answer: &Value) -> (String, String) {
@@ -152,5 +152,27 @@ async fn a_lingering_secret_expires_all_the_same() {
         assert!(api.admits(&secret).await);
         clock.advance(Duration::from_secs(60));
         assert!(!api.admits(&secret).await);
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_keys_older_secrets_end_with_it() {
+    let emulator = with(&[]).await;
+    for (api, body) in services(&emulator) {
+        let made = api.post("", body.clone()).await.ok();
+        let secret = made.get("token").unwrap_or(&made["data"]["key"]).as_str().unwrap();
+        let id = id_of(made.get("data").unwrap_or(&made));
+        for fault in ["monad.regenerate:linger=5:1", "spartera.revoke:linger=5:1"] {
+            emulator.inject(fault.parse::<Fault>().unwrap());
+        }
+        if made.get("token").is_some() {
+            api.send("POST", &format!("/{id}/regenerate"), None).await.ok();
+        } else {
+            api.post(&format!("/{id}/revoke"), body).await.ok();
+        }
+        assert!(api.admits(secret).await, "it lingers");
+        api.delete(&format!("/{id}")).await.ok();
+        assert!(!api.admits(secret).await);
+        emulator.clear_faults();
     }
 }
