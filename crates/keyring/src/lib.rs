@@ -101,6 +101,7 @@
 //! `spartera` and `monad` for the vendors, `rustls` for TLS: these are on by default. `native-tls` has the
 //! system's library for it, also where `rustls` is there. `memory` has a provider in memory
 //! and a clock for the tests of your own program, `conformance` the suite that every provider passes,
+//! `sqlite` a journal of rotations in a file, `sinks` files, dotenv files and programs of yours to put new secrets into,
 //! `schema` a [`schemars`](https://docs.rs/schemars) schema of what is serialized.
 
 // What the adapters share may lack a user where one of them is left out.
@@ -146,6 +147,8 @@ mod request;
 pub mod rotation;
 #[cfg(feature = "schema")]
 mod schema;
+#[cfg(feature = "sinks")]
+mod secret_file;
 mod setup;
 #[cfg(feature = "spartera")]
 mod spartera;
@@ -183,6 +186,8 @@ pub use page::{Page, PageRequest, Paging};
 pub use provider::Provider;
 pub use provider_ext::{KeyStream, ProviderExt};
 pub use request::{Expiry, KeyUpdate, NewKey, Regeneration, Revocation};
+#[cfg(feature = "sinks")]
+pub use secret_file::{NotInPlace, SecretFile};
 #[cfg(feature = "spartera")]
 pub use spartera::{Spartera, SparteraBuilder};
 pub use stats::KeyStats;

@@ -9,8 +9,18 @@ mod rotator;
 mod sink;
 
 pub use error::RotateError;
-pub use journal::{Journal, JournalError, Lease, MemoryJournal};
+pub use journal::memory::MemoryJournal;
+#[cfg(feature = "sqlite")]
+pub use journal::sqlite::SqliteJournal;
+pub use journal::{Journal, JournalError, Lease};
 pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Timing};
 pub use record::{Confirmation, Discard, Fingerprint, Issued, Record, RotationId, State};
 pub use rotator::Rotator;
-pub use sink::{MemorySink, Sink, SinkError};
+#[cfg(feature = "sinks")]
+pub use sink::command::CommandSink;
+#[cfg(feature = "sinks")]
+pub use sink::file::FileSink;
+pub use sink::memory::MemorySink;
+pub use sink::several::Several;
+pub use sink::store::{Place, Store, StoreLock};
+pub use sink::{Sink, SinkError};

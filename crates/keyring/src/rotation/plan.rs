@@ -155,6 +155,8 @@ pub struct Plan {
     pub scope: String,
     /// The old key.
     pub old: OldKey,
+    /// The names of the sinks that the new secret goes to.
+    pub sinks: Vec<String>,
     /// The new key's name, without the mark that will follow it.
     pub name: String,
     /// The new key's role.
@@ -209,7 +211,12 @@ impl OldKey {
 
 impl Plan {
     /// What is to be done with this key.
-    pub(super) fn of(provider: &dyn Provider, key: &ApiKey, rotate: &RotateKey) -> Result<Self, RotateError> {
+    pub(super) fn of(
+        provider: &dyn Provider,
+        key: &ApiKey,
+        sinks: Vec<String>,
+        rotate: &RotateKey,
+    ) -> Result<Self, RotateError> {
         let refuse = |why: String| Err(RotateError::Refused(format!("{}: key {}: {why}", provider.name(), key.id())));
         if is_dead(key.status()) {
             return refuse(format!("it is {}, and there is nothing to hand over: create a new key", key.status()));
@@ -249,6 +256,7 @@ impl Plan {
             vendor: provider.vendor().to_owned(),
             scope: provider.scope().to_owned(),
             old: OldKey::of(key),
+            sinks,
             name: name.unwrap_or(key.id().as_str()).to_owned(),
             role: Some(role.to_owned()),
             description,

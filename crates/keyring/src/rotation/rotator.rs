@@ -75,7 +75,7 @@ impl Rotator {
     /// [`RotateError::Refused`] when the key cannot be rotated as asked, and those of [`Provider::get`].
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
-        Plan::of(&*self.provider, &key, rotate)
+        Plan::of(&*self.provider, &key, self.sink.names(), rotate)
     }
 
     /// Writes down that a plan is to be carried out, once the key is seen to be as it was planned for, and the sink to be
@@ -83,7 +83,7 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the key has changed since, or the plan is of another provider's; those of the
+    /// [`RotateError::Refused`] when the key has changed since, or the plan is for another provider or sink; those of the
     /// journal when the key is being rotated already; those of the sink and of [`Provider::get`].
     pub async fn start(&self, plan: Plan) -> Result<Record, RotateError> {
         self.check_ours(&plan)?;
@@ -155,6 +155,12 @@ impl Rotator {
             return Err(RotateError::Refused(format!(
                 "the rotation is of a key of {} {}, and this provider is {vendor} {scope}",
                 plan.vendor, plan.scope
+            )));
+        }
+        let (planned, ours) = (plan.sinks.join(" and "), self.sink.names().join(" and "));
+        if planned != ours {
+            return Err(RotateError::Refused(format!(
+                "the rotation is for the sink {planned}, and this one is {ours}"
             )));
         }
         Ok(())

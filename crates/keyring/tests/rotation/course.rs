@@ -1,15 +1,51 @@
 //! What a rotation does when nothing is cut off: plans, waits, stops for a person, and is undone.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api_keyring::rotation::{
-    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, PlannedExpiry, Record, RotateError, RotateKey,
-    Rotator, Sink, State,
+    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, Place, PlannedExpiry, Record, RotateError,
+    RotateKey, Rotator, Several, Sink, SinkError, State, Store,
 };
 use api_keyring::{
     Clock, Expiry, IssuedKey, KeyUpdate, ManualClock, Memory, Monad, NewKey, Provider, ProviderExt, Secret,
 };
+use async_trait::async_trait;
 use chrono::{SubsecRound as _, TimeDelta, Utc};
+
+/// A sink that can be broken.
+#[derive(Clone, Debug)]
+struct Brittle {
+    sink: MemorySink,
+    broken: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Store for Brittle {
+    fn address(&self) -> String {
+        "brittle".to_owned()
+    }
+
+    async fn probe(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+        self.sink.read(place).await
+    }
+
+    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(SinkError::new("it is broken"));
+        }
+        self.sink.write(place, secret).await
+    }
+
+    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+        self.sink.remove(place).await
+    }
+}
 
 /// A key in memory, and all that it takes to rotate it.
 struct Bench {
@@ -149,7 +185,29 @@ async fn a_sink_that_somebody_else_has_changed_keeps_the_old_key_alive() {
     let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("holds another secret"), "{why}");
     assert!(bench.works(bench.old.secret()).await);
-    // Once that is put right, it goes on.
+    // To go back would lose it as well.
+    let stuck = bench.rotator.abort(&record.id, "changed my mind").await.unwrap();
+    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    assert!(why.contains("would be lost"), "{why}");
+    assert_eq!(&bench.current().await, other.secret());
+    // Once that is put right, it goes on: back, as was decided last.
+    bench.sink.withdraw(&mark).await.unwrap();
+    let aborted = bench.rotator.resume(&record.id).await.unwrap();
+    assert_eq!(aborted.state.name(), "aborted");
+    assert_eq!(&bench.current().await, bench.old.secret());
+    assert!(bench.works(bench.old.secret()).await && !bench.provider.exists(&new.key).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_sink_that_was_changed_and_put_right_is_gone_on_with() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let State::Promoted { new, .. } = record.state.clone() else { panic!("{record:?}") };
+    let mark = api_keyring::Mark::random();
+    bench.sink.put(&mark, &"somebody else's".into()).await.unwrap();
+    bench.sink.promote(&mark).await.unwrap();
+    bench.clock.advance(Duration::from_secs(3600));
+    assert_eq!(bench.rotator.resume(&record.id).await.unwrap().state.name(), "stuck");
     bench.sink.withdraw(&mark).await.unwrap();
     let done = bench.rotator.resume(&record.id).await.unwrap();
     assert!(matches!(&done.state, State::Done { key, .. } if *key == new.key), "{done:?}");
@@ -194,4 +252,45 @@ async fn a_rotation_is_of_the_provider_that_it_was_planned_for() {
     assert!(refusal(other.resume(&record.id).await).contains("this provider is"));
     // The lease is given back.
     bench.rotator.resume(&record.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rotation_is_for_the_sink_that_it_was_planned_for() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let brittle = Brittle { sink: bench.sink.clone(), broken: Arc::default() };
+    let other = Rotator::new(bench.provider.clone(), brittle, bench.journal.clone());
+    let why = refusal(other.abort(&record.id, "changed my mind").await);
+    assert!(why.contains("for the sink memory, and this one is brittle"), "{why}");
+}
+
+#[tokio::test]
+async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
+    let bench = bench().await;
+    let broken = Arc::new(AtomicBool::new(true));
+    let brittle = Brittle { sink: MemorySink::holding(bench.old.secret().clone()), broken: Arc::clone(&broken) };
+    let sinks: [Arc<dyn Sink>; 2] = [Arc::new(bench.sink.clone()), Arc::new(brittle.clone())];
+    let rotator = Rotator::new(bench.provider.clone(), Several::new(sinks), bench.journal.clone());
+    let rotator = rotator.clock(bench.clock.clone());
+
+    let failed = rotator.rotate(&bench.rotate()).await.unwrap_err();
+    assert_eq!(failed.to_string(), "the sink memory and brittle: brittle: it is broken");
+    let under_way = bench.journal.unfinished().await.unwrap().pop().unwrap();
+    assert_eq!((under_way.plan.sinks.len(), under_way.state.name()), (2, "issued"));
+    rotator.resume(&under_way.id).await.unwrap_err();
+
+    broken.store(false, Ordering::Relaxed);
+    let promoted = rotator.resume(&under_way.id).await.unwrap();
+    let State::Promoted { new, .. } = &promoted.state else { panic!("{promoted:?}") };
+    assert_eq!(promoted.marks.len(), 1, "no other key was issued");
+    assert_eq!(brittle.current().await.unwrap().as_ref(), Some(&bench.current().await));
+    // Undone in one of them, and then in both.
+    broken.store(true, Ordering::Relaxed);
+    rotator.abort(&promoted.id, "changed my mind").await.unwrap_err();
+    assert!(bench.provider.exists(&new.key).await.unwrap(), "the secret is still in a sink");
+    broken.store(false, Ordering::Relaxed);
+    assert_eq!(rotator.resume(&promoted.id).await.unwrap().state.name(), "aborted");
+    for sink in [&bench.sink as &dyn Sink, &brittle] {
+        assert_eq!(sink.current().await.unwrap().as_ref(), Some(bench.old.secret()));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use api_keyring::rotation::{
-    Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotationId, Sink, SinkError,
+    Journal, JournalError, Lease, MemoryJournal, MemorySink, Place, Record, RotationId, SinkError, Store, StoreLock,
 };
 use api_keyring::{Called, Error, ErrorKind, Layer, Mark, Outcome, Result, Secret, SendCall};
 use async_trait::async_trait;
@@ -160,6 +160,10 @@ impl Journal for GatedJournal {
         self.journal.unfinished().await
     }
 
+    async fn latest(&self, limit: usize) -> std::result::Result<Vec<Record>, JournalError> {
+        self.journal.latest(limit).await
+    }
+
     async fn history(&self, id: &RotationId) -> std::result::Result<Vec<Record>, JournalError> {
         self.journal.history(id).await
     }
@@ -186,24 +190,30 @@ impl Journal for GatedJournal {
     }
 }
 
-/// A sink whose writes pass the gate.
+/// A sink whose writes pass the gate, one by one.
 #[derive(Clone, Debug)]
-pub(crate) struct GatedSink {
+pub(crate) struct GatedStore {
     pub(crate) sink: MemorySink,
     pub(crate) gate: Gate,
     /// The mark that each secret was put with.
     pub(crate) marks: Arc<Mutex<BTreeMap<String, Mark>>>,
 }
 
-impl GatedSink {
+impl GatedStore {
     async fn around(
         &self,
         what: &str,
+        place: &Place,
         act: impl Future<Output = std::result::Result<(), SinkError>>,
     ) -> std::result::Result<(), SinkError> {
-        self.gate.pass(format!("before sink {what}")).await;
+        let place = match place {
+            Place::Current => "current",
+            Place::Pending(_) => "pending",
+            _ => "previous",
+        };
+        self.gate.pass(format!("before sink {what} {place}")).await;
         let done = act.await;
-        if self.gate.pass(format!("after sink {what}")).await {
+        if self.gate.pass(format!("after sink {what} {place}")).await {
             return Err(SinkError::new("the answer was lost"));
         }
         done
@@ -211,41 +221,31 @@ impl GatedSink {
 }
 
 #[async_trait]
-impl Sink for GatedSink {
-    fn name(&self) -> String {
-        self.sink.name()
+impl Store for GatedStore {
+    fn address(&self) -> String {
+        self.sink.address()
     }
 
-    async fn check(&self) -> std::result::Result<(), SinkError> {
-        self.sink.check().await
+    async fn probe(&self) -> std::result::Result<(), SinkError> {
+        self.sink.probe().await
     }
 
-    async fn current(&self) -> std::result::Result<Option<Secret>, SinkError> {
-        self.sink.current().await
+    async fn read(&self, place: &Place) -> std::result::Result<Option<Secret>, SinkError> {
+        self.sink.read(place).await
     }
 
-    async fn put(&self, mark: &Mark, secret: &Secret) -> std::result::Result<(), SinkError> {
-        self.marks.lock().unwrap().insert(secret.expose().to_owned(), mark.clone());
-        self.around("put", self.sink.put(mark, secret)).await
+    async fn write(&self, place: &Place, secret: &Secret) -> std::result::Result<(), SinkError> {
+        if let Place::Pending(mark) = place {
+            self.marks.lock().unwrap().insert(secret.expose().to_owned(), mark.clone());
+        }
+        self.around("write", place, self.sink.write(place, secret)).await
     }
 
-    async fn pending(&self, mark: &Mark) -> std::result::Result<Option<Secret>, SinkError> {
-        self.sink.pending(mark).await
+    async fn remove(&self, place: &Place) -> std::result::Result<(), SinkError> {
+        self.around("remove", place, self.sink.remove(place)).await
     }
 
-    async fn promote(&self, mark: &Mark) -> std::result::Result<(), SinkError> {
-        self.around("promote", self.sink.promote(mark)).await
-    }
-
-    async fn previous(&self, mark: &Mark) -> std::result::Result<Option<Secret>, SinkError> {
-        self.sink.previous(mark).await
-    }
-
-    async fn withdraw(&self, mark: &Mark) -> std::result::Result<(), SinkError> {
-        self.around("withdraw", self.sink.withdraw(mark)).await
-    }
-
-    async fn forget_previous(&self, mark: &Mark) -> std::result::Result<(), SinkError> {
-        self.around("forget", self.sink.forget_previous(mark)).await
+    async fn lock(&self) -> std::result::Result<StoreLock, SinkError> {
+        self.sink.lock().await
     }
 }

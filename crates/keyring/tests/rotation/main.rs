@@ -6,4 +6,6 @@
 mod course;
 mod crashes;
 mod gate;
+mod journals;
+mod sinks;
 mod world;

@@ -15,7 +15,7 @@ use api_keyring_emulator::{
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 
-use crate::gate::{Event, Gate, GatedJournal, GatedSink};
+use crate::gate::{Event, Gate, GatedJournal, GatedStore};
 
 /// Which service, in which revision.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,7 @@ impl Lineage {
         if place == "before create" {
             self.check_orphans()?;
         }
-        if place == "before sink promote" {
+        if place == "before sink write current" {
             let marks = self.marks.lock().unwrap().clone();
             // A promotion that is made again has nothing pending; and what waits of a key that is gone is cleared away later.
             let pending = marks.iter().find_map(|(secret, mark)| {
@@ -203,7 +203,7 @@ impl World<'_> {
         let journal =
             GatedJournal { journal: self.journal.clone(), gate: gate.clone(), begun: Arc::clone(&self.begun) };
         let sink =
-            GatedSink { sink: self.lineage.sink.clone(), gate: gate.clone(), marks: Arc::clone(&self.lineage.marks) };
+            GatedStore { sink: self.lineage.sink.clone(), gate: gate.clone(), marks: Arc::clone(&self.lineage.marks) };
         Rotator::new(provider, sink, journal)
             .clock(self.vendor.clock.clone())
             .lease(LEASE)

@@ -65,14 +65,27 @@ impl Run<'_> {
             drop(self.end(&new.key).await);
             return Err(error);
         }
-        let put = self.rotator.sink.put(&new.mark, issued.secret()).await;
-        match put {
-            Ok(()) => Ok(Step::On),
-            Err(error) => {
-                let why = self.rotator.sink_error(error).to_string();
-                self.go_to(State::Aborting { new: Some(new), why }).await
-            }
+        let sink = &self.rotator.sink;
+        let Err(error) = sink.put(&new.mark, issued.secret()).await else {
+            return self.read_back(new).await;
+        };
+        let error = self.rotator.sink_error(error);
+        match sink.pending(&new.mark).await {
+            // Where there are several sinks, one has it, and the others get it from there when the rotation is resumed.
+            Ok(pending) if self.is_of(&new, pending.as_ref()) => Err(error),
+            _ => self.go_to(State::Aborting { new: Some(new), why: error.to_string() }).await,
         }
+    }
+
+    /// The secret was being put into the sink by a process that is gone: where it is, it is put there once more, in case that
+    /// not all of the sink has got it.
+    pub(super) async fn put_again(&mut self, new: Issued) -> Result<Step> {
+        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        if let Some(secret) = pending.filter(|secret| self.is_of(&new, Some(secret))) {
+            let put = self.rotator.sink.put(&new.mark, &secret).await;
+            put.map_err(|error| self.rotator.sink_error(error))?;
+        }
+        self.read_back(new).await
     }
 
     /// A create was, or may have been, sent by a process that is gone.
@@ -118,7 +131,7 @@ impl Run<'_> {
     }
 
     /// Goes on once the secret is read back; without it, the key is of no use.
-    pub(super) async fn read_back(&mut self, new: Issued) -> Result<Step> {
+    async fn read_back(&mut self, new: Issued) -> Result<Step> {
         let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
         if self.is_of(&new, pending.as_ref()) {
             return self.go_to(State::Delivered(new)).await;

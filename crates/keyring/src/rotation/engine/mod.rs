@@ -59,7 +59,7 @@ impl<'a> Run<'a> {
                 // Whether a create was sent, only the process knew that is gone.
                 State::Issuing { mark } => self.lose(mark).await?,
                 State::Lost { mark, since, abort } => self.find_what_was_lost(&mark, since, abort).await?,
-                State::Issued(new) => self.read_back(new).await?,
+                State::Issued(new) => self.put_again(new).await?,
                 State::Delivered(new) => self.verify(new).await?,
                 State::Verified(new) => self.promote(new).await?,
                 State::Promoted { new, until } => self.end_grace(new, until).await?,

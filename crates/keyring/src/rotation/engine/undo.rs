@@ -46,12 +46,28 @@ impl Run<'_> {
     /// Has the sink hold the old secret again, and retires what was issued.
     pub(super) async fn undo(&mut self, new: Option<Issued>, why: String) -> Result<Step> {
         if let Some(new) = &new {
+            if self.is_somebody_elses(new).await? {
+                let why = "the sink holds another secret than this rotation's, which would be lost: put it right";
+                return self.stop(why).await;
+            }
             let withdrawn = self.rotator.sink.withdraw(&new.mark).await;
             withdrawn.map_err(|error| self.rotator.sink_error(error))?;
             self.discard(&new.key, &new.mark).await?;
         }
         self.sweep(None).await?;
         self.go_to(State::Aborted { why }).await
+    }
+
+    /// Whether somebody else has changed the sink since the new secret was promoted there.
+    async fn is_somebody_elses(&self, new: &Issued) -> Result<bool> {
+        let sink = &self.rotator.sink;
+        let read = async {
+            let Some(previous) = sink.previous(&new.mark).await? else { return Ok(false) };
+            // Where several sinks do not agree, each gets its own back.
+            let current = sink.current().await.unwrap_or_default();
+            Ok(current.is_some_and(|current| current != previous && !self.is_of(new, Some(&current))))
+        };
+        read.await.map_err(|error| self.rotator.sink_error(error))
     }
 
     /// Retires every key under a mark of this rotation but the one that is kept, and empties their places in the sink.

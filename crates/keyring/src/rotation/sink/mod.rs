@@ -1,9 +1,18 @@
 //! Where new secrets go.
 
-use std::collections::BTreeMap;
+#[cfg(feature = "sinks")]
+pub(super) mod command;
+#[cfg(feature = "sinks")]
+mod dotenv;
+#[cfg(feature = "sinks")]
+pub(super) mod file;
+pub(super) mod memory;
+pub(super) mod several;
+pub(super) mod store;
+
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use api_keyring_transport::Secret;
 use async_trait::async_trait;
@@ -21,10 +30,18 @@ use crate::Mark;
 /// - A call that returns has had its effect for good. One that fails may or may not have had it.
 /// - Every call can be made again, also by another process, and then changes nothing more.
 /// - Each is all or nothing: nobody ever reads a part of a secret, or none where there was one.
+///
+/// Where secrets are read, written and removed by name, implement [`Store`](super::Store) instead, which is three calls.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// Where it is, for people; never a secret.
+    /// Where it is, such as `file:/etc/ci.key`; never a secret. It is written down, and whoever resumes has to come with a
+    /// sink of the same name.
     fn name(&self) -> String;
+
+    /// The names of all sinks that this one consists of: its own, unless there are several.
+    fn names(&self) -> Vec<String> {
+        vec![self.name()]
+    }
 
     /// Makes sure that a secret could be put here now. Nothing is left behind.
     ///
@@ -69,7 +86,8 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// When it cannot be read.
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
-    /// Empties the place of this mark; where its secret is the current one, that before it becomes current again.
+    /// Empties the place of this mark. Where its secret was promoted, the one before becomes current again, whatever is current
+    /// by then.
     ///
     /// # Errors
     ///
@@ -103,6 +121,11 @@ impl SinkError {
         self.source = Some(source.into());
         self
     }
+
+    /// The same, with the name of the sink that it happened at.
+    fn at(self, sink: &Arc<dyn Sink>) -> Self {
+        Self { problem: format!("{}: {}", sink.name(), self.problem), source: self.source }
+    }
 }
 
 impl fmt::Display for SinkError {
@@ -117,84 +140,45 @@ impl StdError for SinkError {
     }
 }
 
-/// A sink in memory: for tests, and for a program that hands secrets on itself.
-///
-/// Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct MemorySink(Arc<Mutex<Places>>);
-
-#[derive(Debug, Default)]
-struct Places {
-    current: Option<Secret>,
-    pending: BTreeMap<Mark, Secret>,
-    /// What was current before each promotion that is not forgotten.
-    previous: BTreeMap<Mark, Option<Secret>>,
-}
-
-impl MemorySink {
-    /// An empty sink.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// A sink that holds the old key's secret.
-    pub fn holding(secret: impl Into<Secret>) -> Self {
-        let places = Places { current: Some(secret.into()), ..Places::default() };
-        Self(Arc::new(Mutex::new(places)))
-    }
-
-    fn places(&self) -> MutexGuard<'_, Places> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[async_trait]
-impl Sink for MemorySink {
+impl<S: Sink + ?Sized> Sink for Arc<S> {
     fn name(&self) -> String {
-        "memory".to_owned()
+        (**self).name()
+    }
+
+    fn names(&self) -> Vec<String> {
+        (**self).names()
     }
 
     async fn check(&self) -> Result<(), SinkError> {
-        Ok(())
+        (**self).check().await
     }
 
     async fn current(&self) -> Result<Option<Secret>, SinkError> {
-        Ok(self.places().current.clone())
+        (**self).current().await
     }
 
     async fn put(&self, mark: &Mark, secret: &Secret) -> Result<(), SinkError> {
-        self.places().pending.insert(mark.clone(), secret.clone());
-        Ok(())
+        (**self).put(mark, secret).await
     }
 
     async fn pending(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
-        Ok(self.places().pending.get(mark).cloned())
+        (**self).pending(mark).await
     }
 
     async fn promote(&self, mark: &Mark) -> Result<(), SinkError> {
-        let places = &mut *self.places();
-        if let Some(secret) = places.pending.remove(mark) {
-            let before = places.current.replace(secret);
-            places.previous.insert(mark.clone(), before);
-        }
-        Ok(())
+        (**self).promote(mark).await
     }
 
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
-        Ok(self.places().previous.get(mark).cloned().flatten())
+        (**self).previous(mark).await
     }
 
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError> {
-        let places = &mut *self.places();
-        places.pending.remove(mark);
-        if let Some(before) = places.previous.remove(mark) {
-            places.current = before;
-        }
-        Ok(())
+        (**self).withdraw(mark).await
     }
 
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError> {
-        self.places().previous.remove(mark);
-        Ok(())
+        (**self).forget_previous(mark).await
     }
 }

@@ -1,0 +1,40 @@
+-- Rotations, and who is at work on each.
+CREATE TABLE rotation (
+    number     INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    provider   TEXT NOT NULL,
+    vendor     TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    old_key    TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    -- Grows with every lease: only the latest one writes.
+    token      INTEGER NOT NULL DEFAULT 0,
+    holder     TEXT,
+    held_until TEXT
+) STRICT;
+
+-- A key is rotated by one at a time, and once.
+CREATE UNIQUE INDEX rotation_of_key ON rotation (vendor, scope, old_key) WHERE state <> 'aborted';
+
+CREATE INDEX rotation_unfinished ON rotation (number) WHERE state NOT IN ('done', 'aborted');
+
+-- Every version of every rotation, with the whole record as JSON.
+CREATE TABLE version (
+    rotation INTEGER NOT NULL REFERENCES rotation (number),
+    version  INTEGER NOT NULL,
+    time     TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    record   TEXT NOT NULL,
+    PRIMARY KEY (rotation, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER version_is_not_changed BEFORE UPDATE ON version
+BEGIN
+    SELECT raise(ABORT, 'what was written is not changed');
+END;
+
+CREATE TRIGGER version_is_not_deleted BEFORE DELETE ON version
+BEGIN
+    SELECT raise(ABORT, 'what was written is not deleted');
+END;

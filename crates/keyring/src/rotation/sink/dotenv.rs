@@ -1,0 +1,225 @@
+//! One variable of a dotenv file, while everything else stays byte for byte.
+
+use std::ops::Range;
+
+/// Where a variable is set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// The lines that set it, with the line break at their end.
+    lines: Range<usize>,
+    /// The value, with its quotes.
+    value: Range<usize>,
+}
+
+/// Whether a program can find a variable of that name.
+pub(super) fn is_name(name: &str) -> bool {
+    let mut bytes = name.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// Where the file sets the variable.
+///
+/// # Errors
+///
+/// When that is not to be told: it is set twice, of which some programs take the first and some the last, or a quote is never
+/// closed.
+pub(super) fn find(text: &str, name: &str) -> Result<Option<Setting>, String> {
+    let mut found = None;
+    let mut start = 0;
+    let mut line = 1;
+    while start < text.len() {
+        let setting = statement(text, start).map_err(|why| format!("line {line}: {why}"))?;
+        if setting.name == Some(name) && found.replace(setting.setting.clone()).is_some() {
+            return Err(format!("line {line}: {name} is set a second time"));
+        }
+        start = setting.setting.lines.end;
+        line += text[setting.setting.lines].matches('\n').count();
+    }
+    Ok(found)
+}
+
+struct Statement<'a> {
+    name: Option<&'a str>,
+    setting: Setting,
+}
+
+/// The line that begins here, or the lines, where a quote goes on.
+fn statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
+    let end_of_line = |from: usize| text[from..].find('\n').map_or(text.len(), |end| from + end + 1);
+    let end = end_of_line(start);
+    let line = &text[start..end];
+    let nothing = |end| Statement { name: None, setting: Setting { lines: start..end, value: end..end } };
+    let Some((left, _)) = line.split_once('=').filter(|_| !line.trim_start().starts_with('#')) else {
+        return Ok(nothing(end));
+    };
+    let name = left.trim();
+    let name = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(name).trim();
+    let after = start + left.len() + 1;
+    let begin = after + text[after..end].find(|c: char| c != ' ' && c != '\t').unwrap_or(end - after);
+    let (value_end, lines_end) = match text.as_bytes().get(begin) {
+        Some(&quote @ (b'"' | b'\'')) => {
+            let close = closing(&text[begin + 1..], quote).ok_or("a quote is never closed")?;
+            let value_end = begin + 1 + close + 1;
+            (value_end, end_of_line(value_end))
+        }
+        _ => {
+            let value = &text[begin.min(end)..end];
+            // A comment begins with a blank before it: a value may have a # in it.
+            let comment = value.find(" #").or_else(|| value.find("\t#")).unwrap_or(value.len());
+            (begin + value[..comment].trim_end().len(), end)
+        }
+    };
+    Ok(Statement { name: Some(name), setting: Setting { lines: start..lines_end, value: begin..value_end } })
+}
+
+fn closing(text: &str, quote: u8) -> Option<usize> {
+    let mut bytes = text.bytes().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'\\' if quote == b'"' => drop(bytes.next()),
+            _ if byte == quote => return Some(at),
+            _ => {}
+        }
+    }
+    None
+}
+
+impl Setting {
+    /// The value, without quotes.
+    pub(super) fn value(&self, text: &str) -> String {
+        let value = &text[self.value.clone()];
+        if let Some(inner) = value.strip_prefix('\'') {
+            return inner.strip_suffix('\'').unwrap_or(inner).to_owned();
+        }
+        let Some(inner) = value.strip_prefix('"') else { return value.to_owned() };
+        let inner = inner.strip_suffix('"').unwrap_or(inner);
+        let mut plain = String::with_capacity(inner.len());
+        let mut characters = inner.chars();
+        while let Some(character) = characters.next() {
+            plain.push(match character {
+                '\\' => match characters.next() {
+                    Some('n') => '\n',
+                    Some(other) => other,
+                    None => '\\',
+                },
+                other => other,
+            });
+        }
+        plain
+    }
+
+    /// The file without the lines that set it.
+    pub(super) fn removed(&self, text: &str) -> String {
+        [&text[..self.lines.start], &text[self.lines.end..]].concat()
+    }
+}
+
+/// The file with the variable set to this value.
+pub(super) fn set(text: &str, name: &str, setting: Option<&Setting>, value: &str) -> String {
+    let Some(Setting { value: place, .. }) = setting else {
+        let line_break = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+        return format!("{text}{line_break}{name}={}\n", quoted(value, None));
+    };
+    let quote = text[place.clone()].chars().next().filter(|first| matches!(first, '"' | '\''));
+    [&text[..place.start], &quoted(value, quote), &text[place.end..]].concat()
+}
+
+/// The value as it has to be written, in quotes of this kind if that is possible.
+fn quoted(value: &str, quote: Option<char>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=:@,%".contains(c);
+    match quote {
+        None if value.chars().all(is_plain) => value.to_owned(),
+        None | Some('\'') if !value.contains('\'') => format!("'{value}'"),
+        _ => {
+            let mut quoted = String::from('"');
+            for character in value.chars() {
+                if matches!(character, '"' | '\\' | '$' | '`') {
+                    quoted.push('\\');
+                }
+                quoted.push(character);
+            }
+            quoted.push('"');
+            quoted
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FILE: &str = "# KEY=no\r\n\nexport  OTHER = 'a\nKEY=inside'\t # tail\n KEY\t=  old_value   # KEY=comment\r\n\
+                        LAST=\"x\\\"\nKEY=y\"";
+
+    fn value(text: &str, name: &str) -> Option<String> {
+        find(text, name).unwrap().map(|setting| setting.value(text))
+    }
+
+    #[test]
+    fn a_variable_is_found_where_it_is_set_and_nowhere_else() {
+        assert_eq!(value(FILE, "KEY").as_deref(), Some("old_value"));
+        assert_eq!(value(FILE, "OTHER").as_deref(), Some("a\nKEY=inside"));
+        assert_eq!(value(FILE, "LAST").as_deref(), Some("x\"\nKEY=y"));
+        assert_eq!(value(FILE, "KE"), None);
+        assert_eq!(value("EMPTY=\nKEY=k", "EMPTY").as_deref(), Some(""));
+        assert_eq!(value("EMPTY=\nKEY=k", "KEY").as_deref(), Some("k"));
+        assert_eq!(value("KEY=a#b", "KEY").as_deref(), Some("a#b"));
+        assert_eq!(value("exported=1\nexport KEY=2", "KEY").as_deref(), Some("2"));
+        assert_eq!(value("", "KEY"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_an_error() {
+        assert_eq!(find("KEY=1\n\nKEY=2\n", "KEY").unwrap_err(), "line 3: KEY is set a second time");
+        assert_eq!(find("A=1\nB='x\n", "KEY").unwrap_err(), "line 2: a quote is never closed");
+    }
+
+    #[test]
+    fn nothing_but_the_value_is_changed() {
+        let setting = find(FILE, "KEY").unwrap();
+        assert_eq!(set(FILE, "KEY", setting.as_ref(), "new"), FILE.replace("old_value", "new"));
+        assert_eq!(setting.unwrap().removed(FILE), FILE.replace(" KEY\t=  old_value   # KEY=comment\r\n", ""));
+        assert_eq!(set("A=1", "KEY", None, "new"), "A=1\nKEY=new\n");
+        assert_eq!(set("", "KEY", None, "a b"), "KEY='a b'\n");
+    }
+
+    #[test]
+    fn quotes_stay_as_they_are_where_they_can() {
+        let set = |text: &str, to| set(text, "KEY", find(text, "KEY").unwrap().as_ref(), to);
+        assert_eq!(set("KEY=\"old\"", "new"), "KEY=\"new\"");
+        assert_eq!(set("KEY='old' # c", "new"), "KEY='new' # c");
+        assert_eq!(set("KEY='old'", "it's"), "KEY=\"it's\"");
+        assert_eq!(set("KEY=old", "a$b"), "KEY='a$b'");
+    }
+
+    #[test]
+    fn names_are_those_of_variables() {
+        assert!(is_name("_A1") && is_name("key"));
+        assert!(["", "1A", "A B", "A-B", "A=", "ä"].iter().all(|name| !is_name(name)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_set_is_found_and_the_rest_is_untouched(text in "[KEY=a'\"\\\\ #\n\r$]{0,40}", value in "[!-~]{1,30}") {
+            // Whatever cannot be told is refused before anything is written.
+            if let Ok(setting) = find(&text, "KEY") {
+                let written = set(&text, "KEY", setting.as_ref(), &value);
+                let again = find(&written, "KEY").unwrap().unwrap();
+                prop_assert_eq!(again.value(&written), value);
+                if let Some(setting) = setting {
+                    prop_assert!(written.starts_with(&text[..setting.value.start]));
+                    prop_assert!(written.ends_with(&text[setting.value.end..]));
+                }
+            }
+        }
+
+        #[test]
+        fn no_file_is_too_odd(text in any::<String>()) {
+            drop(find(&text, "KEY"));
+        }
+    }
+}
