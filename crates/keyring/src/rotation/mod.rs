@@ -13,7 +13,7 @@ pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
 pub use journal::{Journal, JournalError, Lease};
-pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Timing};
+pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Timing};
 pub use record::{Confirmation, Discard, Fingerprint, Issued, Record, RotationId, State};
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::RotateError;
-use crate::{ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Provider};
+use crate::{ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Provider, Regeneration};
 
 /// Which key to rotate, and how.
 ///
@@ -29,14 +29,35 @@ pub struct RotateKey {
     pub role: Option<String>,
     /// Why, for the vendor's records where it keeps a reason.
     pub reason: Option<String>,
+    /// By a new key, or by a new secret for the same one.
+    pub strategy: Strategy,
+    /// Whether the provider's own credential may be rotated in place.
+    pub even_own: bool,
     /// How long, how often and until when things are tried and waited for.
     pub timing: Timing,
 }
 
 impl RotateKey {
-    /// With an hour of grace and a new key like the old one.
+    /// By a new key like the old one, with an hour of grace.
     pub fn new(key: KeyId) -> Self {
-        Self { key, expiry: None, role: None, reason: None, timing: Timing::default() }
+        let (strategy, timing) = (Strategy::Overlap, Timing::default());
+        Self { key, expiry: None, role: None, reason: None, strategy, even_own: false, timing }
+    }
+
+    /// Has the vendor give the key a new secret, where it offers that. The old secret stops working before the new one is in the
+    /// sink, and when the vendor's answer is lost, no secret works until another one was asked for.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        self.strategy = Strategy::InPlace;
+        self
+    }
+
+    /// Rotates in place also when the key is the one that the provider itself authenticates with. Should the answer be lost, the
+    /// provider is locked out.
+    #[must_use]
+    pub fn even_own(mut self) -> Self {
+        self.even_own = true;
+        self
     }
 
     /// Sets the new key's expiry.
@@ -81,7 +102,7 @@ impl RotateKey {
     }
 }
 
-/// How long, how often and until when things are tried and waited for. In whole seconds.
+/// How long, how often and until when things are tried and waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timing {
@@ -95,8 +116,8 @@ pub struct Timing {
     pub verify_seconds: u64,
     /// How long the old key may take until it is gone.
     pub confirm_seconds: u64,
-    /// How long it is between one look and the next.
-    pub poll_seconds: u64,
+    /// How long it is between one look and the next, in milliseconds.
+    pub poll_millis: u64,
 }
 
 impl Default for Timing {
@@ -107,14 +128,14 @@ impl Default for Timing {
             verify_successes: 3,
             verify_seconds: 300,
             confirm_seconds: 300,
-            poll_seconds: 2,
+            poll_millis: 2000,
         }
     }
 }
 
 impl Timing {
     pub(super) fn poll(&self) -> Duration {
-        Duration::from_secs(self.poll_seconds.max(1))
+        Duration::from_millis(self.poll_millis.max(1))
     }
 }
 
@@ -129,6 +150,39 @@ pub enum PlannedExpiry {
     AfterSeconds(i64),
     /// Never.
     Never,
+    /// When the old one does.
+    Unchanged,
+}
+
+impl PlannedExpiry {
+    fn of(expiry: Expiry) -> Self {
+        match expiry {
+            Expiry::At(time) => Self::At(time),
+            Expiry::In(time) => Self::AfterSeconds(time.num_seconds()),
+            Expiry::Never => Self::Never,
+        }
+    }
+
+    fn to_ask_for(self) -> Option<Expiry> {
+        match self {
+            Self::At(time) => Some(Expiry::At(time)),
+            // A plan may come from a file: what no time is that long, the vendor is to refuse.
+            Self::AfterSeconds(seconds) => Some(Expiry::In(TimeDelta::try_seconds(seconds).unwrap_or(TimeDelta::MAX))),
+            Self::Never => Some(Expiry::Never),
+            Self::Unchanged => None,
+        }
+    }
+}
+
+/// How a key is rotated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Strategy {
+    /// A new key takes the old one's place, and both work for a while.
+    Overlap,
+    /// The vendor replaces the key's secret.
+    InPlace,
 }
 
 /// How the old key ends.
@@ -140,6 +194,8 @@ pub enum Retirement {
     Revoke,
     /// It is deleted.
     Delete,
+    /// The vendor ends its secret when it gives it a new one.
+    ByVendor,
 }
 
 /// What a rotation is going to do: which key it replaces, by which new one, in which steps. It can be printed, stored and
@@ -155,6 +211,8 @@ pub struct Plan {
     pub scope: String,
     /// The old key.
     pub old: OldKey,
+    /// By a new key, or by a new secret for the same one.
+    pub strategy: Strategy,
     /// The names of the sinks that the new secret goes to.
     pub sinks: Vec<String>,
     /// The new key's name, without the mark that will follow it.
@@ -175,6 +233,8 @@ pub struct Plan {
     pub timing: Timing,
     /// What the new key will not have: names of fields.
     pub not_carried_over: Vec<String>,
+    /// Other keys of the same name, which are not taken for this one where the vendor gives it another id with its new secret.
+    pub namesakes: Vec<KeyId>,
 }
 
 /// The old key, as far as the plan rests on it.
@@ -222,13 +282,17 @@ impl Plan {
             return refuse(format!("it is {}, and there is nothing to hand over: create a new key", key.status()));
         }
         let offers = |capability| provider.capabilities().support(capability).is_supported();
+        if rotate.strategy == Strategy::InPlace {
+            if !offers(Capability::Regenerate) {
+                return refuse("the vendor does not give a key a new secret: rotate it by a new key".to_owned());
+            }
+            return Ok(Self::in_place(provider, key, sinks, rotate));
+        }
         if !offers(Capability::Create) || !(offers(Capability::Revoke) || offers(Capability::Delete)) {
             return refuse("the vendor does not offer to create and retire keys".to_owned());
         }
         let expiry = match (rotate.expiry, lifetime(key)) {
-            (Some(Expiry::At(time)), _) => PlannedExpiry::At(time),
-            (Some(Expiry::In(time)), _) => PlannedExpiry::AfterSeconds(time.num_seconds()),
-            (Some(Expiry::Never), _) => PlannedExpiry::Never,
+            (Some(expiry), _) => PlannedExpiry::of(expiry),
             (None, Some(lifetime)) => PlannedExpiry::AfterSeconds(lifetime.num_seconds()),
             (None, None) if key.never_expires() => PlannedExpiry::Never,
             (None, None) => return refuse("its lifetime is not known: say when the new key shall expire".to_owned()),
@@ -256,6 +320,7 @@ impl Plan {
             vendor: provider.vendor().to_owned(),
             scope: provider.scope().to_owned(),
             old: OldKey::of(key),
+            strategy: Strategy::Overlap,
             sinks,
             name: name.unwrap_or(key.id().as_str()).to_owned(),
             role: Some(role.to_owned()),
@@ -266,7 +331,31 @@ impl Plan {
             reason: rotate.reason.clone(),
             timing: rotate.timing,
             not_carried_over,
+            namesakes: Vec::new(),
         })
+    }
+
+    fn in_place(provider: &dyn Provider, key: &ApiKey, sinks: Vec<String>, rotate: &RotateKey) -> Self {
+        let old = OldKey::of(key);
+        Self {
+            provider: provider.name().to_owned(),
+            vendor: provider.vendor().to_owned(),
+            scope: provider.scope().to_owned(),
+            strategy: Strategy::InPlace,
+            sinks,
+            name: old.name.clone().unwrap_or_default(),
+            role: old.role.clone(),
+            description: old.description.clone(),
+            owner: old.owner.clone(),
+            old,
+            expiry: rotate.expiry.map_or(PlannedExpiry::Unchanged, PlannedExpiry::of),
+            retirement: Retirement::ByVendor,
+            reason: rotate.reason.clone(),
+            // The old secret ends when the new one is made.
+            timing: Timing { grace_seconds: 0, ..rotate.timing },
+            not_carried_over: Vec::new(),
+            namesakes: Vec::new(),
+        }
     }
 
     /// The key to issue under this mark.
@@ -275,11 +364,15 @@ impl Plan {
         new.role.clone_from(&self.role);
         new.description.clone_from(&self.description);
         new.owner.clone_from(&self.owner);
-        new.expiry(match self.expiry {
-            PlannedExpiry::At(time) => Expiry::At(time),
-            PlannedExpiry::AfterSeconds(seconds) => Expiry::In(TimeDelta::seconds(seconds)),
-            PlannedExpiry::Never => Expiry::Never,
-        })
+        new.expiry = self.expiry.to_ask_for();
+        new
+    }
+
+    /// What to ask for a new secret of the same key with.
+    pub(super) fn regeneration(&self) -> Regeneration {
+        let mut how = Regeneration::new();
+        how.expiry = self.expiry.to_ask_for();
+        how
     }
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Plan;
-use crate::{InvalidName, KeyId, Mark, key_ref};
+use crate::{InvalidName, IssuedKey, KeyId, Mark, key_ref};
 
 /// The name of a rotation: `r-` and 16 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -77,6 +77,13 @@ pub struct Issued {
     pub fingerprint: Fingerprint,
 }
 
+impl Issued {
+    pub(super) fn of(mark: Mark, issued: &IssuedKey) -> Self {
+        let fingerprint = Fingerprint::of(&mark, issued.secret());
+        Self { key: issued.id().clone(), mark, fingerprint }
+    }
+}
+
 /// How far a rotation is. Whatever has a side effect is written down here before it is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
@@ -89,12 +96,11 @@ pub enum State {
         /// The mark.
         mark: Mark,
     },
-    /// What became of a create is not known, or its secret is lost: whatever exists under the mark has to go.
+    /// What became of a create is not known, or its secret is lost: whatever exists under the mark has to go. In place: what
+    /// became of a regenerate is not known, or its secret is lost, and another one has to be asked for.
     Lost {
         /// The mark.
         mark: Mark,
-        /// When the create was sent at the latest. A list may not show its key until the settle time has passed.
-        since: DateTime<Utc>,
         /// Why the rotation ends then; `None` where another key is issued.
         abort: Option<String>,
     },
@@ -215,7 +221,7 @@ pub struct Record {
     pub plan: Plan,
     /// How far it is.
     pub state: State,
-    /// Every mark that a create was, or may have been, sent with.
+    /// Every mark that a create was, or may have been, sent with. In place, there is one for each regenerate.
     pub marks: Vec<Mark>,
     /// Keys that were issued and have to go, or are gone.
     pub discards: Vec<Discard>,

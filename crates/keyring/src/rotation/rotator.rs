@@ -1,13 +1,17 @@
 //! Planning, starting, resuming and aborting rotations.
 
 use std::fmt;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
+
 use super::engine::Run;
 use super::plan::OldKey;
-use super::{Journal, JournalError, Plan, Record, RotateError, RotateKey, RotationId, Sink};
-use crate::{Clock, Provider, SystemClock};
+use super::{Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy};
+use crate::{ApiKey, Clock, ListKeys, Provider, ProviderExt as _, SharedSecret, SystemClock};
 
 /// Rotates keys of one provider into one sink, with a journal.
 ///
@@ -20,6 +24,11 @@ pub struct Rotator {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) patience: Duration,
+    /// Ends when the rotator is to stop.
+    pub(super) stop: Shared<BoxFuture<'static, ()>>,
+    pub(super) observe: Arc<dyn Fn(&Record) + Send + Sync>,
+    /// The secret that the provider authenticates with, where it can be replaced.
+    pub(super) own: Option<SharedSecret>,
     holder: String,
     lease: Duration,
 }
@@ -33,6 +42,9 @@ impl Rotator {
             journal: Arc::new(journal),
             clock: Arc::new(SystemClock),
             patience: Duration::from_secs(60),
+            stop: pending().boxed().shared(),
+            observe: Arc::new(|_| {}),
+            own: None,
             holder: format!("process {}", std::process::id()),
             lease: Duration::from_secs(300),
         }
@@ -50,6 +62,28 @@ impl Rotator {
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Has every rotation that this rotator carries out stop when `stop` ends: between two steps, where nothing is lost.
+    #[must_use]
+    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.stop = stop.boxed().shared();
+        self
+    }
+
+    /// Calls this after each step, with what was written down of it.
+    #[must_use]
+    pub fn observe(mut self, observe: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        self.observe = Arc::new(observe);
+        self
+    }
+
+    /// The secret that the provider authenticates with, as it was [given](crate::SharedSecret) to it. When the rotated key is its
+    /// own, it is replaced by the new one as soon as that is in the sink.
+    #[must_use]
+    pub fn own_secret(mut self, secret: SharedSecret) -> Self {
+        self.own = Some(secret);
         self
     }
 
@@ -75,7 +109,29 @@ impl Rotator {
     /// [`RotateError::Refused`] when the key cannot be rotated as asked, and those of [`Provider::get`].
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
-        Plan::of(&*self.provider, &key, self.sink.names(), rotate)
+        let mut plan = Plan::of(&*self.provider, &key, self.sink.names(), rotate)?;
+        if plan.strategy == Strategy::InPlace {
+            if !rotate.even_own && self.is_own(&key).await? {
+                return Err(RotateError::Refused(format!(
+                    "{}: key {} is the one that is used here, and a lost answer would lock you out: rotate it by a new key",
+                    plan.provider, plan.old.id
+                )));
+            }
+            let mut keys = self.provider.list(ListKeys::new());
+            while let Some(other) = keys.try_next().await? {
+                if other.name() == key.name() && other.id() != key.id() {
+                    plan.namesakes.push(other.id().clone());
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Whether the provider authenticates with this key, as far as the sink or a masked secret of the vendor's tells.
+    async fn is_own(&self, key: &ApiKey) -> Result<bool, RotateError> {
+        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return Ok(false) };
+        let current = self.sink.current().await.map_err(|error| self.sink_error(error))?;
+        Ok(current.as_ref() == Some(&own) || key.masked_secret() == Some(&own.masked()))
     }
 
     /// Writes down that a plan is to be carried out, once the key is seen to be as it was planned for, and the sink to be
@@ -94,6 +150,10 @@ impl Rotator {
                 plan.provider, plan.old.id
             )));
         }
+        self.begin(plan).await
+    }
+
+    async fn begin(&self, plan: Plan) -> Result<Record, RotateError> {
         self.sink.check().await.map_err(|error| self.sink_error(error))?;
         let record = Record::new(plan, self.clock.now());
         self.journal.begin(&record).await?;
@@ -133,14 +193,20 @@ impl Rotator {
     ///
     /// Those of [`plan`](Self::plan), [`start`](Self::start) and [`resume`](Self::resume).
     pub async fn rotate(&self, rotate: &RotateKey) -> Result<Record, RotateError> {
-        let plan = self.plan(rotate).await?;
-        let record = self.start(plan).await?;
+        // Nobody has had the time to change the key.
+        let record = self.begin(self.plan(rotate).await?).await?;
         self.resume(&record.id).await
     }
 
-    async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
+    /// Takes the lease on a rotation, and reads what is written of it.
+    pub(super) async fn lease_of(&self, id: &RotationId) -> Result<(Lease, Record), RotateError> {
         let lease = self.journal.take(id, &self.holder, self.lease).await?;
         let record = self.journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?;
+        Ok((lease, record))
+    }
+
+    async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
+        let (lease, record) = self.lease_of(id).await?;
         let run = Run::new(self, lease, record);
         if let Err(error) = self.check_ours(&run.record.plan) {
             run.release().await;

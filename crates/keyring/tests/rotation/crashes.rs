@@ -1,5 +1,6 @@
 //! Every schedule of one or two cuts.
 
+use api_keyring::rotation::Strategy;
 use api_keyring_emulator::{Revision, SparteraShape};
 
 use crate::gate::Event;
@@ -57,6 +58,22 @@ const FAULTS: [&[&str]; 9] = [
     &["create:reset-after:2", "list:reset-before:1"],
 ];
 
+/// The same, for keys that are given a new secret.
+const IN_PLACE_FAULTS: [&[&str]; 8] = [
+    &[],
+    &["regenerate:late=2:1"],
+    &["regenerate:flaky:1"],
+    &["regenerate:stale-list=5"],
+    &["regenerate:linger=3:1"],
+    &["regenerate:status=429,retry-after=1:1"],
+    &["regenerate:status-after=503:1", "get:status=500:1@2"],
+    &["regenerate:reset-after:2", "list:reset-before:1"],
+];
+
+fn faults_of(strategy: Strategy) -> &'static [&'static [&'static str]] {
+    if strategy == Strategy::InPlace { &IN_PLACE_FAULTS } else { &FAULTS }
+}
+
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
@@ -78,24 +95,24 @@ async fn explore(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Ta
 }
 
 /// One event. With faults of the service not at every place, unless `ROTATION_STRIDE=1` asks for it.
-async fn one_event(service: Service) {
-    let vendor = Vendor::start(service).await;
+async fn one_event(service: Service, strategy: Strategy) {
+    let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
-    for faults in FAULTS {
+    for faults in faults_of(strategy) {
         let stride = if faults.is_empty() { 1 } else { setting("ROTATION_STRIDE").unwrap_or(7) };
         explore(&vendor, faults, usize::try_from(stride).unwrap(), &mut tally).await;
     }
-    tally.report(&format!("one event, {service:?}"));
+    tally.report(&format!("one event, {service:?}, {strategy:?}"));
 }
 
 /// Two events, the second of which befalls whoever goes on after the first. A seed chooses them, and repeats them.
-async fn two_events(service: Service) {
+async fn two_events(service: Service, strategy: Strategy) {
     let seed = setting("ROTATION_SEED").unwrap_or(1);
     let mut random = fastrand::Rng::with_seed(seed);
-    let vendor = Vendor::start(service).await;
+    let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
     for _ in 0..setting("ROTATION_SCHEDULES").unwrap_or(50) {
-        let faults = FAULTS[random.usize(..FAULTS.len())];
+        let faults = faults_of(strategy)[random.usize(..faults_of(strategy).len())];
         let events = [0; 2].map(|_| (random.usize(..60), EVENTS[random.usize(..EVENTS.len())]));
         let world = vendor.key(faults);
         for (number, (event, later)) in events {
@@ -103,33 +120,35 @@ async fn two_events(service: Service) {
         }
         tally.judge(format!("{faults:?} {events:?}"), world).await;
     }
-    tally.report(&format!("two events, seed {seed}, {service:?}"));
+    tally.report(&format!("two events, seed {seed}, {service:?}, {strategy:?}"));
 }
 
 /// Whatever happens, one key is left, and it is in the sink.
 macro_rules! at {
-    ($($name:ident $service:expr;)*) => {$(
+    ($($name:ident $strategy:ident $service:expr;)*) => {$(
         mod $name {
             use super::*;
 
             #[tokio::test]
             async fn whatever_happens_once() {
-                one_event($service).await;
+                one_event($service, Strategy::$strategy).await;
             }
 
             #[tokio::test]
             async fn whatever_happens_twice() {
-                two_events($service).await;
+                two_events($service, Strategy::$strategy).await;
             }
         }
     )*};
 }
 
 at! {
-    documented_spartera Service::Spartera(Revision::Documented, SparteraShape::Documented);
-    documented_spartera_of_the_guide Service::Spartera(Revision::Documented, SparteraShape::Guide);
-    current_spartera Service::Spartera(Revision::Current, SparteraShape::Documented);
-    current_spartera_of_the_guide Service::Spartera(Revision::Current, SparteraShape::Guide);
-    documented_monad Service::Monad(Revision::Documented);
-    current_monad Service::Monad(Revision::Current);
+    documented_spartera Overlap Service::Spartera(Revision::Documented, SparteraShape::Documented);
+    documented_spartera_of_the_guide Overlap Service::Spartera(Revision::Documented, SparteraShape::Guide);
+    current_spartera Overlap Service::Spartera(Revision::Current, SparteraShape::Documented);
+    current_spartera_of_the_guide Overlap Service::Spartera(Revision::Current, SparteraShape::Guide);
+    documented_monad Overlap Service::Monad(Revision::Documented);
+    documented_monad_in_place InPlace Service::Monad(Revision::Documented);
+    current_monad Overlap Service::Monad(Revision::Current);
+    current_monad_in_place InPlace Service::Monad(Revision::Current);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api_keyring::rotation::{
     Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, State,
+    Strategy,
 };
 use api_keyring::{Clock as _, KeyId, ManualClock, Mark, Monad, Provider, ProviderExt as _, Spartera};
 use api_keyring_emulator::{
@@ -40,13 +41,14 @@ impl emulator::Clock for SameClock {
 /// A running service, which many keys are rotated at.
 pub(crate) struct Vendor {
     pub(crate) service: Service,
+    strategy: Strategy,
     pub(crate) emulator: Arc<Emulator>,
     provider: Arc<dyn Provider>,
     clock: ManualClock,
 }
 
 impl Vendor {
-    pub(crate) async fn start(service: Service) -> Self {
+    pub(crate) async fn start(service: Service, strategy: Strategy) -> Self {
         let clock = ManualClock::new(Utc::now());
         let builder = Emulator::builder().clock(SameClock(clock.clone())).seed(7);
         let builder = match service {
@@ -66,7 +68,7 @@ impl Vendor {
                 Arc::new(builder.base_url(service.base_url()).build().unwrap())
             }
         };
-        Self { service, emulator, provider, clock }
+        Self { service, strategy, emulator, provider, clock }
     }
 
     /// A key to rotate, whose secret is in a sink, while these faults are in force.
@@ -88,6 +90,7 @@ impl Vendor {
             begun: Arc::default(),
             emulator: Arc::clone(&self.emulator),
             sink: MemorySink::holding(seeded[0].secret.clone()),
+            strategy: self.strategy,
             old: old.clone(),
             old_secret: seeded[0].secret.clone(),
             marks: Arc::default(),
@@ -103,6 +106,7 @@ impl Vendor {
 struct Lineage {
     emulator: Arc<Emulator>,
     sink: MemorySink,
+    strategy: Strategy,
     old: String,
     old_secret: String,
     journal: MemoryJournal,
@@ -115,6 +119,10 @@ struct Lineage {
 impl Lineage {
     /// What has to hold at every place.
     fn check(&self, place: &str) -> Result<(), String> {
+        if self.strategy == Strategy::InPlace {
+            // The old secret ends before there is another.
+            return self.current().map(drop).ok_or_else(|| "the sink is empty".to_owned());
+        }
         let secret = self.current().ok_or("the sink is empty")?;
         let key = self.owner(&secret).ok_or("the sink holds the secret of no key that exists")?;
         if key.status != KeyStatus::Active || key.live_secrets == 0 {
@@ -233,6 +241,7 @@ impl World<'_> {
             Some(record) => record.id,
             None => {
                 let mut rotate = RotateKey::new(self.old.clone()).role(self.role());
+                rotate.strategy = self.vendor.strategy;
                 rotate.timing.settle_seconds = 30;
                 rotate.timing.verify_seconds = 20;
                 rotate.timing.confirm_seconds = 20;
@@ -306,6 +315,9 @@ impl World<'_> {
         let emulator = &self.vendor.emulator;
         let violate = |violation: String| self.lineage.violate(violation);
         let keys = emulator.keys();
+        if self.vendor.strategy == Strategy::InPlace {
+            return self.judge_in_place(record).await;
+        }
         let history = self.journal.history(&record.id).await.unwrap();
         // Not those that were given up before anything was sent with them: all that ever were.
         let marks: BTreeSet<_> = history.iter().flat_map(|record| record.marks.iter().cloned()).collect();
@@ -359,6 +371,38 @@ impl World<'_> {
             }
         }
         self.clean_up(&keys.iter().filter(is_ours).map(|key| key.id.clone()).collect::<Vec<_>>()).await;
+        self.lineage.violations.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// The same in place: the one key of the name has one secret, which is the sink's.
+    async fn judge_in_place(&self, record: &Record) -> Vec<String> {
+        let violate = |violation: String| self.lineage.violate(violation);
+        self.vendor.emulator.clear_faults();
+        let keys: Vec<_> =
+            self.vendor.emulator.keys().into_iter().filter(|key| !self.others.contains(&key.id)).collect();
+        match &keys[..] {
+            [key] if key.live_secrets == 1 => match &record.state {
+                State::Done { key: new, .. } if key.id == new.as_str() => {}
+                State::Aborted { .. } if key.id == self.lineage.old && record.marks.is_empty() => {}
+                state => violate(format!("it ended as {state:?}, and {key:?} is alive")),
+            },
+            keys => violate(format!("not one secret works: {keys:?}")),
+        }
+        let current = self.lineage.sink.current().await.unwrap().unwrap();
+        if !self.vendor.provider.accepts(&current).await.unwrap() {
+            violate("the sink's secret does not work".to_owned());
+        }
+        for mark in &record.marks {
+            if self.lineage.sink.previous(mark).await.unwrap().is_some() {
+                violate("the old secret is still in the sink".to_owned());
+            }
+        }
+        let written = serde_json::to_string(&self.journal.history(&record.id).await.unwrap()).unwrap();
+        let secrets = self.lineage.marks.lock().unwrap().keys().cloned().collect::<Vec<_>>();
+        if secrets.iter().chain([&self.lineage.old_secret]).any(|secret| written.contains(secret.as_str())) {
+            violate("a secret is in the journal".to_owned());
+        }
+        self.clean_up(&keys.into_iter().map(|key| key.id).collect::<Vec<_>>()).await;
         self.lineage.violations.lock().unwrap().iter().cloned().collect()
     }
 

@@ -1,7 +1,8 @@
 //! From a secret in the sink to one that those who use the key find there: not before it has been seen to work.
 
+use std::time::Duration;
+
 use api_keyring_transport::Secret;
-use chrono::{DateTime, Utc};
 
 use super::{Result, Run, Step, after};
 use crate::ProviderExt as _;
@@ -24,7 +25,7 @@ impl Run<'_> {
             return self.stop("the new secret is not in the sink any more: abort the rotation").await;
         };
         let timing = self.record.plan.timing;
-        let end = after(self.now(), timing.verify_seconds);
+        let end = self.in_a_while(timing.verify_seconds);
         match self.try_for_a_while(&secret, timing.verify_successes, end).await? {
             Tried::Works => self.go_to(State::Verified(new)).await,
             Tried::Refused => {
@@ -37,10 +38,10 @@ impl Run<'_> {
     /// Tries a secret until it has worked so often in a row, or it is later than `end` and it still does not.
     ///
     /// Tried at least once. What is unclear counts for nothing; if it is so at the end, that is an error.
-    pub(super) async fn try_for_a_while(&self, secret: &Secret, successes: u32, end: DateTime<Utc>) -> Result<Tried> {
+    pub(super) async fn try_for_a_while(&self, secret: &Secret, successes: u32, end: Duration) -> Result<Tried> {
         let mut in_a_row = 0;
         loop {
-            let is_late = self.now() >= end;
+            let is_late = self.is_over(end);
             match self.rotator.provider.accepts(secret).await {
                 Ok(true) => in_a_row += 1,
                 Ok(false) if is_late => return Ok(Tried::Refused),
@@ -62,8 +63,20 @@ impl Run<'_> {
         if self.current_of(&new).await?.is_none() {
             return self.stop("the sink does not hold the new secret: put it right, or abort the rotation").await;
         }
+        self.switch_to(&new).await?;
         let until = after(self.now(), self.record.plan.timing.grace_seconds);
         self.go_to(State::Promoted { new, until }).await
+    }
+
+    /// Has the provider authenticate with the new secret from now on, where the rotated key is its own.
+    async fn switch_to(&self, new: &Issued) -> Result {
+        let Some(own) = &self.rotator.own else { return Ok(()) };
+        let previous = self.rotator.sink.previous(&new.mark).await;
+        let previous = previous.map_err(|error| self.rotator.sink_error(error))?;
+        if let (Some(_), Some(secret)) = (previous.filter(|secret| *secret == own.get()), self.current_of(new).await?) {
+            own.replace(secret);
+        }
+        Ok(())
     }
 
     /// The sink's current secret, where it is that of the new key.

@@ -1,22 +1,21 @@
 //! From nothing to a new key whose secret is in the sink: with a lost answer, a key whose secret nobody has is found again.
 
-use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 
-use super::{Result, Run, Step, after};
+use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Discard, Issued};
-use crate::rotation::{Fingerprint, State};
+use crate::rotation::{State, Strategy};
 use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
 
-/// How many creates there are at most before the rotation is undone.
-const MAX_CREATES: usize = 5;
+/// How many keys, or secrets in place, are issued at most before the rotation gives up.
+pub(super) const MAX_ISSUES: usize = 5;
 
 impl Run<'_> {
     /// Issues a key under a mark of its own, and puts its secret into the sink.
     pub(super) async fn issue(&mut self) -> Result<Step> {
-        if self.record.marks.len() >= MAX_CREATES {
-            let why = format!("{MAX_CREATES} creates have come to nothing");
+        if self.record.marks.len() >= MAX_ISSUES {
+            let why = format!("{MAX_ISSUES} creates have come to nothing");
             return self.go_to(State::Aborting { new: None, why }).await;
         }
         self.rotator.sink.check().await.map_err(|error| self.rotator.sink_error(error))?;
@@ -37,10 +36,9 @@ impl Run<'_> {
         if error.may_have_taken_effect() {
             // A secret that may be in the answer cannot be told to be whole: the key goes, and another is issued.
             let discard = error.key().map(|key| Discard { key: key.clone(), mark: mark.clone(), confirmed: None });
-            let since = self.now();
             self.write(|record| {
                 record.discards.extend(discard);
-                record.state = State::Lost { mark, since, abort: None };
+                record.state = State::Lost { mark, abort: None };
             })
             .await?;
             return Ok(Step::On);
@@ -58,8 +56,7 @@ impl Run<'_> {
     }
 
     async fn deliver(&mut self, mark: Mark, issued: IssuedKey) -> Result<Step> {
-        let fingerprint = Fingerprint::of(&mark, issued.secret());
-        let new = Issued { key: issued.id().clone(), mark, fingerprint };
+        let new = Issued::of(mark, &issued);
         if let Err(error) = self.go_to(State::Issued(new.clone())).await {
             // Nobody else knows of the key: it goes now, or by its mark when the rotation is resumed.
             drop(self.end(&new.key).await);
@@ -90,24 +87,20 @@ impl Run<'_> {
 
     /// A create was, or may have been, sent by a process that is gone.
     pub(super) async fn lose(&mut self, mark: Mark) -> Result<Step> {
-        let since = self.now();
-        self.go_to(State::Lost { mark, since, abort: None }).await
+        self.go_to(State::Lost { mark, abort: None }).await
     }
 
     /// Retires what exists under a mark, and starts over. One create was sent with it at most, so one key is all.
-    pub(super) async fn find_what_was_lost(
-        &mut self,
-        mark: &Mark,
-        since: DateTime<Utc>,
-        abort: Option<String>,
-    ) -> Result<Step> {
-        let settled = after(since, self.record.plan.timing.settle_seconds);
+    ///
+    /// Whoever resumes waits for the whole settle time again, since the clock of whoever was here before may have been another.
+    pub(super) async fn find_what_was_lost(&mut self, mark: &Mark, abort: Option<String>) -> Result<Step> {
+        let settled = self.in_a_while(self.record.plan.timing.settle_seconds);
         loop {
-            let asked = self.now();
+            let is_late = self.is_over(settled);
             for (key, mark) in self.living(std::slice::from_ref(mark)).await? {
                 self.discard(&key, &mark).await?;
             }
-            if asked >= settled || self.record.discards.iter().any(|discard| discard.mark == *mark) {
+            if is_late || self.record.discards.iter().any(|discard| discard.mark == *mark) {
                 break;
             }
             self.poll().await?;
@@ -131,15 +124,16 @@ impl Run<'_> {
     }
 
     /// Goes on once the secret is read back; without it, the key is of no use.
-    async fn read_back(&mut self, new: Issued) -> Result<Step> {
+    pub(super) async fn read_back(&mut self, new: Issued) -> Result<Step> {
         let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
         if self.is_of(&new, pending.as_ref()) {
             return self.go_to(State::Delivered(new)).await;
         }
-        let now = self.now();
         self.write(|record| {
-            record.discards.push(Discard { key: new.key, mark: new.mark.clone(), confirmed: None });
-            record.state = State::Lost { mark: new.mark, since: now, abort: None };
+            if record.plan.strategy == Strategy::Overlap {
+                record.discards.push(Discard { key: new.key, mark: new.mark.clone(), confirmed: None });
+            }
+            record.state = State::Lost { mark: new.mark, abort: None };
         })
         .await?;
         Ok(Step::On)

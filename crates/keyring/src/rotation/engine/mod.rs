@@ -1,17 +1,21 @@
 //! Carrying a rotation out, one state after the other.
 
 mod hand_over;
+mod in_place;
 mod issue;
 mod retire;
 mod undo;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use api_keyring_transport::Secret;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt as _;
+use futures_util::future::select;
 
 use super::record::Issued;
-use super::{Fingerprint, Lease, Record, RotateError, Rotator, State};
+use super::{Fingerprint, Lease, Record, RotateError, Rotator, State, Strategy};
 
 type Result<T = (), E = RotateError> = std::result::Result<T, E>;
 
@@ -52,16 +56,22 @@ impl<'a> Run<'a> {
             let was = (**was).clone();
             self.go_to(was).await?;
         }
+        let is_in_place = self.record.plan.strategy == Strategy::InPlace;
         loop {
+            self.stop_if_asked()?;
             self.finish_discards().await?;
             let step = match self.record.state.clone() {
+                State::Planned if is_in_place => self.regenerate().await?,
                 State::Planned => self.issue().await?,
                 // Whether a create was sent, only the process knew that is gone.
                 State::Issuing { mark } => self.lose(mark).await?,
-                State::Lost { mark, since, abort } => self.find_what_was_lost(&mark, since, abort).await?,
+                State::Lost { .. } if is_in_place => self.ask_again().await?,
+                State::Lost { mark, abort } => self.find_what_was_lost(&mark, abort).await?,
                 State::Issued(new) => self.put_again(new).await?,
+                State::Delivered(new) if is_in_place => self.promote(new).await?,
                 State::Delivered(new) => self.verify(new).await?,
                 State::Verified(new) => self.promote(new).await?,
+                State::Promoted { new, .. } if is_in_place => self.verify_in_place(new).await?,
                 State::Promoted { new, until } => self.end_grace(new, until).await?,
                 State::Retiring(new) => self.retire(new).await?,
                 State::Retired { new, confirmed: None } => self.confirm(new).await?,
@@ -91,6 +101,7 @@ impl<'a> Run<'a> {
         next.time = self.now();
         self.rotator.journal.save(&self.lease, &next).await?;
         self.record = next;
+        (self.rotator.observe)(&self.record);
         Ok(())
     }
 
@@ -112,11 +123,29 @@ impl<'a> Run<'a> {
         let most = (self.lease.time / 3).max(Duration::from_secs(1));
         while !left.is_zero() {
             let now = left.min(most);
-            self.rotator.clock.sleep(now).await;
+            let asked = pin!(self.rotator.stop.clone());
+            select(self.rotator.clock.sleep(now), asked).await;
+            self.stop_if_asked()?;
             self.rotator.journal.renew(&self.lease).await?;
             left -= now;
         }
         Ok(())
+    }
+
+    fn stop_if_asked(&self) -> Result {
+        match self.rotator.stop.clone().now_or_never() {
+            Some(()) => Err(RotateError::Stopped),
+            None => Ok(()),
+        }
+    }
+
+    /// When so many seconds are over, on a clock that never goes back.
+    fn in_a_while(&self, seconds: u64) -> Duration {
+        self.rotator.clock.elapsed().saturating_add(Duration::from_secs(seconds))
+    }
+
+    fn is_over(&self, end: Duration) -> bool {
+        self.rotator.clock.elapsed() >= end
     }
 
     async fn poll(&self) -> Result {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::hand_over::Tried;
-use super::{Result, Run, Step, after};
-use crate::rotation::State;
+use super::{Result, Run, Step};
 use crate::rotation::plan::{Retirement, is_dead};
 use crate::rotation::record::{Confirmation, Issued};
+use crate::rotation::{State, Strategy};
 use crate::{KeyStatus, Provider, ProviderExt as _, Revocation};
 
 impl Run<'_> {
@@ -21,7 +21,7 @@ impl Run<'_> {
             let why = "the sink holds another secret than the new key's: put it right, or abort the rotation";
             return self.stop(why).await;
         };
-        let end = after(self.now(), self.record.plan.timing.verify_seconds);
+        let end = self.in_a_while(self.record.plan.timing.verify_seconds);
         match self.try_for_a_while(&secret, 1, end).await? {
             Tried::Works => self.go_to(State::Retiring(new)).await,
             Tried::Refused => {
@@ -42,7 +42,7 @@ impl Run<'_> {
                 how.role = plan.old.role.clone().or_else(|| plan.role.clone());
                 provider.revoke(&plan.old.id, &how).await
             }
-            Retirement::Delete => provider.delete(&plan.old.id).await,
+            Retirement::Delete | Retirement::ByVendor => provider.delete(&plan.old.id).await,
         };
         match retired {
             Ok(()) => {}
@@ -64,9 +64,9 @@ impl Run<'_> {
 
     /// Looks whether the old key is gone, for as long as it may take. Whoever resumes has the whole time for it again.
     pub(super) async fn confirm(&mut self, new: Issued) -> Result<Step> {
-        let end = after(self.now(), self.record.plan.timing.confirm_seconds);
+        let end = self.in_a_while(self.record.plan.timing.confirm_seconds);
         loop {
-            let is_late = self.now() >= end;
+            let is_late = self.is_over(end);
             match self.end_of_old(&new).await {
                 Ok(Some(confirmed)) => {
                     return self.go_to(State::Retired { new, confirmed: Some(confirmed) }).await;
@@ -85,6 +85,13 @@ impl Run<'_> {
     /// How far the old key's end is to be seen now; `None` while it is not.
     async fn end_of_old(&self, new: &Issued) -> Result<Option<Confirmation>, crate::Error> {
         let old = &self.record.plan.old.id;
+        if self.record.plan.strategy == Strategy::InPlace && new.key == *old {
+            return Ok(match self.old_secrets_are_refused(new).await? {
+                Some(true) => Some(Confirmation::SecretRefused),
+                Some(false) => None,
+                None => Some(Confirmation::Acknowledged),
+            });
+        }
         let provider = match self.rotator.sink.current().await {
             Ok(Some(current)) if self.is_of(new, Some(&current)) => self.rotator.provider.with_secret(&current)?,
             _ => Arc::clone(&self.rotator.provider),
@@ -120,9 +127,15 @@ impl Run<'_> {
 
     /// Retires what a create may have left that acted late, forgets the old secret, and is done.
     pub(super) async fn complete(&mut self, new: Issued, confirmed: Confirmation) -> Result<Step> {
-        self.sweep(Some(&new)).await?;
-        let forgotten = self.rotator.sink.forget_previous(&new.mark).await;
-        forgotten.map_err(|error| self.rotator.sink_error(error))?;
+        // First, so that nothing old becomes current again when other places are emptied.
+        for mark in &self.record.marks {
+            let forgotten = self.rotator.sink.forget_previous(mark).await;
+            forgotten.map_err(|error| self.rotator.sink_error(error))?;
+        }
+        // Where the only create was answered, there is nothing else to be found.
+        if self.record.marks.len() > 1 {
+            self.sweep(Some(&new)).await?;
+        }
         self.go_to(State::Done { key: new.key, confirmed }).await
     }
 }

@@ -3,7 +3,7 @@
 use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Confirmation, Discard, Issued};
-use crate::rotation::{RotateError, State};
+use crate::rotation::{RotateError, State, Strategy};
 use crate::{Capability, KeyId, KeyStatus, Mark, Revocation};
 
 impl Run<'_> {
@@ -15,10 +15,12 @@ impl Run<'_> {
         while let State::Stuck { was, .. } = state {
             state = *was;
         }
+        if self.record.plan.strategy == Strategy::InPlace && !self.record.marks.is_empty() && !state.is_finished() {
+            return refuse("the vendor was asked for a new secret already: there is no way back, resume the rotation");
+        }
         let next = match state {
             State::Planned => State::Aborting { new: None, why },
-            State::Issuing { mark } => State::Lost { mark, since: self.now(), abort: Some(why) },
-            State::Lost { mark, since, .. } => State::Lost { mark, since, abort: Some(why) },
+            State::Issuing { mark } | State::Lost { mark, .. } => State::Lost { mark, abort: Some(why) },
             State::Issued(new) | State::Delivered(new) => State::Aborting { new: Some(new), why },
             State::Verified(new) | State::Promoted { new, .. } => {
                 // The sink may hold the new secret: it must not go before the old one is known to be there.
@@ -73,9 +75,12 @@ impl Run<'_> {
     /// Retires every key under a mark of this rotation but the one that is kept, and empties their places in the sink.
     pub(super) async fn sweep(&mut self, kept: Option<&Issued>) -> Result {
         let marks = self.record.marks.clone();
-        for (key, mark) in self.living(&marks).await? {
-            if kept.is_none_or(|kept| kept.key != key) {
-                self.discard(&key, &mark).await?;
+        // In place, a mark is in no name.
+        if self.record.plan.strategy == Strategy::Overlap {
+            for (key, mark) in self.living(&marks).await? {
+                if kept.is_none_or(|kept| kept.key != key) {
+                    self.discard(&key, &mark).await?;
+                }
             }
         }
         for mark in marks.iter().filter(|mark| kept.is_none_or(|kept| kept.mark != **mark)) {

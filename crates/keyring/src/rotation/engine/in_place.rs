@@ -1,0 +1,175 @@
+//! A new secret for the same key: the old one ends when it is made, so whatever is lost has to be asked for again.
+
+use api_keyring_transport::Secret;
+use futures_util::TryStreamExt as _;
+
+use super::hand_over::Tried;
+use super::issue::MAX_ISSUES;
+use super::{Result, Run, Step};
+use crate::rotation::plan::is_dead;
+use crate::rotation::record::Issued;
+use crate::rotation::{JournalError, RotateError, State};
+use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
+
+/// How often whoever has the only secret that works tries to have it written down.
+const TAKE_OVERS: usize = 20;
+
+impl Run<'_> {
+    /// Has the vendor replace the secret, and puts the new one into the sink.
+    pub(super) async fn regenerate(&mut self) -> Result<Step> {
+        let plan = &self.record.plan;
+        if self.record.marks.len() >= MAX_ISSUES {
+            let why = format!("{MAX_ISSUES} new secrets have come to nothing: look at the key at the vendor");
+            return self.stop(why).await;
+        }
+        self.rotator.sink.check().await.map_err(|error| self.rotator.sink_error(error))?;
+        let Some(key) = self.find_key().await? else {
+            let why = format!("key {} is gone, and no other of its name has taken its place: create one", plan.old.id);
+            return self.stop(why).await;
+        };
+        let mark = Mark::random();
+        self.write(|record| {
+            record.marks.push(mark.clone());
+            record.state = State::Issuing { mark: mark.clone() };
+        })
+        .await?;
+        let error = match self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await {
+            Ok(issued) => return self.keep(mark, issued).await,
+            Err(error) => error,
+        };
+        if error.may_have_taken_effect() {
+            return self.go_to(State::Lost { mark, abort: None }).await;
+        }
+        let is_first = self.record.marks.len() == 1;
+        if error.is_transient() || is_first {
+            // Nothing was done under the mark, and nothing ever will be.
+            self.write(|record| {
+                record.marks.pop();
+                record.state = match error.is_transient() {
+                    true => State::Planned,
+                    false => State::Aborting { new: None, why: error.to_string() },
+                };
+            })
+            .await?;
+            return if error.is_transient() { Err(error.into()) } else { Ok(Step::On) };
+        }
+        self.stop(format!("the key's secret may be lost, and no other can be had: {error}")).await
+    }
+
+    /// The key's id now. The vendor may have given it another one with its last secret, whose answer was lost.
+    async fn find_key(&self) -> Result<Option<KeyId>> {
+        let plan = &self.record.plan;
+        let is_alive = match self.rotator.provider.get(&plan.old.id).await {
+            Ok(key) => !is_dead(key.status()),
+            Err(error) if error.is_not_found() => false,
+            Err(error) => return Err(error.into()),
+        };
+        if is_alive || plan.old.name.is_none() {
+            return Ok(is_alive.then(|| plan.old.id.clone()));
+        }
+        let settled = self.in_a_while(plan.timing.settle_seconds);
+        loop {
+            let is_late = self.is_over(settled);
+            let mut found = Vec::new();
+            let mut keys = self.rotator.provider.list(ListKeys::new());
+            while let Some(key) = keys.try_next().await? {
+                let is_another = key.id() == &plan.old.id || plan.namesakes.contains(key.id());
+                if key.name() == plan.old.name.as_deref() && !is_another && !is_dead(key.status()) {
+                    found.push(key.id().clone());
+                }
+            }
+            if found.len() == 1 || is_late {
+                // Of several, nobody can tell which it is.
+                return Ok(found.pop().filter(|_| found.is_empty()));
+            }
+            self.poll().await?;
+        }
+    }
+
+    /// Puts the only secret that works into the sink, whoever has taken the rotation over meanwhile.
+    async fn keep(&mut self, mark: Mark, issued: IssuedKey) -> Result<Step> {
+        let new = Issued::of(mark, &issued);
+        let mut written = self.go_to(State::Issued(new.clone())).await;
+        if let Err(RotateError::Journal(JournalError::LeaseLost | JournalError::Changed)) = written {
+            written = self.take_over(&new, issued.secret()).await;
+        }
+        written?;
+        let end = self.in_a_while(self.record.plan.timing.verify_seconds);
+        loop {
+            let is_late = self.is_over(end);
+            match self.rotator.sink.put(&new.mark, issued.secret()).await {
+                Ok(()) => return self.read_back(new).await,
+                // A sink that takes nothing now may do so in a moment; nobody else has the secret.
+                Err(error) if is_late => return Err(self.rotator.sink_error(error)),
+                Err(_) => self.poll().await?,
+            }
+        }
+    }
+
+    /// Somebody else has gone on while this process's request was under way. If that has made the other's secret useless, this
+    /// process has to go on, from whatever has become of the rotation.
+    async fn take_over(&mut self, new: &Issued, secret: &Secret) -> Result<Step> {
+        let lost = || Err(RotateError::Journal(JournalError::LeaseLost));
+        let timing = self.record.plan.timing;
+        for _ in 0..TAKE_OVERS {
+            // The other one may have asked for a secret after this one.
+            let end = self.in_a_while(timing.verify_seconds);
+            if let Tried::Refused = self.try_for_a_while(secret, 1, end).await? {
+                return lost();
+            }
+            match self.rotator.lease_of(&self.record.id).await {
+                Ok((lease, record)) => {
+                    (self.lease, self.record) = (lease, record);
+                    let (new, mark) = (new.clone(), new.mark.clone());
+                    let written = self.write(|record| {
+                        record.marks.push(mark);
+                        record.state = State::Issued(new);
+                    });
+                    return written.await.map(|()| Step::On);
+                }
+                Err(RotateError::Journal(JournalError::Held { .. })) => {}
+                Err(error) => return Err(error),
+            }
+            // Without a lease there is none to be kept.
+            self.rotator.clock.sleep(timing.poll()).await;
+        }
+        lost()
+    }
+
+    /// Sees that the secret works which users find already: the old one ended before it.
+    pub(super) async fn verify_in_place(&mut self, new: Issued) -> Result<Step> {
+        let Some(secret) = self.current_of(&new).await? else {
+            return self.stop("the sink holds another secret than the key's new one: put it right").await;
+        };
+        let timing = self.record.plan.timing;
+        let end = self.in_a_while(timing.verify_seconds);
+        match self.try_for_a_while(&secret, timing.verify_successes, end).await? {
+            Tried::Works => self.go_to(State::Retired { new, confirmed: None }).await,
+            // Somebody's later request for a secret has ended this one.
+            Tried::Refused => self.go_to(State::Lost { mark: new.mark, abort: None }).await,
+        }
+    }
+
+    /// Waits until a request whose answer was lost has surely ended, so that it does not end the next secret.
+    pub(super) async fn ask_again(&mut self) -> Result<Step> {
+        let settled = self.in_a_while(self.record.plan.timing.settle_seconds);
+        while !self.is_over(settled) {
+            self.poll().await?;
+        }
+        self.go_to(State::Planned).await
+    }
+
+    /// Whether every secret that was current before is refused, as far as the sink still has any; `None` where it has none.
+    pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>, crate::Error> {
+        let mut seen = None;
+        for mark in &self.record.marks {
+            let previous = self.rotator.sink.previous(mark).await.ok().flatten();
+            let Some(secret) = previous.filter(|secret| !self.is_of(new, Some(secret))) else { continue };
+            if self.rotator.provider.accepts(&secret).await? {
+                return Ok(Some(false));
+            }
+            seen = Some(true);
+        }
+        Ok(seen)
+    }
+}
