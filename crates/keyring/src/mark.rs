@@ -53,6 +53,11 @@ impl Mark {
         format!("{}{SEPARATOR}{self}", Self::unmarked(name))
     }
 
+    /// The mark that a name ends with, if it does.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        name.rsplit_once(SEPARATOR)?.1.parse().ok()
+    }
+
     /// A name without the mark that it ends with, if it does.
     ///
     /// ```

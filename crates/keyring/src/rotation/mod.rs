@@ -7,6 +7,8 @@ mod plan;
 mod record;
 mod rotator;
 mod sink;
+mod steps;
+mod sweep;
 
 pub use error::RotateError;
 pub use journal::memory::MemoryJournal;
@@ -17,6 +19,8 @@ pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Tim
 pub use record::{Confirmation, Discard, Fingerprint, Issued, Record, RotationId, State};
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]
+pub use sink::address::open_sinks;
+#[cfg(feature = "sinks")]
 pub use sink::command::CommandSink;
 #[cfg(feature = "sinks")]
 pub use sink::file::FileSink;
@@ -24,3 +28,5 @@ pub use sink::memory::MemorySink;
 pub use sink::several::Several;
 pub use sink::store::{Place, Store, StoreLock};
 pub use sink::{Sink, SinkError};
+pub use steps::{Downtime, PlannedStep};
+pub use sweep::{LeftBehind, left_behind};

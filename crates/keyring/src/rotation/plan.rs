@@ -253,6 +253,8 @@ pub struct OldKey {
     pub owner: Option<String>,
     /// When it expires.
     pub expires_at: Option<String>,
+    /// When it was last changed, where the vendor tells.
+    pub updated_at: Option<String>,
 }
 
 impl OldKey {
@@ -265,6 +267,7 @@ impl OldKey {
             description: text(key.description()),
             owner: text(key.owner()),
             expires_at: key.expires_at().map(ToString::to_string),
+            updated_at: key.updated_at().map(ToString::to_string),
         }
     }
 }

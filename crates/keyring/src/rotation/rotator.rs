@@ -193,8 +193,12 @@ impl Rotator {
     ///
     /// Those of [`plan`](Self::plan), [`start`](Self::start) and [`resume`](Self::resume).
     pub async fn rotate(&self, rotate: &RotateKey) -> Result<Record, RotateError> {
-        // Nobody has had the time to change the key.
-        let record = self.begin(self.plan(rotate).await?).await?;
+        let plan = self.plan(rotate).await?;
+        let record = match plan.strategy {
+            // The journal sees to it that a key is replaced once.
+            Strategy::Overlap => self.begin(plan).await?,
+            Strategy::InPlace => self.start(plan).await?,
+        };
         self.resume(&record.id).await
     }
 

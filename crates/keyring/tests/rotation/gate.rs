@@ -164,6 +164,10 @@ impl Journal for GatedJournal {
         self.journal.latest(limit).await
     }
 
+    async fn of_mark(&self, mark: &Mark) -> std::result::Result<Option<Record>, JournalError> {
+        self.journal.of_mark(mark).await
+    }
+
     async fn history(&self, id: &RotationId) -> std::result::Result<Vec<Record>, JournalError> {
         self.journal.history(id).await
     }

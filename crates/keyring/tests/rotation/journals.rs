@@ -7,7 +7,7 @@ use std::time::Duration;
 use api_keyring::rotation::{
     Confirmation, Journal, JournalError, MemoryJournal, MemorySink, Record, RotateKey, Rotator, SqliteJournal, State,
 };
-use api_keyring::{Clock as _, ManualClock, Memory, NewKey, Provider};
+use api_keyring::{Clock as _, ManualClock, Mark, Memory, NewKey, Provider};
 use chrono::{SubsecRound as _, TimeDelta, Utc};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -108,6 +108,22 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     let third = another(&first).await;
     assert!(matches!(journal.begin(&third).await, Err(JournalError::Replaced(other)) if other == again.id));
     assert!(journal.history(&third.id).await.unwrap().is_empty());
+
+    // A mark leads to its rotation for good; a key that only got another secret may get one again.
+    let mark = Mark::random();
+    let lease = journal.take(&second.id, "a", LEASE).await.unwrap();
+    let mut issuing = next(&second, State::Issuing { mark: mark.clone() });
+    issuing.marks.push(mark.clone());
+    journal.save(&lease, &issuing).await.unwrap();
+    let key = second.plan.old.id.clone();
+    let mut same = next(&issuing, State::Done { key, confirmed: Confirmation::SecretRefused });
+    same.marks.clear();
+    journal.save(&lease, &same).await.unwrap();
+    assert_eq!(journal.of_mark(&mark).await.unwrap(), Some(same));
+    assert_eq!(journal.of_mark(&Mark::random()).await.unwrap(), None);
+    journal.begin(&another(&second).await).await.unwrap();
+    let once_more = another(&second).await;
+    assert!(matches!(journal.begin(&once_more).await, Err(JournalError::UnderWay(_))));
 }
 
 fn clock() -> ManualClock {
@@ -140,7 +156,7 @@ async fn a_file() {
     behaves(&open(&path).unwrap().clock(clock.clone()), &clock).await;
     // Another process reads the same.
     let journal = open(&path).unwrap();
-    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 3));
+    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 4));
     #[cfg(unix)]
     for entry in fs::read_dir(folder.path()).unwrap() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Journal, JournalError, Lease};
 use crate::rotation::{Record, RotationId, State};
-use crate::{Clock, SystemClock};
+use crate::{Clock, Mark, SystemClock};
 
 /// A journal in memory: for tests, and for whoever can do without a record of what a lost process was at.
 ///
@@ -79,6 +79,8 @@ impl Journal for MemoryJournal {
         for other in of_same_key {
             match &other.state {
                 State::Aborted { .. } => {}
+                // It has another secret, and is the same key.
+                State::Done { key, .. } if *key == other.plan.old.id => {}
                 State::Done { .. } => return Err(JournalError::Replaced(other.id.clone())),
                 _ => return Err(JournalError::UnderWay(other.id.clone())),
             }
@@ -100,6 +102,12 @@ impl Journal for MemoryJournal {
 
     async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
         Ok(in_order(&self.rotations()).into_iter().rev().take(limit).cloned().collect())
+    }
+
+    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+        let rotations = self.rotations();
+        let has_mark = |entry: &&Entry| entry.versions.iter().any(|record| record.marks.contains(mark));
+        Ok(rotations.values().find(has_mark).and_then(Entry::latest).cloned())
     }
 
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {

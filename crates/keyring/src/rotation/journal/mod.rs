@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{Record, RotationId};
+use crate::Mark;
 
 /// Where rotations are written down, so that any process can finish what another began, and no two act at once.
 ///
@@ -53,6 +54,13 @@ pub trait Journal: fmt::Debug + Send + Sync {
     ///
     /// When the journal cannot be read.
     async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError>;
+
+    /// The rotation that this mark was written down for.
+    ///
+    /// # Errors
+    ///
+    /// When the journal cannot be read.
+    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError>;
 
     /// Every version that was written of a rotation, oldest first.
     ///

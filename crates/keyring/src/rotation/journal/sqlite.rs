@@ -12,8 +12,8 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, TransactionBehavior};
 
 use super::{Journal, JournalError, Lease};
-use crate::rotation::{Record, RotationId};
-use crate::{Clock, SystemClock};
+use crate::rotation::{Record, RotationId, State};
+use crate::{Clock, Mark, SystemClock};
 
 /// How long to wait for other processes that write.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -231,6 +231,13 @@ fn write_version(transaction: &Transaction<'_>, record: &Record) -> Result<(), F
          VALUES ((SELECT number FROM rotation WHERE id = ?1), ?2, ?3, ?4, ?5)",
         (record.id.as_str(), record.version, text(record.time), record.state.name(), serde_json::to_string(record)?),
     )?;
+    for mark in &record.marks {
+        transaction.execute(
+            "INSERT INTO mark (mark, rotation) VALUES (?1, (SELECT number FROM rotation WHERE id = ?2)) \
+             ON CONFLICT (mark) DO NOTHING",
+            (mark.as_str(), record.id.as_str()),
+        )?;
+    }
     Ok(())
 }
 
@@ -269,7 +276,8 @@ impl Journal for SqliteJournal {
         self.transact(move |transaction| {
             let plan = &record.plan;
             let key = (&*plan.vendor, &*plan.scope, plan.old.id.as_str());
-            let sql = "SELECT id, state FROM rotation WHERE (vendor, scope, old_key) = (?, ?, ?) AND state <> 'aborted'";
+            let sql = "SELECT id, state FROM rotation WHERE (vendor, scope, old_key) = (?, ?, ?) \
+                       AND state <> 'aborted' AND new_key IS NOT old_key";
             let other = transaction.query_row(sql, key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             if let Some((id, state)) = other {
                 let (id, state): (String, String) = (id, state);
@@ -296,6 +304,16 @@ impl Journal for SqliteJournal {
 
     async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
         self.records("true ORDER BY number DESC", limit.try_into().unwrap_or(i64::MAX)).await
+    }
+
+    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+        let mark = mark.clone();
+        self.transact(move |transaction| {
+            let sql = "SELECT record FROM mark JOIN rotation ON number = mark.rotation JOIN version \
+                       ON version.rotation = number AND version.version = rotation.version WHERE mark = ?";
+            Ok(read_records(transaction, sql, [mark.as_str()])?.pop())
+        })
+        .await
     }
 
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
@@ -334,9 +352,13 @@ impl Journal for SqliteJournal {
                 return Err(JournalError::Changed.into());
             }
             write_version(transaction, &record)?;
+            let new_key = match &record.state {
+                State::Done { key, .. } => Some(key.as_str()),
+                _ => None,
+            };
             transaction.execute(
-                "UPDATE rotation SET version = ?, state = ?, held_until = ? WHERE id = ?",
-                (record.version, record.state.name(), text(until), lease.rotation.as_str()),
+                "UPDATE rotation SET version = ?, state = ?, new_key = ?, held_until = ? WHERE id = ?",
+                (record.version, record.state.name(), new_key, text(until), lease.rotation.as_str()),
             )?;
             Ok(())
         })

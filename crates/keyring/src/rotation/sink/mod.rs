@@ -1,6 +1,8 @@
 //! Where new secrets go.
 
 #[cfg(feature = "sinks")]
+pub(super) mod address;
+#[cfg(feature = "sinks")]
 pub(super) mod command;
 #[cfg(feature = "sinks")]
 mod dotenv;

@@ -7,6 +7,8 @@ CREATE TABLE rotation (
     scope      TEXT NOT NULL,
     old_key    TEXT NOT NULL,
     state      TEXT NOT NULL,
+    -- The key that has taken the old one's place: the same one where it was given a new secret.
+    new_key    TEXT,
     version    INTEGER NOT NULL,
     -- Grows with every lease: only the latest one writes.
     token      INTEGER NOT NULL DEFAULT 0,
@@ -14,8 +16,9 @@ CREATE TABLE rotation (
     held_until TEXT
 ) STRICT;
 
--- A key is rotated by one at a time, and once.
-CREATE UNIQUE INDEX rotation_of_key ON rotation (vendor, scope, old_key) WHERE state <> 'aborted';
+-- A key is rotated by one at a time, and replaced by another one once.
+CREATE UNIQUE INDEX rotation_of_key ON rotation (vendor, scope, old_key)
+    WHERE state <> 'aborted' AND new_key IS NOT old_key;
 
 CREATE INDEX rotation_unfinished ON rotation (number) WHERE state NOT IN ('done', 'aborted');
 
@@ -38,3 +41,9 @@ CREATE TRIGGER version_is_not_deleted BEFORE DELETE ON version
 BEGIN
     SELECT raise(ABORT, 'what was written is not deleted');
 END;
+
+-- Every mark that was ever written down, also of what came to nothing.
+CREATE TABLE mark (
+    mark     TEXT PRIMARY KEY,
+    rotation INTEGER NOT NULL REFERENCES rotation (number)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,45 @@
+//! Finding keys that a rotation has left behind.
+
+use futures_util::TryStreamExt as _;
+
+use super::{Journal, RotateError, RotationId, State};
+use crate::{ApiKey, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _};
+
+/// A key with a mark that is no rotation's any more.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LeftBehind {
+    /// The key.
+    pub key: ApiKey,
+    /// The mark in its name.
+    pub mark: Mark,
+    /// The rotation that has issued it and ended without it. `None` where the journal knows of none: another journal may.
+    pub rotation: Option<RotationId>,
+}
+
+/// The keys that carry a mark in their names, may still work, and that no rotation in the journal has put in another key's place or
+/// is still at work on.
+///
+/// A list that lags behind for longer than a rotation waits can hide a key from it. What was found can be
+/// [deleted](Provider::delete), where its rotation is known; a key of an unknown one may be in use.
+///
+/// # Errors
+///
+/// Those of the list and of the journal.
+pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Result<Vec<LeftBehind>, RotateError> {
+    let mut found = Vec::new();
+    let mut keys = provider.list(ListKeys::new());
+    while let Some(key) = keys.try_next().await? {
+        let is_dead = matches!(key.status(), KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::Inactive);
+        let Some(mark) = key.name().and_then(Mark::of_name).filter(|_| !is_dead) else { continue };
+        let record = journal.of_mark(&mark).await?;
+        let is_owned = record.as_ref().is_some_and(|record| match &record.state {
+            State::Done { key: new, .. } => new == key.id(),
+            state => !state.is_finished(),
+        });
+        if !is_owned {
+            found.push(LeftBehind { key, mark, rotation: record.map(|record| record.id) });
+        }
+    }
+    Ok(found)
+}
