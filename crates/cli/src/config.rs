@@ -1,6 +1,7 @@
 //! Which providers there are, from the environment alone.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use api_keyring::{Keyring, KeyringBuilder, Monad, Provider, ProviderExt as _, Retry, Secret, Spartera, printable};
@@ -49,6 +50,34 @@ pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Resul
         ))),
         None => Err(Failure::Usage(
             "no provider is configured: set the environment variables that api-keyring --help lists".to_owned(),
+        )),
+    }
+}
+
+/// The secret with which this process's environment has a provider authenticate.
+pub(crate) fn own_secret(provider: &str) -> Option<Secret> {
+    let variables: &[&str] = match provider {
+        "monad" => &["MONAD_API_KEY", "MONAD_BEARER_TOKEN"],
+        "spartera" => &["SPARTERA_API_KEY"],
+        _ => &[],
+    };
+    let set = variables.iter().find_map(std::env::var_os).filter(|value| !value.is_empty());
+    set.and_then(|value| value.into_string().ok()).map(Secret::new)
+}
+
+/// The file in which rotations are written down, unless the command line names another.
+pub(crate) fn journal() -> Result<PathBuf> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(path) = set("API_KEYRING_JOURNAL") {
+        return Ok(path);
+    }
+    let state = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
+    let state = state.or_else(|| set("LOCALAPPDATA")).or_else(|| Some(std::env::home_dir()?.join(".local/state")));
+    match state.filter(|path| path.is_absolute()) {
+        Some(state) => Ok(state.join("api-keyring/rotations.sqlite")),
+        None => Err(Failure::Usage(
+            "there is no folder for the journal of rotations: name a file with --journal or API_KEYRING_JOURNAL"
+                .to_owned(),
         )),
     }
 }

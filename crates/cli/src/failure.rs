@@ -1,10 +1,11 @@
 //! Why a command failed, and the exit code that says so.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use api_keyring::rotation::{JournalError, RotateError};
 use api_keyring::{Error, ErrorKind};
 
 /// The result of a command.
@@ -45,16 +46,35 @@ impl fmt::Display for Failure {
         match self {
             Self::OutputClosed => Ok(()),
             Self::Usage(text) | Self::Other(text) => writeln!(f, "error: {text}"),
-            Self::Keyring(error) => {
-                writeln!(f, "error: {error}")?;
-                let mut cause = error.source();
-                while let Some(error) = cause {
-                    writeln!(f, "  caused by: {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
-            }
+            Self::Keyring(error) => writeln!(f, "error: {}", chain(error)),
         }
+    }
+}
+
+/// An error, and below it its causes.
+fn chain(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("\n  caused by: {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+impl From<RotateError> for Failure {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Provider(error) => Self::Keyring(error),
+            RotateError::Refused(why) => Self::Usage(why),
+            other => Self::Other(chain(&other)),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        Self::Other(chain(&error))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secrets in files of their own.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Seek as _, Write as _};
@@ -77,12 +78,16 @@ impl SecretFile {
     ///
     /// When there could be no such file, or there is no room on the disk.
     pub fn reserve(path: impl Into<PathBuf>) -> io::Result<Self> {
-        let path = path.into();
+        Self::reserve_as(path.into(), ".api-keyring-")
+    }
+
+    /// The same, where the file has a name that begins so until it is in place. A process that is killed leaves it behind.
+    pub(crate) fn reserve_as(path: PathBuf, prefix: impl AsRef<OsStr>) -> io::Result<Self> {
         if path.file_name().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
         }
         let folder = Folder::of(&path)?;
-        let mut temporary = tempfile::Builder::new().prefix(".api-keyring-").tempfile_in(folder_of(&path))?;
+        let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder_of(&path))?;
         // To ask how much is free would prove nothing.
         temporary.write_all(&[0; RESERVED_BYTES])?;
         temporary.as_file().sync_all()?;
@@ -159,7 +164,7 @@ impl SecretFile {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

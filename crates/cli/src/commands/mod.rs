@@ -9,6 +9,9 @@ mod list;
 mod providers;
 mod read;
 mod rotate;
+mod rotations;
+mod rotator;
+mod sweep;
 mod update;
 
 use api_keyring::{KeyRef, NamedProvider};
@@ -29,6 +32,11 @@ pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
         Command::Create(arguments) => create::run(output, arguments).await,
         Command::Update(arguments) => update::run(output, arguments).await,
         Command::Rotate(arguments) => rotate::run(output, arguments).await,
+        Command::Resume(arguments) => rotations::resume(output, arguments).await,
+        Command::Status(arguments) => rotations::status(output, &arguments).await,
+        Command::Abort(arguments) => rotations::abort(output, arguments).await,
+        Command::History(arguments) => rotations::history(output, &arguments).await,
+        Command::Sweep(arguments) => sweep::run(output, &arguments).await,
         Command::Revoke(arguments) => destroy::revoke(output, arguments).await,
         Command::Delete(arguments) => destroy::delete(output, arguments).await,
     }

@@ -1,30 +1,120 @@
-//! `rotate`: a new secret for a key.
+//! `rotate`: a new key, or a new secret for the same one.
 
-use api_keyring::{Capability, Provider as _, Regeneration, Support};
+use std::sync::Arc;
+
+use api_keyring::rotation::{Downtime, MemoryJournal, Plan, Several, Sink, State, Strategy};
+use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
+use serde_json::json;
 
 use super::deliver::{self, Undo};
-use super::provider_of;
-use crate::arguments::{Format, Rotate};
+use super::{provider_of, rotator};
+use crate::arguments::{Format, Rotate, Target};
 use crate::confirm::confirm;
+use crate::destination::Destination;
 use crate::failure::{Failure, Result};
 use crate::interrupt::shielded;
+use crate::output;
 
 pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
-    let key = &arguments.key.key;
-    let provider = provider_of(key)?;
-    if !arguments.in_place {
-        return Err(Failure::Usage(
-            "only rotation in place is offered so far: add --in-place, or create a new key and revoke the old one"
-                .to_owned(),
-        ));
-    }
-    if let Support::Unsupported { instead } = provider.capabilities().support(Capability::Regenerate) {
+    let provider = provider_of(&arguments.key.key)?;
+    if arguments.in_place
+        && let Support::Unsupported { instead } = provider.capabilities().support(Capability::Regenerate)
+    {
         return Err(Failure::Usage(format!("{}: regenerate is not offered. {instead}", provider.name())));
     }
-    let wanted = deliver::wanted(arguments.delivery)?;
+    if let (true, [Target::Stdout]) = (arguments.in_place && !arguments.dry_run, &arguments.to[..]) {
+        return to_stdout(format, &provider, &arguments).await;
+    }
+    let sinks = sinks(&arguments)?;
+    let key = arguments.key.key.to_string();
+    let request = arguments.request();
+    if arguments.dry_run {
+        // Nothing is written down of it.
+        let rotator = rotator::rotator(format, provider, sinks, MemoryJournal::new(), &arguments.how);
+        return print(format, &rotator.plan(&request).await?);
+    }
+    let journal = rotator::journal(&arguments.how.journal)?;
+    let rotator = rotator::rotator(format, provider, sinks, journal, &arguments.how);
+    let plan = rotator.plan(&request).await?;
+    confirm(
+        &arguments.consent,
+        &match plan.strategy {
+            Strategy::InPlace => format!("The secret of {key} stops working at once. Rotate it?"),
+            _ if arguments.grace().is_zero() => format!("{key} stops working as soon as a new key works. Rotate it?"),
+            _ => {
+                let grace = humantime::format_duration(arguments.grace());
+                format!("{key} stops working {grace} after a new key has taken its place. Rotate it?")
+            }
+        },
+    )?;
+    let record = rotator.start(plan).await?;
+    let id = record.id.clone();
+    let go_on = || output::tell(&format!("It goes on with: api-keyring resume {id}"));
+    match rotator.resume(&id).await {
+        Ok(record) => {
+            rotator::print(format, &record)?;
+            rotator::judge(&record)?;
+            if let (Format::Table, State::Promoted { .. }) = (format, &record.state) {
+                go_on();
+            }
+            Ok(())
+        }
+        Err(error) => {
+            go_on();
+            Err(error.into())
+        }
+    }
+}
+
+/// All sinks that the new secret goes to.
+fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
+    let sinks = arguments.to.iter().map(|target| match target {
+        Target::Sink(sink) => Some(Arc::clone(sink)),
+        Target::Stdout => None,
+    });
+    let sinks: Option<Vec<_>> = sinks.collect();
+    let instead = "--to file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM";
+    match sinks.as_deref() {
+        Some([]) => Err(Failure::Usage(format!(
+            "say where the key's secret is kept, so that the new one goes there: {instead}"
+        ))),
+        Some([only]) => Ok(Arc::clone(only)),
+        Some(several) => Ok(Arc::new(Several::new(several.iter().cloned()))),
+        None => Err(Failure::Usage(format!(
+            "a rotation can be cut off, and its secret has to be found again: {instead}; only --in-place, alone, takes -"
+        ))),
+    }
+}
+
+/// In place, with nothing written down: the secret goes to whoever reads standard output, and nobody can go on for them.
+async fn to_stdout(format: Format, provider: &NamedProvider, arguments: &Rotate) -> Result {
+    let key = &arguments.key.key;
     confirm(&arguments.consent, &format!("The secret of {key} stops working at once. Rotate it?"))?;
     let mut how = Regeneration::new();
     how.expiry = arguments.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &how);
-    shielded(deliver::issue(format, &provider, wanted, regenerating, Undo::Impossible)).await
+    shielded(deliver::issue(format, provider, (Destination::Stdout, false), regenerating, Undo::Impossible)).await
+}
+
+/// Tells what would be done.
+fn print(format: Format, plan: &Plan) -> Result {
+    let steps = plan.steps();
+    if format == Format::Json {
+        return output::json(&json!({"plan": plan, "downtime": plan.downtime(), "steps": steps}));
+    }
+    let or_none = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    output::fields([
+        ("key", Some(format!("{}/{}", plan.provider, plan.old.id))),
+        ("strategy", Some(if plan.strategy == Strategy::InPlace { "in place" } else { "overlap" }.to_owned())),
+        ("downtime", Some(if plan.downtime() == Downtime::None { "none" } else { "until delivery" }.to_owned())),
+        ("secret goes to", Some(plan.sinks.join(" and "))),
+        ("not carried over", Some(or_none(&plan.not_carried_over))),
+    ])?;
+    output::table(
+        ["STEP", "REQUESTS", "WHAT IS DONE"],
+        steps.into_iter().map(|step| {
+            let requests: Vec<_> = step.requests.iter().map(ToString::to_string).collect();
+            [step.to.to_owned(), if requests.is_empty() { "-".to_owned() } else { requests.join(", ") }, step.what]
+        }),
+    )
 }

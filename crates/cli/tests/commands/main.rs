@@ -1,6 +1,6 @@
 //! The command line as its users meet it: as a process, against the emulator as another.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod consent;
 mod delivery;
@@ -9,3 +9,5 @@ mod emulator;
 mod exit_codes;
 mod harness;
 mod hostile;
+mod killed;
+mod rotation;

@@ -152,6 +152,17 @@ async fn what_is_no_file_of_a_secret_is_refused_and_left_alone() {
     assert!(FileSink::dotenv(&path, "A-B").is_err());
 }
 
+#[tokio::test]
+async fn what_a_killed_process_was_writing_is_cleared_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
+    for name in [".ci.key.new-a1b2c3", ".other.key.new-a1b2c3", ".ci.key"] {
+        fs::write(folder.path().join(name), "sk_live_half").unwrap();
+    }
+    sink.check().await.unwrap();
+    assert_eq!(names(folder.path()), [".ci.key", ".other.key.new-a1b2c3"]);
+}
+
 const DOTENV: &str = "# one\r\nexport OTHER='a b'\n\nKEY=\"sk_live_0\" # two\nLAST=1";
 
 #[tokio::test]

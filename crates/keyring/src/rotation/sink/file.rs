@@ -1,5 +1,6 @@
 //! A sink that is a file, or a variable in one.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::store::{Place, Store, StoreLock};
 use super::{SinkError, dotenv};
-use crate::secret_file::{Folder, NotInPlace, SecretFile};
+use crate::secret_file::{Folder, NotInPlace, SecretFile, folder_of};
 
 /// How much of a file is read at most: more than any file of secrets holds.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -94,6 +95,26 @@ impl FileSink {
         path
     }
 
+    /// How the names of files begin that are not in place yet.
+    fn unfinished(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(".new-");
+        name
+    }
+
+    /// Removes what processes have left behind that were killed while they wrote. Only for whoever has the lock.
+    fn clear(&self) -> io::Result<()> {
+        let prefix = self.unfinished();
+        for entry in fs::read_dir(folder_of(&self.path))? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, SinkError> + Send + 'static,
@@ -171,7 +192,8 @@ impl FileSink {
     }
 
     fn reserve(&self, place: &Place) -> Result<SecretFile, SinkError> {
-        let file = SecretFile::reserve(self.place(place)).map_err(|error| self.fails("cannot be written", error))?;
+        let file = SecretFile::reserve_as(self.place(place), self.unfinished());
+        let file = file.map_err(|error| self.fails("cannot be written", error))?;
         // Those who read the file go on reading it.
         if let Ok(there) = fs::metadata(&self.path) {
             let same_owner = file.take_owner_of(&there);
@@ -222,6 +244,7 @@ impl Store for FileSink {
     }
 
     async fn probe(&self) -> Result<(), SinkError> {
+        let _lock = self.lock().await?;
         self.blocking(|this| {
             this.read_now(&Place::Current)?;
             this.reserve(&Place::Current).map(drop)
@@ -245,12 +268,15 @@ impl Store for FileSink {
     }
 
     async fn lock(&self) -> Result<StoreLock, SinkError> {
-        let fails = |error| self.fails("cannot be locked", error);
+        let fails = |error| self.fails("cannot be written", error);
         let file = self.lock_file().map_err(fails)?;
         let end = Instant::now() + PATIENCE;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Box::new(file)),
+                Ok(()) => {
+                    self.clear().map_err(fails)?;
+                    return Ok(Box::new(file));
+                }
                 Err(fs::TryLockError::WouldBlock) if Instant::now() < end => sleep(Duration::from_millis(5)).await,
                 Err(fs::TryLockError::WouldBlock) => {
                     return Err(SinkError::new(format!("somebody else is writing to {}", self.path.display())));

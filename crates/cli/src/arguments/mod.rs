@@ -1,5 +1,7 @@
 //! The command line's grammar.
 
+mod rotation;
+
 use std::path::PathBuf;
 
 use api_keyring::{Expiry, KeyRef, Timestamp};
@@ -7,6 +9,7 @@ use api_keyring_emulator::Fault;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::rotation::{Abort, Carrying, History, JournalArguments, Resume, Rotate, Status, Sweep, Target};
 use crate::destination::Destination;
 
 /// Issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
@@ -27,6 +30,8 @@ Environment:
   MONAD_API_KEY or MONAD_BEARER_TOKEN, MONAD_ORGANIZATION_ID
                                                configure the provider `monad`
   MONAD_BASE_URL                               another address than https://monad.com/api
+  API_KEYRING_JOURNAL                          the file in which rotations are written down:
+                                               api-keyring/rotations.sqlite in the user's folder for state unless set
   API_KEYRING_ATTEMPTS                         how often a call may be tried that fails for a while and may be repeated:
                                                4 times unless set; 1 never tries again
 
@@ -57,8 +62,18 @@ pub(crate) enum Command {
     Create(Create),
     /// Change a key's metadata
     Update(Update),
-    /// Replace a key's secret
+    /// Put a new key, whose secret goes where the old one's is, in a key's place
     Rotate(Rotate),
+    /// Go on with rotations that were cut off, or wait
+    Resume(Resume),
+    /// Show rotations that are not finished
+    Status(Status),
+    /// Undo a rotation
+    Abort(Abort),
+    /// Show rotations, or every step of one
+    History(History),
+    /// Find keys that rotations have left behind
+    Sweep(Sweep),
     /// Make a key's secret useless, and have the vendor keep a record of why
     Revoke(Revoke),
     /// Delete a key
@@ -167,21 +182,6 @@ pub(crate) struct Update {
     /// The new owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Rotate {
-    #[command(flatten)]
-    pub(crate) key: Key,
-    /// Have the vendor replace the secret: the old one dies at once, and a lost answer loses the new one
-    #[arg(long)]
-    pub(crate) in_place: bool,
-    #[command(flatten)]
-    pub(crate) expiry: ExpiryArguments,
-    #[command(flatten)]
-    pub(crate) delivery: DeliveryArguments,
-    #[command(flatten)]
-    pub(crate) consent: Consent,
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,202 @@
+//! The grammar of the commands that rotate.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_keyring::rotation::{RotateKey, RotationId, Sink, Timing, open_sinks};
+use clap::Args;
+
+use super::{Consent, ExpiryArguments, Key};
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// Where the key's secret is kept, and the new one goes: file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM; may be
+    /// given several times. With --in-place also `-`, standard output
+    #[arg(long = "to", value_name = "DEST")]
+    pub(crate) to: Vec<Target>,
+    /// Have the vendor replace the secret: the old one dies at once, and a lost answer has to be asked for again
+    #[arg(long)]
+    pub(crate) in_place: bool,
+    /// Rotate in place also the key that is used here
+    #[arg(long, requires = "in_place")]
+    pub(crate) even_own: bool,
+    /// Tell what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long the old key goes on working, for whoever has not read the new secret yet
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h", conflicts_with = "in_place")]
+    grace: Duration,
+    /// The old key is in the wrong hands: retire it as soon as the new one works
+    #[arg(long, conflicts_with_all = ["grace", "in_place"])]
+    leaked: bool,
+    /// The new key's role, for a vendor that does not tell the old one's
+    #[arg(long, conflicts_with = "in_place")]
+    role: Option<String>,
+    /// Why, for a vendor that keeps it
+    #[arg(long)]
+    reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) expiry: ExpiryArguments,
+    #[command(flatten)]
+    timing: TimingArguments,
+    #[command(flatten)]
+    pub(crate) how: Carrying,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+impl Rotate {
+    /// What the library is asked for.
+    pub(crate) fn request(&self) -> RotateKey {
+        let mut rotate = RotateKey::new(self.key.key.id().clone());
+        if self.in_place {
+            rotate = rotate.in_place();
+        }
+        rotate.even_own = self.even_own;
+        rotate.expiry = self.expiry.expiry();
+        rotate.role.clone_from(&self.role);
+        rotate.reason.clone_from(&self.reason);
+        rotate = rotate.timing(self.timing.timing()).grace(self.grace);
+        if self.leaked { rotate.leaked() } else { rotate }
+    }
+
+    /// For how long the old key goes on working.
+    pub(crate) fn grace(&self) -> Duration {
+        if self.leaked { Duration::ZERO } else { self.grace }
+    }
+}
+
+/// Where a rotated secret goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    Stdout,
+    Sink(Arc<dyn Sink>),
+}
+
+impl std::str::FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "-" {
+            return Ok(Self::Stdout);
+        }
+        open_sinks(&[text]).map(Self::Sink).map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Patience")]
+struct TimingArguments {
+    /// How long a vendor's list may not show a key that was just issued
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    settle: Duration,
+    /// How often in a row the new secret has to be seen to work
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    verify_times: u32,
+    /// How long the new secret may take until it works
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    verify_within: Duration,
+    /// How long the old secret may take until it is refused
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    confirm_within: Duration,
+    /// How long it is between one look and the next
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2s")]
+    poll: Duration,
+}
+
+impl TimingArguments {
+    fn timing(&self) -> Timing {
+        let mut timing = Timing::default();
+        timing.settle_seconds = self.settle.as_secs();
+        timing.verify_successes = self.verify_times;
+        timing.verify_seconds = self.verify_within.as_secs();
+        timing.confirm_seconds = self.confirm_within.as_secs();
+        timing.poll_millis = self.poll.as_millis().try_into().unwrap_or(u64::MAX);
+        timing
+    }
+}
+
+/// How a rotation is carried on.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Carrying {
+    /// The longest grace to wait for; a longer one is left to a later `resume`
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    pub(crate) wait: Duration,
+    /// How long others leave a rotation alone after a step of a process that is gone since
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    pub(crate) lease: Duration,
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+}
+
+/// Where rotations are written down.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JournalArguments {
+    /// The file in which rotations are written down
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// The rotations; all that are not finished if left out
+    #[arg(value_name = "ROTATION")]
+    pub(crate) rotations: Vec<RotationId>,
+    #[command(flatten)]
+    pub(crate) how: Carrying,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// The rotation; all that are not finished if left out
+    #[arg(value_name = "ROTATION")]
+    pub(crate) rotation: Option<RotationId>,
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// The rotation; the latest ones if left out
+    #[arg(value_name = "ROTATION")]
+    pub(crate) rotation: Option<RotationId>,
+    /// How many rotations
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Abort {
+    /// The rotation
+    #[arg(value_name = "ROTATION")]
+    pub(crate) rotation: RotationId,
+    /// Why; the journal keeps it
+    #[arg(long, default_value = "aborted by hand")]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) how: Carrying,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sweep {
+    /// The provider whose keys to look at; all if left out
+    pub(crate) provider: Option<String>,
+    /// Delete those whose rotation is in the journal
+    #[arg(long)]
+    pub(crate) retire: bool,
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d, 12h or 30s"))
+}

@@ -1,0 +1,155 @@
+//! `resume`, `status`, `abort` and `history`: what becomes of rotations.
+
+use api_keyring::rotation::{
+    Journal as _, JournalError, Record, RotateError, RotationId, Rotator, SqliteJournal, open_sinks,
+};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
+
+use super::{provider, rotator};
+use crate::arguments::{Abort, Carrying, Format, History, Resume, Status};
+use crate::confirm::confirm;
+use crate::failure::{Failure, Result};
+use crate::output;
+
+/// How many rotations are carried on at once.
+const AT_ONCE: usize = 8;
+
+pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
+    let journal = rotator::journal(&arguments.how.journal)?;
+    if let [id] = &arguments.rotations[..] {
+        let record = set_up(format, &load(&journal, id).await?, &journal, &arguments.how)?.resume(id).await?;
+        rotator::print(format, &record)?;
+        return rotator::judge(&record);
+    }
+    let records = if arguments.rotations.is_empty() {
+        journal.unfinished().await?
+    } else {
+        let mut records = Vec::new();
+        for id in &arguments.rotations {
+            records.push(load(&journal, id).await?);
+        }
+        records
+    };
+    let resumed = stream::iter(records).map(|record| {
+        let rotator = set_up(format, &record, &journal, &arguments.how);
+        async move {
+            let resumed = match rotator {
+                Ok(rotator) => rotator.resume(&record.id).await.map_err(Step::from),
+                Err(failure) => Err(Step::Failed(failure)),
+            };
+            (record, resumed)
+        }
+    });
+    let resumed: Vec<_> = resumed.buffered(AT_ONCE).collect().await;
+    report(format, resumed)
+}
+
+/// What came of carrying a rotation on.
+enum Step {
+    /// Somebody else is at work on it.
+    Held(String),
+    Failed(Failure),
+}
+
+impl From<RotateError> for Step {
+    fn from(error: RotateError) -> Self {
+        match error {
+            RotateError::Journal(JournalError::Held { .. }) => Self::Held(error.to_string()),
+            other => Self::Failed(other.into()),
+        }
+    }
+}
+
+fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Result {
+    let mut failed = 0;
+    let mut rows = Vec::new();
+    let mut documents = Vec::new();
+    for (before, resumed) in resumed {
+        let (record, problem) = match resumed {
+            Ok(record) => {
+                failed += usize::from(rotator::judge(&record).is_err());
+                (record, None)
+            }
+            Err(Step::Held(why)) => (before, Some(why)),
+            Err(Step::Failed(failure)) => {
+                failed += 1;
+                let text = failure.to_string();
+                (before, Some(text.trim_end().trim_start_matches("error: ").to_owned()))
+            }
+        };
+        let mut row = rotator::row(&record);
+        if let (Some(problem), Some(note)) = (&problem, row.last_mut()) {
+            note.clone_from(problem);
+        }
+        rows.push(row);
+        documents.push(json!({"rotation": record, "problem": problem}));
+    }
+    match format {
+        Format::Json => output::json(&documents)?,
+        Format::Table => output::table(rotator::HEADER, rows)?,
+    }
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::Other(format!("{failed} of {} rotations do not go on", documents.len()))),
+    }
+}
+
+pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
+    let journal = rotator::journal(&arguments.how.journal)?;
+    let record = load(&journal, &arguments.rotation).await?;
+    let rotator = set_up(format, &record, &journal, &arguments.how)?;
+    let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
+    confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
+    let record = rotator.abort(&arguments.rotation, &arguments.reason).await?;
+    rotator::print(format, &record)?;
+    // That it was undone is what was asked for.
+    if record.state.name() == "aborted" { Ok(()) } else { rotator::judge(&record) }
+}
+
+pub(super) async fn status(format: Format, arguments: &Status) -> Result {
+    let journal = rotator::journal(&arguments.journal)?;
+    if let Some(id) = &arguments.rotation {
+        return rotator::print(format, &load(&journal, id).await?);
+    }
+    list(format, &journal.unfinished().await?)
+}
+
+pub(super) async fn history(format: Format, arguments: &History) -> Result {
+    let journal = rotator::journal(&arguments.journal)?;
+    let Some(id) = &arguments.rotation else {
+        return list(format, &journal.latest(arguments.limit).await?);
+    };
+    let versions = journal.history(id).await?;
+    if versions.is_empty() {
+        return Err(JournalError::Missing(id.clone()).into());
+    }
+    match format {
+        Format::Json => output::json(&versions),
+        Format::Table => output::table(
+            ["VERSION", "TIME", "STATE", "NOTE"],
+            versions.iter().map(|record| {
+                let note = rotator::note(&record.state).unwrap_or_else(|| "-".to_owned());
+                [record.version.to_string(), rotator::time(record.time), record.state.name().to_owned(), note]
+            }),
+        ),
+    }
+}
+
+fn list(format: Format, records: &[Record]) -> Result {
+    match format {
+        Format::Json => output::json(&records),
+        Format::Table => output::table(rotator::HEADER, records.iter().map(rotator::row)),
+    }
+}
+
+async fn load(journal: &SqliteJournal, id: &RotationId) -> Result<Record> {
+    Ok(journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?)
+}
+
+/// A rotator for what a record is of: its provider, as the environment configures it, and its sinks, by their names.
+fn set_up(format: Format, record: &Record, journal: &SqliteJournal, how: &Carrying) -> Result<Rotator> {
+    let provider = provider(&record.plan.provider)?;
+    let sinks = open_sinks(&record.plan.sinks).map_err(|error| Failure::Other(error.to_string()))?;
+    Ok(rotator::rotator(format, provider, sinks, journal.clone(), how))
+}

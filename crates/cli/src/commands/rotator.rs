@@ -1,0 +1,134 @@
+//! What the commands that rotate have in common: the journal, the rotator, and what is told of a rotation.
+
+use std::fs::DirBuilder;
+use std::path::Path;
+use std::sync::Arc;
+
+use api_keyring::rotation::{Journal, Record, Rotator, Sink, SqliteJournal, State};
+use api_keyring::{NamedProvider, Provider as _, SharedSecret};
+use chrono::{DateTime, Utc};
+
+use crate::arguments::{Carrying, Format, JournalArguments};
+use crate::failure::{Failure, Result};
+use crate::interrupt::StopRequests;
+use crate::{config, output};
+
+/// Opens the journal, which is made where it is missing.
+pub(super) fn journal(arguments: &JournalArguments) -> Result<SqliteJournal> {
+    if let Some(path) = &arguments.journal {
+        return Ok(SqliteJournal::open(path)?);
+    }
+    let path = config::journal()?;
+    if let Some(folder) = path.parent() {
+        let made = make_private(folder);
+        made.map_err(|why| Failure::Other(format!("{} cannot be made: {why}", folder.display())))?;
+    }
+    Ok(SqliteJournal::open(path)?)
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// A rotator that tells people of each step, and stops between two when it is told to.
+pub(super) fn rotator(
+    format: Format,
+    provider: NamedProvider,
+    sinks: Arc<dyn Sink>,
+    journal: impl Journal + 'static,
+    how: &Carrying,
+) -> Rotator {
+    let own = config::own_secret(provider.name());
+    let mut rotator =
+        Rotator::new(provider, sinks, journal).patience(how.wait).lease(how.lease).observe(move |record| {
+            if format == Format::Table {
+                output::tell(&format!("{}: {}", record.id, record.state.name()));
+            }
+        });
+    if let Some(own) = own {
+        rotator = rotator.own_secret(SharedSecret::new(own));
+    }
+    match StopRequests::listen() {
+        Ok(mut requests) => rotator.stop_when(async move {
+            if requests.next().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }),
+        // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
+        Err(_) => rotator,
+    }
+}
+
+/// The key that takes the old one's place, as far as there is one.
+fn new_key(state: &State) -> Option<String> {
+    match state {
+        State::Issued(new) | State::Delivered(new) | State::Verified(new) | State::Retiring(new) => {
+            Some(new.key.to_string())
+        }
+        State::Promoted { new, .. } | State::Retired { new, .. } => Some(new.key.to_string()),
+        State::Done { key, .. } => Some(key.to_string()),
+        State::Stuck { was, .. } => new_key(was),
+        _ => None,
+    }
+}
+
+/// What there is to say of a rotation besides.
+pub(super) fn note(state: &State) -> Option<String> {
+    match state {
+        State::Promoted { until, .. } => Some(format!("the old key is retired after {}", time(*until))),
+        State::Aborting { why, .. } | State::Aborted { why } | State::Stuck { why, .. } => Some(why.clone()),
+        State::Lost { abort, .. } => abort.clone(),
+        _ => None,
+    }
+}
+
+pub(super) fn time(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// The header of [`row`].
+pub(super) const HEADER: [&str; 6] = ["ROTATION", "KEY", "STATE", "NEW KEY", "CHANGED", "NOTE"];
+
+/// A rotation as a row of a table.
+pub(super) fn row(record: &Record) -> [String; 6] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    [
+        record.id.to_string(),
+        format!("{}/{}", record.plan.provider, record.plan.old.id),
+        record.state.name().to_owned(),
+        or_dash(new_key(&record.state)),
+        time(record.time),
+        or_dash(note(&record.state)),
+    ]
+}
+
+/// Prints a rotation, whole.
+pub(super) fn print(format: Format, record: &Record) -> Result {
+    if format == Format::Json {
+        return output::json(record);
+    }
+    let provider = &record.plan.provider;
+    output::fields([
+        ("rotation", Some(record.id.to_string())),
+        ("key", Some(format!("{provider}/{}", record.plan.old.id))),
+        ("state", Some(record.state.name().to_owned())),
+        ("new key", new_key(&record.state).map(|key| format!("{provider}/{key}"))),
+        ("secret in", Some(record.plan.sinks.join(" and "))),
+        ("changed", Some(time(record.time))),
+        ("note", note(&record.state)),
+    ])
+}
+
+/// Whether a rotation is where it should be: done, or waiting.
+pub(super) fn judge(record: &Record) -> Result {
+    let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
+    match &record.state {
+        State::Aborted { why } => Err(Failure::Other(format!("{key} was not rotated, and is as it was: {why}"))),
+        State::Stuck { why, .. } => Err(Failure::Other(format!("the rotation {} needs you: {why}", record.id))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,268 @@
+//! Rotations that are killed, starved of disk, or begun by two at once, on a real file system.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use api_keyring_emulator::{Emulator, ExistingKey};
+use tempfile::TempDir;
+
+use crate::harness::program;
+
+/// How often something is tried: a few times, unless the environment says otherwise.
+fn times(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).ok().map_or(usual, |times| times.parse().expect("a number"))
+}
+
+/// An emulator in a thread of its own.
+fn emulator() -> Emulator {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            sender.send(Emulator::builder().seed(3).start().await.unwrap()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    receiver.recv().unwrap()
+}
+
+/// A key that is rotated, and a folder that holds its secret and the journal.
+struct Rotation<'a> {
+    emulator: &'a Emulator,
+    provider: &'static str,
+    folder: TempDir,
+    old: ExistingKey,
+    old_secret: String,
+    /// All that there was before, alive or not.
+    others: Vec<ExistingKey>,
+}
+
+impl<'a> Rotation<'a> {
+    fn new(emulator: &'a Emulator, provider: &'static str) -> Self {
+        let seeded = match provider {
+            "monad" => emulator.monad().add_keys(1),
+            _ => emulator.spartera().add_keys(1),
+        };
+        let (old, others) = emulator.keys().into_iter().partition::<Vec<_>, _>(|key| key.id == seeded[0].id);
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ci.key"), &seeded[0].secret).unwrap();
+        Self {
+            emulator,
+            provider,
+            folder,
+            old: old.into_iter().next().unwrap(),
+            old_secret: seeded[0].secret.clone(),
+            others,
+        }
+    }
+
+    fn program(&self) -> Command {
+        let mut command = program();
+        command.envs(self.emulator.environment()).env("API_KEYRING_JOURNAL", self.folder.path().join("journal"));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let to = format!("file:{}", self.folder.path().join("ci.key").display());
+        let role = if self.provider == "monad" { "role-reader" } else { "3" };
+        let key = format!("{}/{}", self.provider, self.old.id);
+        let arguments = ["rotate", &key, "--to", &to, "--role", role, "--leaked", "--yes"];
+        let quick = ["--settle", "0s", "--poll", "1ms", "--lease", "50ms"];
+        arguments.iter().chain(&quick).map(ToString::to_string).collect()
+    }
+
+    fn start(&self) -> Child {
+        self.program().args(self.arguments()).spawn().unwrap()
+    }
+
+    fn resume(&self) -> Child {
+        self.program().args(["resume", "--lease", "50ms"]).spawn().unwrap()
+    }
+
+    /// Goes on until there is nothing left to do, for as long as others may have the lease.
+    fn finish(&self) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let resumed = ended(self.resume());
+            self.is_silent(&resumed);
+            let left = self.program().args(["--output", "json", "status"]).output().unwrap();
+            if left.stdout.trim_ascii() == b"[]" {
+                return;
+            }
+            assert!(Instant::now() < end, "{}", String::from_utf8_lossy(&resumed.stdout));
+        }
+    }
+
+    fn secret(&self) -> String {
+        fs::read_to_string(self.folder.path().join("ci.key")).unwrap()
+    }
+
+    /// That no secret is in what was printed.
+    fn is_silent(&self, output: &Output) {
+        for secret in [self.secret(), self.old_secret.clone()] {
+            for stream in [&output.stdout, &output.stderr] {
+                assert!(!String::from_utf8_lossy(stream).contains(&secret), "a secret was printed");
+            }
+        }
+    }
+
+    /// One key of the lineage is alive, it is the one in the sink, and no other secret lies around.
+    fn judge(&self, what: &str) {
+        let keys = self.emulator.keys();
+        let is_other = |key: &&ExistingKey| self.others.iter().any(|other| other.id == key.id);
+        let alive: Vec<_> = keys.iter().filter(|key| !is_other(key) && key.live_secrets > 0).collect();
+        assert_eq!(alive.len(), 1, "{what}: {alive:?}");
+        for other in &self.others {
+            assert!(keys.contains(other), "{what}: {other:?} is none of the rotation's");
+        }
+        let secret = self.secret();
+        let before = self.emulator.requests().len();
+        let variable = if self.provider == "monad" { "MONAD_API_KEY" } else { "SPARTERA_API_KEY" };
+        let listed = self.program().args(["list", self.provider]).env(variable, &secret).output().unwrap();
+        assert!(listed.status.success(), "{what}: the sink's secret does not work");
+        let seen = self.emulator.requests().split_off(before);
+        assert_eq!(seen[0].authenticated_as.as_ref(), Some(&alive[0].id), "{what}");
+        for entry in fs::read_dir(self.folder.path()).unwrap() {
+            let (name, path) = entry.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).unwrap();
+            let bytes = fs::read(&path).unwrap();
+            // What has only taken room for a secret is cleared away by the next rotation, if none was begun.
+            if name.starts_with(".ci.key.new-") && bytes.iter().all(|byte| *byte == 0) {
+                continue;
+            }
+            let content = String::from_utf8_lossy(&bytes);
+            for secret in [&secret, &self.old_secret] {
+                assert!(name == "ci.key" || !content.contains(secret.as_str()), "{what}: a secret is in {name}");
+            }
+            assert!(name == "ci.key" || name.starts_with("journal"), "{what}: {name} is left behind");
+        }
+    }
+}
+
+fn ended(child: Child) -> Output {
+    let output = child.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
+    output
+}
+
+/// Numbers that look like chance, the same for the same seed.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: Duration) -> Duration {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let limit = u64::try_from(limit.as_micros()).unwrap().max(1);
+        Duration::from_micros((self.0 >> 33) % limit)
+    }
+}
+
+fn kill_after(mut child: Child, moment: Duration) -> bool {
+    thread::sleep(moment);
+    child.kill().unwrap();
+    // SIGKILL, unless it had ended by then.
+    child.wait().unwrap().code().is_none()
+}
+
+#[test]
+#[cfg(unix)]
+fn a_rotation_that_is_killed_at_any_moment_is_finished_by_others() {
+    let emulator = emulator();
+    let mut chance = Chance(times("ROTATION_SEED", 1));
+    let undisturbed = Rotation::new(&emulator, "monad");
+    let begun = Instant::now();
+    assert!(ended(undisturbed.start()).status.success());
+    let whole = begun.elapsed();
+    undisturbed.judge("undisturbed");
+    let (mut killed, mut twice) = (0, 0);
+    for number in 0..times("ROTATION_KILLS", 12) {
+        let rotation = Rotation::new(&emulator, if number % 2 == 0 { "monad" } else { "spartera" });
+        killed += u64::from(kill_after(rotation.start(), chance.below(whole)));
+        if number % 3 == 0 {
+            thread::sleep(Duration::from_millis(60)); // The first one's lease ends.
+            twice += u64::from(kill_after(rotation.resume(), chance.below(whole)));
+        }
+        rotation.finish();
+        rotation.judge(&format!("killed, number {number}"));
+    }
+    println!("killed: {killed} rotations, and {twice} of those that resumed one; 0 violations");
+    assert!(killed > 0);
+}
+
+#[test]
+fn of_two_that_rotate_a_key_at_once_one_does() {
+    let emulator = emulator();
+    let (mut both, mut refused) = (0, 0);
+    let rounds = times("ROTATION_PAIRS", 6);
+    for number in 0..rounds {
+        let rotation = Rotation::new(&emulator, if number % 2 == 0 { "monad" } else { "spartera" });
+        let pair = [rotation.start(), rotation.start()].map(ended);
+        for output in &pair {
+            rotation.is_silent(output);
+            match output.status.success() {
+                true => both += 1,
+                false => {
+                    refused += 1;
+                    let why = String::from_utf8_lossy(&output.stderr);
+                    let reported = ["is being rotated already", "was replaced already", "has taken the rotation over"];
+                    let is_gone = ["there is nothing to hand over", "not found", "no such", "has changed since"];
+                    let told = reported.iter().chain(&is_gone).any(|told| why.contains(told));
+                    assert!(told || why.contains(&rotation.old.id), "{why}");
+                }
+            }
+        }
+        rotation.finish();
+        rotation.judge(&format!("two at once, number {number}"));
+    }
+    println!("two at once: {rounds} pairs, {both} rotated, {refused} reported; 0 violations");
+    assert_eq!(both, rounds);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_rotation_that_runs_out_of_disk_is_finished_when_there_is_some() {
+    let emulator = emulator();
+    let (mut failed, mut done) = (0, 0);
+    let step = if times("ROTATION_KILLS", 0) > 0 { 8 } else { 64 };
+    // Files may be so many blocks long: too short for the journal at first, then for one more step each time.
+    for blocks in (0..1024).step_by(step) {
+        let rotation = Rotation::new(&emulator, if blocks % 8 == 0 { "monad" } else { "spartera" });
+        let mut shell = Command::new("sh");
+        let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
+        shell.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_api-keyring")]).args(rotation.arguments());
+        let environment = rotation.program();
+        shell.env_clear().envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = shell.output().unwrap();
+        rotation.is_silent(&output);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        if output.status.success() {
+            done += 1;
+        } else {
+            failed += 1;
+            assert!(output.status.code().is_some() && stderr.contains("error: "), "{blocks}: {stderr}");
+        }
+        rotation.finish();
+        rotation.judge(&format!("files of {blocks} blocks"));
+    }
+    println!("disk full: {failed} failed, {done} did not; 0 violations");
+    assert!(failed > 0 && done > 0);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_sink_that_cannot_be_written_is_told_before_anything_is_sent() {
+    let emulator = emulator();
+    let rotation = Rotation::new(&emulator, "monad");
+    let mut arguments = rotation.arguments();
+    assert!(Path::new("/proc/self").exists());
+    arguments[3] = "file:/proc/ci.key".to_owned();
+    let output = rotation.program().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/proc/ci.key"));
+    assert_eq!(emulator.keys().len(), rotation.others.len() + 1);
+    rotation.judge("a sink that cannot be written");
+}

@@ -1,0 +1,210 @@
+//! Rotating a key from the command line, from the plan to the end, and what stands in the way.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Emulator, Run};
+
+/// A key, a folder with its secret in `ci.key`, and a journal there.
+struct Bench {
+    emulator: Emulator,
+    folder: tempfile::TempDir,
+    provider: &'static str,
+    key: String,
+    old: String,
+}
+
+fn bench(provider: &'static str) -> Bench {
+    let emulator = Emulator::start();
+    let (key, old) = emulator.create(provider);
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("ci.key"), &old).unwrap();
+    Bench { emulator, folder, provider, key, old }
+}
+
+impl Bench {
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    fn secret(&self) -> String {
+        fs::read_to_string(self.path("ci.key")).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.emulator.client(arguments);
+        command.env("API_KEYRING_JOURNAL", self.path("state.sqlite"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        self.command(arguments).output().unwrap().into()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.run(&[&["--output", "json"], arguments].concat());
+        assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
+        serde_json::from_str(&run.stdout).unwrap()
+    }
+
+    /// Rotates into `ci.key`, with no more patience than it takes.
+    fn rotate(&self, arguments: &[&str]) -> Value {
+        let to = format!("file:{}", self.path("ci.key"));
+        let role = if self.provider == "spartera" { "3" } else { "role-reader" };
+        let mut all = vec!["rotate", &self.key, "--to", &to, "--poll", "1ms", "--settle", "0s", "--yes"];
+        if !arguments.contains(&"--in-place") {
+            all.extend(["--role", role]);
+        }
+        all.extend(arguments);
+        self.json(&all)
+    }
+
+    fn files(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| !name.starts_with("state.sqlite"))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+}
+
+#[test]
+fn a_key_is_replaced_while_both_work_and_the_old_one_goes_after_the_grace() {
+    for provider in ["spartera", "monad"] {
+        let bench = bench(provider);
+        let record = bench.rotate(&[]);
+        assert_eq!(record["state"]["name"], "promoted");
+        let new = bench.secret();
+        assert_ne!(new, bench.old);
+        assert!(bench.emulator.works(provider, &bench.old) && bench.emulator.works(provider, &new));
+        // It waits for the end of the grace, and is found by whoever asks.
+        let id = record["id"].as_str().unwrap();
+        assert_eq!(bench.json(&["status"])[0]["id"], id);
+        assert_eq!(bench.json(&["resume"])[0]["rotation"]["state"]["name"], "promoted");
+        let twice = bench.run(&["rotate", &bench.key, "--to", "file:x", "--role", "3", "--yes"]);
+        assert_eq!(twice.code, 1);
+        assert!(twice.stderr.contains(id) && twice.stderr.contains("resume or abort"), "{}", twice.stderr);
+        let states: Vec<_> = bench
+            .json(&["history", id])
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| record["state"]["name"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(states, ["planned", "issuing", "issued", "delivered", "verified", "promoted"]);
+
+        let aborted = bench.json(&["abort", id, "--reason", "not today", "--yes"]);
+        assert_eq!((&aborted["state"]["name"], &aborted["state"]["why"]), (&"aborted".into(), &"not today".into()));
+        assert_eq!(bench.secret(), bench.old);
+        assert!(bench.emulator.works(provider, &bench.old) && !bench.emulator.works(provider, &new));
+        assert_eq!(bench.json(&["status"]), serde_json::json!([]));
+
+        let record = bench.rotate(&["--leaked"]);
+        assert_eq!(record["state"]["name"], "done");
+        assert!(!bench.emulator.works(provider, &bench.old) && bench.emulator.works(provider, &bench.secret()));
+        assert_eq!(bench.files(), ["ci.key"]);
+        assert_eq!(bench.json(&["history"]).as_array().unwrap().len(), 2);
+        assert_eq!(bench.json(&["sweep"]), serde_json::json!([]));
+    }
+}
+
+#[test]
+fn in_place_the_key_stays_and_can_be_rotated_again() {
+    let bench = bench("monad");
+    let mut before = bench.old.clone();
+    for _ in 0..2 {
+        let record = bench.rotate(&["--in-place"]);
+        assert_eq!(
+            (&record["state"]["name"], &record["state"]["confirmed"]),
+            (&"done".into(), &"secret_refused".into())
+        );
+        assert!(!bench.emulator.works("monad", &before) && bench.emulator.works("monad", &bench.secret()));
+        before = bench.secret();
+    }
+    assert_eq!(bench.files(), ["ci.key"]);
+}
+
+#[test]
+fn ones_own_key_is_not_rotated_in_place_unless_forced() {
+    let bench = bench("monad");
+    let admin = bench.emulator.variables["MONAD_API_KEY"].clone();
+    fs::write(bench.path("ci.key"), &admin).unwrap();
+    let keys = bench.json(&["list", "monad"]);
+    let own = keys.as_array().unwrap().iter().find(|key| key["name"] == "administrator").unwrap();
+    let (key, to) = (format!("monad/{}", own["id"].as_str().unwrap()), format!("file:{}", bench.path("ci.key")));
+    let rotate = ["rotate", &key, "--in-place", "--to", &to, "--poll", "1ms", "--yes"];
+    let refused = bench.run(&rotate);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("lock you out"), "{}", refused.stderr);
+    assert!(bench.emulator.works("monad", &admin));
+    let record = bench.json(&[&rotate[..], &["--even-own"]].concat());
+    assert_eq!(record["state"]["name"], "done");
+    assert!(!bench.emulator.works("monad", &admin) && bench.emulator.works("monad", &bench.secret()));
+}
+
+#[test]
+fn a_plan_is_told_and_nothing_done() {
+    let bench = bench("spartera");
+    let to = format!("file:{}", bench.path("ci.key"));
+    let told = bench.json(&["rotate", &bench.key, "--to", &to, "--role", "3", "--dry-run"]);
+    assert_eq!((&told["downtime"], &told["plan"]["sinks"][0]), (&"none".into(), &to.as_str().into()));
+    let steps: Vec<_> = told["steps"].as_array().unwrap().iter().map(|step| step["to"].as_str().unwrap()).collect();
+    assert_eq!(steps, ["issued", "delivered", "verified", "promoted", "retiring", "retired", "done"]);
+    assert_eq!(bench.emulator.ids("spartera").len(), 2);
+    assert!(!Path::new(&bench.path("state.sqlite")).exists());
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_sent() {
+    let bench = bench("monad");
+    let nowhere = format!("file:{}", bench.path("missing/ci.key"));
+    for (arguments, code, why) in [
+        (&["rotate", &bench.key, "--yes"][..], 2, "say where the key's secret is kept"),
+        (&["rotate", &bench.key, "--to", "-", "--yes"], 2, "has to be found again"),
+        (&["rotate", &bench.key, "--to", "dotenv:.env", "--yes"], 2, "dotenv:PATH#VARIABLE"),
+        (&["rotate", &bench.key, "--to", "vault:x", "--yes"], 2, "command:PROGRAM"),
+        (&["rotate", &bench.key, "--to", &nowhere, "--yes"], 1, "missing"),
+        (&["rotate", &bench.key, "--to", "command:/no/such/program", "--yes"], 1, "cannot be started"),
+        (&["rotate", &bench.key, "--to", "file:x"], 2, "--yes"),
+        (&["rotate", "monad/unknown", "--to", "file:x", "--yes"], 5, "unknown"),
+        (&["rotate", &bench.key, "--in-place", "--leaked", "--to", "file:x", "--yes"], 2, "cannot be used with"),
+        (&["resume", "r-1"], 2, "rotation"),
+        (&["resume", "r-0123456789abcdef"], 1, "there is no rotation"),
+        (&["history", "r-0123456789abcdef"], 1, "there is no rotation"),
+        (&["rotate", &bench.key, "--to", "file:x", "--yes", "--journal", "/no/such/journal"], 1, "/no/such/journal"),
+    ] {
+        let run = bench.run(arguments);
+        assert_eq!(run.code, code, "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(why), "{arguments:?}: {}", run.stderr);
+    }
+    assert_eq!(bench.emulator.ids("monad").len(), 2, "no key was created");
+    assert!(bench.emulator.works("monad", &bench.old));
+    assert_eq!(bench.files(), ["ci.key"]);
+}
+
+#[test]
+fn a_key_that_was_left_behind_is_found_and_deleted_when_asked() {
+    let bench = bench("monad");
+    let record = bench.rotate(&["--leaked"]);
+    let name = format!("test ~{}", record["marks"][0].as_str().unwrap());
+    // As if the create had acted twice, and another journal had rotations, too.
+    for name in [&*name, "test ~0123456789abcdef"] {
+        let to = format!("file:{}", bench.path(&name[6..]));
+        let create = ["create", "monad", "--name", name, "--role", "role-reader", "--expires-in", "90d", "--to", &to];
+        bench.json(&create);
+    }
+    let found = bench.json(&["sweep", "monad"]);
+    assert_eq!(found.as_array().unwrap().len(), 2, "{found}");
+    let deleted = bench.json(&["sweep", "monad", "--retire", "--yes"]);
+    for left in deleted.as_array().unwrap() {
+        assert_eq!(left["deleted"].as_bool().unwrap(), left["name"] == *name, "{left}");
+    }
+    let left = bench.json(&["sweep", "monad"]);
+    assert_eq!((left.as_array().unwrap().len(), &left[0]["rotation"]), (1, &Value::Null));
+    assert!(bench.emulator.works("monad", &bench.secret()));
+}
