@@ -41,6 +41,10 @@ impl Run<'_> {
             return self.go_to(State::Lost { mark, abort: None }).await;
         }
         let is_first = self.record.marks.len() == 1;
+        if error.is_not_found() && !is_first {
+            // What was shown of the key was old: it has got another id with its last secret.
+            return self.go_to(State::Lost { mark, abort: None }).await;
+        }
         if error.is_transient() || is_first {
             // Nothing was done under the mark, and nothing ever will be.
             self.write(|record| {
@@ -59,11 +63,7 @@ impl Run<'_> {
     /// The key's id now. The vendor may have given it another one with its last secret, whose answer was lost.
     async fn find_key(&self) -> Result<Option<KeyId>> {
         let plan = &self.record.plan;
-        let is_alive = match self.rotator.provider.get(&plan.old.id).await {
-            Ok(key) => !is_dead(key.status()),
-            Err(error) if error.is_not_found() => false,
-            Err(error) => return Err(error.into()),
-        };
+        let is_alive = self.is_alive(&plan.old.id).await?;
         if is_alive || plan.old.name.is_none() {
             return Ok(is_alive.then(|| plan.old.id.clone()));
         }
@@ -78,11 +78,24 @@ impl Run<'_> {
                     found.push(key.id().clone());
                 }
             }
-            if found.len() == 1 || is_late {
-                // Of several, nobody can tell which it is.
-                return Ok(found.pop().filter(|_| found.is_empty()));
+            // Of several, nobody can tell which it is; and a list may be old.
+            if let [key] = &found[..]
+                && self.is_alive(key).await?
+            {
+                return Ok(found.pop());
+            }
+            if is_late {
+                return Ok(None);
             }
             self.poll().await?;
+        }
+    }
+
+    async fn is_alive(&self, key: &KeyId) -> Result<bool> {
+        match self.rotator.provider.get(key).await {
+            Ok(key) => Ok(!is_dead(key.status())),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
