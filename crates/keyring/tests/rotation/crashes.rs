@@ -2,6 +2,7 @@
 
 use api_keyring::rotation::Strategy;
 use api_keyring_emulator::{Revision, SparteraShape};
+use chrono::TimeDelta;
 
 use crate::gate::Event;
 use crate::world::{Service, Vendor, World};
@@ -105,6 +106,25 @@ async fn one_event(service: Service, strategy: Strategy) {
     tally.report(&format!("one event, {service:?}, {strategy:?}"));
 }
 
+/// A crash, after which somebody goes on whose clock is an hour ahead or behind.
+async fn wrong_clocks(service: Service, strategy: Strategy) {
+    let vendor = Vendor::start(service, strategy).await;
+    let mut tally = Tally::default();
+    let lag: &[&str] =
+        if strategy == Strategy::InPlace { &["regenerate:stale-list=2"] } else { &["create:stale-list=2"] };
+    for faults in [&[], lag] {
+        for number in 0..places(&vendor, faults, &mut tally).await.len() {
+            for hours in [-1, 1] {
+                let mut world = vendor.key(faults);
+                drop(world.run(&world.gate(Some((number, Event::Crash))), false).await);
+                world.wrong_by = TimeDelta::hours(hours);
+                tally.judge(format!("{faults:?} crash at {number}, then {hours} h off"), world).await;
+            }
+        }
+    }
+    tally.report(&format!("wrong clocks, {service:?}, {strategy:?}"));
+}
+
 /// Two events, the second of which befalls whoever goes on after the first. A seed chooses them, and repeats them.
 async fn two_events(service: Service, strategy: Strategy) {
     let seed = setting("ROTATION_SEED").unwrap_or(1);
@@ -132,6 +152,11 @@ macro_rules! at {
             #[tokio::test]
             async fn whatever_happens_once() {
                 one_event($service, Strategy::$strategy).await;
+            }
+
+            #[tokio::test]
+            async fn whatever_the_clock_says() {
+                wrong_clocks($service, Strategy::$strategy).await;
             }
 
             #[tokio::test]

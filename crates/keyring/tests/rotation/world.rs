@@ -9,11 +9,11 @@ use api_keyring::rotation::{
     Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, State,
     Strategy,
 };
-use api_keyring::{Clock as _, KeyId, ManualClock, Mark, Monad, Provider, ProviderExt as _, Spartera};
+use api_keyring::{Clock, KeyId, ManualClock, Mark, Monad, Provider, ProviderExt as _, Sleep, Spartera};
 use api_keyring_emulator::{
     self as emulator, ChangeKind, Emulator, ExistingKey, Fault, KeyStatus, Revision, SparteraShape,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 
 use crate::gate::{Event, Gate, GatedJournal, GatedStore};
@@ -35,6 +35,24 @@ struct SameClock(ManualClock);
 impl emulator::Clock for SameClock {
     fn now(&self) -> DateTime<Utc> {
         self.0.now()
+    }
+}
+
+/// The same clock, set wrong.
+#[derive(Debug)]
+struct WrongClock(ManualClock, TimeDelta);
+
+impl Clock for WrongClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now() + self.1
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.0.sleep(duration)
     }
 }
 
@@ -97,7 +115,7 @@ impl Vendor {
             violations: Arc::default(),
         };
         let begun = Arc::clone(&lineage.begun);
-        World { vendor: self, journal, lineage, old: old.parse().unwrap(), others, begun }
+        World { vendor: self, journal, lineage, old: old.parse().unwrap(), others, begun, wrong_by: TimeDelta::zero() }
     }
 }
 
@@ -202,6 +220,8 @@ pub(crate) struct World<'a> {
     /// The ids of all other keys.
     others: BTreeSet<String>,
     begun: Arc<Mutex<Option<RotationId>>>,
+    /// How wrong the clock is of whoever goes on from now.
+    pub(crate) wrong_by: TimeDelta,
 }
 
 impl World<'_> {
@@ -213,7 +233,7 @@ impl World<'_> {
         let sink =
             GatedStore { sink: self.lineage.sink.clone(), gate: gate.clone(), marks: Arc::clone(&self.lineage.marks) };
         Rotator::new(provider, sink, journal)
-            .clock(self.vendor.clock.clone())
+            .clock(WrongClock(self.vendor.clock.clone(), self.wrong_by))
             .lease(LEASE)
             .patience(Duration::from_secs(7200))
     }
@@ -414,17 +434,19 @@ impl World<'_> {
         let ended = changes.iter().find(|change| change.key_id == self.lineage.old && ends.contains(&change.kind));
         let Some(ended) = ended else { return };
         let promoted = history.iter().rev().find_map(|record| match &record.state {
-            State::Promoted { new, until } => Some((new.key.to_string(), *until)),
+            State::Promoted { new, until } => Some((new.key.to_string(), *until, record.time - self.wrong_by)),
             _ => None,
         });
-        let Some((key, until)) = promoted else {
+        let Some((key, until, promoted_at)) = promoted else {
             return self.lineage.violate("the old key was retired before anything was promoted".to_owned());
         };
-        if ended.time < until {
+        // Whoever's clock is wrong has the grace end at a wrong time.
+        if ended.time < until && self.wrong_by.is_zero() {
             self.lineage.violate(format!("the old key was retired at {}, before {until}", ended.time));
         }
         let works = |seen: &emulator::SeenRequest| {
-            seen.authenticated_as.as_deref() == Some(&*key) && seen.time >= until && seen.time <= ended.time
+            let begun = if self.wrong_by.is_zero() { until } else { promoted_at };
+            seen.authenticated_as.as_deref() == Some(&*key) && seen.time >= begun && seen.time <= ended.time
         };
         if !emulator.requests().iter().any(works) {
             self.lineage.violate("the old key was retired without a look at the new one".to_owned());
