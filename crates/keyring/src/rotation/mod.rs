@@ -2,6 +2,7 @@
 
 mod engine;
 mod error;
+mod fleet;
 mod journal;
 mod plan;
 mod record;
@@ -11,6 +12,7 @@ mod steps;
 mod sweep;
 
 pub use error::RotateError;
+pub use fleet::{Fleet, FleetKey, InvalidPattern, Rotated, Selector, Summary};
 pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;

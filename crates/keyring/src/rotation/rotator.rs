@@ -102,6 +102,12 @@ impl Rotator {
         self
     }
 
+    /// The same, into another sink.
+    #[must_use]
+    pub fn to(&self, sink: impl Sink + 'static) -> Self {
+        Self { sink: Arc::new(sink), ..self.clone() }
+    }
+
     /// What a rotation would do. Only reads.
     ///
     /// # Errors
@@ -125,6 +131,12 @@ impl Rotator {
             }
         }
         Ok(plan)
+    }
+
+    /// Whether the sink holds the secret that the provider authenticates with.
+    pub(super) async fn has_own_in_sink(&self) -> bool {
+        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return false };
+        self.sink.current().await.is_ok_and(|current| current.as_ref() == Some(&own))
     }
 
     /// Whether the provider authenticates with this key, as far as the sink or a masked secret of the vendor's tells.

@@ -5,6 +5,7 @@
 
 mod course;
 mod crashes;
+mod fleet;
 mod gate;
 mod journals;
 mod sinks;

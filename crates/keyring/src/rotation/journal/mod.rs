@@ -6,6 +6,7 @@ pub(super) mod sqlite;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -167,5 +168,48 @@ impl StdError for JournalError {
             Self::Unavailable(source) => Some(&**source),
             _ => None,
         }
+    }
+}
+
+#[async_trait]
+impl<J: Journal + ?Sized> Journal for Arc<J> {
+    async fn begin(&self, record: &Record) -> Result<(), JournalError> {
+        (**self).begin(record).await
+    }
+
+    async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError> {
+        (**self).load(id).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
+        (**self).unfinished().await
+    }
+
+    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
+        (**self).latest(limit).await
+    }
+
+    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+        (**self).of_mark(mark).await
+    }
+
+    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
+        (**self).history(id).await
+    }
+
+    async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
+        (**self).take(id, holder, time).await
+    }
+
+    async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {
+        (**self).save(lease, record).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<(), JournalError> {
+        (**self).renew(lease).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
+        (**self).release(lease).await
     }
 }
