@@ -33,7 +33,7 @@ use crate::Mark;
 /// - Every call can be made again, also by another process, and then changes nothing more.
 /// - Each is all or nothing: nobody ever reads a part of a secret, or none where there was one.
 ///
-/// Where secrets are read, written and removed by name, implement [`Store`](super::Store) instead, which is three calls.
+/// Where secrets are read, written and removed by name, implement [`Store`](super::Store) instead.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
     /// Where it is, such as `file:/etc/ci.key`; never a secret. It is written down, and whoever resumes has to come with a
