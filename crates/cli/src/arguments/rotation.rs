@@ -32,6 +32,9 @@ pub(crate) struct Rotate {
     /// The old key is in the wrong hands: retire it as soon as the new one works
     #[arg(long, conflicts_with_all = ["grace", "in_place"])]
     leaked: bool,
+    /// Have the old key expire at the end of the grace, so that it ends although nobody resumes
+    #[arg(long, conflicts_with_all = ["in_place", "leaked"])]
+    expire_old: bool,
     /// The new key's role, for a vendor that does not tell the old one's
     #[arg(long, conflicts_with = "in_place")]
     role: Option<String>,
@@ -56,6 +59,7 @@ impl Rotate {
             rotate = rotate.in_place();
         }
         rotate.even_own = self.even_own;
+        rotate.expire_old = self.expire_old;
         rotate.expiry = self.expiry.expiry();
         rotate.role.clone_from(&self.role);
         rotate.reason.clone_from(&self.reason);

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::RotateError;
-use crate::{ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Provider, Regeneration};
+use crate::{ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Provider, Regeneration, Timestamp};
 
 /// Which key to rotate, and how.
 ///
@@ -33,6 +33,8 @@ pub struct RotateKey {
     pub strategy: Strategy,
     /// Whether the provider's own credential may be rotated in place.
     pub even_own: bool,
+    /// Whether the old key is to expire at the end of the grace, where the vendor can change that.
+    pub expire_old: bool,
     /// How long, how often and until when things are tried and waited for.
     pub timing: Timing,
 }
@@ -41,7 +43,7 @@ impl RotateKey {
     /// By a new key like the old one, with an hour of grace.
     pub fn new(key: KeyId) -> Self {
         let (strategy, timing) = (Strategy::Overlap, Timing::default());
-        Self { key, expiry: None, role: None, reason: None, strategy, even_own: false, timing }
+        Self { key, expiry: None, role: None, reason: None, strategy, even_own: false, expire_old: false, timing }
     }
 
     /// Has the vendor give the key a new secret, where it offers that. The old secret stops working before the new one is in the
@@ -57,6 +59,13 @@ impl RotateKey {
     #[must_use]
     pub fn even_own(mut self) -> Self {
         self.even_own = true;
+        self
+    }
+
+    /// Has the old key expire at the end of the grace, so that it ends then although nobody resumes the rotation.
+    #[must_use]
+    pub fn expire_old(mut self) -> Self {
+        self.expire_old = true;
         self
     }
 
@@ -227,6 +236,8 @@ pub struct Plan {
     pub expiry: PlannedExpiry,
     /// How the old key ends.
     pub retirement: Retirement,
+    /// Whether it is to expire at the end of the grace.
+    pub expire_old: bool,
     /// Why.
     pub reason: Option<String>,
     /// How long, how often and until when things are tried and waited for.
@@ -294,6 +305,12 @@ impl Plan {
         if !offers(Capability::Create) || !(offers(Capability::Revoke) || offers(Capability::Delete)) {
             return refuse("the vendor does not offer to create and retire keys".to_owned());
         }
+        if rotate.expire_old && !offers(Capability::UpdateExpiry) {
+            return refuse("the vendor does not change when a key expires: leave that away".to_owned());
+        }
+        if rotate.expire_old && key.expires_at().is_some_and(|time| time.utc().is_none()) {
+            return refuse("when it expires cannot be read, and could not be put back: leave that away".to_owned());
+        }
         let expiry = match (rotate.expiry, lifetime(key)) {
             (Some(expiry), _) => PlannedExpiry::of(expiry),
             (None, Some(lifetime)) => PlannedExpiry::AfterSeconds(lifetime.num_seconds()),
@@ -330,6 +347,7 @@ impl Plan {
             description,
             owner,
             expiry,
+            expire_old: rotate.expire_old,
             retirement: if offers(Capability::Revoke) { Retirement::Revoke } else { Retirement::Delete },
             reason: rotate.reason.clone(),
             timing: rotate.timing,
@@ -353,6 +371,7 @@ impl Plan {
             old,
             expiry: rotate.expiry.map_or(PlannedExpiry::Unchanged, PlannedExpiry::of),
             retirement: Retirement::ByVendor,
+            expire_old: false,
             reason: rotate.reason.clone(),
             // The old secret ends when the new one is made.
             timing: Timing { grace_seconds: 0, ..rotate.timing },
@@ -369,6 +388,12 @@ impl Plan {
         new.owner.clone_from(&self.owner);
         new.expiry = self.expiry.to_ask_for();
         new
+    }
+
+    /// When the old key expired before that was changed.
+    pub(super) fn old_expiry(&self) -> Expiry {
+        let time = self.old.expires_at.as_ref().and_then(|time| Timestamp::from(time.as_str()).utc());
+        time.map_or(Expiry::Never, Expiry::At)
     }
 
     /// What to ask for a new secret of the same key with.

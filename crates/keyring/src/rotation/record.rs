@@ -225,6 +225,8 @@ pub struct Record {
     pub marks: Vec<Mark>,
     /// Keys that were issued and have to go, or are gone.
     pub discards: Vec<Discard>,
+    /// Whether the vendor was asked, or may have been, to have the old key expire at the end of the grace.
+    pub old_expires: bool,
 }
 
 impl Record {
@@ -237,6 +239,7 @@ impl Record {
             state: State::Planned,
             marks: Vec::new(),
             discards: Vec::new(),
+            old_expires: false,
         }
     }
 

@@ -61,7 +61,7 @@ impl Plan {
             Retirement::Revoke => (Operation::Revoke, "revoke"),
             Retirement::Delete | Retirement::ByVendor => (Operation::Delete, "delete"),
         };
-        vec![
+        let mut steps = vec![
             step("issued", format!("issue a key named {:?} and a mark", self.name), vec![Operation::Create]),
             step("delivered", format!("put its secret into {sinks}, beside the current one, and read it back"), {
                 Vec::new()
@@ -75,6 +75,11 @@ impl Plan {
             step("done", "see that its secret is refused, and forget it".to_owned(), {
                 vec![Operation::Get, Operation::List]
             }),
-        ]
+        ];
+        if self.expire_old {
+            let what = format!("have key {old} expire at the end of the grace");
+            steps.insert(4, step("promoted", what, vec![Operation::Update]));
+        }
+        steps
     }
 }

@@ -294,3 +294,33 @@ async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
         assert_eq!(sink.current().await.unwrap().as_ref(), Some(bench.old.secret()));
     }
 }
+
+#[tokio::test]
+async fn the_old_key_expires_with_the_grace_unless_the_rotation_is_undone() {
+    let bench = bench().await;
+    let expiry = async || bench.provider.get(bench.old.id()).await.unwrap().expires_at().and_then(|time| time.utc());
+    let before = expiry().await;
+    for undo in [true, false] {
+        let rotate = bench.rotate().expire_old();
+        let plan = bench.rotator.plan(&rotate).await.unwrap();
+        let updates = plan.steps().iter().filter(|step| step.requests == [api_keyring::Operation::Update]).count();
+        assert_eq!(updates, 1);
+        let record = bench.rotator.rotate(&rotate).await.unwrap();
+        let State::Promoted { until, .. } = &record.state else { panic!("{record:?}") };
+        assert_eq!(expiry().await.map(|time| time.trunc_subsecs(0)), Some(until.trunc_subsecs(0)));
+        if undo {
+            bench.rotator.abort(&record.id, "not today").await.unwrap();
+            assert_eq!(expiry().await, before);
+        }
+    }
+    // Nobody comes back.
+    bench.clock.advance(Duration::from_secs(3601));
+    assert!(!bench.works(bench.old.secret()).await);
+    assert!(bench.works(&bench.current().await).await);
+    // Where the vendor does not offer it, it is refused.
+    let monad = Memory::like_monad();
+    let key = monad.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
+    let rotator = Rotator::new(monad, MemorySink::new(), MemoryJournal::new());
+    let refused = refusal(rotator.plan(&RotateKey::new(key.id().clone()).expire_old()).await);
+    assert!(refused.contains("does not change when a key expires"), "{refused}");
+}

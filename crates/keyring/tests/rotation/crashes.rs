@@ -44,7 +44,7 @@ const EVENTS: [(Event, bool); 4] =
     [(Event::Crash, false), (Event::Lose, false), (Event::Pause, false), (Event::Pause, true)];
 
 /// The faults that go with every schedule, and what tells whether a service has them.
-const FAULTS: [&[&str]; 9] = [
+const FAULTS: [&[&str]; 10] = [
     &[],
     // The new key is valid late, here and there, or not in the list for a while.
     &["create:late=2:1"],
@@ -57,6 +57,8 @@ const FAULTS: [&[&str]; 9] = [
     &["create:status-after=503:1", "delete:status-after=502:1", "spartera.revoke:status-after=504:1"],
     &["get:status=500:1@2", "list:status=503:2@2"],
     &["create:reset-after:2", "list:reset-before:1"],
+    // There may be no more keys.
+    &["create:quota=1:1"],
 ];
 
 /// The same, for keys that are given a new secret.

@@ -7,6 +7,7 @@ mod course;
 mod crashes;
 mod fleet;
 mod gate;
+mod heard;
 mod journals;
 mod sinks;
 mod world;

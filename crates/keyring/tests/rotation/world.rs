@@ -17,6 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 
 use crate::gate::{Event, Gate, GatedJournal, GatedStore};
+use crate::heard;
 
 /// Which service, in which revision.
 #[derive(Clone, Copy, Debug)]
@@ -100,6 +101,7 @@ impl Vendor {
         self.emulator.clear_changes();
         self.emulator.clear_requests();
         self.emulator.clear_faults();
+        heard::begin();
         faults.iter().for_each(|fault| self.emulator.inject(fault.parse::<Fault>().unwrap()));
         let others = self.emulator.keys().into_iter().map(|key| key.id).filter(|id| *id != old).collect();
         let journal = MemoryJournal::new().clock(self.clock.clone());
@@ -227,7 +229,7 @@ pub(crate) struct World<'a> {
 impl World<'_> {
     /// A process that rotates.
     fn process(&self, gate: &Gate) -> Rotator {
-        let provider = Arc::clone(&self.vendor.provider).layered(gate.clone());
+        let provider = Arc::clone(&self.vendor.provider).layered(gate.clone()).traced();
         let journal =
             GatedJournal { journal: self.journal.clone(), gate: gate.clone(), begun: Arc::clone(&self.begun) };
         let sink =
@@ -248,9 +250,20 @@ impl World<'_> {
         })
     }
 
-    /// What one process does: it goes on with what is under way, or else begins.
+    /// What one process does, while others listen.
     async fn rotate(&self, gate: &Gate) -> Result<Record, RotateError> {
         let rotator = self.process(gate);
+        heard::add(&rotator);
+        let ended = self.go_on(rotator).await;
+        match &ended {
+            Ok(record) => heard::add(record),
+            Err(error) => heard::add_error(error),
+        }
+        ended
+    }
+
+    /// It goes on with what is under way, or else begins.
+    async fn go_on(&self, rotator: Rotator) -> Result<Record, RotateError> {
         let begun = self.begun.lock().unwrap().clone();
         let written = match begun {
             Some(id) => self.journal.load(&id).await?,
@@ -262,10 +275,13 @@ impl World<'_> {
             None => {
                 let mut rotate = RotateKey::new(self.old.clone()).role(self.role());
                 rotate.strategy = self.vendor.strategy;
+                // Where that is offered, in one of the services.
+                rotate.expire_old = matches!(self.vendor.service, Service::Spartera(_, SparteraShape::Guide));
                 rotate.timing.settle_seconds = 30;
                 rotate.timing.verify_seconds = 20;
                 rotate.timing.confirm_seconds = 20;
                 let plan = rotator.plan(&rotate).await?;
+                heard::add(&(&plan, plan.steps(), serde_json::to_string(&plan)));
                 rotator.start(plan).await?.id
             }
         };
@@ -335,6 +351,7 @@ impl World<'_> {
         let emulator = &self.vendor.emulator;
         let violate = |violation: String| self.lineage.violate(violation);
         let keys = emulator.keys();
+        self.judge_what_was_told();
         if self.vendor.strategy == Strategy::InPlace {
             return self.judge_in_place(record).await;
         }
@@ -392,6 +409,23 @@ impl World<'_> {
         }
         self.clean_up(&keys.iter().filter(is_ours).map(|key| key.id.clone()).collect::<Vec<_>>()).await;
         self.lineage.violations.lock().unwrap().iter().cloned().collect()
+    }
+
+    /// That no secret was said, logged or planned: neither of the lineage's, nor the one that is used here.
+    fn judge_what_was_told(&self) {
+        let (spartera, monad) = (self.vendor.emulator.spartera(), self.vendor.emulator.monad());
+        let mut secrets: Vec<_> = self.lineage.marks.lock().unwrap().keys().cloned().collect();
+        secrets.extend([
+            self.lineage.old_secret.clone(),
+            spartera.admin_key().to_owned(),
+            monad.admin_key().to_owned(),
+        ]);
+        if secrets.iter().any(|secret| heard::has(secret)) {
+            self.lineage.violate("a secret was told".to_owned());
+        }
+        if !heard::has("api_keyring.provider=") {
+            self.lineage.violate("nobody listened".to_owned());
+        }
     }
 
     /// The same in place: the one key of the name has one secret, which is the sink's.

@@ -9,12 +9,15 @@ use super::{Result, Run, Step};
 use crate::rotation::plan::{Retirement, is_dead};
 use crate::rotation::record::{Confirmation, Issued};
 use crate::rotation::{State, Strategy};
-use crate::{KeyStatus, Provider, ProviderExt as _, Revocation};
+use crate::{Expiry, KeyStatus, KeyUpdate, Provider, ProviderExt as _, Revocation};
 
 impl Run<'_> {
     /// Once the grace is over, makes sure that the new key is in use before the old one goes.
     pub(super) async fn end_grace(&mut self, new: Issued, until: DateTime<Utc>) -> Result<Step> {
         if self.now() < until {
+            if self.record.plan.expire_old {
+                self.expire_old(until).await?;
+            }
             return Ok(Step::WaitUntil(until));
         }
         let Some(secret) = self.current_of(&new).await? else {
@@ -27,6 +30,20 @@ impl Run<'_> {
             Tried::Refused => {
                 self.stop("the new key has stopped working; the old one was left alone: abort the rotation").await
             }
+        }
+    }
+
+    /// Has the old key expire at the end of the grace. Doing it again does no harm.
+    async fn expire_old(&mut self, until: DateTime<Utc>) -> Result {
+        let old = self.record.plan.old.id.clone();
+        if !self.record.old_expires {
+            self.write(|record| record.old_expires = true).await?;
+        }
+        match self.rotator.provider.update(&old, &KeyUpdate::new().expiry(Expiry::At(until))).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_transient() || error.may_have_taken_effect() => Err(error.into()),
+            // The old key is gone, or the grace is over by the vendor's clock. It is retired all the same.
+            Err(_) => self.write(|record| record.old_expires = false).await,
         }
     }
 

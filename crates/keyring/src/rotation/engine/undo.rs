@@ -4,7 +4,7 @@ use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Confirmation, Discard, Issued};
 use crate::rotation::{RotateError, State, Strategy};
-use crate::{Capability, KeyId, KeyStatus, Mark, Revocation};
+use crate::{Capability, KeyId, KeyStatus, KeyUpdate, Mark, Revocation};
 
 impl Run<'_> {
     /// Decides to undo the rotation.
@@ -47,6 +47,11 @@ impl Run<'_> {
 
     /// Has the sink hold the old secret again, and retires what was issued.
     pub(super) async fn undo(&mut self, new: Option<Issued>, why: String) -> Result<Step> {
+        if self.record.old_expires {
+            let (old, before) = (self.record.plan.old.id.clone(), self.record.plan.old_expiry());
+            self.rotator.provider.update(&old, &KeyUpdate::new().expiry(before)).await?;
+            self.write(|record| record.old_expires = false).await?;
+        }
         if let Some(new) = &new {
             if self.is_somebody_elses(new).await? {
                 let why = "the sink holds another secret than this rotation's, which would be lost: put it right";

@@ -77,7 +77,7 @@ impl CommandSink {
                     stdin.write_all(secret.expose().as_bytes()).await?;
                     stdin.shutdown().await?;
                 }
-                Ok(())
+                Ok::<_, std::io::Error>(())
             };
             let read = async {
                 // Room from the start: a secret is not left behind where a vector has grown.
@@ -87,8 +87,13 @@ impl CommandSink {
                 }
                 Ok::<_, std::io::Error>(output)
             };
-            let ((), output) = tokio::try_join!(write, read)?;
-            Ok::<_, std::io::Error>((output, child.wait().await?))
+            let (written, output) = tokio::join!(write, read);
+            // One that fails need not have read the secret first: how it ended tells more.
+            let status = child.wait().await?;
+            if status.success() {
+                written?;
+            }
+            Ok::<_, std::io::Error>((output?, status))
         };
         match timeout(self.timeout, talk).await {
             Err(_) => Err(fails("took too long and was stopped")),
