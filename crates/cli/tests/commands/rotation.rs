@@ -208,3 +208,29 @@ fn a_key_that_was_left_behind_is_found_and_deleted_when_asked() {
     assert_eq!((left.as_array().unwrap().len(), &left[0]["rotation"]), (1, &Value::Null));
     assert!(bench.emulator.works("monad", &bench.secret()));
 }
+
+#[test]
+#[cfg(unix)]
+fn whoever_is_told_to_stop_stops_between_two_steps() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    use std::process::Stdio;
+
+    let bench = bench("monad");
+    let to = format!("file:{}", bench.path("ci.key"));
+    let slowly = ["rotate", &bench.key, "--to", &to, "--verify-times", "40", "--poll", "10ms", "--leaked", "--yes"];
+    let mut process = bench.command(&slowly).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(process.stderr.take().unwrap());
+    let mut told = String::new();
+    while !told.contains("delivered") {
+        assert_ne!(stderr.read_line(&mut told).unwrap(), 0, "{told}");
+    }
+    crate::harness::signal(&process, "-INT");
+    stderr.read_to_string(&mut told).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(1));
+    assert!(told.contains("was told to stop: resume it") && told.contains("api-keyring resume r-"), "{told}");
+    assert_eq!(bench.secret(), bench.old);
+    // Nobody has to wait for it: it has given its lease back.
+    let resumed = bench.json(&["resume"]);
+    assert_eq!(resumed[0]["rotation"]["state"]["name"], "done", "{resumed}");
+    assert!(!bench.emulator.works("monad", &bench.old) && bench.emulator.works("monad", &bench.secret()));
+}
