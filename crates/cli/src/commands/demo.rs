@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::fmt::Arguments;
 use std::io::{self, Write as _};
 
+use api_keyring::rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink as _, State, Timing};
 use api_keyring::{
-    Capability, Expiry, IssuedKey, KeyId, KeyUpdate, ListKeys, NamedProvider, NewKey, Provider, ProviderExt,
-    Regeneration, Revocation, Support,
+    Capability, IssuedKey, KeyId, KeyUpdate, ListKeys, NamedProvider, NewKey, Provider, ProviderExt, Regeneration,
+    Revocation, Secret, Support,
 };
 use api_keyring_emulator::Emulator;
 use chrono::TimeDelta;
@@ -90,56 +91,70 @@ async fn walk(story: &mut Story, provider: &NamedProvider) -> Result {
     check(provider.accepts(old.secret()).await?, "the new secret works")?;
     story.step(provider, "use", format_args!("the new secret is accepted"))?;
 
-    let rotated = rotate(story, provider, &old).await?;
+    let (mut id, mut secret) = rotate(story, provider, &old).await?;
     check(!provider.accepts(old.secret()).await?, "the old secret is refused")?;
-    check(provider.accepts(rotated.secret()).await?, "the rotated secret works")?;
+    check(provider.accepts(&secret).await?, "the new secret works")?;
     story.step(
         provider,
         "check",
-        format_args!("the old secret is refused, the new one {} is accepted", rotated.secret().masked()),
+        format_args!("the old secret is refused, the new one {} is accepted", secret.masked()),
     )?;
 
+    if offers(provider, Capability::Regenerate) {
+        let before = secret;
+        let regenerated = provider.regenerate(&id, &Regeneration::new()).await?;
+        (id, secret) = (regenerated.id().clone(), regenerated.secret().clone());
+        check(!provider.accepts(&before).await?, "the secret before is refused")?;
+        check(provider.accepts(&secret).await?, "the regenerated secret works")?;
+        story.step(provider, "renew", format_args!("in place, {name}/{id} has a new secret"))?;
+    }
+
     if offers(provider, Capability::Stats) {
-        let stats = provider.stats(rotated.id()).await?;
+        let stats = provider.stats(&id).await?;
         let requests = stats.usage_count.map_or("an unknown number of".to_owned(), |count| count.to_string());
         story.step(provider, "stats", format_args!("{requests} requests with the new secret"))?;
     }
 
     if offers(provider, Capability::Revoke) {
-        provider.revoke(rotated.id(), &Revocation::new().reason("the demonstration is over")).await?;
-        check(!provider.accepts(rotated.secret()).await?, "the revoked secret is refused")?;
-        story.step(provider, "revoke", format_args!("{name}/{}, its secret is refused", rotated.id()))?;
+        provider.revoke(&id, &Revocation::new().reason("the demonstration is over")).await?;
+        check(!provider.accepts(&secret).await?, "the revoked secret is refused")?;
+        story.step(provider, "revoke", format_args!("{name}/{}, its secret is refused", &id))?;
     }
 
-    provider.delete(rotated.id()).await?;
-    check(!provider.accepts(rotated.secret()).await?, "the deleted key's secret is refused")?;
-    check(!provider.exists(rotated.id()).await?, "the deleted key is gone")?;
-    story.step(provider, "delete", format_args!("{name}/{}, it is gone", rotated.id()))?;
-    if old.id() != rotated.id() && provider.exists(old.id()).await? {
+    provider.delete(&id).await?;
+    check(!provider.accepts(&secret).await?, "the deleted key's secret is refused")?;
+    check(!provider.exists(&id).await?, "the deleted key is gone")?;
+    story.step(provider, "delete", format_args!("{name}/{}, it is gone", &id))?;
+    if provider.exists(old.id()).await? {
         provider.delete(old.id()).await?;
     }
     check(ids(provider).await? == before, "no key is left behind")
 }
 
-/// Gives a key a new secret: in place where the vendor does that, else by a new key in place of the old.
-async fn rotate(story: &mut Story, provider: &NamedProvider, old: &IssuedKey) -> Result<IssuedKey> {
+/// Puts a new key in the old one's place, as whoever has stored the old secret would: written down, and seen to work first.
+async fn rotate(story: &mut Story, provider: &NamedProvider, old: &IssuedKey) -> Result<(KeyId, Secret)> {
     let name = provider.name();
-    if offers(provider, Capability::Regenerate) {
-        let rotated = provider.regenerate(old.id(), &Regeneration::new()).await?;
-        story.step(provider, "rotate", format_args!("in place, {name}/{} has a new secret", rotated.id()))?;
-        return Ok(rotated);
-    }
-    let mut new = NewKey::new("demo, rotated").role(role(provider));
-    new.expiry = Some(Expiry::In(TimeDelta::days(90)));
-    let rotated = provider.create(&new).await?;
-    check(provider.accepts(rotated.secret()).await?, "the new secret works before the old one is revoked")?;
-    provider.revoke(old.id(), &Revocation::new().reason("rotated")).await?;
+    let sink = MemorySink::holding(old.secret().clone());
+    let journal = MemoryJournal::new();
+    let rotator = Rotator::new(provider.clone(), sink.clone(), journal.clone());
+    let mut timing = Timing::default();
+    // The emulator needs no time to think.
+    timing.poll_millis = 1;
+    let rotate = RotateKey::new(old.id().clone()).role(role(provider)).timing(timing).leaked().reason("rotated");
+    let record = rotator.rotate(&rotate).await?;
+    let State::Done { key, .. } = record.state else {
+        return Err(Failure::Other(format!("the rotation of {name}/{} is {}", old.id(), record.state.name())));
+    };
+    let history = journal.history(&record.id).await?;
+    let mut states: Vec<_> = history.iter().map(|record| record.state.name()).collect();
+    states.dedup();
     story.step(
         provider,
         "rotate",
-        format_args!("{name}/{} takes the place of {name}/{}, which is revoked", rotated.id(), old.id()),
+        format_args!("{name}/{key} takes the place of {name}/{}: {}", old.id(), states.join(", ")),
     )?;
-    Ok(rotated)
+    let current = sink.current().await.map_err(|error| Failure::Other(error.to_string()))?;
+    Ok((key, current.ok_or_else(|| Failure::Other("the sink is empty".to_owned()))?))
 }
 
 fn offers(provider: &NamedProvider, capability: Capability) -> bool {

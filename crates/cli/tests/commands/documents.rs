@@ -80,12 +80,12 @@ fn the_demonstration_holds_and_shows_no_secret() {
     let output = program().arg("demo").output().unwrap();
     let story = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{story}");
-    for step in ["create", "list", "get", "update", "use", "rotate", "check", "stats", "revoke", "delete"] {
+    for step in ["create", "list", "get", "update", "use", "rotate", "check", "renew", "stats", "revoke", "delete"] {
         assert!(story.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {story}");
     }
     assert!(!story.contains("sk_live_") && !story.contains("eyJ"), "{story}");
 
     let output = program().args(["demo", "--output", "json"]).output().unwrap();
     let steps: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(steps.as_array().unwrap().len(), 18);
+    assert_eq!(steps.as_array().unwrap().len(), 19);
 }
