@@ -52,8 +52,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let go_on = || output::tell(&format!("It goes on with: api-keyring resume {id}"));
     match rotator.resume(&id).await {
         Ok(record) => {
-            rotator::print(format, &record)?;
-            rotator::judge(&record)?;
+            rotator::report(format, &record)?;
             if let (Format::Table, State::Promoted { .. }) = (format, &record.state) {
                 go_on();
             }

@@ -19,8 +19,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     let journal = rotator::journal(&arguments.how.journal)?;
     if let [id] = &arguments.rotations[..] {
         let record = set_up(format, &load(&journal, id).await?, &journal, &arguments.how)?.resume(id).await?;
-        rotator::print(format, &record)?;
-        return rotator::judge(&record);
+        return rotator::report(format, &record);
     }
     let records = if arguments.rotations.is_empty() {
         journal.unfinished().await?
@@ -85,12 +84,12 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Resul
         rows.push(row);
         documents.push(json!({"rotation": record, "problem": problem}));
     }
-    match format {
-        Format::Json => output::json(&documents)?,
-        Format::Table => output::table(rotator::HEADER, rows)?,
-    }
+    let printed = match format {
+        Format::Json => output::json(&documents),
+        Format::Table => output::table(rotator::HEADER, rows),
+    };
     match failed {
-        0 => Ok(()),
+        0 => printed,
         failed => Err(Failure::Other(format!("{failed} of {} rotations do not go on", documents.len()))),
     }
 }
@@ -102,9 +101,8 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
     let record = rotator.abort(&arguments.rotation, &arguments.reason).await?;
-    rotator::print(format, &record)?;
     // That it was undone is what was asked for.
-    if record.state.name() == "aborted" { Ok(()) } else { rotator::judge(&record) }
+    if record.state.name() == "aborted" { rotator::print(format, &record) } else { rotator::report(format, &record) }
 }
 
 pub(super) async fn status(format: Format, arguments: &Status) -> Result {

@@ -123,6 +123,13 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
     ])
 }
 
+/// Prints a rotation, and fails if it is not where it should be, also when nobody reads what is printed.
+pub(super) fn report(format: Format, record: &Record) -> Result {
+    let printed = print(format, record);
+    judge(record)?;
+    printed
+}
+
 /// Whether a rotation is where it should be: done, or waiting.
 pub(super) fn judge(record: &Record) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::rotator;
 use crate::arguments::{Format, Sweep};
 use crate::confirm::confirm;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
@@ -25,34 +25,44 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
             &format!("{known} keys that rotations have left behind stop working. Delete them?"),
         )?;
     }
+    let mut failed = 0;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for (provider, left) in found {
-        let retired = arguments.retire && left.rotation.is_some();
-        if retired {
+        let mut done = match &left.rotation {
+            Some(_) => "left behind".to_owned(),
+            None => "of no rotation in this journal".to_owned(),
+        };
+        let mut retired = false;
+        if arguments.retire && left.rotation.is_some() {
             match provider.delete(left.key.id()).await {
-                Err(error) if !error.is_not_found() => return Err(error.into()),
-                _ => {}
+                Err(error) if !error.is_not_found() => {
+                    done = error.to_string();
+                    failed += 1;
+                }
+                _ => {
+                    done = "deleted".to_owned();
+                    retired = true;
+                }
             }
         }
-        let done = match (retired, &left.rotation) {
-            (true, _) => "deleted",
-            (false, Some(_)) => "left behind",
-            (false, None) => "of no rotation in this journal",
-        };
         rows.push([
             format!("{}/{}", provider.name(), left.key.id()),
             left.key.name().unwrap_or("-").to_owned(),
             left.rotation.as_ref().map_or("-".to_owned(), ToString::to_string),
-            done.to_owned(),
+            done,
         ]);
         documents.push(json!({
             "provider": provider.name(), "id": left.key.id(), "name": left.key.name(), "mark": left.mark,
             "rotation": left.rotation, "deleted": retired,
         }));
     }
-    match format {
+    let printed = match format {
         Format::Json => output::json(&documents),
         Format::Table => output::table(["KEY", "NAME", "ROTATION", "WHAT"], rows),
+    };
+    match failed {
+        0 => printed,
+        failed => Err(Failure::Other(format!("{failed} of {} keys could not be deleted", documents.len()))),
     }
 }

@@ -15,6 +15,8 @@ pub enum RotateError {
     Provider(crate::Error),
     /// The journal did not, so that nothing further was done.
     Journal(JournalError),
+    /// What the vendor was asked for has not come about yet. Resuming looks again.
+    NotYet(String),
     /// It was told to stop, and has between two steps.
     Stopped,
     /// The sink did not.
@@ -29,7 +31,7 @@ pub enum RotateError {
 impl fmt::Display for RotateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) => f.write_str(why),
+            Self::Refused(why) | Self::NotYet(why) => f.write_str(why),
             Self::Stopped => f.write_str("the rotation was told to stop: resume it"),
             Self::Provider(error) => error.fmt(f),
             Self::Journal(error) => error.fmt(f),
@@ -42,7 +44,7 @@ impl std::error::Error for RotateError {
     /// The cause of what `Display` tells.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(_) | Self::Stopped => None,
+            Self::Refused(_) | Self::NotYet(_) | Self::Stopped => None,
             Self::Provider(error) => error.source(),
             Self::Journal(error) => error.source(),
             Self::Sink { error, .. } => error.source(),

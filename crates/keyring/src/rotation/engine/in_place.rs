@@ -11,9 +11,6 @@ use crate::rotation::record::Issued;
 use crate::rotation::{JournalError, RotateError, State};
 use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
 
-/// How often whoever has the only secret that works tries to have it written down.
-const TAKE_OVERS: usize = 20;
-
 impl Run<'_> {
     /// Has the vendor replace the secret, and puts the new one into the sink.
     pub(super) async fn regenerate(&mut self) -> Result<Step> {
@@ -122,31 +119,29 @@ impl Run<'_> {
     /// Somebody else has gone on while this process's request was under way. If that has made the other's secret useless, this
     /// process has to go on, from whatever has become of the rotation.
     async fn take_over(&mut self, new: &Issued, secret: &Secret) -> Result<Step> {
-        let lost = || Err(RotateError::Journal(JournalError::LeaseLost));
         let timing = self.record.plan.timing;
-        for _ in 0..TAKE_OVERS {
-            // The other one may have asked for a secret after this one.
-            let end = self.in_a_while(timing.verify_seconds);
-            if let Tried::Refused = self.try_for_a_while(secret, 1, end).await? {
-                return lost();
-            }
-            match self.rotator.lease_of(&self.record.id).await {
-                Ok((lease, record)) => {
-                    (self.lease, self.record) = (lease, record);
-                    let (new, mark) = (new.clone(), new.mark.clone());
-                    let written = self.write(|record| {
-                        record.marks.push(mark);
-                        record.state = State::Issued(new);
-                    });
-                    return written.await.map(|()| Step::On);
+        let end = self.in_a_while(timing.verify_seconds);
+        while !self.is_over(end) {
+            // The other one may have asked for a secret after this one, which then works no more.
+            if let Ok(true) = self.rotator.provider.accepts(secret).await {
+                match self.rotator.lease_of(&self.record.id).await {
+                    Ok((lease, record)) => {
+                        (self.lease, self.record) = (lease, record);
+                        let (new, mark) = (new.clone(), new.mark.clone());
+                        let written = self.write(|record| {
+                            record.marks.push(mark);
+                            record.state = State::Issued(new);
+                        });
+                        return written.await.map(|()| Step::On);
+                    }
+                    Err(RotateError::Journal(JournalError::Held { .. })) => {}
+                    Err(error) => return Err(error),
                 }
-                Err(RotateError::Journal(JournalError::Held { .. })) => {}
-                Err(error) => return Err(error),
             }
-            // Without a lease there is none to be kept.
+            // Without a lease there is none to be kept meanwhile.
             self.rotator.clock.sleep(timing.poll()).await;
         }
-        lost()
+        Err(RotateError::Journal(JournalError::LeaseLost))
     }
 
     /// Sees that the secret works which users find already: the old one ended before it.

@@ -132,7 +132,7 @@ impl Run<'_> {
         }
         match provider.get(key).await {
             Ok(shown) if is_dead(shown.status()) => Ok(Confirmation::KeyGone),
-            Ok(shown) if shown.status() == KeyStatus::Active => Err(RotateError::Refused(format!(
+            Ok(shown) if shown.status() == KeyStatus::Active => Err(RotateError::NotYet(format!(
                 "{}: key {key} was issued by the rotation and deleted, and is still active: resume the rotation later",
                 provider.name()
             ))),
