@@ -70,6 +70,7 @@ fn new_key(state: &State) -> Option<String> {
             Some(new.key.to_string())
         }
         State::Promoted { new, .. } | State::Retired { new, .. } => Some(new.key.to_string()),
+        State::Aborting { new, .. } => new.as_ref().map(|new| new.key.to_string()),
         State::Done { key, .. } => Some(key.to_string()),
         State::Stuck { was, .. } => new_key(was),
         _ => None,
