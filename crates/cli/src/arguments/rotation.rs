@@ -35,6 +35,10 @@ pub(crate) struct Rotate {
     /// Have the old key expire at the end of the grace, so that it ends although nobody resumes
     #[arg(long, conflicts_with_all = ["in_place", "leaked"])]
     expire_old: bool,
+    /// Retire the old key only once the vendor shows that others use the new one, and that nobody has used the old one for
+    /// so long
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["in_place", "leaked", "expire_old"])]
+    unused_for: Option<Duration>,
     /// The new key's role, for a vendor that does not tell the old one's
     #[arg(long, conflicts_with = "in_place")]
     role: Option<String>,
@@ -60,6 +64,7 @@ impl Rotate {
         }
         rotate.even_own = self.even_own;
         rotate.expire_old = self.expire_old;
+        rotate.unused_for = self.unused_for;
         rotate.expiry = self.expiry.expiry();
         rotate.role.clone_from(&self.role);
         rotate.reason.clone_from(&self.reason);
@@ -106,6 +111,9 @@ struct TimingArguments {
     /// How long the old secret may take until it is refused
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     confirm_within: Duration,
+    /// How far behind the vendor may be when it shows that a key was used
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    use_lag: Duration,
     /// How long it is between one look and the next
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2s")]
     poll: Duration,
@@ -118,6 +126,7 @@ impl TimingArguments {
         timing.verify_successes = self.verify_times;
         timing.verify_seconds = self.verify_within.as_secs();
         timing.confirm_seconds = self.confirm_within.as_secs();
+        timing.use_lag_seconds = self.use_lag.as_secs();
         timing.poll_millis = self.poll.as_millis().try_into().unwrap_or(u64::MAX);
         timing
     }
@@ -126,7 +135,7 @@ impl TimingArguments {
 /// How a rotation is carried on.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Carrying {
-    /// The longest grace to wait for; a longer one is left to a later `resume`
+    /// How long to wait for the end of the grace and for evidence of use; what takes longer is left to a later `resume`
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
     /// How long others leave a rotation alone after a step of a process that is gone since
@@ -149,6 +158,9 @@ pub(crate) struct Resume {
     /// The rotations; all that are not finished if left out
     #[arg(value_name = "ROTATION")]
     pub(crate) rotations: Vec<RotationId>,
+    /// Do not wait any more until the old key is unused; the journal keeps why
+    #[arg(long, value_name = "WHY", requires = "rotations")]
+    pub(crate) waive_evidence: Option<String>,
     #[command(flatten)]
     pub(crate) how: Carrying,
 }

@@ -40,10 +40,13 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         &arguments.consent,
         &match plan.strategy {
             Strategy::InPlace => format!("The secret of {key} stops working at once. Rotate it?"),
-            _ if arguments.grace().is_zero() => format!("{key} stops working as soon as a new key works. Rotate it?"),
+            _ if arguments.grace().is_zero() && plan.unused_for.is_none() => {
+                format!("{key} stops working as soon as a new key works. Rotate it?")
+            }
             _ => {
                 let grace = humantime::format_duration(arguments.grace());
-                format!("{key} stops working {grace} after a new key has taken its place. Rotate it?")
+                let unused = if plan.unused_for.is_some() { ", or later, when nobody uses it any more" } else { "" };
+                format!("{key} stops working {grace} after a new key has taken its place{unused}. Rotate it?")
             }
         },
     )?;

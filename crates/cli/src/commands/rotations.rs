@@ -18,8 +18,15 @@ const AT_ONCE: usize = 8;
 pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     let journal = rotator::journal(&arguments.how.journal)?;
     if let [id] = &arguments.rotations[..] {
-        let record = set_up(format, &load(&journal, id).await?, &journal, &arguments.how)?.resume(id).await?;
+        let rotator = set_up(format, &load(&journal, id).await?, &journal, &arguments.how)?;
+        let record = match &arguments.waive_evidence {
+            Some(why) => rotator.waive_evidence(id, why).await?,
+            None => rotator.resume(id).await?,
+        };
         return rotator::report(format, &record);
+    }
+    if arguments.waive_evidence.is_some() {
+        return Err(Failure::Usage("--waive-evidence is for one rotation".to_owned()));
     }
     let records = if arguments.rotations.is_empty() {
         journal.unfinished().await?
@@ -127,7 +134,7 @@ pub(super) async fn history(format: Format, arguments: &History) -> Result {
         Format::Table => output::table(
             ["VERSION", "TIME", "STATE", "NOTE"],
             versions.iter().map(|record| {
-                let note = rotator::note(&record.state).unwrap_or_else(|| "-".to_owned());
+                let note = rotator::note(record).unwrap_or_else(|| "-".to_owned());
                 [record.version.to_string(), rotator::time(record.time), record.state.name().to_owned(), note]
             }),
         ),

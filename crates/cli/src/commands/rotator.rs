@@ -3,6 +3,7 @@
 use std::fs::DirBuilder;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api_keyring::rotation::{Journal, Record, Rotator, Sink, SqliteJournal, State};
 use api_keyring::{NamedProvider, Provider as _, SharedSecret};
@@ -78,9 +79,24 @@ fn new_key(state: &State) -> Option<String> {
 }
 
 /// What there is to say of a rotation besides.
-pub(super) fn note(state: &State) -> Option<String> {
-    match state {
-        State::Promoted { until, .. } => Some(format!("the old key is retired after {}", time(*until))),
+pub(super) fn note(record: &Record) -> Option<String> {
+    match &record.state {
+        State::Promoted { until, .. } => {
+            let until = time(*until);
+            let unused = record.plan.unused_for.filter(|_| record.waived.is_none()).map(|unused| unused.seconds);
+            Some(match (unused.map(Duration::from_secs).map(humantime::format_duration), &record.evidence) {
+                (None, _) => format!("the old key is retired after {until}"),
+                (Some(unused), Some(evidence)) if evidence.new_is_used => {
+                    let since = time(evidence.old_since);
+                    format!(
+                        "others use the new key; the old one, seen unused since {since}, is retired after {until} and once unused for {unused}"
+                    )
+                }
+                (Some(_), _) => {
+                    format!("the old key is retired after {until}, and once others are seen to use the new one")
+                }
+            })
+        }
         State::Aborting { why, .. } | State::Aborted { why } | State::Stuck { why, .. } => Some(why.clone()),
         State::Lost { abort, .. } => abort.clone(),
         _ => None,
@@ -103,7 +119,7 @@ pub(super) fn row(record: &Record) -> [String; 6] {
         record.state.name().to_owned(),
         or_dash(new_key(&record.state)),
         time(record.time),
-        or_dash(note(&record.state)),
+        or_dash(note(record)),
     ]
 }
 
@@ -120,7 +136,8 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
         ("new key", new_key(&record.state).map(|key| format!("{provider}/{key}"))),
         ("secret in", Some(record.plan.sinks.join(" and "))),
         ("changed", Some(time(record.time))),
-        ("note", note(&record.state)),
+        ("note", note(record)),
+        ("evidence waived", record.waived.clone()),
     ])
 }
 

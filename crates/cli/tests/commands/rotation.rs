@@ -114,6 +114,35 @@ fn a_key_is_replaced_while_both_work_and_the_old_one_goes_after_the_grace() {
 }
 
 #[test]
+fn an_old_key_goes_once_others_use_the_new_one_or_nobody_needs_to_be_seen() {
+    let once_unused = ["--grace", "0s", "--unused-for", "0s", "--use-lag", "0s", "--wait", "0s"];
+    let bench = bench("spartera");
+    let record = bench.rotate(&once_unused);
+    let id = record["id"].as_str().unwrap();
+    let resumed = bench.json(&["resume", id, "--wait", "0s"]);
+    assert_eq!((&resumed["state"]["name"], &resumed["evidence"]["new_is_used"]), (&"promoted".into(), &false.into()));
+    let status = bench.run(&["status", id]);
+    assert!(status.stdout.contains("once others are seen to use the new one"), "{}", status.stdout);
+    // Others find it.
+    assert!(bench.emulator.works("spartera", &bench.secret()));
+    assert_eq!(bench.json(&["resume", id])["state"]["name"], "done");
+    assert!(!bench.emulator.works("spartera", &bench.old));
+
+    let (key, old) = bench.emulator.create("spartera");
+    fs::write(bench.path("ci.key"), &old).unwrap();
+    let bench = Bench { key, old, ..bench };
+    let record = bench.rotate(&once_unused);
+    let id = record["id"].as_str().unwrap();
+    let why = "it runs once a year";
+    let done = bench.json(&["resume", id, "--waive-evidence", why]);
+    assert_eq!((&done["state"]["name"], &done["waived"]), (&"done".into(), &why.into()));
+    let told = bench.run(&["status", id]).stdout;
+    assert!(told.contains("evidence waived") && told.contains(why), "{told}");
+    let nothing = bench.run(&["resume", id, id, "--waive-evidence", why]);
+    assert!(nothing.code == 2 && nothing.stderr.contains("for one rotation"), "{}", nothing.stderr);
+}
+
+#[test]
 fn in_place_the_key_stays_and_can_be_rotated_again() {
     let bench = bench("monad");
     let mut before = bench.old.clone();

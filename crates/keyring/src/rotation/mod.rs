@@ -17,8 +17,8 @@ pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
 pub use journal::{Journal, JournalError, Lease};
-pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Timing};
-pub use record::{Confirmation, Discard, Fingerprint, Issued, Record, RotationId, State};
+pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Timing, UnusedFor};
+pub use record::{Confirmation, Discard, Evidence, Fingerprint, Issued, Record, RotationId, State, Use};
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]
 pub use sink::address::open_sinks;

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::RotateError;
-use crate::{ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Provider, Regeneration, Timestamp};
+use crate::{ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Operation, Provider, Regeneration, Timestamp};
 
 /// Which key to rotate, and how.
 ///
@@ -35,6 +35,8 @@ pub struct RotateKey {
     pub even_own: bool,
     /// Whether the old key is to expire at the end of the grace, where the vendor can change that.
     pub expire_old: bool,
+    /// For how long the old key has to be unused before it goes, where the vendor shows use.
+    pub unused_for: Option<Duration>,
     /// How long, how often and until when things are tried and waited for.
     pub timing: Timing,
 }
@@ -42,8 +44,17 @@ pub struct RotateKey {
 impl RotateKey {
     /// By a new key like the old one, with an hour of grace.
     pub fn new(key: KeyId) -> Self {
-        let (strategy, timing) = (Strategy::Overlap, Timing::default());
-        Self { key, expiry: None, role: None, reason: None, strategy, even_own: false, expire_old: false, timing }
+        Self {
+            key,
+            expiry: None,
+            role: None,
+            reason: None,
+            strategy: Strategy::Overlap,
+            even_own: false,
+            expire_old: false,
+            unused_for: None,
+            timing: Timing::default(),
+        }
     }
 
     /// Has the vendor give the key a new secret, where it offers that. The old secret stops working before the new one is in the
@@ -66,6 +77,15 @@ impl RotateKey {
     #[must_use]
     pub fn expire_old(mut self) -> Self {
         self.expire_old = true;
+        self
+    }
+
+    /// Retires the old key only once the vendor shows that others use the new one, and that nobody has used the old one for so
+    /// long. The grace is waited for besides. Should it never come to that,
+    /// [`waive_evidence`](super::Rotator::waive_evidence) goes on without.
+    #[must_use]
+    pub fn unused_for(mut self, time: Duration) -> Self {
+        self.unused_for = Some(time);
         self
     }
 
@@ -104,9 +124,10 @@ impl RotateKey {
         self
     }
 
-    /// The old key has leaked: no grace, it is retired as soon as the new one has been put in its place.
+    /// The old key has leaked: no grace, it is retired as soon as the new one has been put in its place, used or not.
     #[must_use]
-    pub fn leaked(self) -> Self {
+    pub fn leaked(mut self) -> Self {
+        self.unused_for = None;
         self.grace(Duration::ZERO)
     }
 }
@@ -125,6 +146,8 @@ pub struct Timing {
     pub verify_seconds: u64,
     /// How long the old key may take until it is gone.
     pub confirm_seconds: u64,
+    /// How far behind the vendor may be when it shows that a key was used.
+    pub use_lag_seconds: u64,
     /// How long it is between one look and the next, in milliseconds.
     pub poll_millis: u64,
 }
@@ -137,6 +160,7 @@ impl Default for Timing {
             verify_successes: 3,
             verify_seconds: 300,
             confirm_seconds: 300,
+            use_lag_seconds: 60,
             poll_millis: 2000,
         }
     }
@@ -238,6 +262,8 @@ pub struct Plan {
     pub retirement: Retirement,
     /// Whether it is to expire at the end of the grace.
     pub expire_old: bool,
+    /// For how long it has to be unused before it ends, and who tells; `None` where nobody looks.
+    pub unused_for: Option<UnusedFor>,
     /// Why.
     pub reason: Option<String>,
     /// How long, how often and until when things are tried and waited for.
@@ -246,6 +272,16 @@ pub struct Plan {
     pub not_carried_over: Vec<String>,
     /// Other keys of the same name, which are not taken for this one where the vendor gives it another id with its new secret.
     pub namesakes: Vec<KeyId>,
+}
+
+/// For how long a key has to be unused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UnusedFor {
+    /// So long, in seconds.
+    pub seconds: u64,
+    /// The operation whose answer shows the use of a key.
+    pub shown_by: Operation,
 }
 
 /// The old key, as far as the plan rests on it.
@@ -296,6 +332,9 @@ impl Plan {
             return refuse(format!("it is {}, and there is nothing to hand over: create a new key", key.status()));
         }
         let offers = |capability| provider.capabilities().support(capability).is_supported();
+        if rotate.unused_for.is_some() && (rotate.expire_old || rotate.strategy == Strategy::InPlace) {
+            return refuse("its old secret would end, used or not: do not wait for evidence of use".to_owned());
+        }
         if rotate.strategy == Strategy::InPlace {
             if !offers(Capability::Regenerate) {
                 return refuse("the vendor does not give a key a new secret: rotate it by a new key".to_owned());
@@ -348,6 +387,10 @@ impl Plan {
             owner,
             expiry,
             expire_old: rotate.expire_old,
+            unused_for: rotate.unused_for.map(|time| UnusedFor {
+                seconds: time.as_secs(),
+                shown_by: if offers(Capability::Stats) { Operation::Stats } else { Operation::Get },
+            }),
             retirement: if offers(Capability::Revoke) { Retirement::Revoke } else { Retirement::Delete },
             reason: rotate.reason.clone(),
             timing: rotate.timing,
@@ -372,6 +415,7 @@ impl Plan {
             expiry: rotate.expiry.map_or(PlannedExpiry::Unchanged, PlannedExpiry::of),
             retirement: Retirement::ByVendor,
             expire_old: false,
+            unused_for: None,
             reason: rotate.reason.clone(),
             // The old secret ends when the new one is made.
             timing: Timing { grace_seconds: 0, ..rotate.timing },

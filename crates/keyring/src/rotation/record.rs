@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use api_keyring_transport::Secret;
+use api_keyring_transport::{Secret, Timestamp};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
@@ -207,6 +207,49 @@ pub struct Discard {
     pub confirmed: Option<Confirmation>,
 }
 
+/// How much a vendor shows that a key was used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Use {
+    /// How many requests were made with it, where the vendor counts them.
+    pub count: Option<u64>,
+    /// When the last one was made, where the vendor tells.
+    pub last: Option<Timestamp>,
+}
+
+impl Use {
+    /// Whether the key was used at all, as far as the vendor tells.
+    pub(super) fn is_any(&self) -> bool {
+        self.count.is_some_and(|count| count > 0) || self.last.is_some()
+    }
+
+    /// Whether the key was used since then.
+    pub(super) fn is_after(&self, before: &Self) -> bool {
+        let is_later = match (&self.last, &before.last) {
+            (Some(now), Some(before)) => match (now.utc(), before.utc()) {
+                (Some(now), Some(before)) => now > before,
+                _ => now != before,
+            },
+            (now, _) => now.is_some(),
+        };
+        self.count > before.count || is_later
+    }
+}
+
+/// What the vendor has shown of the use of both keys, since the new one was put in the old one's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// The use of the new key by the rotation itself. Whatever comes later is that of others.
+    pub new_key: Use,
+    /// Whether others were seen to use the new key.
+    pub new_is_used: bool,
+    /// The use of the old key; `None` where it is gone.
+    pub old: Option<Use>,
+    /// Since when the old key was not seen to be used, by the clock of whoever looked.
+    pub old_since: DateTime<Utc>,
+}
+
 /// All that is written down of one rotation. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -227,6 +270,10 @@ pub struct Record {
     pub discards: Vec<Discard>,
     /// Whether the vendor was asked, or may have been, to have the old key expire at the end of the grace.
     pub old_expires: bool,
+    /// What was seen of the use of both keys, where the plan asks for it.
+    pub evidence: Option<Evidence>,
+    /// Why the old key may go without such evidence, where somebody has said so.
+    pub waived: Option<String>,
 }
 
 impl Record {
@@ -240,6 +287,8 @@ impl Record {
             marks: Vec::new(),
             discards: Vec::new(),
             old_expires: false,
+            evidence: None,
+            waived: None,
         }
     }
 
@@ -249,7 +298,7 @@ impl Record {
         (&ours.vendor, &ours.scope, &ours.old.id) == (&theirs.vendor, &theirs.scope, &theirs.old.id)
     }
 
-    /// Until when there is nothing to do, while the rotation waits.
+    /// Until when there is nothing to do, while the rotation waits. It may wait longer where the plan asks for evidence of use.
     pub fn waits_until(&self) -> Option<DateTime<Utc>> {
         match &self.state {
             State::Promoted { until, .. } => Some(*until),

@@ -8,9 +8,11 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use super::engine::Run;
+use super::engine::{Run, use_of};
 use super::plan::OldKey;
-use super::{Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy};
+use super::{
+    Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy, UnusedFor,
+};
 use crate::{ApiKey, Clock, ListKeys, Provider, ProviderExt as _, SharedSecret, SystemClock};
 
 /// Rotates keys of one provider into one sink, with a journal.
@@ -116,6 +118,9 @@ impl Rotator {
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
         let mut plan = Plan::of(&*self.provider, &key, self.sink.names(), rotate)?;
+        if let Some(unused) = plan.unused_for {
+            self.check_use_is_told(&key, unused).await?;
+        }
         if plan.strategy == Strategy::InPlace {
             if !rotate.even_own && self.is_own(&key).await? {
                 return Err(RotateError::Refused(format!(
@@ -131,6 +136,20 @@ impl Rotator {
             }
         }
         Ok(plan)
+    }
+
+    /// Refuses to wait for evidence of use where there will be none, or where the rotator's own doing would be taken for it.
+    async fn check_use_is_told(&self, key: &ApiKey, unused: UnusedFor) -> Result<(), RotateError> {
+        let refuse = |why| Err(RotateError::Refused(format!("{}: key {}: {why}", self.provider.name(), key.id())));
+        if self.is_own(key).await? {
+            return refuse("it is the one that is used here, whose use would be taken for that of others");
+        }
+        match use_of(&*self.provider, unused, key.id()).await? {
+            Some(told) if told.count.is_none() && told.last.is_none() => {
+                refuse("the vendor does not show any use of it: do not wait for evidence of use")
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether the sink holds the secret that the provider authenticates with.
@@ -193,6 +212,22 @@ impl Rotator {
     pub async fn abort(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         let mut run = self.take(id).await?;
         let driven = match run.turn_back(why).await {
+            Ok(()) => run.drive().await,
+            Err(error) => Err(error),
+        };
+        run.finish(driven).await
+    }
+
+    /// Goes on as [`resume`](Self::resume) does, and retires the old key although the vendor does not show that others use the
+    /// new one, or that nobody uses the old one. Why is written down.
+    ///
+    /// # Errors
+    ///
+    /// [`RotateError::Refused`] when the plan waits for no such evidence, or no reason is given; and those of
+    /// [`resume`](Self::resume).
+    pub async fn waive_evidence(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
+        let mut run = self.take(id).await?;
+        let driven = match run.waive(why).await {
             Ok(()) => run.drive().await,
             Err(error) => Err(error),
         };

@@ -76,6 +76,11 @@ impl Plan {
                 vec![Operation::Get, Operation::List]
             }),
         ];
+        if let Some(unused) = self.unused_for {
+            // Once before others can have used the new key, and at least once later.
+            let what = format!("see that others use the new key, and nobody key {old} for {} s", unused.seconds);
+            steps.insert(4, step("promoted", what, vec![unused.shown_by; 4]));
+        }
         if self.expire_old {
             let what = format!("have key {old} expire at the end of the grace");
             steps.insert(4, step("promoted", what, vec![Operation::Update]));

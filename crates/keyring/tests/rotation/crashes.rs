@@ -97,15 +97,17 @@ async fn explore(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Ta
     }
 }
 
-/// One event. With faults of the service not at every place, unless `ROTATION_STRIDE=1` asks for it.
-async fn one_event(service: Service, strategy: Strategy) {
-    let vendor = Vendor::start(service, strategy).await;
+/// One event. With faults of the service, or with users, not at every place, unless `ROTATION_STRIDE=1` asks for it.
+async fn one_event(vendor: Vendor) {
+    let Vendor { service, strategy, has_users, .. } = vendor;
     let mut tally = Tally::default();
     for faults in faults_of(strategy) {
-        let stride = if faults.is_empty() { 1 } else { setting("ROTATION_STRIDE").unwrap_or(7) };
+        // Users take their time.
+        let stride = if faults.is_empty() { 1 } else { 7 } * if has_users { 3 } else { 1 };
+        let stride = setting("ROTATION_STRIDE").unwrap_or(stride);
         explore(&vendor, faults, usize::try_from(stride).unwrap(), &mut tally).await;
     }
-    tally.report(&format!("one event, {service:?}, {strategy:?}"));
+    tally.report(&format!("one event, {service:?}, {strategy:?}{}", if has_users { ", with users" } else { "" }));
 }
 
 /// A crash, after which somebody goes on whose clock is an hour ahead or behind.
@@ -153,7 +155,7 @@ macro_rules! at {
 
             #[tokio::test]
             async fn whatever_happens_once() {
-                one_event($service, Strategy::$strategy).await;
+                one_event(Vendor::start($service, Strategy::$strategy).await).await;
             }
 
             #[tokio::test]
@@ -178,4 +180,26 @@ at! {
     documented_monad_in_place InPlace Service::Monad(Revision::Documented);
     current_monad Overlap Service::Monad(Revision::Current);
     current_monad_in_place InPlace Service::Monad(Revision::Current);
+}
+
+/// The same where the key is in use, at the services that show it.
+mod with_users {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_current_spartera() {
+        let service = Service::Spartera(Revision::Current, SparteraShape::Documented);
+        one_event(Vendor::with_users(service).await).await;
+    }
+
+    #[tokio::test]
+    async fn of_current_spartera_of_the_guide() {
+        let service = Service::Spartera(Revision::Current, SparteraShape::Guide);
+        one_event(Vendor::with_users(service).await).await;
+    }
+
+    #[tokio::test]
+    async fn of_current_monad() {
+        one_event(Vendor::with_users(Service::Monad(Revision::Current)).await).await;
+    }
 }

@@ -5,9 +5,12 @@
 
 mod course;
 mod crashes;
+mod evidence;
 mod fleet;
 mod gate;
 mod heard;
 mod journals;
+mod lineage;
 mod sinks;
+mod users;
 mod world;

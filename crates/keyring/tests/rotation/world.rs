@@ -1,6 +1,6 @@
 //! A vendor, a key to rotate, and what has to hold of them at every moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,15 +9,16 @@ use api_keyring::rotation::{
     Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, State,
     Strategy,
 };
-use api_keyring::{Clock, KeyId, ManualClock, Mark, Monad, Provider, ProviderExt as _, Sleep, Spartera};
+use api_keyring::{Clock, KeyId, ManualClock, Monad, Provider, ProviderExt as _, Sleep, Spartera};
 use api_keyring_emulator::{
     self as emulator, ChangeKind, Emulator, ExistingKey, Fault, KeyStatus, Revision, SparteraShape,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::FutureExt as _;
 
 use crate::gate::{Event, Gate, GatedJournal, GatedStore};
 use crate::heard;
+use crate::lineage::Lineage;
+use crate::users::{UNUSED_FOR, Users};
 
 /// Which service, in which revision.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +40,9 @@ impl emulator::Clock for SameClock {
     }
 }
 
-/// The same clock, set wrong.
+/// The same clock, set wrong. While somebody waits for it, users go on.
 #[derive(Debug)]
-struct WrongClock(ManualClock, TimeDelta);
+struct WrongClock(ManualClock, TimeDelta, Option<Users>);
 
 impl Clock for WrongClock {
     fn now(&self) -> DateTime<Utc> {
@@ -53,20 +54,33 @@ impl Clock for WrongClock {
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
-        self.0.sleep(duration)
+        let (clock, users) = (self.0.clone(), self.2.clone());
+        Box::pin(async move {
+            if let Some(users) = users {
+                users.work().await;
+            }
+            clock.sleep(duration).await;
+        })
     }
 }
 
 /// A running service, which many keys are rotated at.
 pub(crate) struct Vendor {
     pub(crate) service: Service,
-    strategy: Strategy,
+    pub(crate) strategy: Strategy,
     pub(crate) emulator: Arc<Emulator>,
     provider: Arc<dyn Provider>,
     clock: ManualClock,
+    /// Whether there are users whom a rotation has to wait for.
+    pub(crate) has_users: bool,
 }
 
 impl Vendor {
+    /// A service whose keys have users, and whose rotations wait until they use the new one.
+    pub(crate) async fn with_users(service: Service) -> Self {
+        Self { has_users: true, ..Self::start(service, Strategy::Overlap).await }
+    }
+
     pub(crate) async fn start(service: Service, strategy: Strategy) -> Self {
         let clock = ManualClock::new(Utc::now());
         let builder = Emulator::builder().clock(SameClock(clock.clone())).seed(7);
@@ -87,7 +101,7 @@ impl Vendor {
                 Arc::new(builder.base_url(service.base_url()).build().unwrap())
             }
         };
-        Self { service, strategy, emulator, provider, clock }
+        Self { service, strategy, emulator, provider, clock, has_users: false }
     }
 
     /// A key to rotate, whose secret is in a sink, while these faults are in force.
@@ -117,99 +131,10 @@ impl Vendor {
             violations: Arc::default(),
         };
         let begun = Arc::clone(&lineage.begun);
-        World { vendor: self, journal, lineage, old: old.parse().unwrap(), others, begun, wrong_by: TimeDelta::zero() }
-    }
-}
-
-/// The key and its successors, as the service and the sink know them.
-#[derive(Clone)]
-struct Lineage {
-    emulator: Arc<Emulator>,
-    sink: MemorySink,
-    strategy: Strategy,
-    old: String,
-    old_secret: String,
-    journal: MemoryJournal,
-    begun: Arc<Mutex<Option<RotationId>>>,
-    /// The mark that each secret was put into the sink with.
-    marks: Arc<Mutex<BTreeMap<String, Mark>>>,
-    violations: Arc<Mutex<BTreeSet<String>>>,
-}
-
-impl Lineage {
-    /// What has to hold at every place.
-    fn check(&self, place: &str) -> Result<(), String> {
-        if self.strategy == Strategy::InPlace {
-            // The old secret ends before there is another.
-            return self.current().map(drop).ok_or_else(|| "the sink is empty".to_owned());
-        }
-        let secret = self.current().ok_or("the sink is empty")?;
-        let key = self.owner(&secret).ok_or("the sink holds the secret of no key that exists")?;
-        if key.status != KeyStatus::Active || key.live_secrets == 0 {
-            return Err(format!("the sink holds the secret of key {}, which works no more", key.id));
-        }
-        if place == "before create" {
-            self.check_orphans()?;
-        }
-        if place == "before sink write current" {
-            let marks = self.marks.lock().unwrap().clone();
-            // A promotion that is made again has nothing pending; and what waits of a key that is gone is cleared away later.
-            let pending = marks.iter().find_map(|(secret, mark)| {
-                let pending = self.sink.pending(mark).now_or_never().unwrap().unwrap();
-                self.owner(secret).filter(|_| pending.is_some_and(|pending| pending.expose() == secret))
-            });
-            if let Some(key) = pending {
-                let id = key.id;
-                let requests = self.emulator.requests();
-                let seen = requests.iter().filter(|seen| seen.authenticated_as.as_ref() == Some(&id)).count();
-                if seen < 3 {
-                    return Err(format!("the new key was seen to work {seen} times"));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// That nothing is issued while there is a key whose secret nobody has.
-    fn check_orphans(&self) -> Result<(), String> {
-        let begun = self.begun.lock().unwrap().clone();
-        let load = |id| self.journal.load(&id).now_or_never().unwrap().unwrap();
-        let Some(record) = begun.and_then(load) else { return Err("there is no record of it".to_owned()) };
-        let wanted = match &record.state {
-            State::Issuing { mark } => vec![mark],
-            // Somebody else has gone on meanwhile.
-            _ => {
-                record.marks.iter().filter(|mark| self.marks.lock().unwrap().values().any(|put| put == *mark)).collect()
-            }
-        };
-        let lost: Vec<_> = record.marks.iter().filter(|mark| !wanted.contains(mark)).collect();
-        let is_lost = |key: &ExistingKey| {
-            let name = key.name.as_deref().unwrap_or_default();
-            lost.iter().any(|mark| name.ends_with(mark.as_str()))
-        };
-        match self.emulator.keys().into_iter().find(is_lost) {
-            Some(key) => Err(format!("key {} is left behind", key.id)),
-            None => Ok(()),
-        }
-    }
-
-    fn current(&self) -> Option<String> {
-        let current = self.sink.current().now_or_never().unwrap().unwrap();
-        current.map(|secret| secret.expose().to_owned())
-    }
-
-    /// The key that a secret is of, if it exists.
-    fn owner(&self, secret: &str) -> Option<ExistingKey> {
-        let mut keys = self.emulator.keys().into_iter();
-        if secret == self.old_secret {
-            return keys.find(|key| key.id == self.old);
-        }
-        let mark = self.marks.lock().unwrap().get(secret)?.clone();
-        keys.find(|key| key.name.as_deref().is_some_and(|name| name.ends_with(mark.as_str())))
-    }
-
-    fn violate(&self, violation: String) {
-        self.violations.lock().unwrap().insert(violation);
+        let new_users = || Users::new(Arc::clone(&self.provider), lineage.clone(), self.clock.clone());
+        let users = self.has_users.then(new_users);
+        let (old, wrong_by) = (old.parse().unwrap(), TimeDelta::zero());
+        World { vendor: self, journal, lineage, users, old, others, begun, wrong_by }
     }
 }
 
@@ -218,6 +143,7 @@ pub(crate) struct World<'a> {
     vendor: &'a Vendor,
     pub(crate) journal: MemoryJournal,
     lineage: Lineage,
+    users: Option<Users>,
     old: KeyId,
     /// The ids of all other keys.
     others: BTreeSet<String>,
@@ -235,9 +161,9 @@ impl World<'_> {
         let sink =
             GatedStore { sink: self.lineage.sink.clone(), gate: gate.clone(), marks: Arc::clone(&self.lineage.marks) };
         Rotator::new(provider, sink, journal)
-            .clock(WrongClock(self.vendor.clock.clone(), self.wrong_by))
+            .clock(WrongClock(self.vendor.clock.clone(), self.wrong_by, self.users.clone()))
             .lease(LEASE)
-            .patience(Duration::from_secs(7200))
+            .patience(Duration::from_secs(36_000))
     }
 
     /// A gate at which this happens, and at which what has to hold always is looked at.
@@ -277,6 +203,11 @@ impl World<'_> {
                 rotate.strategy = self.vendor.strategy;
                 // Where that is offered, in one of the services.
                 rotate.expire_old = matches!(self.vendor.service, Service::Spartera(_, SparteraShape::Guide));
+                if let Some(users) = &self.users {
+                    users.work().await;
+                    rotate = rotate.unused_for(UNUSED_FOR).grace(Duration::from_secs(300));
+                    rotate.expire_old = false;
+                }
                 rotate.timing.settle_seconds = 30;
                 rotate.timing.verify_seconds = 20;
                 rotate.timing.confirm_seconds = 20;
@@ -484,6 +415,9 @@ impl World<'_> {
         };
         if !emulator.requests().iter().any(works) {
             self.lineage.violate("the old key was retired without a look at the new one".to_owned());
+        }
+        if let Some(violation) = self.users.as_ref().and_then(|users| users.judge(ended.time, promoted_at)) {
+            self.lineage.violate(violation);
         }
     }
 

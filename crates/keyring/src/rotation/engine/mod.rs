@@ -1,5 +1,6 @@
 //! Carrying a rotation out, one state after the other.
 
+mod evidence;
 mod hand_over;
 mod in_place;
 mod issue;
@@ -16,6 +17,8 @@ use futures_util::future::select;
 
 use super::record::Issued;
 use super::{Fingerprint, Lease, Record, RotateError, Rotator, State, Strategy};
+
+pub(super) use evidence::use_of;
 
 type Result<T = (), E = RotateError> = std::result::Result<T, E>;
 
@@ -57,6 +60,7 @@ impl<'a> Run<'a> {
             self.go_to(was).await?;
         }
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;
+        let mut patience = self.rotator.patience;
         loop {
             self.stop_if_asked()?;
             self.finish_discards().await?;
@@ -81,9 +85,8 @@ impl<'a> Run<'a> {
             };
             if let Step::WaitUntil(time) = step {
                 let wait = (time - self.now()).to_std().unwrap_or_default();
-                if wait > self.rotator.patience {
-                    return Ok(());
-                }
+                let Some(left) = patience.checked_sub(wait) else { return Ok(()) };
+                patience = left;
                 self.wait(wait).await?;
             }
         }

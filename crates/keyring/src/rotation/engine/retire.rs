@@ -14,6 +14,12 @@ use crate::{Expiry, KeyStatus, KeyUpdate, Provider, ProviderExt as _, Revocation
 impl Run<'_> {
     /// Once the grace is over, makes sure that the new key is in use before the old one goes.
     pub(super) async fn end_grace(&mut self, new: Issued, until: DateTime<Utc>) -> Result<Step> {
+        if let Some(step) = self.look_for_use(&new).await? {
+            return Ok(match step {
+                Step::WaitUntil(time) => Step::WaitUntil(time.max(until)),
+                Step::On => Step::On,
+            });
+        }
         if self.now() < until {
             if self.record.plan.expire_old {
                 self.expire_old(until).await?;

@@ -1,0 +1,88 @@
+//! Whether others use the new key, and nobody the old one any more, as far as the vendor shows it.
+
+use std::time::Duration;
+
+use futures_util::future::try_join;
+
+use super::{Result, Run, Step, after};
+use crate::rotation::RotateError;
+use crate::rotation::plan::{UnusedFor, is_dead};
+use crate::rotation::record::{Evidence, Issued, Use};
+use crate::{KeyId, Operation, Provider};
+
+impl Run<'_> {
+    /// What has to be done or waited for before the old key may go, where the plan wants to see that nobody uses it. `None` once
+    /// that is so, and where nobody asks.
+    pub(super) async fn look_for_use(&mut self, new: &Issued) -> Result<Option<Step>> {
+        let plan = &self.record.plan;
+        let (Some(unused_for), None) = (plan.unused_for, &self.record.waived) else { return Ok(None) };
+        let lag = plan.timing.use_lag_seconds;
+        if self.record.evidence.is_none() {
+            // By then the vendor shows that the new key was tried here, and whatever it shows later is the doing of others.
+            self.wait(Duration::from_secs(lag)).await?;
+        }
+        let (provider, old) = (&*self.rotator.provider, &self.record.plan.old.id);
+        let (old, new_key) =
+            try_join(use_of(provider, unused_for, old), use_of(provider, unused_for, &new.key)).await?;
+        let Some(new_key) = new_key else {
+            return self.stop("the new key is gone; the old one was left alone: abort the rotation").await.map(Some);
+        };
+        let now = self.now();
+        let Some(mut evidence) = self.record.evidence.clone() else {
+            if !new_key.is_any() {
+                let why =
+                    "the new key was tried, and the vendor does not show that it was: waive the evidence, or abort";
+                return self.stop(why).await.map(Some);
+            }
+            let evidence = Evidence { new_key, new_is_used: false, old, old_since: now };
+            self.write(|record| record.evidence = Some(evidence)).await?;
+            return Ok(Some(Step::WaitUntil(after(now, lag.max(1)))));
+        };
+        evidence.new_is_used |= new_key.is_after(&evidence.new_key);
+        if evidence.old != old {
+            (evidence.old, evidence.old_since) = (old, now);
+        }
+        let quiet_at = after(evidence.old_since, unused_for.seconds);
+        let is_gone = evidence.old.is_none();
+        let is_used = evidence.new_is_used;
+        if self.record.evidence.as_ref() != Some(&evidence) {
+            self.write(|record| record.evidence = Some(evidence)).await?;
+        }
+        Ok(match is_used {
+            true if is_gone || now >= quiet_at => None,
+            true => Some(Step::WaitUntil(quiet_at)),
+            false => Some(Step::WaitUntil(after(now, lag.max(1)))),
+        })
+    }
+
+    /// Writes down that nobody needs to be seen to use anything, and why.
+    pub(in crate::rotation) async fn waive(&mut self, why: &str) -> Result {
+        let refuse = |why: &str| Err(RotateError::Refused(format!("rotation {}: {why}", self.record.id)));
+        if self.record.plan.unused_for.is_none() {
+            return refuse("it waits for no evidence of use: there is nothing to waive");
+        }
+        if why.trim().is_empty() {
+            return refuse("say why the evidence of use is waived");
+        }
+        self.write(|record| record.waived = Some(why.to_owned())).await
+    }
+}
+
+/// How much a key was used; `None` where it is gone or works no more.
+pub(in crate::rotation) async fn use_of(
+    provider: &dyn Provider,
+    unused: UnusedFor,
+    key: &KeyId,
+) -> crate::Result<Option<Use>> {
+    let shown = if unused.shown_by == Operation::Stats {
+        provider.stats(key).await.map(|stats| (stats.key.status(), stats.usage_count, stats.last_used_at))
+    } else {
+        provider.get(key).await.map(|key| (key.status(), None, key.last_used_at().cloned()))
+    };
+    match shown {
+        Ok((status, ..)) if is_dead(status) => Ok(None),
+        Ok((_, count, last)) => Ok(Some(Use { count, last })),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
