@@ -195,9 +195,7 @@ impl Service {
             }
         };
         let answer = answer.map(|mut answer| {
-            if let Some(skew) = plan.clock_skew {
-                fault::set_date(&mut answer.headers, now, skew);
-            }
+            fault::set_date(&mut answer.headers, skewed);
             answer
         });
         (caller, answer)

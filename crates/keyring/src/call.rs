@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use api_keyring_transport::Secret;
-use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
+use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use api_keyring_transport::runtime::{Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -116,6 +116,15 @@ impl Call<'_> {
                 Err(self.advice(&unclear).into_iter().fold(error, Error::advise))
             }
         }
+    }
+
+    /// The decoded answer, with the time at which the server says that it answered.
+    pub(crate) fn dated<T: DeserializeOwned, E: Serialize>(
+        &self,
+        result: RawResult<T, E>,
+    ) -> Result<(T, Option<DateTime<Utc>>)> {
+        let date = result.as_ref().ok().and_then(|answer| date(answer.headers(), DATE));
+        Ok((self.answer(result)?, date))
     }
 
     /// The decoded answer. One that has the documented shape under another status of success is taken, too.
@@ -355,17 +364,23 @@ fn message(body: &Value) -> Option<&str> {
 
 /// The header's seconds or date, or else the body's seconds.
 fn retry_after(headers: &HeaderMap, body: &Value) -> Option<Duration> {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::trim);
-    let date = |text| DateTime::parse_from_rfc2822(text).ok();
-    let in_header = text(RETRY_AFTER).and_then(|wait| match wait.parse() {
+    let in_header = text(headers, RETRY_AFTER).and_then(|wait| match wait.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         // From the server's own clock, where it tells.
         Err(_) => {
-            let now = text(DATE).and_then(date).map_or_else(Utc::now, |now| now.to_utc());
-            Some((date(wait)?.to_utc() - now).to_std().unwrap_or_default())
+            let now = date(headers, DATE).unwrap_or_else(Utc::now);
+            Some((date(headers, RETRY_AFTER)? - now).to_std().unwrap_or_default())
         }
     });
     in_header.or_else(|| body.get("retry_after")?.as_u64().map(Duration::from_secs))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text(headers, name)?).ok().map(|time| time.to_utc())
 }
 
 fn request_id(headers: &HeaderMap) -> Option<&str> {

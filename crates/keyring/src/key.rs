@@ -13,7 +13,7 @@ use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 /// An API key as its vendor describes it, without its secret.
 ///
 /// What one vendor has and another has not is `None`. A field that this model does not name is kept in
-/// [`extra`](Self::extra). `Serialize` writes everything, `status` as of now and times in RFC 3339 where they can be read.
+/// [`extra`](Self::extra). `Serialize` writes everything of the key, `status` as of now and times in RFC 3339 where they can be read.
 #[derive(Clone)]
 pub struct ApiKey {
     provider: Arc<str>,
@@ -39,6 +39,7 @@ pub(crate) struct Details {
     pub(crate) masked_secret: Option<String>,
     pub(crate) kind: Option<String>,
     pub(crate) extra: Map<String, Value>,
+    pub(crate) as_of: Option<DateTime<Utc>>,
 }
 
 /// What a vendor says of a key's status, apart from its expiry.
@@ -69,6 +70,12 @@ impl ApiKey {
     /// ```
     pub fn builder(provider: &str, id: KeyId) -> ApiKeyBuilder {
         ApiKeyBuilder::new(provider, id)
+    }
+
+    /// The key as the server showed it then.
+    pub(crate) fn shown_at(mut self, date: Option<DateTime<Utc>>) -> Self {
+        self.details.as_of = date;
+        self
     }
 
     /// Puts the key under the name that a keyring has for its provider.
@@ -181,6 +188,12 @@ impl ApiKey {
             },
             dead => dead,
         }
+    }
+
+    /// The time at the vendor's server when [`Provider::get`](crate::Provider::get) read the key there, where the server tells. It
+    /// shows how far this machine's clock is off; of the key it says nothing.
+    pub fn as_of(&self) -> Option<DateTime<Utc>> {
+        self.details.as_of
     }
 
     /// Every field of the vendor's answer that this model does not name, as it came.

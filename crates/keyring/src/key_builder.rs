@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use api_keyring_transport::Timestamp;
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::key::{Details, ReportedStatus};
@@ -80,6 +81,12 @@ impl ApiKeyBuilder {
     /// When the key was last used.
     pub fn last_used_at(mut self, time: impl Into<Timestamp>) -> Self {
         self.details.last_used_at = Some(time.into());
+        self
+    }
+
+    /// The time at the vendor's server when it showed the key.
+    pub fn as_of(mut self, time: DateTime<Utc>) -> Self {
+        self.details.as_of = Some(time);
         self
     }
 

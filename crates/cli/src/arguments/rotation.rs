@@ -114,6 +114,9 @@ struct TimingArguments {
     /// How far behind the vendor may be when it shows that a key was used
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     use_lag: Duration,
+    /// How far this machine's clock may be off the vendor's when the rotation begins
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    clock_tolerance: Duration,
     /// How long it is between one look and the next
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2s")]
     poll: Duration,
@@ -127,6 +130,7 @@ impl TimingArguments {
         timing.verify_seconds = self.verify_within.as_secs();
         timing.confirm_seconds = self.confirm_within.as_secs();
         timing.use_lag_seconds = self.use_lag.as_secs();
+        timing.clock_seconds = self.clock_tolerance.as_secs();
         timing.poll_millis = self.poll.as_millis().try_into().unwrap_or(u64::MAX);
         timing
     }

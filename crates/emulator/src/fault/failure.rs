@@ -28,8 +28,7 @@ impl ErrorStatus {
             }
             Some(RetryAfter::Date(ahead)) => {
                 let ahead = TimeDelta::from_std(ahead).unwrap_or(TimeDelta::MAX);
-                // A client has to measure the one against the other.
-                set_date(headers, now, TimeDelta::zero());
+                // A client has to measure it against the `Date`, which is set on every answer.
                 insert_time(headers, RETRY_AFTER, now, ahead);
             }
             Some(RetryAfter::Body(_)) | None => {}
@@ -47,8 +46,8 @@ pub(crate) fn redirect(address: &str) -> Answer {
 }
 
 /// Sets the `Date`, which otherwise is the machine's.
-pub(crate) fn set_date(headers: &mut HeaderMap, now: DateTime<Utc>, skew: TimeDelta) {
-    insert_time(headers, DATE, now, skew);
+pub(crate) fn set_date(headers: &mut HeaderMap, now: DateTime<Utc>) {
+    insert_time(headers, DATE, now, TimeDelta::zero());
 }
 
 fn insert_time(headers: &mut HeaderMap, name: hyper::header::HeaderName, now: DateTime<Utc>, ahead: TimeDelta) {

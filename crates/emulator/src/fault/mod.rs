@@ -266,7 +266,7 @@ impl From<u16> for ErrorStatus {
 pub enum RetryAfter {
     /// `Retry-After` with a number of seconds; and `retry_after` in Spartera's body. (`retry-after=2`)
     Seconds(u64),
-    /// `Retry-After` with a date so far from the emulator's time, which then is the `Date` too. (`retry-after-date=2s`)
+    /// `Retry-After` with a date so far from the emulator's time, which the `Date` tells. (`retry-after-date=2s`)
     Date(Duration),
     /// `retry_after` in Spartera's body, and no header. Monad's body has no such field. (`retry-after-body=2`)
     Body(u64),

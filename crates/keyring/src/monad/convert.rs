@@ -46,6 +46,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         masked_secret: None,
         kind: None,
         extra,
+        as_of: None,
     };
     Ok(ApiKey::new(&call.provider.into(), id, details))
 }

@@ -113,7 +113,8 @@ impl Provider for Monad {
             .get_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
-        convert::key(&call, call.answer(request.send().await)?)
+        let (answer, date) = call.dated(request.send().await)?;
+        Ok(convert::key(&call, answer)?.shown_at(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {

@@ -148,6 +148,8 @@ pub struct Timing {
     pub confirm_seconds: u64,
     /// How far behind the vendor may be when it shows that a key was used.
     pub use_lag_seconds: u64,
+    /// How far this machine's clock may be off the vendor's when the rotation begins.
+    pub clock_seconds: u64,
     /// How long it is between one look and the next, in milliseconds.
     pub poll_millis: u64,
 }
@@ -161,6 +163,7 @@ impl Default for Timing {
             verify_seconds: 300,
             confirm_seconds: 300,
             use_lag_seconds: 60,
+            clock_seconds: 300,
             poll_millis: 2000,
         }
     }

@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 use super::engine::{Run, use_of};
 use super::plan::OldKey;
 use super::{
-    Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy, UnusedFor,
+    Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy, Timing, UnusedFor,
 };
 use crate::{ApiKey, Clock, ListKeys, Provider, ProviderExt as _, SharedSecret, SystemClock};
 
@@ -117,6 +117,7 @@ impl Rotator {
     /// [`RotateError::Refused`] when the key cannot be rotated as asked, and those of [`Provider::get`].
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
+        self.check_clock(&key, &rotate.timing)?;
         let mut plan = Plan::of(&*self.provider, &key, self.sink.names(), rotate)?;
         if let Some(unused) = plan.unused_for {
             self.check_use_is_told(&key, unused).await?;
@@ -136,6 +137,23 @@ impl Rotator {
             }
         }
         Ok(plan)
+    }
+
+    /// Refuses to go by a clock that is wrong: how long the new key lives and when the grace ends is told by it.
+    fn check_clock(&self, key: &ApiKey, timing: &Timing) -> Result<(), RotateError> {
+        let Some(theirs) = key.as_of() else { return Ok(()) };
+        let ahead = (self.clock.now() - theirs).num_seconds();
+        if ahead.unsigned_abs() <= timing.clock_seconds {
+            return Ok(());
+        }
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        Err(RotateError::Refused(format!(
+            "{}: key {}: this machine's clock is {} s {direction} the vendor's, and would tell the new key's lifetime and the end \
+             of the grace: set it right",
+            self.provider.name(),
+            key.id(),
+            ahead.unsigned_abs(),
+        )))
     }
 
     /// Refuses to wait for evidence of use where there will be none, or where the rotator's own doing would be taken for it.
@@ -175,6 +193,7 @@ impl Rotator {
     pub async fn start(&self, plan: Plan) -> Result<Record, RotateError> {
         self.check_ours(&plan)?;
         let key = self.provider.get(&plan.old.id).await?;
+        self.check_clock(&key, &plan.timing)?;
         if OldKey::of(&key) != plan.old {
             return Err(RotateError::Refused(format!(
                 "{}: key {} has changed since the plan was made: make another",

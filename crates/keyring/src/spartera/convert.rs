@@ -53,6 +53,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         masked_secret: raw.key.as_ref().map(Secret::masked),
         kind: raw.key_type,
         extra,
+        as_of: None,
     };
     Ok(ApiKey::new(&call.provider.into(), id, details))
 }

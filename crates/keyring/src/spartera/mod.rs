@@ -118,8 +118,8 @@ impl Provider for Spartera {
         let client = self.access.client(&call).await?;
         let request =
             client.get_api_key().company_id(self.company_id.clone()).api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
-        let answer: types::GetApiKeyResponse = call.answer(request.send().await)?;
-        convert::key(&call, answer.data)
+        let (answer, date): (types::GetApiKeyResponse, _) = call.dated(request.send().await)?;
+        Ok(convert::key(&call, answer.data)?.shown_at(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {

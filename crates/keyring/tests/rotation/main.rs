@@ -11,6 +11,7 @@ mod gate;
 mod heard;
 mod journals;
 mod lineage;
+mod preflight;
 mod sinks;
 mod users;
 mod world;

@@ -209,6 +209,7 @@ impl World<'_> {
                     rotate.expire_old = false;
                 }
                 rotate.timing.settle_seconds = 30;
+                rotate.timing.clock_seconds = self.wrong_by.num_seconds().unsigned_abs() + 300;
                 rotate.timing.verify_seconds = 20;
                 rotate.timing.confirm_seconds = 20;
                 let plan = rotator.plan(&rotate).await?;

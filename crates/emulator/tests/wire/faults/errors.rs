@@ -102,7 +102,7 @@ async fn each_form_of_retry_after_is_sent() {
                     assert_eq!(reply.refused(429), expected, "{fault}");
                     assert_eq!(reply.header("retry-after"), header, "{fault}");
                     // Two dates that are to be measured against each other are of one clock.
-                    assert_eq!(reply.header("date") == Some(now), form.contains("date"), "{fault}");
+                    assert_eq!(reply.header("date"), Some(now), "{fault}");
                     api.post("", body).await.ok();
                 }
                 assert_eq!(count(&emulator), 4 + 2 * made, "{fault}");
@@ -189,7 +189,8 @@ async fn the_date_can_be_wrong() {
         let behind = api.get("").await;
         behind.ok();
         assert!(behind.has_header("date: Wed, 31 Dec 2025 23:00:00 GMT"), "{}", behind.head);
-        assert!(!api.get("").await.head.contains("Jan 2026 00:0"));
+        let right = api.get("").await;
+        assert!(right.has_header("date: Thu, 01 Jan 2026 00:00:00 GMT"), "{}", right.head);
     }
     let [(api, _), _] = services(&emulator);
     // A date that HTTP cannot write is not written.
