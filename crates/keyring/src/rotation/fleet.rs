@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Stream, StreamExt as _};
 
-use super::{Journal, JournalError, RotateError, RotateKey, Rotator, Several, Sink, State};
+use super::{Journal, JournalError, RotateError, RotateKey, RotationId, Rotator, Several, Sink, State};
 use crate::{ApiKey, KeyId, Provider};
 
 /// Which keys to rotate.
@@ -100,6 +100,8 @@ pub enum Rotated {
     Done,
     /// It waits for the end of the grace.
     Waiting,
+    /// Another rotation is at work on it, or waits.
+    UnderWay(RotationId),
     /// There is no such key any more.
     NotFound,
     /// It was undone, or waits for a person: why.
@@ -114,7 +116,7 @@ pub enum Rotated {
 pub struct Summary {
     /// How many keys were replaced.
     pub done: usize,
-    /// How many wait for the end of their grace.
+    /// How many wait for the end of their grace, or for another rotation.
     pub waiting: usize,
     /// How many were gone already.
     pub not_found: usize,
@@ -222,6 +224,7 @@ impl Fleet {
             Err(RotateError::Provider(error)) if error.is_not_found() && error.key() == Some(&key.rotate.key) => {
                 Rotated::NotFound
             }
+            Err(RotateError::Journal(JournalError::UnderWay(rotation))) => Rotated::UnderWay(rotation),
             Err(error) => Rotated::Failed(error),
         };
         Ok((key.rotate.key, rotated))
@@ -236,7 +239,7 @@ impl Summary {
                 self.done += 1;
                 return None;
             }
-            Rotated::Waiting => {
+            Rotated::Waiting | Rotated::UnderWay(_) => {
                 self.waiting += 1;
                 return None;
             }

@@ -13,7 +13,7 @@ use super::plan::OldKey;
 use super::{
     Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy, Timing, UnusedFor,
 };
-use crate::{ApiKey, Clock, ListKeys, Provider, ProviderExt as _, SharedSecret, SystemClock};
+use crate::{ApiKey, Clock, ListKeys, Mark, Provider, ProviderExt as _, SharedSecret, SystemClock};
 
 /// Rotates keys of one provider into one sink, with a journal.
 ///
@@ -189,7 +189,7 @@ impl Rotator {
     /// # Errors
     ///
     /// [`RotateError::Refused`] when the key has changed since, or the plan is for another provider or sink; those of the
-    /// journal when the key is being rotated already; those of the sink and of [`Provider::get`].
+    /// journal when the key is being rotated already, or was issued by a rotation that is not finished; those of the sink and of [`Provider::get`].
     pub async fn start(&self, plan: Plan) -> Result<Record, RotateError> {
         self.check_ours(&plan)?;
         let key = self.provider.get(&plan.old.id).await?;
@@ -204,6 +204,13 @@ impl Rotator {
     }
 
     async fn begin(&self, plan: Plan) -> Result<Record, RotateError> {
+        // A key that another rotation has issued belongs to that one until it is finished.
+        if let Some(mark) = plan.old.name.as_deref().and_then(Mark::of_name)
+            && let Some(other) = self.journal.of_mark(&mark).await?
+            && !other.state.is_finished()
+        {
+            return Err(JournalError::UnderWay(other.id).into());
+        }
         self.sink.check().await.map_err(|error| self.sink_error(error))?;
         let record = Record::new(plan, self.clock.now());
         self.journal.begin(&record).await?;

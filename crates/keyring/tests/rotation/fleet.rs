@@ -6,9 +6,9 @@ use std::time::Duration;
 use api_keyring::rotation::{
     Fleet, FleetKey, MemoryJournal, MemorySink, RotateKey, Rotated, Selector, Sink as _, Summary,
 };
-use api_keyring::{IssuedKey, ManualClock, Memory, NewKey, Provider, ProviderExt as _, Secret, SharedSecret};
+use api_keyring::{IssuedKey, ListKeys, ManualClock, Memory, NewKey, Provider, ProviderExt as _, Secret, SharedSecret};
 use chrono::{TimeDelta, Utc};
-use futures_util::stream;
+use futures_util::{TryStreamExt as _, stream};
 
 struct Bench {
     provider: Memory,
@@ -52,6 +52,7 @@ impl Bench {
                 let rotated = match rotated {
                     Rotated::Done => "done",
                     Rotated::Waiting => "waiting",
+                    Rotated::UnderWay(_) => "under way",
                     Rotated::NotFound => "not found",
                     _ => "failed",
                 };
@@ -87,6 +88,26 @@ async fn a_grace_is_not_waited_for() {
     keys.iter_mut().for_each(|key| key.rotate = key.rotate.clone().grace(Duration::from_secs(60)));
     let (summary, _) = bench.rotate(&bench.fleet(), keys).await;
     assert_eq!((summary.done, summary.waiting), (0, 5));
+}
+
+#[tokio::test]
+async fn keys_that_are_being_rotated_already_are_left_to_those_who_do_it() {
+    let bench = bench(3).await;
+    let fleet = bench.fleet();
+    let mut keys = bench.fleet_keys();
+    keys.iter_mut().for_each(|key| key.rotate = key.rotate.clone().grace(Duration::from_secs(60)));
+    assert_eq!(bench.rotate(&fleet, keys.clone()).await.0.waiting, 3);
+    // The new keys as well.
+    let mut listed = bench.provider.list(ListKeys::new());
+    while let Some(key) = listed.try_next().await.unwrap() {
+        if key.name().is_some_and(|name| name.starts_with("ci-") && name.contains('~')) {
+            keys.push(FleetKey { rotate: RotateKey::new(key.id().clone()), sink: Arc::new(MemorySink::new()) });
+        }
+    }
+    assert_eq!(keys.len(), 6);
+    let (summary, order) = bench.rotate(&fleet, keys).await;
+    assert_eq!((summary.waiting, summary.failed, summary.stopped), (6, 0, None));
+    assert!(order.iter().all(|(_, rotated)| rotated == "under way"), "{order:?}");
 }
 
 #[tokio::test]
