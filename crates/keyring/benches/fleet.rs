@@ -56,7 +56,8 @@ async fn measure(what: &str, journal: Arc<dyn Journal>, keys: usize, latency: u6
     ];
     let mut least = 0;
     for (provider, seeded) in providers.iter().zip(&seeded) {
-        let rotator = Rotator::new(Arc::clone(provider), MemorySink::new(), MemoryJournal::new());
+        let rotator =
+            Rotator::new(Arc::clone(provider), MemorySink::holding(seeded[0].secret.clone()), MemoryJournal::new());
         let plan = rotator.plan(&rotate(&seeded[0])?).await?;
         // Before the steps of a plan, it is made.
         let each: usize = 1 + plan.steps().iter().map(|step| step.requests.len()).sum::<usize>();

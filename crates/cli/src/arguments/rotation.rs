@@ -39,6 +39,9 @@ pub(crate) struct Rotate {
     /// so long
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["in_place", "leaked", "expire_old"])]
     unused_for: Option<Duration>,
+    /// Put the new secret into --to although it is empty, or seems to hold another key's
+    #[arg(long)]
+    adopt: bool,
     /// The new key's role, for a vendor that does not tell the old one's
     #[arg(long, conflicts_with = "in_place")]
     role: Option<String>,
@@ -64,6 +67,7 @@ impl Rotate {
         }
         rotate.even_own = self.even_own;
         rotate.expire_old = self.expire_old;
+        rotate.adopt_sink = self.adopt;
         rotate.unused_for = self.unused_for;
         rotate.expiry = self.expiry.expiry();
         rotate.role.clone_from(&self.role);

@@ -260,6 +260,7 @@ fn a_sink_that_cannot_be_written_is_told_before_anything_is_sent() {
     let mut arguments = rotation.arguments();
     assert!(Path::new("/proc/self").exists());
     arguments[3] = "file:/proc/ci.key".to_owned();
+    arguments.push("--adopt".to_owned());
     let output = rotation.program().args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/proc/ci.key"));

@@ -5,6 +5,7 @@ mod error;
 mod fleet;
 mod journal;
 mod plan;
+mod preflight;
 mod record;
 mod rotator;
 mod sink;

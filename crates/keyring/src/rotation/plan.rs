@@ -37,6 +37,8 @@ pub struct RotateKey {
     pub expire_old: bool,
     /// For how long the old key has to be unused before it goes, where the vendor shows use.
     pub unused_for: Option<Duration>,
+    /// Whether the sink may be empty, or hold the secret of another key.
+    pub adopt_sink: bool,
     /// How long, how often and until when things are tried and waited for.
     pub timing: Timing,
 }
@@ -53,6 +55,7 @@ impl RotateKey {
             even_own: false,
             expire_old: false,
             unused_for: None,
+            adopt_sink: false,
             timing: Timing::default(),
         }
     }
@@ -86,6 +89,14 @@ impl RotateKey {
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
         self.unused_for = Some(time);
+        self
+    }
+
+    /// Puts the new secret into the sink although it is empty, or holds the secret of another key as far as the vendor's masked
+    /// secret tells. Otherwise that is taken for a mistake: those who use the key look elsewhere.
+    #[must_use]
+    pub fn adopt_sink(mut self) -> Self {
+        self.adopt_sink = true;
         self
     }
 
@@ -425,6 +436,11 @@ impl Plan {
             not_carried_over: Vec::new(),
             namesakes: Vec::new(),
         }
+    }
+
+    /// Whether both rotate the same key.
+    pub(super) fn is_of_same_key(&self, other: &Self) -> bool {
+        (&self.vendor, &self.scope, &self.old.id) == (&other.vendor, &other.scope, &other.old.id)
     }
 
     /// The key to issue under this mark.

@@ -292,12 +292,6 @@ impl Record {
         }
     }
 
-    /// Whether both rotate the same key.
-    pub(super) fn is_of_same_key(&self, other: &Self) -> bool {
-        let (ours, theirs) = (&self.plan, &other.plan);
-        (&ours.vendor, &ours.scope, &ours.old.id) == (&theirs.vendor, &theirs.scope, &theirs.old.id)
-    }
-
     /// Until when there is nothing to do, while the rotation waits. It may wait longer where the plan asks for evidence of use.
     pub fn waits_until(&self) -> Option<DateTime<Utc>> {
         match &self.state {

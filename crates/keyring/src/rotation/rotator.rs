@@ -8,12 +8,10 @@ use std::time::Duration;
 use futures_util::TryStreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use super::engine::{Run, use_of};
+use super::engine::Run;
 use super::plan::OldKey;
-use super::{
-    Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy, Timing, UnusedFor,
-};
-use crate::{ApiKey, Clock, ListKeys, Mark, Provider, ProviderExt as _, SharedSecret, SystemClock};
+use super::{Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy};
+use crate::{Clock, ListKeys, Mark, Provider, ProviderExt as _, SharedSecret, SystemClock};
 
 /// Rotates keys of one provider into one sink, with a journal.
 ///
@@ -119,6 +117,9 @@ impl Rotator {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
         let mut plan = Plan::of(&*self.provider, &key, self.sink.names(), rotate)?;
+        if !rotate.adopt_sink {
+            self.check_sink_is_of(&key, &plan).await?;
+        }
         if let Some(unused) = plan.unused_for {
             self.check_use_is_told(&key, unused).await?;
         }
@@ -137,50 +138,6 @@ impl Rotator {
             }
         }
         Ok(plan)
-    }
-
-    /// Refuses to go by a clock that is wrong: how long the new key lives and when the grace ends is told by it.
-    fn check_clock(&self, key: &ApiKey, timing: &Timing) -> Result<(), RotateError> {
-        let Some(theirs) = key.as_of() else { return Ok(()) };
-        let ahead = (self.clock.now() - theirs).num_seconds();
-        if ahead.unsigned_abs() <= timing.clock_seconds {
-            return Ok(());
-        }
-        let direction = if ahead > 0 { "ahead of" } else { "behind" };
-        Err(RotateError::Refused(format!(
-            "{}: key {}: this machine's clock is {} s {direction} the vendor's, and would tell the new key's lifetime and the end \
-             of the grace: set it right",
-            self.provider.name(),
-            key.id(),
-            ahead.unsigned_abs(),
-        )))
-    }
-
-    /// Refuses to wait for evidence of use where there will be none, or where the rotator's own doing would be taken for it.
-    async fn check_use_is_told(&self, key: &ApiKey, unused: UnusedFor) -> Result<(), RotateError> {
-        let refuse = |why| Err(RotateError::Refused(format!("{}: key {}: {why}", self.provider.name(), key.id())));
-        if self.is_own(key).await? {
-            return refuse("it is the one that is used here, whose use would be taken for that of others");
-        }
-        match use_of(&*self.provider, unused, key.id()).await? {
-            Some(told) if told.count.is_none() && told.last.is_none() => {
-                refuse("the vendor does not show any use of it: do not wait for evidence of use")
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the sink holds the secret that the provider authenticates with.
-    pub(super) async fn has_own_in_sink(&self) -> bool {
-        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return false };
-        self.sink.current().await.is_ok_and(|current| current.as_ref() == Some(&own))
-    }
-
-    /// Whether the provider authenticates with this key, as far as the sink or a masked secret of the vendor's tells.
-    async fn is_own(&self, key: &ApiKey) -> Result<bool, RotateError> {
-        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return Ok(false) };
-        let current = self.sink.current().await.map_err(|error| self.sink_error(error))?;
-        Ok(current.as_ref() == Some(&own) || key.masked_secret() == Some(&own.masked()))
     }
 
     /// Writes down that a plan is to be carried out, once the key is seen to be as it was planned for, and the sink to be

@@ -101,7 +101,8 @@ async fn keys_that_are_being_rotated_already_are_left_to_those_who_do_it() {
     let mut listed = bench.provider.list(ListKeys::new());
     while let Some(key) = listed.try_next().await.unwrap() {
         if key.name().is_some_and(|name| name.starts_with("ci-") && name.contains('~')) {
-            keys.push(FleetKey { rotate: RotateKey::new(key.id().clone()), sink: Arc::new(MemorySink::new()) });
+            let rotate = RotateKey::new(key.id().clone()).adopt_sink();
+            keys.push(FleetKey { rotate, sink: Arc::new(MemorySink::new()) });
         }
     }
     assert_eq!(keys.len(), 6);

@@ -17,7 +17,8 @@ async fn record() -> Record {
     let provider = Memory::new();
     let old = provider.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
     let rotator = Rotator::new(provider, MemorySink::new(), MemoryJournal::new());
-    let mut record = rotator.start(rotator.plan(&RotateKey::new(old.id().clone())).await.unwrap()).await.unwrap();
+    let plan = rotator.plan(&RotateKey::new(old.id().clone()).adopt_sink()).await.unwrap();
+    let mut record = rotator.start(plan).await.unwrap();
     // All providers in memory begin with the same number.
     record.plan.old.id = format!("key-{}", record.id).parse().unwrap();
     record

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Timing};
-use api_keyring::{Monad, Provider, Spartera};
+use api_keyring::rotation::{
+    JournalError, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Several, Sink, Timing,
+};
+use api_keyring::{Memory, Monad, NewKey, Provider, Spartera};
 use api_keyring_emulator::{Emulator, Fault};
+use chrono::TimeDelta;
 
 fn refusal<T: std::fmt::Debug>(result: Result<T, RotateError>) -> String {
     match result.unwrap_err() {
@@ -44,4 +47,36 @@ async fn a_clock_that_is_wrong_is_found_out() {
         rotator.start(plan).await.unwrap();
     }
     assert!(emulator.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
+    let provider = Memory::new();
+    let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
+    let [old, other] = [provider.create(&new).await.unwrap(), provider.create(&new).await.unwrap()];
+    let rotator = Rotator::new(provider.clone(), MemorySink::new(), MemoryJournal::new());
+    let rotate = RotateKey::new(old.id().clone()).leaked();
+    let sink = |secret: &str| Arc::new(MemorySink::holding(secret)) as Arc<dyn Sink>;
+    let (right, wrong) = (sink(old.secret().expose()), sink(other.secret().expose()));
+    for (wrong, problem) in
+        [(Arc::new(MemorySink::new()) as Arc<dyn Sink>, "is empty"), (Arc::clone(&wrong), "holds another key's secret")]
+    {
+        let why = refusal(rotator.to(wrong).plan(&rotate).await);
+        assert!(why.contains(problem), "{why}");
+    }
+    let both = rotator.to(Several::new([Arc::clone(&right), Arc::clone(&wrong)]));
+    let why = both.plan(&rotate).await.unwrap_err().to_string();
+    assert!(why.contains("do not hold the same"), "{why}");
+    // Who means it says so.
+    rotator.to(wrong).plan(&rotate.clone().adopt_sink()).await.unwrap();
+    rotator.to(MemorySink::new()).rotate(&rotate.clone().adopt_sink()).await.unwrap();
+
+    // A rotation that is under way is the better reason.
+    let (other, right) = (RotateKey::new(other.id().clone()), MemorySink::holding(other.secret().clone()));
+    let rotator = rotator.to(right);
+    let under_way = rotator.rotate(&other).await.unwrap();
+    match rotator.plan(&other).await.unwrap_err() {
+        RotateError::Journal(JournalError::UnderWay(id)) => assert_eq!(id, under_way.id),
+        error => panic!("{error:?}"),
+    }
 }

@@ -75,7 +75,8 @@ fn in_order(rotations: &BTreeMap<RotationId, Entry>) -> Vec<&Record> {
 impl Journal for MemoryJournal {
     async fn begin(&self, record: &Record) -> Result<(), JournalError> {
         let mut rotations = self.rotations();
-        let of_same_key = rotations.values().filter_map(Entry::latest).filter(|other| other.is_of_same_key(record));
+        let of_same_key =
+            rotations.values().filter_map(Entry::latest).filter(|other| other.plan.is_of_same_key(&record.plan));
         for other in of_same_key {
             match &other.state {
                 State::Aborted { .. } => {}
