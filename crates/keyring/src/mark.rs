@@ -54,7 +54,7 @@ impl Mark {
     }
 
     /// The mark that a name ends with, if it does.
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
+    pub fn of_name(name: &str) -> Option<Self> {
         name.rsplit_once(SEPARATOR)?.1.parse().ok()
     }
 

@@ -9,7 +9,9 @@ use api_keyring_emulator::Fault;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::rotation::{Abort, Carrying, History, JournalArguments, Resume, Rotate, Status, Sweep, Target};
+pub(crate) use self::rotation::{
+    Abort, Carrying, History, JournalArguments, Resume, Rotate, RotateFleet, RotateOptions, Status, Sweep, Target,
+};
 use crate::destination::Destination;
 
 /// Issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Update(Update),
     /// Put a new key, whose secret goes where the old one's is, in a key's place
     Rotate(Rotate),
+    /// Rotate many keys of a provider
+    RotateFleet(RotateFleet),
     /// Go on with rotations that were cut off, or wait
     Resume(Resume),
     /// Show rotations that are not finished

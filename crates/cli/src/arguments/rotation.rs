@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::rotation::{RotateKey, RotationId, Sink, Timing, open_sinks};
+use api_keyring::KeyId;
+use api_keyring::rotation::{InvalidPattern, RotateKey, RotationId, Selector, Sink, Timing, open_sinks};
+use chrono::TimeDelta;
 use clap::Args;
 
 use super::{Consent, ExpiryArguments, Key};
@@ -17,6 +19,61 @@ pub(crate) struct Rotate {
     /// given several times. With --in-place also `-`, standard output
     #[arg(long = "to", value_name = "DEST")]
     pub(crate) to: Vec<Target>,
+    #[command(flatten)]
+    pub(crate) options: RotateOptions,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateFleet {
+    /// The provider whose keys to rotate
+    pub(crate) provider: String,
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// Where each key's secret is kept, as for `rotate`, with {name} where the key's name stands
+    #[arg(long = "to", value_name = "DEST", required = true)]
+    pub(crate) to: Vec<String>,
+    /// How many keys are rotated at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 8)]
+    pub(crate) concurrency: usize,
+    /// How many keys are rotated first, and then, before all others: a failure among these spares the rest
+    #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1")]
+    pub(crate) canaries: Vec<usize>,
+    #[command(flatten)]
+    pub(crate) options: RotateOptions,
+}
+
+/// Which keys of a provider.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Selection {
+    /// All keys that work
+    #[arg(long, conflicts_with_all = ["named", "older_than", "expiring_within"])]
+    all: bool,
+    /// Only keys of such a name, where * stands for any text; the mark of an earlier rotation does not count
+    #[arg(long, value_name = "PATTERN")]
+    named: Option<String>,
+    /// Only keys that were issued at least so long ago
+    #[arg(long, value_name = "DURATION", value_parser = delta)]
+    older_than: Option<TimeDelta>,
+    /// Only keys that expire within such a time
+    #[arg(long, value_name = "DURATION", value_parser = delta)]
+    expiring_within: Option<TimeDelta>,
+}
+
+impl Selection {
+    pub(crate) fn selector(&self) -> Result<Selector, InvalidPattern> {
+        let mut selector = Selector::new();
+        if let Some(pattern) = &self.named {
+            selector = selector.named(pattern)?;
+        }
+        selector = self.older_than.into_iter().fold(selector, Selector::older_than);
+        Ok(self.expiring_within.into_iter().fold(selector, Selector::expiring_within))
+    }
+}
+
+/// How a key is rotated.
+#[derive(Debug, Args)]
+pub(crate) struct RotateOptions {
     /// Have the vendor replace the secret: the old one dies at once, and a lost answer has to be asked for again
     #[arg(long)]
     pub(crate) in_place: bool,
@@ -58,10 +115,10 @@ pub(crate) struct Rotate {
     pub(crate) consent: Consent,
 }
 
-impl Rotate {
+impl RotateOptions {
     /// What the library is asked for.
-    pub(crate) fn request(&self) -> RotateKey {
-        let mut rotate = RotateKey::new(self.key.key.id().clone());
+    pub(crate) fn request(&self, key: &KeyId) -> RotateKey {
+        let mut rotate = RotateKey::new(key.clone());
         if self.in_place {
             rotate = rotate.in_place();
         }
@@ -76,9 +133,19 @@ impl Rotate {
         if self.leaked { rotate.leaked() } else { rotate }
     }
 
-    /// For how long the old key goes on working.
-    pub(crate) fn grace(&self) -> Duration {
-        if self.leaked { Duration::ZERO } else { self.grace }
+    /// When the old secret of a key, or of several, stops working.
+    pub(crate) fn warning(&self, key: &str) -> String {
+        let grace = if self.leaked { Duration::ZERO } else { self.grace };
+        match (self.in_place, self.unused_for.map(|_| ", or later, once nobody uses it any more").unwrap_or_default()) {
+            (true, _) => format!("The old secret of {key} stops working at once."),
+            (false, "") if grace.is_zero() => {
+                format!("The old secret of {key} stops working as soon as a new key works.")
+            }
+            (false, unused) => {
+                let grace = humantime::format_duration(grace);
+                format!("The old secret of {key} stops working {grace} after a new key has taken its place{unused}.")
+            }
+        }
     }
 }
 
@@ -223,4 +290,8 @@ pub(crate) struct Sweep {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d, 12h or 30s"))
+}
+
+fn delta(text: &str) -> Result<TimeDelta, String> {
+    TimeDelta::from_std(duration(text)?).map_err(|_| "the duration is too long".to_owned())
 }

@@ -5,6 +5,7 @@ mod deliver;
 mod demo;
 mod destroy;
 mod emulator;
+mod fleet;
 mod list;
 mod providers;
 mod read;
@@ -32,6 +33,7 @@ pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
         Command::Create(arguments) => create::run(output, arguments).await,
         Command::Update(arguments) => update::run(output, arguments).await,
         Command::Rotate(arguments) => rotate::run(output, arguments).await,
+        Command::RotateFleet(arguments) => fleet::run(output, arguments).await,
         Command::Resume(arguments) => rotations::resume(output, arguments).await,
         Command::Status(arguments) => rotations::status(output, &arguments).await,
         Command::Abort(arguments) => rotations::abort(output, arguments).await,

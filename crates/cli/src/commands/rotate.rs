@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::deliver::{self, Undo};
 use super::{provider_of, rotator};
-use crate::arguments::{Format, Rotate, Target};
+use crate::arguments::{Format, Rotate, RotateOptions, Target};
 use crate::confirm::confirm;
 use crate::destination::Destination;
 use crate::failure::{Failure, Result};
@@ -17,39 +17,22 @@ use crate::output;
 
 pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let provider = provider_of(&arguments.key.key)?;
-    if arguments.in_place
-        && let Support::Unsupported { instead } = provider.capabilities().support(Capability::Regenerate)
-    {
-        return Err(Failure::Usage(format!("{}: regenerate is not offered. {instead}", provider.name())));
-    }
-    if let (true, [Target::Stdout]) = (arguments.in_place && !arguments.dry_run, &arguments.to[..]) {
+    check_strategy(&provider, &arguments.options)?;
+    if let (true, [Target::Stdout]) = (arguments.options.in_place && !arguments.options.dry_run, &arguments.to[..]) {
         return to_stdout(format, &provider, &arguments).await;
     }
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
-    let request = arguments.request();
-    if arguments.dry_run {
+    let request = arguments.options.request(arguments.key.key.id());
+    if arguments.options.dry_run {
         // Nothing is written down of it.
-        let rotator = rotator::rotator(format, provider, sinks, MemoryJournal::new(), &arguments.how);
+        let rotator = rotator::rotator(format, provider, sinks, MemoryJournal::new(), &arguments.options.how);
         return print(format, &rotator.plan(&request).await?);
     }
-    let journal = rotator::journal(&arguments.how.journal)?;
-    let rotator = rotator::rotator(format, provider, sinks, journal, &arguments.how);
+    let journal = rotator::journal(&arguments.options.how.journal)?;
+    let rotator = rotator::rotator(format, provider, sinks, journal, &arguments.options.how);
     let plan = rotator.plan(&request).await?;
-    confirm(
-        &arguments.consent,
-        &match plan.strategy {
-            Strategy::InPlace => format!("The secret of {key} stops working at once. Rotate it?"),
-            _ if arguments.grace().is_zero() && plan.unused_for.is_none() => {
-                format!("{key} stops working as soon as a new key works. Rotate it?")
-            }
-            _ => {
-                let grace = humantime::format_duration(arguments.grace());
-                let unused = if plan.unused_for.is_some() { ", or later, when nobody uses it any more" } else { "" };
-                format!("{key} stops working {grace} after a new key has taken its place{unused}. Rotate it?")
-            }
-        },
-    )?;
+    confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
     let record = rotator.start(plan).await?;
     let id = record.id.clone();
     let go_on = || output::tell(&format!("It goes on with: api-keyring resume {id}"));
@@ -65,6 +48,16 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
             go_on();
             Err(error.into())
         }
+    }
+}
+
+/// Refuses what the vendor does not offer.
+pub(super) fn check_strategy(provider: &NamedProvider, options: &RotateOptions) -> Result {
+    match provider.capabilities().support(Capability::Regenerate) {
+        Support::Unsupported { instead } if options.in_place => {
+            Err(Failure::Usage(format!("{}: regenerate is not offered. {instead}", provider.name())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -91,9 +84,9 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
 /// In place, with nothing written down: the secret goes to whoever reads standard output, and nobody can go on for them.
 async fn to_stdout(format: Format, provider: &NamedProvider, arguments: &Rotate) -> Result {
     let key = &arguments.key.key;
-    confirm(&arguments.consent, &format!("The secret of {key} stops working at once. Rotate it?"))?;
+    confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key.to_string())))?;
     let mut how = Regeneration::new();
-    how.expiry = arguments.expiry.expiry();
+    how.expiry = arguments.options.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &how);
     shielded(deliver::issue(format, provider, (Destination::Stdout, false), regenerating, Undo::Impossible)).await
 }

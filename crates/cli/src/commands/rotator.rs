@@ -35,7 +35,7 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// A rotator that tells people of each step, and stops between two when it is told to.
+/// A rotator that tells people of each step.
 pub(super) fn rotator(
     format: Format,
     provider: NamedProvider,
@@ -43,14 +43,19 @@ pub(super) fn rotator(
     journal: impl Journal + 'static,
     how: &Carrying,
 ) -> Rotator {
-    let own = config::own_secret(provider.name());
-    let mut rotator =
-        Rotator::new(provider, sinks, journal).patience(how.wait).lease(how.lease).observe(move |record| {
-            if format == Format::Table {
-                output::tell(&format!("{}: {}", record.id, record.state.name()));
-            }
-        });
-    if let Some(own) = own {
+    let name = provider.name().to_owned();
+    let rotator = set_up(Rotator::new(provider, sinks, journal), &name, how);
+    rotator.observe(move |record| {
+        if format == Format::Table {
+            output::tell(&format!("{}: {}", record.id, record.state.name()));
+        }
+    })
+}
+
+/// The same with the patience that is asked for. It stops between two steps when it is told to.
+pub(super) fn set_up(rotator: Rotator, provider: &str, how: &Carrying) -> Rotator {
+    let mut rotator = rotator.patience(how.wait).lease(how.lease);
+    if let Some(own) = config::own_secret(provider) {
         rotator = rotator.own_secret(SharedSecret::new(own));
     }
     match StopRequests::listen() {

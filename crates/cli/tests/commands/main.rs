@@ -7,6 +7,7 @@ mod delivery;
 mod documents;
 mod emulator;
 mod exit_codes;
+mod fleet;
 mod harness;
 mod hostile;
 mod killed;

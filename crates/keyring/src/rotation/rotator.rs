@@ -112,7 +112,9 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the key cannot be rotated as asked, and those of [`Provider::get`].
+    /// [`RotateError::Refused`] when the key cannot be rotated as asked, when the sink does not hold its secret, and when the clock
+    /// is wrong; [`JournalError::UnderWay`] when the sink holds another secret and the key is being rotated; those of the sink, of
+    /// the journal, and of [`Provider::get`].
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
