@@ -279,9 +279,15 @@ pub(crate) struct Abort {
 pub(crate) struct Sweep {
     /// The provider whose keys to look at; all if left out
     pub(crate) provider: Option<String>,
-    /// Delete those whose rotation is in the journal
+    /// Delete those whose rotation is in the journal, and whose secret is in none of its destinations
     #[arg(long)]
     pub(crate) retire: bool,
+    /// A place where secrets are kept, as for `rotate`; may be given several times
+    #[arg(long = "in", value_name = "DEST")]
+    pub(crate) places: Vec<Target>,
+    /// Delete also those of no rotation in the journal, where the vendor shows that their secrets are in none of these places
+    #[arg(long, requires_all = ["retire", "places"])]
+    pub(crate) even_unknown: bool,
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
     #[command(flatten)]

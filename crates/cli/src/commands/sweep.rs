@@ -1,68 +1,129 @@
 //! `sweep`: keys that rotations have left behind.
 
-use api_keyring::rotation::left_behind;
-use api_keyring::{Keyring, Provider as _};
+use std::sync::Arc;
+
+use api_keyring::rotation::{Journal as _, LeftBehind, Sink, SqliteJournal, left_behind, open_sinks};
+use api_keyring::{Keyring, NamedProvider, Provider as _};
 use serde_json::json;
 
 use super::rotator;
-use crate::arguments::{Format, Sweep};
+use crate::arguments::{Format, Sweep, Target};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     let keyring: Keyring = config::from_environment(arguments.provider.as_deref())?;
+    let places = arguments.places.iter().map(|place| match place {
+        Target::Sink(sink) => Ok(Arc::clone(sink)),
+        Target::Stdout => Err(Failure::Usage("standard output keeps no secrets".to_owned())),
+    });
+    let places = places.collect::<Result<Vec<_>>>()?;
     let journal = rotator::journal(&arguments.journal)?;
     let mut found = Vec::new();
     for provider in keyring.providers() {
-        let keys = left_behind(&provider, &journal).await?;
-        found.extend(keys.into_iter().map(|key| (provider.clone(), key)));
+        for left in left_behind(&provider, &journal).await? {
+            let (what, may_go) = look(&left, &journal, &places, arguments.even_unknown).await?;
+            found.push(Found {
+                provider: provider.clone(),
+                left,
+                what,
+                may_go: may_go && arguments.retire,
+                is_gone: false,
+            });
+        }
     }
-    let known = found.iter().filter(|(_, left)| left.rotation.is_some()).count();
-    if arguments.retire && known > 0 {
-        confirm(
-            &arguments.consent,
-            &format!("{known} keys that rotations have left behind stop working. Delete them?"),
-        )?;
+    let going = found.iter().filter(|found| found.may_go).count();
+    if going > 0 {
+        let question = format!("{going} keys that rotations have left behind stop working. Delete them?");
+        confirm(&arguments.consent, &question)?;
     }
     let mut failed = 0;
-    let mut rows = Vec::new();
-    let mut documents = Vec::new();
-    for (provider, left) in found {
-        let mut done = match &left.rotation {
-            Some(_) => "left behind".to_owned(),
-            None => "of no rotation in this journal".to_owned(),
-        };
-        let mut retired = false;
-        if arguments.retire && left.rotation.is_some() {
-            match provider.delete(left.key.id()).await {
-                Err(error) if !error.is_not_found() => {
-                    done = error.to_string();
-                    failed += 1;
-                }
-                _ => {
-                    done = "deleted".to_owned();
-                    retired = true;
-                }
+    for found in found.iter_mut().filter(|found| found.may_go) {
+        match found.provider.delete(found.left.key.id()).await {
+            Err(error) if !error.is_not_found() => {
+                found.what = error.to_string();
+                failed += 1;
+            }
+            _ => {
+                found.what = "deleted".to_owned();
+                found.is_gone = true;
             }
         }
-        rows.push([
-            format!("{}/{}", provider.name(), left.key.id()),
-            left.key.name().unwrap_or("-").to_owned(),
-            left.rotation.as_ref().map_or("-".to_owned(), ToString::to_string),
-            done,
-        ]);
-        documents.push(json!({
-            "provider": provider.name(), "id": left.key.id(), "name": left.key.name(), "mark": left.mark,
-            "rotation": left.rotation, "deleted": retired,
-        }));
     }
-    let printed = match format {
-        Format::Json => output::json(&documents),
-        Format::Table => output::table(["KEY", "NAME", "ROTATION", "WHAT"], rows),
-    };
+    let printed = print(format, &found);
     match failed {
         0 => printed,
-        failed => Err(Failure::Other(format!("{failed} of {} keys could not be deleted", documents.len()))),
+        failed => Err(Failure::Other(format!("{failed} of {} keys could not be deleted", found.len()))),
     }
+}
+
+/// A key, and what becomes of it.
+struct Found {
+    provider: NamedProvider,
+    left: LeftBehind,
+    what: String,
+    may_go: bool,
+    is_gone: bool,
+}
+
+/// What there is to say of a key, and whether it may go: nobody may use its secret.
+async fn look(
+    left: &LeftBehind,
+    journal: &SqliteJournal,
+    places: &[Arc<dyn Sink>],
+    even_unknown: bool,
+) -> Result<(String, bool)> {
+    let record = match &left.rotation {
+        Some(id) => journal.load(id).await?,
+        None => None,
+    };
+    let mut looked_at = places.to_vec();
+    for name in record.iter().flat_map(|record| &record.plan.sinks) {
+        match open_sinks(&[name]) {
+            Ok(sink) => looked_at.push(sink),
+            Err(why) => return Ok((why.to_string(), false)),
+        }
+    }
+    let mut is_surely_unused = true;
+    for sink in looked_at {
+        match left.is_in(&sink).await {
+            Ok(Some(true)) => return Ok((format!("its secret is in {}", sink.name()), false)),
+            Ok(Some(false)) => {}
+            Ok(None) => is_surely_unused = false,
+            Err(why) => return Ok((format!("{} cannot be read: {why}", sink.name()), false)),
+        }
+    }
+    Ok(match (record.is_some(), is_surely_unused, even_unknown) {
+        // The journal knows that it was given up.
+        (true, ..) => ("left behind".to_owned(), true),
+        (false, true, true) => ("of no rotation in this journal, and in none of the places".to_owned(), true),
+        (false, false, true) => {
+            ("of no rotation in this journal; the vendor does not show whose secret it is".to_owned(), false)
+        }
+        (false, _, false) => ("of no rotation in this journal".to_owned(), false),
+    })
+}
+
+fn print(format: Format, found: &[Found]) -> Result {
+    if format == Format::Json {
+        let documents = found.iter().map(|Found { provider, left, what, is_gone, .. }| {
+            json!({
+                "provider": provider.name(), "id": left.key.id(), "name": left.key.name(), "mark": left.mark,
+                "rotation": left.rotation, "deleted": is_gone, "what": what,
+            })
+        });
+        return output::json(&documents.collect::<Vec<_>>());
+    }
+    output::table(
+        ["KEY", "NAME", "ROTATION", "WHAT"],
+        found.iter().map(|Found { provider, left, what, .. }| {
+            [
+                format!("{}/{}", provider.name(), left.key.id()),
+                left.key.name().unwrap_or("-").to_owned(),
+                left.rotation.as_ref().map_or("-".to_owned(), ToString::to_string),
+                what.clone(),
+            ]
+        }),
+    )
 }

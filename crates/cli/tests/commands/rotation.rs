@@ -240,6 +240,42 @@ fn a_key_that_was_left_behind_is_found_and_deleted_when_asked() {
 }
 
 #[test]
+fn a_key_of_an_unknown_rotation_is_deleted_only_where_its_secret_is_known_to_be_nowhere() {
+    let bench = bench("spartera");
+    let emulator = Emulator::with(&["--spartera-shape", "guide"]);
+    let bench = Bench { emulator, ..bench };
+    // Keys of rotations that another journal had: one in use, one without an owner.
+    for (name, file) in [("ci ~0123456789abcdef", "used"), ("ci ~fedcba9876543210", "lost")] {
+        let to = format!("file:{}", bench.path(file));
+        bench.json(&["create", "spartera", "--name", name, "--role", "3", "--to", &to]);
+    }
+    let used = fs::read_to_string(bench.path("used")).unwrap();
+    let lost = fs::read_to_string(bench.path("lost")).unwrap();
+    fs::remove_file(bench.path("lost")).unwrap();
+    let place = format!("file:{}", bench.path("used"));
+    let works = |secret: &str| bench.emulator.works("spartera", secret);
+
+    bench.json(&["sweep", "--retire", "--yes"]);
+    assert!(works(&used) && works(&lost));
+    assert_eq!(bench.run(&["sweep", "--retire", "--even-unknown", "--yes"]).code, 2, "nothing was said of places");
+    let swept = bench.json(&["sweep", "--retire", "--even-unknown", "--in", &place, "--yes"]);
+    assert!(works(&used) && !works(&lost), "{swept}");
+    let what = swept.as_array().unwrap().iter().map(|left| left["what"].as_str().unwrap()).collect::<Vec<_>>();
+    assert!(
+        what.contains(&"deleted") && what.iter().any(|what| what.starts_with("its secret is in file:")),
+        "{what:?}"
+    );
+
+    // A vendor that does not show whose secret is whose.
+    let name = "ci ~0123456789abcdef";
+    let to = format!("file:{}", bench.path("monads"));
+    bench.json(&["create", "monad", "--name", name, "--role", "role-reader", "--expires-in", "90d", "--to", &to]);
+    let swept = bench.json(&["sweep", "monad", "--retire", "--even-unknown", "--in", &place, "--yes"]);
+    assert!(swept[0]["what"].as_str().unwrap().contains("does not show whose"), "{swept}");
+    assert!(bench.emulator.works("monad", &fs::read_to_string(bench.path("monads")).unwrap()));
+}
+
+#[test]
 #[cfg(unix)]
 fn whoever_is_told_to_stop_stops_between_two_steps() {
     use std::io::{BufRead as _, BufReader, Read as _};

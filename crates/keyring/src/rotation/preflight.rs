@@ -28,7 +28,7 @@ impl Rotator {
     pub(super) async fn check_sink_is_of(&self, key: &ApiKey, plan: &Plan) -> Result<(), RotateError> {
         let problem = match self.sink.current().await.map_err(|error| self.sink_error(error))? {
             None => "is empty",
-            Some(current) if key.masked_secret().is_some_and(|masked| is_of_another(&current, masked)) => {
+            Some(current) if key.masked_secret().and_then(Masked::of).is_some_and(|masked| !masked.is_of(&current)) => {
                 "holds another key's secret"
             }
             Some(_) => return Ok(()),
@@ -75,10 +75,22 @@ impl Rotator {
     }
 }
 
-/// Whether a masked secret is surely not of this one: vendors mask in their own ways, and show the last characters.
-fn is_of_another(secret: &Secret, masked: &str) -> bool {
-    let shown = masked.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    masked.len() > shown.len() && shown.len() >= 4 && !secret.expose().trim_end().ends_with(shown)
+/// What a vendor shows of a secret: its last characters, after whatever it hides the others by.
+pub(super) struct Masked<'a>(&'a str);
+
+impl<'a> Masked<'a> {
+    /// `None` where too little is shown to tell.
+    pub(super) fn of(masked: &'a str) -> Option<Self> {
+        let end = masked.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        // A secret's beginning may be shown as well, and end here.
+        let is_hidden_before =
+            masked.strip_suffix(end).is_some_and(|rest| rest.ends_with(['*', '\u{2022}', '\u{2026}', '.']));
+        (is_hidden_before && end.len() >= 4).then_some(Self(end))
+    }
+
+    pub(super) fn is_of(&self, secret: &Secret) -> bool {
+        secret.expose().trim_end().ends_with(self.0)
+    }
 }
 
 #[cfg(test)]
@@ -86,20 +98,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_vendors_own_way_of_masking_proves_nothing() {
+    fn a_secret_is_known_by_the_end_that_a_vendor_shows() {
         let secret = "sk_live_0123456789abcdef1234".into();
-        for (masked, is_of_another_key) in [
-            ("sk_****1234", false),
-            ("sk_live_\u{2022}\u{2022}\u{2022}f1234", false),
-            ("...1234", false),
-            ("sk_live_0123****", false),
+        for (masked, is_of_it) in [
+            ("sk_****1234", Some(true)),
+            ("sk_live_\u{2022}\u{2022}\u{2022}f1234", Some(true)),
+            ("...1234", Some(true)),
+            ("sk_****9999", Some(false)),
+            ("\u{2026}9999", Some(false)),
             // Too little to tell.
-            ("sk_****99", false),
-            ("hidden", false),
-            ("sk_****9999", true),
-            ("XXXX-9999", true),
+            ("sk_live_0123****", None),
+            ("sk_****99", None),
+            ("hidden", None),
+            ("sk_live_0123", None),
+            ("****", None),
         ] {
-            assert_eq!(is_of_another(&secret, masked), is_of_another_key, "{masked}");
+            assert_eq!(Masked::of(masked).map(|masked| masked.is_of(&secret)), is_of_it, "{masked}");
         }
     }
 }

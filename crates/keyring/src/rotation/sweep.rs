@@ -2,7 +2,8 @@
 
 use futures_util::TryStreamExt as _;
 
-use super::{Journal, RotateError, RotationId, State};
+use super::preflight::Masked;
+use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
 use crate::{ApiKey, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _};
 
 /// A key with a mark that is no rotation's any more.
@@ -17,11 +18,28 @@ pub struct LeftBehind {
     pub rotation: Option<RotationId>,
 }
 
+impl LeftBehind {
+    /// Whether a sink holds the key's secret: in the place of its mark, or as the current one as far as a masked secret of the
+    /// vendor's tells. `None` where it does not tell.
+    ///
+    /// # Errors
+    ///
+    /// When the sink cannot be read.
+    pub async fn is_in(&self, sink: &dyn Sink) -> Result<Option<bool>, SinkError> {
+        if sink.pending(&self.mark).await?.is_some() || sink.previous(&self.mark).await?.is_some() {
+            return Ok(Some(true));
+        }
+        let Some(current) = sink.current().await? else { return Ok(Some(false)) };
+        Ok(self.key.masked_secret().and_then(Masked::of).map(|masked| masked.is_of(&current)))
+    }
+}
+
 /// The keys that carry a mark in their names, may still work, and that no rotation in the journal has put in another key's place or
 /// is still at work on.
 ///
 /// A list that lags behind for longer than a rotation waits can hide a key from it. What was found can be
-/// [deleted](Provider::delete), where its rotation is known; a key of an unknown one may be in use.
+/// [deleted](Provider::delete), where its rotation is known; a key of an unknown one may be in use, and is to be
+/// [looked for](LeftBehind::is_in) wherever secrets are kept.
 ///
 /// # Errors
 ///
