@@ -4,15 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use api_keyring::rotation::{
-    Fleet, FleetKey, Journal as _, MemoryJournal, Rotated, RotationId, Selector, Several, Sink, SqliteJournal, Summary,
-    open_sinks,
+    Fleet, FleetKey, Journal, MemoryJournal, Rotated, RotationId, Selector, Several, Sink, Summary, open_sinks,
 };
 use api_keyring::{ApiKey, KeyId, KeyStatus, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::{provider, rotate, rotator};
+use super::{journal, provider, rotate, rotator};
 use crate::arguments::{Format, RotateFleet, RotateOptions};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
@@ -23,8 +22,8 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
     rotate::check_strategy(&provider, &arguments.options)?;
     let selector = arguments.selection.selector().map_err(|why| Failure::Usage(why.to_string()))?;
     let places = Places::new(arguments.to)?;
-    let journal = rotator::journal(&arguments.options.how.journal)?;
-    let chosen = choose(&provider, &journal, &selector, &places).await?;
+    let journal = journal::of_rotation(&arguments.options)?;
+    let chosen = choose(&provider, &*journal, &selector, &places).await?;
     if arguments.options.dry_run {
         return plan(format, provider, chosen, &arguments.options).await;
     }
@@ -73,7 +72,7 @@ enum Fate {
 /// The keys that the selector takes. What a rotation that is not finished has to do with is left to that one.
 async fn choose(
     provider: &NamedProvider,
-    journal: &SqliteJournal,
+    journal: &dyn Journal,
     selector: &Selector,
     places: &Places,
 ) -> Result<Vec<Chosen>> {

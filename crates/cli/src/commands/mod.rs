@@ -6,6 +6,7 @@ mod demo;
 mod destroy;
 mod emulator;
 mod fleet;
+mod journal;
 mod list;
 mod providers;
 mod read;

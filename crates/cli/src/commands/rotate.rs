@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{Downtime, MemoryJournal, Plan, Several, Sink, State, Strategy};
+use api_keyring::rotation::{Downtime, Journal as _, JournalError, Plan, Several, Sink, State, Strategy};
 use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
 use serde_json::json;
 
 use super::deliver::{self, Undo};
-use super::{provider_of, rotator};
+use super::{journal, provider_of, rotator};
 use crate::arguments::{Format, Rotate, RotateOptions, Target};
 use crate::confirm::confirm;
 use crate::destination::Destination;
@@ -24,18 +24,21 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
     let request = arguments.options.request(arguments.key.key.id());
-    if arguments.options.dry_run {
-        // Nothing is written down of it.
-        let rotator = rotator::rotator(format, provider, sinks, MemoryJournal::new(), &arguments.options.how);
-        return print(format, &rotator.plan(&request).await?);
-    }
-    let journal = rotator::journal(&arguments.options.how.journal)?;
-    let rotator = rotator::rotator(format, provider, sinks, journal, &arguments.options.how);
+    let journal = journal::of_rotation(&arguments.options)?;
+    let rotator = rotator::rotator(format, provider, sinks, journal.clone(), &arguments.options.how);
     let plan = rotator.plan(&request).await?;
+    if let Some(other) = journal.unfinished().await?.into_iter().find(|other| other.plan.is_of_same_key(&plan)) {
+        return Err(JournalError::UnderWay(other.id).into());
+    }
+    if arguments.options.dry_run {
+        return print(format, &plan);
+    }
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
     let record = rotator.start(plan).await?;
     let id = record.id.clone();
-    let go_on = || output::tell(&format!("It goes on with: api-keyring resume {id}"));
+    let go_on = || {
+        output::tell(&format!("It goes on with: {}", journal::command_to_resume(&id, &arguments.options.how.journal)))
+    };
     match rotator.resume(&id).await {
         Ok(record) => {
             rotator::report(format, &record)?;

@@ -1,12 +1,12 @@
 //! `resume`, `status`, `abort` and `history`: what becomes of rotations.
 
-use api_keyring::rotation::{
-    Journal as _, JournalError, Record, RotateError, RotationId, Rotator, SqliteJournal, open_sinks,
-};
+use std::sync::Arc;
+
+use api_keyring::rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, open_sinks};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
-use super::{provider, rotator};
+use super::{journal, provider, rotator};
 use crate::arguments::{Abort, Carrying, Format, History, Resume, Status};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
@@ -16,7 +16,7 @@ use crate::output;
 const AT_ONCE: usize = 8;
 
 pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
-    let journal = rotator::journal(&arguments.how.journal)?;
+    let journal = journal::existing(&arguments.how.journal)?;
     if let [id] = &arguments.rotations[..] {
         let rotator = set_up(format, &load(&journal, id).await?, &journal, &arguments.how)?;
         let record = match &arguments.waive_evidence {
@@ -102,7 +102,7 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Resul
 }
 
 pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
-    let journal = rotator::journal(&arguments.how.journal)?;
+    let journal = journal::existing(&arguments.how.journal)?;
     let record = load(&journal, &arguments.rotation).await?;
     let rotator = set_up(format, &record, &journal, &arguments.how)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
@@ -113,7 +113,7 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
 }
 
 pub(super) async fn status(format: Format, arguments: &Status) -> Result {
-    let journal = rotator::journal(&arguments.journal)?;
+    let journal = journal::existing(&arguments.journal)?;
     if let Some(id) = &arguments.rotation {
         return rotator::print(format, &load(&journal, id).await?);
     }
@@ -121,7 +121,7 @@ pub(super) async fn status(format: Format, arguments: &Status) -> Result {
 }
 
 pub(super) async fn history(format: Format, arguments: &History) -> Result {
-    let journal = rotator::journal(&arguments.journal)?;
+    let journal = journal::existing(&arguments.journal)?;
     let Some(id) = &arguments.rotation else {
         return list(format, &journal.latest(arguments.limit).await?);
     };
@@ -148,12 +148,12 @@ fn list(format: Format, records: &[Record]) -> Result {
     }
 }
 
-async fn load(journal: &SqliteJournal, id: &RotationId) -> Result<Record> {
+async fn load(journal: &Arc<dyn Journal>, id: &RotationId) -> Result<Record> {
     Ok(journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?)
 }
 
 /// A rotator for what a record is of: its provider, as the environment configures it, and its sinks, by their names.
-fn set_up(format: Format, record: &Record, journal: &SqliteJournal, how: &Carrying) -> Result<Rotator> {
+fn set_up(format: Format, record: &Record, journal: &Arc<dyn Journal>, how: &Carrying) -> Result<Rotator> {
     let provider = provider(&record.plan.provider)?;
     let sinks = open_sinks(&record.plan.sinks).map_err(|error| Failure::Other(error.to_string()))?;
     Ok(rotator::rotator(format, provider, sinks, journal.clone(), how))

@@ -1,39 +1,16 @@
-//! What the commands that rotate have in common: the journal, the rotator, and what is told of a rotation.
+//! What the commands that rotate have in common: the rotator, and what is told of a rotation.
 
-use std::fs::DirBuilder;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::rotation::{Journal, Record, Rotator, Sink, SqliteJournal, State};
+use api_keyring::rotation::{Journal, Record, Rotator, Sink, State};
 use api_keyring::{NamedProvider, Provider as _, SharedSecret};
 use chrono::{DateTime, Utc};
 
-use crate::arguments::{Carrying, Format, JournalArguments};
+use crate::arguments::{Carrying, Format};
 use crate::failure::{Failure, Result};
 use crate::interrupt::StopRequests;
 use crate::{config, output};
-
-/// Opens the journal, which is made where it is missing.
-pub(super) fn journal(arguments: &JournalArguments) -> Result<SqliteJournal> {
-    if let Some(path) = &arguments.journal {
-        return Ok(SqliteJournal::open(path)?);
-    }
-    let path = config::journal()?;
-    if let Some(folder) = path.parent() {
-        let made = make_private(folder);
-        made.map_err(|why| Failure::Other(format!("{} cannot be made: {why}", folder.display())))?;
-    }
-    Ok(SqliteJournal::open(path)?)
-}
-
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
-}
 
 /// A rotator that tells people of each step.
 pub(super) fn rotator(

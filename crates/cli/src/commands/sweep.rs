@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{Journal as _, LeftBehind, Sink, SqliteJournal, left_behind, open_sinks};
+use api_keyring::rotation::{Journal, LeftBehind, Sink, left_behind, open_sinks};
 use api_keyring::{Keyring, NamedProvider, Provider as _};
 use serde_json::json;
 
-use super::rotator;
+use super::journal;
 use crate::arguments::{Format, Sweep, Target};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
@@ -19,11 +19,17 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
         Target::Stdout => Err(Failure::Usage("standard output keeps no secrets".to_owned())),
     });
     let places = places.collect::<Result<Vec<_>>>()?;
-    let journal = rotator::journal(&arguments.journal)?;
+    for place in places.iter().filter(|_| arguments.even_unknown) {
+        if place.current().await.map_err(|why| Failure::Other(format!("{}: {why}", place.name())))?.is_none() {
+            let name = place.name();
+            return Err(Failure::Usage(format!("{name} is empty: name the places where secrets are kept")));
+        }
+    }
+    let journal = journal::existing(&arguments.journal)?;
     let mut found = Vec::new();
     for provider in keyring.providers() {
         for left in left_behind(&provider, &journal).await? {
-            let (what, may_go) = look(&left, &journal, &places, arguments.even_unknown).await?;
+            let (what, may_go) = look(&left, &*journal, &places, arguments.even_unknown).await?;
             found.push(Found {
                 provider: provider.clone(),
                 left,
@@ -70,7 +76,7 @@ struct Found {
 /// What there is to say of a key, and whether it may go: nobody may use its secret.
 async fn look(
     left: &LeftBehind,
-    journal: &SqliteJournal,
+    journal: &dyn Journal,
     places: &[Arc<dyn Sink>],
     even_unknown: bool,
 ) -> Result<(String, bool)> {

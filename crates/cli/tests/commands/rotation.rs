@@ -18,7 +18,10 @@ struct Bench {
 }
 
 fn bench(provider: &'static str) -> Bench {
-    let emulator = Emulator::start();
+    bench_at(Emulator::start(), provider)
+}
+
+fn bench_at(emulator: Emulator, provider: &'static str) -> Bench {
     let (key, old) = emulator.create(provider);
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("ci.key"), &old).unwrap();
@@ -86,9 +89,12 @@ fn a_key_is_replaced_while_both_work_and_the_old_one_goes_after_the_grace() {
         let id = record["id"].as_str().unwrap();
         assert_eq!(bench.json(&["status"])[0]["id"], id);
         assert_eq!(bench.json(&["resume"])[0]["rotation"]["state"]["name"], "promoted");
-        let twice = bench.run(&["rotate", &bench.key, "--to", "file:x", "--role", "3", "--yes"]);
-        assert_eq!(twice.code, 1);
-        assert!(twice.stderr.contains(id) && twice.stderr.contains("resume or abort"), "{}", twice.stderr);
+        let again = ["rotate", &bench.key, "--to", "file:ci.key", "--role", "3", "--yes"];
+        for twice in [&again[..], &["rotate", &bench.key, "--to", "file:ci.key", "--role", "3", "--dry-run"]] {
+            let twice = bench.run(twice);
+            assert_eq!(twice.code, 1);
+            assert!(twice.stderr.contains(id) && twice.stderr.contains("resume or abort"), "{}", twice.stderr);
+        }
         let states: Vec<_> = bench
             .json(&["history", id])
             .as_array()
@@ -241,9 +247,7 @@ fn a_key_that_was_left_behind_is_found_and_deleted_when_asked() {
 
 #[test]
 fn a_key_of_an_unknown_rotation_is_deleted_only_where_its_secret_is_known_to_be_nowhere() {
-    let bench = bench("spartera");
-    let emulator = Emulator::with(&["--spartera-shape", "guide"]);
-    let bench = Bench { emulator, ..bench };
+    let bench = bench_at(Emulator::with(&["--spartera-shape", "guide"]), "spartera");
     // Keys of rotations that another journal had: one in use, one without an owner.
     for (name, file) in [("ci ~0123456789abcdef", "used"), ("ci ~fedcba9876543210", "lost")] {
         let to = format!("file:{}", bench.path(file));
@@ -254,10 +258,21 @@ fn a_key_of_an_unknown_rotation_is_deleted_only_where_its_secret_is_known_to_be_
     fs::remove_file(bench.path("lost")).unwrap();
     let place = format!("file:{}", bench.path("used"));
     let works = |secret: &str| bench.emulator.works("spartera", secret);
+    // A rotation makes the journal; those who look at what was rotated make none, and say so.
+    let looked = bench.run(&["sweep"]);
+    assert!(looked.code == 0 && looked.stderr.contains("there is no journal"), "{looked:?}");
+    assert_eq!(bench.run(&["sweep", "--journal", "mistyped.sqlite"]).code, 1);
+    assert!(!Path::new(&bench.path("state.sqlite")).exists());
+    let record = bench.rotate(&["--leaked"]);
+    assert_eq!(record["state"]["name"], "done");
 
     bench.json(&["sweep", "--retire", "--yes"]);
     assert!(works(&used) && works(&lost));
     assert_eq!(bench.run(&["sweep", "--retire", "--even-unknown", "--yes"]).code, 2, "nothing was said of places");
+    let mistyped = format!("file:{}", bench.path("mistyped"));
+    let refused = bench.run(&["sweep", "--retire", "--even-unknown", "--in", &place, "--in", &mistyped, "--yes"]);
+    assert!(refused.code == 2 && refused.stderr.contains("mistyped is empty"), "{refused:?}");
+    assert!(works(&used) && works(&lost));
     let swept = bench.json(&["sweep", "--retire", "--even-unknown", "--in", &place, "--yes"]);
     assert!(works(&used) && !works(&lost), "{swept}");
     let what = swept.as_array().unwrap().iter().map(|left| left["what"].as_str().unwrap()).collect::<Vec<_>>();

@@ -438,8 +438,8 @@ impl Plan {
         }
     }
 
-    /// Whether both rotate the same key.
-    pub(super) fn is_of_same_key(&self, other: &Self) -> bool {
+    /// Whether both rotate the same key of the same vendor.
+    pub fn is_of_same_key(&self, other: &Self) -> bool {
         (&self.vendor, &self.scope, &self.old.id) == (&other.vendor, &other.scope, &other.old.id)
     }
 

@@ -29,8 +29,10 @@ impl LeftBehind {
         if sink.pending(&self.mark).await?.is_some() || sink.previous(&self.mark).await?.is_some() {
             return Ok(Some(true));
         }
-        let Some(current) = sink.current().await? else { return Ok(Some(false)) };
-        Ok(self.key.masked_secret().and_then(Masked::of).map(|masked| masked.is_of(&current)))
+        let current = sink.current().await?;
+        // An empty sink proves nothing where it could not be told whose secret there is.
+        let Some(masked) = self.key.masked_secret().and_then(Masked::of) else { return Ok(None) };
+        Ok(Some(current.is_some_and(|current| masked.is_of(&current))))
     }
 }
 

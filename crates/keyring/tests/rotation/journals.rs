@@ -195,6 +195,11 @@ async fn what_is_no_journal_is_refused_and_left_alone() {
     drop(open(&newer).unwrap());
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(open(&newer).unwrap_err().contains("a newer version"));
+    let others = folder.path().join("others");
+    rusqlite::Connection::open(&others).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let before = fs::read(&others).unwrap();
+    assert!(open(&others).unwrap_err().contains("another program's"));
+    assert_eq!(fs::read(&others).unwrap(), before);
     assert!(open(&folder.path().join("missing/journal")).unwrap_err().contains("missing/journal cannot be used"));
     assert!(open(folder.path()).is_err());
 }

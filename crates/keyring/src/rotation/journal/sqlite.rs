@@ -18,6 +18,9 @@ use crate::{Clock, Mark, SystemClock};
 /// How long to wait for other processes that write.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What tells a journal from other programs' databases: "KeyR".
+const APPLICATION: i32 = 0x4b65_7952;
+
 /// What takes a file from each version to the next. A version that was published is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("sqlite/1.sql")];
 
@@ -174,12 +177,24 @@ fn connect(path: &Path) -> Result<Connection, Box<dyn std::error::Error + Send +
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(PATIENCE)?;
+    check_ours(&mut connection)?;
     share(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// Refuses another program's database, before anything in it is changed.
+fn check_ours(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let transaction = connection.transaction()?;
+    let application: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: u64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, tables) {
+        (APPLICATION, _) | (0, 0) => Ok(()),
+        _ => Err("it is another program's database".into()),
+    }
 }
 
 /// Has readers and writers not wait for each other. Processes that do so at once are told to come again, whatever the timeout.
@@ -207,6 +222,7 @@ fn migrate(connection: &mut Connection) -> Result<(), Box<dyn std::error::Error 
     for migration in missing {
         transaction.execute_batch(migration)?;
     }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
     Ok(transaction.commit()?)
 }
