@@ -81,19 +81,34 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
+/// Something that happens at a place, by its number.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    number: usize,
+    event: Event,
+    later: bool,
+}
+
+impl Cut {
+    async fn befall(self, world: &World<'_>) {
+        drop(world.run(&world.gate(Some((self.number, self.event))), self.later).await);
+    }
+}
+
+/// Each event at each of these places, or at every so manyth.
+fn cuts(places: &[String], stride: usize) -> impl Iterator<Item = Cut> {
+    let numbers = (0..places.len()).filter(move |number| number % stride == places.len() % stride);
+    let cuts = numbers.flat_map(|number| EVENTS.map(|(event, later)| Cut { number, event, later }));
+    cuts.filter(|cut| cut.event != Event::Lose || places[cut.number].starts_with("after"))
+}
+
 /// Each event at each place, or at every so manyth.
 async fn explore(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Tally) {
     let places = places(vendor, faults, tally).await;
-    for number in (0..places.len()).filter(|number| number % stride == places.len() % stride) {
-        for event in EVENTS {
-            if event.0 == Event::Lose && !places[number].starts_with("after") {
-                continue;
-            }
-            let schedule = format!("{:?} {faults:?} {event:?} at {number}, {}", vendor.service, places[number]);
-            let world = vendor.key(faults);
-            drop(world.run(&world.gate(Some((number, event.0))), event.1).await);
-            tally.judge(schedule, world).await;
-        }
+    for cut in cuts(&places, stride) {
+        let world = vendor.key(faults);
+        cut.befall(&world).await;
+        tally.judge(format!("{:?} {faults:?} {cut:?}, {}", vendor.service, places[cut.number]), world).await;
     }
 }
 
@@ -120,7 +135,7 @@ async fn wrong_clocks(service: Service, strategy: Strategy) {
         for number in 0..places(&vendor, faults, &mut tally).await.len() {
             for hours in [-1, 1] {
                 let mut world = vendor.key(faults);
-                drop(world.run(&world.gate(Some((number, Event::Crash))), false).await);
+                Cut { number, event: Event::Crash, later: false }.befall(&world).await;
                 world.wrong_by = TimeDelta::hours(hours);
                 tally.judge(format!("{faults:?} crash at {number}, then {hours} h off"), world).await;
             }
@@ -137,14 +152,40 @@ async fn two_events(service: Service, strategy: Strategy) {
     let mut tally = Tally::default();
     for _ in 0..setting("ROTATION_SCHEDULES").unwrap_or(50) {
         let faults = faults_of(strategy)[random.usize(..faults_of(strategy).len())];
-        let events = [0; 2].map(|_| (random.usize(..60), EVENTS[random.usize(..EVENTS.len())]));
+        let cuts = [0; 2].map(|_| {
+            let (event, later) = EVENTS[random.usize(..EVENTS.len())];
+            Cut { number: random.usize(..60), event, later }
+        });
         let world = vendor.key(faults);
-        for (number, (event, later)) in events {
-            drop(world.run(&world.gate(Some((number, event))), later).await);
+        for cut in cuts {
+            cut.befall(&world).await;
         }
-        tally.judge(format!("{faults:?} {events:?}"), world).await;
+        tally.judge(format!("{faults:?} {cuts:?}"), world).await;
     }
     tally.report(&format!("two events, seed {seed}, {service:?}, {strategy:?}"));
+}
+
+/// Each event at each place, and after it each event at each place that whoever goes on then passes.
+/// All of them, about forty thousand, with `ROTATION_PAIR_STRIDE=1`.
+async fn every_two_events(service: Service, strategy: Strategy) {
+    let stride = usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap();
+    let vendor = Vendor::start(service, strategy).await;
+    let mut tally = Tally::default();
+    let places = places(&vendor, &[], &mut tally).await;
+    for first in cuts(&places, stride) {
+        let world = vendor.key(&[]);
+        first.befall(&world).await;
+        let gate = world.gate(None);
+        drop(world.run(&gate, false).await);
+        tally.judge(format!("{first:?}"), world).await;
+        for second in cuts(&gate.passed(), stride) {
+            let world = vendor.key(&[]);
+            first.befall(&world).await;
+            second.befall(&world).await;
+            tally.judge(format!("{first:?}, {second:?}"), world).await;
+        }
+    }
+    tally.report(&format!("every two events, {service:?}, {strategy:?}"));
 }
 
 /// Whatever happens, one key is left, and it is in the sink.
@@ -166,6 +207,11 @@ macro_rules! at {
             #[tokio::test]
             async fn whatever_happens_twice() {
                 two_events($service, Strategy::$strategy).await;
+            }
+
+            #[tokio::test]
+            async fn whatever_happens_after_whatever_happened() {
+                every_two_events($service, Strategy::$strategy).await;
             }
         }
     )*};
