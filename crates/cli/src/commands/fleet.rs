@@ -1,6 +1,6 @@
 //! `rotate-fleet`: many keys of one provider.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use api_keyring::rotation::{
@@ -90,23 +90,25 @@ async fn choose(
     };
     let now = Utc::now();
     let mut chosen = Vec::new();
-    let mut of_name: HashMap<String, usize> = HashMap::new();
+    // Who has a place by that name: a key, or a rotation with all that it has issued.
+    let mut of_name: HashMap<String, HashSet<String>> = HashMap::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
         let is_dead = matches!(key.status(), KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::Inactive);
         let name = Mark::unmarked(key.name().unwrap_or_default()).to_owned();
         let under_way = under_way(&key);
-        if !is_dead && under_way.is_none() {
-            *of_name.entry(name.clone()).or_default() += 1;
+        if !is_dead {
+            let owner = under_way.as_ref().map_or_else(|| key.id().to_string(), ToString::to_string);
+            of_name.entry(name.clone()).or_default().insert(owner);
         }
         if selector.takes(&key, now) {
             chosen.push((key.id().clone(), name, under_way));
         }
     }
     let chosen = chosen.into_iter().map(|(id, name, under_way)| {
-        let fate = match (under_way, of_name.get(&name)) {
+        let fate = match (under_way, of_name.get(&name).map_or(0, HashSet::len)) {
             (Some(rotation), _) => Fate::UnderWay(rotation),
-            (None, Some(count @ 2..)) => {
+            (None, count @ 2..) => {
                 Fate::Refused(format!("{count} keys are named {name:?}, and have one place for their secrets"))
             }
             (None, _) => places.of(&name).map_or_else(Fate::Refused, Fate::Rotate),

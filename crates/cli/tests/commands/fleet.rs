@@ -110,6 +110,22 @@ fn a_key_whose_place_nobody_can_tell_is_left_alone() {
 }
 
 #[test]
+fn a_place_that_a_rotation_under_way_has_is_left_to_it() {
+    let bench = Bench::new();
+    let other = bench.create("ci-twice");
+    let own = format!("spartera/{}", bench.create("ci-twice"));
+    let to = format!("file:{}", bench.path("ci-twice.key"));
+    assert_eq!(bench.run(&["rotate", &own, "--to", &to, "--role", "3", "--poll", "1ms", "--yes"]).code, 0);
+    let new = bench.secret("ci-twice");
+    let (code, told) = bench.rotate(&["--leaked", "--adopt"]);
+    assert_eq!((code, &told["waiting"], &told["failed"]), (1, &json!(2), &json!(1)), "{told}");
+    let keys = told["keys"].as_array().unwrap();
+    let why = keys.iter().find(|key| key["id"] == other.as_str()).unwrap()["why"].as_str().unwrap();
+    assert!(why.contains("2 keys are named"), "{why}");
+    assert_eq!(bench.secret("ci-twice"), new);
+}
+
+#[test]
 fn a_canary_that_fails_spares_the_rest() {
     let bench = Bench::new();
     ["ci-1", "ci-2", "ci-3"].iter().for_each(|name| drop(bench.create(name)));

@@ -2,9 +2,10 @@
 
 use futures_util::TryStreamExt as _;
 
+use super::plan::is_dead;
 use super::preflight::Masked;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
-use crate::{ApiKey, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _};
+use crate::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
 
 /// A key with a mark that is no rotation's any more.
 #[derive(Clone, Debug)]
@@ -14,7 +15,8 @@ pub struct LeftBehind {
     pub key: ApiKey,
     /// The mark in its name.
     pub mark: Mark,
-    /// The rotation that has issued it and ended without it. `None` where the journal knows of none: another journal may.
+    /// The rotation that has issued it and ended without it. `None` where the journal does not tell: another one may, and so
+    /// may whoever has given a key a new secret, by which it has got another id.
     pub rotation: Option<RotationId>,
 }
 
@@ -50,16 +52,35 @@ pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Resu
     let mut found = Vec::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
-        let is_dead = matches!(key.status(), KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::Inactive);
-        let Some(mark) = key.name().and_then(Mark::of_name).filter(|_| !is_dead) else { continue };
-        let record = journal.of_mark(&mark).await?;
-        let is_owned = record.as_ref().is_some_and(|record| match &record.state {
-            State::Done { key: new, .. } => new == key.id(),
-            state => !state.is_finished(),
-        });
-        if !is_owned {
-            found.push(LeftBehind { key, mark, rotation: record.map(|record| record.id) });
+        if is_dead(key.status()) {
+            continue;
         }
+        let Some(mark) = key.name().and_then(Mark::of_name) else { continue };
+        let record = journal.of_mark(&mark).await?;
+        let rotation = match &record {
+            None => None,
+            Some(record) => match &record.state {
+                State::Done { key: new, .. } if new == key.id() => continue,
+                // The mark of the key that was put in the old one's place.
+                State::Done { key: new, .. } if record.marks.last() == Some(&mark) => {
+                    match is_gone(provider, new).await? {
+                        true => continue,
+                        false => None,
+                    }
+                }
+                state if state.is_finished() => Some(record.id.clone()),
+                _ => continue,
+            },
+        };
+        found.push(LeftBehind { key, mark, rotation });
     }
     Ok(found)
+}
+
+async fn is_gone(provider: &dyn Provider, key: &KeyId) -> Result<bool, RotateError> {
+    match provider.get(key).await {
+        Ok(key) => Ok(is_dead(key.status())),
+        Err(error) if error.is_not_found() => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -13,5 +13,6 @@ mod journals;
 mod lineage;
 mod preflight;
 mod sinks;
+mod sweep;
 mod users;
 mod world;
