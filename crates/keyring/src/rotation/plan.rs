@@ -76,7 +76,8 @@ impl RotateKey {
         self
     }
 
-    /// Has the old key expire at the end of the grace, so that it ends then although nobody resumes the rotation.
+    /// Has the old key expire at the end of the grace, so that it ends then although nobody resumes the rotation. For keys that
+    /// have an expiry, which is put back if the rotation is undone.
     #[must_use]
     pub fn expire_old(mut self) -> Self {
         self.expire_old = true;
@@ -361,8 +362,12 @@ impl Plan {
         if rotate.expire_old && !offers(Capability::UpdateExpiry) {
             return refuse("the vendor does not change when a key expires: leave that away".to_owned());
         }
-        if rotate.expire_old && key.expires_at().is_some_and(|time| time.utc().is_none()) {
-            return refuse("when it expires cannot be read, and could not be put back: leave that away".to_owned());
+        if rotate.expire_old && key.expires_at().is_none_or(|time| time.utc().is_none()) {
+            return refuse(
+                "no time is known at which it expires, which could be put back should the rotation be undone: leave its expiry \
+                 alone"
+                    .to_owned(),
+            );
         }
         let expiry = match (rotate.expiry, lifetime(key)) {
             (Some(expiry), _) => PlannedExpiry::of(expiry),
@@ -453,10 +458,9 @@ impl Plan {
         new
     }
 
-    /// When the old key expired before that was changed.
-    pub(super) fn old_expiry(&self) -> Expiry {
-        let time = self.old.expires_at.as_ref().and_then(|time| Timestamp::from(time.as_str()).utc());
-        time.map_or(Expiry::Never, Expiry::At)
+    /// When the old key expires by itself, where that is known.
+    pub(super) fn old_expiry(&self) -> Option<DateTime<Utc>> {
+        self.old.expires_at.as_ref().and_then(|time| Timestamp::from(time.as_str()).utc())
     }
 
     /// What to ask for a new secret of the same key with.

@@ -97,7 +97,7 @@ impl Cut {
 
 /// Each event at each of these places, or at every so manyth.
 fn cuts(places: &[String], stride: usize) -> impl Iterator<Item = Cut> {
-    let numbers = (0..places.len()).filter(move |number| number % stride == places.len() % stride);
+    let numbers = (0..places.len()).filter(move |number| number % stride == places.len() / 2 % stride);
     let cuts = numbers.flat_map(|number| EVENTS.map(|(event, later)| Cut { number, event, later }));
     cuts.filter(|cut| cut.event != Event::Lose || places[cut.number].starts_with("after"))
 }
@@ -188,6 +188,32 @@ async fn every_two_events(service: Service, strategy: Strategy) {
     tally.report(&format!("every two events, {service:?}, {strategy:?}"));
 }
 
+/// A crash at each place, after which somebody turns back, to whom each event happens in turn.
+async fn turned_back(service: Service, strategy: Strategy) {
+    let stride = usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap();
+    let vendor = Vendor::start(service, strategy).await;
+    let mut tally = Tally::default();
+    let places = places(&vendor, &[], &mut tally).await;
+    let crashed = async |number| {
+        let mut world = vendor.key(&[]);
+        Cut { number, event: Event::Crash, later: false }.befall(&world).await;
+        world.undo = true;
+        world
+    };
+    for number in (0..places.len()).step_by(stride.min(4)) {
+        let world = crashed(number).await;
+        let gate = world.gate(None);
+        drop(world.run(&gate, false).await);
+        tally.judge(format!("crash at {number}, turned back"), world).await;
+        for second in cuts(&gate.passed(), stride) {
+            let world = crashed(number).await;
+            second.befall(&world).await;
+            tally.judge(format!("crash at {number}, turned back, {second:?}"), world).await;
+        }
+    }
+    tally.report(&format!("turned back, {service:?}, {strategy:?}"));
+}
+
 /// Whatever happens, one key is left, and it is in the sink.
 macro_rules! at {
     ($($name:ident $strategy:ident $service:expr;)*) => {$(
@@ -207,6 +233,11 @@ macro_rules! at {
             #[tokio::test]
             async fn whatever_happens_twice() {
                 two_events($service, Strategy::$strategy).await;
+            }
+
+            #[tokio::test]
+            async fn wherever_it_is_turned_back() {
+                turned_back($service, Strategy::$strategy).await;
             }
 
             #[tokio::test]

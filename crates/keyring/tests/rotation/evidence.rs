@@ -2,47 +2,18 @@
 
 use std::time::Duration;
 
-use api_keyring::rotation::{
-    MemoryJournal, MemorySink, Plan, Record, RotateError, RotateKey, Rotator, Sink as _, State,
-};
-use api_keyring::{
-    Clock as _, IssuedKey, ManualClock, Memory, Monad, NewKey, Provider, ProviderExt as _, Secret, SharedSecret,
-};
+use api_keyring::rotation::{MemoryJournal, MemorySink, Plan, Record, RotateKey, Rotator, State};
+use api_keyring::{Clock as _, ManualClock, Memory, Monad, Provider, ProviderExt as _, SharedSecret};
 use api_keyring_emulator::{Emulator, Revision};
 use chrono::{TimeDelta, Utc};
 
+use crate::bench::{Bench, bench_of, refusal};
+
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
-struct Bench {
-    provider: Memory,
-    sink: MemorySink,
-    clock: ManualClock,
-    old: IssuedKey,
-    rotator: Rotator,
-}
-
-async fn bench(provider: Memory) -> Bench {
-    let clock = ManualClock::new(Utc::now());
-    let provider = provider.clock(clock.clone());
-    let old = provider.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
-    let sink = MemorySink::holding(old.secret().clone());
-    let journal = MemoryJournal::new().clock(clock.clone());
-    let rotator = Rotator::new(provider.clone(), sink.clone(), journal).clock(clock.clone());
-    Bench { provider, sink, clock, old, rotator }
-}
-
 impl Bench {
-    fn rotate(&self) -> RotateKey {
-        RotateKey::new(self.old.id().clone()).unused_for(HALF_AN_HOUR)
-    }
-
-    /// A user's request.
-    async fn uses(&self, secret: &Secret) -> bool {
-        self.provider.accepts(secret).await.unwrap()
-    }
-
-    async fn current(&self) -> Secret {
-        self.sink.current().await.unwrap().unwrap()
+    fn rotate_once_unused(&self) -> RotateKey {
+        self.rotate().unused_for(HALF_AN_HOUR)
     }
 
     /// Lets time pass, and has somebody look.
@@ -52,19 +23,12 @@ impl Bench {
     }
 }
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, RotateError>) -> String {
-    match result.unwrap_err() {
-        RotateError::Refused(why) => why,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[tokio::test]
 async fn the_old_key_goes_once_others_use_the_new_one_and_nobody_the_old_one() {
     for provider in [Memory::new(), Memory::like_monad()] {
-        let bench = bench(provider).await;
-        assert!(bench.uses(bench.old.secret()).await);
-        let record = bench.rotator.rotate(&bench.rotate()).await.unwrap();
+        let bench = bench_of(provider).await;
+        assert!(bench.works(bench.old.secret()).await);
+        let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
         let evidence = record.evidence.clone().unwrap();
         assert!(!evidence.new_is_used, "its own looks are not those of others");
         let State::Promoted { until, .. } = &record.state else { panic!("{record:?}") };
@@ -72,29 +36,29 @@ async fn the_old_key_goes_once_others_use_the_new_one_and_nobody_the_old_one() {
         assert!(evidence.old_since - (*until - TimeDelta::hours(1)) >= TimeDelta::seconds(60), "{evidence:?}");
         // The grace is over, and nobody has used the new key; then somebody still has the old one.
         assert_eq!(bench.look_after(Duration::from_secs(7200), &record).await.state, record.state);
-        assert!(bench.uses(bench.old.secret()).await);
+        assert!(bench.works(bench.old.secret()).await);
         let seen = bench.look_after(Duration::from_secs(60), &record).await;
         let seen = seen.evidence.unwrap();
         assert!(!seen.new_is_used && seen.old_since > evidence.old_since, "{seen:?}");
         // Both are in use.
-        assert!(bench.uses(&bench.current().await).await);
+        assert!(bench.works(&bench.current().await).await);
         assert!(bench.look_after(Duration::from_secs(60), &record).await.evidence.unwrap().new_is_used);
         bench.clock.advance(Duration::from_secs(1500));
-        assert!(bench.uses(bench.old.secret()).await);
+        assert!(bench.works(bench.old.secret()).await);
         assert_eq!(bench.look_after(Duration::from_secs(600), &record).await.state, record.state);
         // Half an hour after it was last seen to have been used.
         let done = bench.look_after(HALF_AN_HOUR, &record).await;
         assert_eq!(done.state.name(), "done");
-        assert!(!bench.uses(bench.old.secret()).await && bench.uses(&bench.current().await).await);
+        assert!(!bench.works(bench.old.secret()).await && bench.works(&bench.current().await).await);
     }
 }
 
 #[tokio::test]
 async fn a_quiet_old_key_is_waited_for_no_longer_than_the_grace() {
-    let bench = bench(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate()).await.unwrap();
+    let bench = bench_of(Memory::new()).await;
+    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
     let State::Promoted { until, .. } = &record.state else { panic!("{record:?}") };
-    assert!(bench.uses(&bench.current().await).await);
+    assert!(bench.works(&bench.current().await).await);
     let left = (*until - bench.clock.now()).to_std().unwrap();
     // Not before.
     let early = bench.look_after(left - Duration::from_secs(61), &record).await;
@@ -104,8 +68,8 @@ async fn a_quiet_old_key_is_waited_for_no_longer_than_the_grace() {
 
 #[tokio::test]
 async fn evidence_that_does_not_come_can_be_waived() {
-    let bench = bench(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate()).await.unwrap();
+    let bench = bench_of(Memory::new()).await;
+    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
     assert!(refusal(bench.rotator.waive_evidence(&record.id, " ").await).contains("say why"));
     // The grace is kept.
     let why = "the nightly job runs next week";
@@ -124,34 +88,34 @@ async fn evidence_that_does_not_come_can_be_waived() {
 
 #[tokio::test]
 async fn a_new_key_that_is_gone_stops_the_rotation() {
-    let bench = bench(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate()).await.unwrap();
+    let bench = bench_of(Memory::new()).await;
+    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
     let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
     bench.provider.delete(&new.key).await.unwrap();
     let stuck = bench.look_after(Duration::from_secs(60), &record).await;
     let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("the new key is gone"), "{why}");
-    assert!(bench.uses(bench.old.secret()).await);
+    assert!(bench.works(bench.old.secret()).await);
 }
 
 #[tokio::test]
 async fn an_old_key_that_is_gone_is_not_waited_for() {
-    let bench = bench(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate()).await.unwrap();
+    let bench = bench_of(Memory::new()).await;
+    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
     bench.provider.delete(bench.old.id()).await.unwrap();
-    assert!(bench.uses(&bench.current().await).await);
+    assert!(bench.works(&bench.current().await).await);
     assert_eq!(bench.look_after(Duration::from_secs(3600), &record).await.state.name(), "done");
 }
 
 #[tokio::test]
 async fn what_could_not_be_shown_is_refused() {
-    let bench = bench(Memory::new()).await;
-    for rotate in [bench.rotate().expire_old(), bench.rotate().in_place()] {
+    let bench = bench_of(Memory::new()).await;
+    for rotate in [bench.rotate_once_unused().expire_old(), bench.rotate_once_unused().in_place()] {
         assert!(refusal(bench.rotator.plan(&rotate).await).contains("used or not"));
     }
     let own = bench.rotator.clone().own_secret(SharedSecret::new(bench.old.secret().clone()));
-    assert!(refusal(own.plan(&bench.rotate()).await).contains("the one that is used here"));
-    assert_eq!(bench.rotate().leaked().unused_for, None);
+    assert!(refusal(own.plan(&bench.rotate_once_unused()).await).contains("the one that is used here"));
+    assert_eq!(bench.rotate_once_unused().leaked().unused_for, None);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
+mod bench;
 mod course;
 mod crashes;
 mod evidence;
@@ -14,5 +15,6 @@ mod lineage;
 mod preflight;
 mod sinks;
 mod sweep;
+mod undo;
 mod users;
 mod world;

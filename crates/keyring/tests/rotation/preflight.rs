@@ -9,12 +9,7 @@ use api_keyring::{Memory, Monad, NewKey, Provider, Spartera};
 use api_keyring_emulator::{Emulator, Fault};
 use chrono::TimeDelta;
 
-fn refusal<T: std::fmt::Debug>(result: Result<T, RotateError>) -> String {
-    match result.unwrap_err() {
-        RotateError::Refused(why) => why,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::bench::refusal;
 
 #[tokio::test]
 async fn a_clock_that_is_wrong_is_found_out() {

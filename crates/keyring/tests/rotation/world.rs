@@ -9,7 +9,7 @@ use api_keyring::rotation::{
     Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, State,
     Strategy,
 };
-use api_keyring::{Clock, KeyId, ManualClock, Monad, Provider, ProviderExt as _, Sleep, Spartera};
+use api_keyring::{Clock, Expiry, KeyId, KeyUpdate, ManualClock, Monad, Provider, ProviderExt as _, Sleep, Spartera};
 use api_keyring_emulator::{
     self as emulator, ChangeKind, Emulator, ExistingKey, Fault, KeyStatus, Revision, SparteraShape,
 };
@@ -134,7 +134,7 @@ impl Vendor {
         let new_users = || Users::new(Arc::clone(&self.provider), lineage.clone(), self.clock.clone());
         let users = self.has_users.then(new_users);
         let (old, wrong_by) = (old.parse().unwrap(), TimeDelta::zero());
-        World { vendor: self, journal, lineage, users, old, others, begun, wrong_by }
+        World { vendor: self, journal, lineage, users, old, others, begun, wrong_by, undo: false }
     }
 }
 
@@ -150,6 +150,8 @@ pub(crate) struct World<'a> {
     begun: Arc<Mutex<Option<RotationId>>>,
     /// How wrong the clock is of whoever goes on from now.
     pub(crate) wrong_by: TimeDelta,
+    /// Whether whoever goes on from now turns back where there is a way back.
+    pub(crate) undo: bool,
 }
 
 impl World<'_> {
@@ -197,12 +199,21 @@ impl World<'_> {
         };
         let id = match written {
             Some(record) if record.state.is_finished() => return Ok(record),
+            Some(record) if self.undo => match rotator.abort(&record.id, "it is turned back").await {
+                Err(RotateError::Refused(_)) => record.id,
+                aborted => return aborted,
+            },
             Some(record) => record.id,
             None => {
                 let mut rotate = RotateKey::new(self.old.clone()).role(self.role());
                 rotate.strategy = self.vendor.strategy;
-                // Where that is offered, in one of the services.
+                // Where that is offered, in one of the services, and of keys that expire.
                 rotate.expire_old = matches!(self.vendor.service, Service::Spartera(_, SparteraShape::Guide));
+                let provider = &self.vendor.provider;
+                if rotate.expire_old && provider.get(&self.old).await?.expires_at().is_none() {
+                    let expiry = self.vendor.clock.now() + TimeDelta::days(90);
+                    provider.update(&self.old, &KeyUpdate::new().expiry(Expiry::At(expiry))).await?;
+                }
                 if let Some(users) = &self.users {
                     users.work().await;
                     rotate = rotate.unused_for(UNUSED_FOR).grace(Duration::from_secs(300));
@@ -304,7 +315,13 @@ impl World<'_> {
         }
         match &record.state {
             State::Done { key, .. } if alive.first().is_some_and(|alive| alive.id == key.as_str()) => {}
-            State::Aborted { .. } if alive.first().is_some_and(|alive| alive.id == self.lineage.old) => {}
+            State::Aborted { .. } if alive.first().is_some_and(|alive| alive.id == self.lineage.old) => {
+                emulator.clear_faults();
+                let old = self.vendor.provider.get(&self.old).await.unwrap();
+                if old.expires_at().map(ToString::to_string) != record.plan.old.expires_at {
+                    violate(format!("the old key was left to expire at {:?}", old.expires_at()));
+                }
+            }
             state => violate(format!("it ended as {state:?}, and {alive:?} is alive")),
         }
         for mark in &marks {

@@ -39,17 +39,23 @@ impl Run<'_> {
         }
     }
 
-    /// Has the old key expire at the end of the grace. Doing it again does no harm.
+    /// Has the old key expire at the end of the grace, unless it does so before. Doing it again does no harm.
     async fn expire_old(&mut self, until: DateTime<Utc>) -> Result {
+        if self.record.plan.old_expiry().is_some_and(|expiry| expiry <= until) {
+            return Ok(());
+        }
         let old = self.record.plan.old.id.clone();
-        if !self.record.old_expires {
+        let is_first = !self.record.old_expires;
+        if is_first {
             self.write(|record| record.old_expires = true).await?;
         }
         match self.rotator.provider.update(&old, &KeyUpdate::new().expiry(Expiry::At(until))).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_transient() || error.may_have_taken_effect() => Err(error.into()),
             // The old key is gone, or the grace is over by the vendor's clock. It is retired all the same.
-            Err(_) => self.write(|record| record.old_expires = false).await,
+            Err(_) if is_first => self.write(|record| record.old_expires = false).await,
+            // It was asked for before, and may have been done then.
+            Err(_) => Ok(()),
         }
     }
 

@@ -1,10 +1,13 @@
 //! Taking back what was issued.
 
+use api_keyring_transport::Timestamp;
+
+use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Confirmation, Discard, Issued};
 use crate::rotation::{RotateError, State, Strategy};
-use crate::{Capability, KeyId, KeyStatus, KeyUpdate, Mark, Revocation};
+use crate::{Capability, Expiry, KeyId, KeyStatus, KeyUpdate, Mark, Revocation};
 
 impl Run<'_> {
     /// Decides to undo the rotation.
@@ -26,7 +29,12 @@ impl Run<'_> {
                 // The sink may hold the new secret: it must not go before the old one is known to be there.
                 let old = self.rotator.provider.get(&self.record.plan.old.id).await;
                 match old {
-                    Ok(old) if !is_dead(old.status()) => State::Aborting { new: Some(new), why },
+                    Ok(old) if !is_dead(old.status()) => {
+                        if self.record.old_expires {
+                            self.put_expiry_back().await?;
+                        }
+                        State::Aborting { new: Some(new), why }
+                    }
                     Ok(_) => return refuse("the old key works no more: there is no way back, resume the rotation"),
                     Err(error) if error.is_not_found() => {
                         return refuse("the old key is gone: there is no way back, resume the rotation");
@@ -42,20 +50,46 @@ impl Run<'_> {
             State::Aborted { .. } => return refuse("the rotation is undone already"),
             State::Stuck { .. } => return Ok(()),
         };
-        self.go_to(next).await.map(drop)
+        self.write(|record| {
+            record.old_expires = false;
+            record.state = next;
+        })
+        .await
+    }
+
+    /// Has the old key expire when it did before the grace.
+    async fn put_expiry_back(&self) -> Result {
+        let (provider, plan) = (&self.rotator.provider, &self.record.plan);
+        let Some(before) = plan.old_expiry() else { return Ok(()) };
+        let error = match provider.update(&plan.old.id, &KeyUpdate::new().expiry(Expiry::At(before))).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
+            Err(error) => error,
+        };
+        let shown = provider.get(&plan.old.id).await?;
+        if shown.expires_at().and_then(Timestamp::utc) == Some(before) {
+            return Ok(());
+        }
+        Err(RotateError::Refused(format!(
+            "{}: key {} ends with the grace, and its expiry cannot be put back ({error}): put it back yourself, or resume the \
+             rotation",
+            plan.provider, plan.old.id
+        )))
     }
 
     /// Has the sink hold the old secret again, and retires what was issued.
     pub(super) async fn undo(&mut self, new: Option<Issued>, why: String) -> Result<Step> {
-        if self.record.old_expires {
-            let (old, before) = (self.record.plan.old.id.clone(), self.record.plan.old_expiry());
-            self.rotator.provider.update(&old, &KeyUpdate::new().expiry(before)).await?;
-            self.write(|record| record.old_expires = false).await?;
-        }
         if let Some(new) = &new {
             if self.is_somebody_elses(new).await? {
                 let why = "the sink holds another secret than this rotation's, which would be lost: put it right";
                 return self.stop(why).await;
+            }
+            if !self.old_works_still(new).await? {
+                let (new, until) = (new.clone(), self.now());
+                self.go_to(State::Promoted { new, until }).await?;
+                return Err(RotateError::Refused(
+                    "the old key's secret has stopped working: there is no way back, resume the rotation".to_owned(),
+                ));
             }
             let withdrawn = self.rotator.sink.withdraw(&new.mark).await;
             withdrawn.map_err(|error| self.rotator.sink_error(error))?;
@@ -63,6 +97,15 @@ impl Run<'_> {
         }
         self.sweep(None).await?;
         self.go_to(State::Aborted { why }).await
+    }
+
+    /// Whether users have something to go back to: the old key may have ended since the rotation was turned back.
+    async fn old_works_still(&self, new: &Issued) -> Result<bool> {
+        let previous = self.rotator.sink.previous(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        // They find the old secret as it is, or will not find the new one's place.
+        let Some(previous) = previous else { return Ok(true) };
+        let end = self.in_a_while(self.record.plan.timing.verify_seconds);
+        Ok(matches!(self.try_for_a_while(&previous, 1, end).await?, Tried::Works))
     }
 
     /// Whether somebody else has changed the sink since the new secret was promoted there.
