@@ -28,6 +28,17 @@ pub enum RotateError {
     },
 }
 
+impl RotateError {
+    /// Whether it may be otherwise in a moment.
+    pub(super) fn is_transient(&self) -> bool {
+        match self {
+            Self::Provider(error) => error.is_transient(),
+            Self::Sink { .. } | Self::NotYet(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for RotateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

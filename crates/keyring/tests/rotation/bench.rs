@@ -16,7 +16,16 @@ use chrono::{SubsecRound as _, TimeDelta, Utc};
 #[derive(Clone, Debug)]
 pub(crate) struct Brittle {
     pub(crate) sink: MemorySink,
+    /// Nothing can be written.
     pub(crate) broken: Arc<AtomicBool>,
+    /// What was current before cannot be read.
+    pub(crate) forgetful: Arc<AtomicBool>,
+}
+
+impl Brittle {
+    pub(crate) fn over(sink: &MemorySink) -> Self {
+        Self { sink: sink.clone(), broken: Arc::default(), forgetful: Arc::default() }
+    }
 }
 
 #[async_trait]
@@ -30,6 +39,9 @@ impl Store for Brittle {
     }
 
     async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+        if self.forgetful.load(Ordering::Relaxed) && matches!(place, Place::Previous(_)) {
+            return Err(SinkError::new("it has forgotten"));
+        }
         self.sink.read(place).await
     }
 

@@ -1,7 +1,7 @@
 //! What a rotation does when nothing is cut off: plans, waits, stops for a person, and is undone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api_keyring::rotation::{
@@ -117,7 +117,7 @@ async fn a_rotation_is_of_the_provider_that_it_was_planned_for() {
 async fn a_rotation_is_for_the_sink_that_it_was_planned_for() {
     let bench = bench().await;
     let record = bench.promoted().await;
-    let brittle = Brittle { sink: bench.sink.clone(), broken: Arc::default() };
+    let brittle = Brittle::over(&bench.sink);
     let other = Rotator::new(bench.provider.clone(), brittle, bench.journal.clone());
     let why = refusal(other.abort(&record.id, "changed my mind").await);
     assert!(why.contains("for the sink memory, and this one is brittle"), "{why}");
@@ -126,8 +126,8 @@ async fn a_rotation_is_for_the_sink_that_it_was_planned_for() {
 #[tokio::test]
 async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
     let bench = bench().await;
-    let broken = Arc::new(AtomicBool::new(true));
-    let brittle = Brittle { sink: MemorySink::holding(bench.old.secret().clone()), broken: Arc::clone(&broken) };
+    let brittle = Brittle::over(&MemorySink::holding(bench.old.secret().clone()));
+    brittle.broken.store(true, Ordering::Relaxed);
     let sinks: [Arc<dyn Sink>; 2] = [Arc::new(bench.sink.clone()), Arc::new(brittle.clone())];
     let rotator = Rotator::new(bench.provider.clone(), Several::new(sinks), bench.journal.clone());
     let rotator = rotator.clock(bench.clock.clone());
@@ -138,16 +138,16 @@ async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
     assert_eq!((under_way.plan.sinks.len(), under_way.state.name()), (2, "issued"));
     rotator.resume(&under_way.id).await.unwrap_err();
 
-    broken.store(false, Ordering::Relaxed);
+    brittle.broken.store(false, Ordering::Relaxed);
     let promoted = rotator.resume(&under_way.id).await.unwrap();
     let State::Promoted { new, .. } = &promoted.state else { panic!("{promoted:?}") };
     assert_eq!(promoted.marks.len(), 1, "no other key was issued");
     assert_eq!(brittle.current().await.unwrap().as_ref(), Some(&bench.current().await));
     // Undone in one of them, and then in both.
-    broken.store(true, Ordering::Relaxed);
+    brittle.broken.store(true, Ordering::Relaxed);
     rotator.abort(&promoted.id, "changed my mind").await.unwrap_err();
     assert!(bench.provider.exists(&new.key).await.unwrap(), "the secret is still in a sink");
-    broken.store(false, Ordering::Relaxed);
+    brittle.broken.store(false, Ordering::Relaxed);
     assert_eq!(rotator.resume(&promoted.id).await.unwrap().state.name(), "aborted");
     for sink in [&bench.sink as &dyn Sink, &brittle] {
         assert_eq!(sink.current().await.unwrap().as_ref(), Some(bench.old.secret()));

@@ -13,6 +13,7 @@ mod heard;
 mod journals;
 mod lineage;
 mod preflight;
+mod retire;
 mod sinks;
 mod sweep;
 mod undo;

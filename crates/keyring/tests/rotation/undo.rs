@@ -1,7 +1,6 @@
 //! Whether there is a way back, and what is there at its end.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api_keyring::rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink as _, State};
@@ -104,15 +103,14 @@ async fn the_old_key_expires_with_the_grace_unless_the_rotation_is_undone() {
 #[tokio::test]
 async fn an_old_key_that_ends_while_it_is_gone_back_to_leaves_the_new_one_in_use() {
     let bench = bench().await;
-    let broken = Arc::new(AtomicBool::new(false));
-    let brittle = Brittle { sink: bench.sink.clone(), broken: Arc::clone(&broken) };
-    let rotator = bench.rotator.to(brittle);
+    let brittle = Brittle::over(&bench.sink);
+    let rotator = bench.rotator.to(brittle.clone());
     let record = rotator.rotate(&bench.rotate()).await.unwrap();
-    broken.store(true, Ordering::Relaxed);
+    brittle.broken.store(true, Ordering::Relaxed);
     rotator.abort(&record.id, "not today").await.unwrap_err();
     assert_eq!(bench.journal.load(&record.id).await.unwrap().unwrap().state.name(), "aborting");
     bench.provider.revoke(bench.old.id(), &Revocation::new()).await.unwrap();
-    broken.store(false, Ordering::Relaxed);
+    brittle.broken.store(false, Ordering::Relaxed);
     assert!(refusal(rotator.resume(&record.id).await).contains("there is no way back"));
     assert!(bench.works(&bench.current().await).await);
     assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "done");

@@ -168,10 +168,11 @@ impl Run<'_> {
     }
 
     /// Whether every secret that was current before is refused, as far as the sink still has any; `None` where it has none.
-    pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>, crate::Error> {
+    pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
         let mut seen = None;
         for mark in &self.record.marks {
-            let previous = self.rotator.sink.previous(mark).await.ok().flatten();
+            let previous = self.rotator.sink.previous(mark).await;
+            let previous = previous.map_err(|error| self.rotator.sink_error(error))?;
             let Some(secret) = previous.filter(|secret| !self.is_of(new, Some(secret))) else { continue };
             if self.rotator.provider.accepts(&secret).await? {
                 return Ok(Some(false));

@@ -59,6 +59,7 @@ impl<'a> Run<'a> {
             let was = (**was).clone();
             self.go_to(was).await?;
         }
+        self.look_before_retiring().await?;
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;
         let mut patience = self.rotator.patience;
         loop {

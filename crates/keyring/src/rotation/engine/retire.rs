@@ -26,17 +26,24 @@ impl Run<'_> {
             }
             return Ok(Step::WaitUntil(until));
         }
-        let Some(secret) = self.current_of(&new).await? else {
-            let why = "the sink holds another secret than the new key's: put it right, or abort the rotation";
-            return self.stop(why).await;
+        if let Some(why) = self.why_new_is_not_used(&new).await? {
+            return self.stop(format!("{why}, or abort the rotation")).await;
+        }
+        self.go_to(State::Retiring(new)).await
+    }
+
+    /// What stands against users having the new key: they have to find it in the sink, and it has to work.
+    async fn why_new_is_not_used(&self, new: &Issued) -> Result<Option<&'static str>> {
+        let Some(secret) = self.current_of(new).await? else {
+            return Ok(Some("the sink holds another secret than the new key's: put it right"));
         };
         let end = self.in_a_while(self.record.plan.timing.verify_seconds);
-        match self.try_for_a_while(&secret, 1, end).await? {
-            Tried::Works => self.go_to(State::Retiring(new)).await,
+        Ok(match self.try_for_a_while(&secret, 1, end).await? {
+            Tried::Works => None,
             Tried::Refused => {
-                self.stop("the new key has stopped working; the old one was left alone: abort the rotation").await
+                Some("the new key has stopped working, and the old one was left alone: have it work again")
             }
-        }
+        })
     }
 
     /// Has the old key expire at the end of the grace, unless it does so before. Doing it again does no harm.
@@ -59,6 +66,32 @@ impl Run<'_> {
         }
     }
 
+    /// Somebody goes on whose predecessor has seen the new key in use, and who knows when: the old one goes only if that is still
+    /// so, or if it is gone already.
+    pub(super) async fn look_before_retiring(&mut self) -> Result {
+        let State::Retiring(new) = self.record.state.clone() else { return Ok(()) };
+        if let Some(why) = self.why_new_is_not_used(&new).await?
+            && !self.is_old_gone(&new).await?
+        {
+            self.stop(why).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
+        let old = &self.record.plan.old.id;
+        let shown = match self.rotator.provider.get(old).await {
+            // The rotator's own credential may be the one that was retired.
+            Err(error) if error.is_unauthenticated() => self.acting(new).await?.get(old).await,
+            shown => shown,
+        };
+        match shown {
+            Ok(key) => Ok(is_dead(key.status())),
+            Err(error) if error.is_not_found() => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Revokes or deletes the old key. Doing it again does no harm.
     pub(super) async fn retire(&mut self, new: Issued) -> Result<Step> {
         let plan = &self.record.plan;
@@ -78,12 +111,7 @@ impl Run<'_> {
             Err(error) if error.is_not_found() => {}
             Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
             Err(error) => {
-                let old = self.acting(&new).await?.get(&self.record.plan.old.id).await;
-                let is_gone = match &old {
-                    Ok(key) => is_dead(key.status()),
-                    Err(error) => error.is_not_found(),
-                };
-                if !is_gone {
+                if !self.is_old_gone(&new).await.unwrap_or(false) {
                     return self.stop(format!("the old key could not be retired: {error}")).await;
                 }
             }
@@ -104,7 +132,7 @@ impl Run<'_> {
                     return self.stop("the vendor has retired the old key, which still works: look at it there").await;
                 }
                 Ok(None) => {}
-                Err(error) if is_late || !error.is_transient() => return Err(error.into()),
+                Err(error) if is_late || !error.is_transient() => return Err(error),
                 Err(_) => {}
             }
             self.poll().await?;
@@ -112,7 +140,7 @@ impl Run<'_> {
     }
 
     /// How far the old key's end is to be seen now; `None` while it is not.
-    async fn end_of_old(&self, new: &Issued) -> Result<Option<Confirmation>, crate::Error> {
+    async fn end_of_old(&self, new: &Issued) -> Result<Option<Confirmation>> {
         let old = &self.record.plan.old.id;
         if self.record.plan.strategy == Strategy::InPlace && new.key == *old {
             return Ok(match self.old_secrets_are_refused(new).await? {
@@ -134,11 +162,10 @@ impl Run<'_> {
             Ok(key) if key.status() == KeyStatus::Active => return Ok(None),
             Ok(key) => is_dead(key.status()),
             Err(error) if error.is_not_found() => true,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
-        // A sink that cannot be read has nothing to try.
-        let previous = self.rotator.sink.previous(&new.mark).await.ok().flatten();
-        match previous {
+        let previous = self.rotator.sink.previous(&new.mark).await;
+        match previous.map_err(|error| self.rotator.sink_error(error))? {
             Some(secret) if provider.accepts(&secret).await? => Ok(None),
             Some(_) => Ok(Some(Confirmation::SecretRefused)),
             None if is_shown_dead => Ok(Some(Confirmation::KeyGone)),
@@ -146,7 +173,7 @@ impl Run<'_> {
         }
     }
 
-    /// The provider, or where its own credential is the one that was retired, the same with the new one.
+    /// The provider with the new key's secret, where users find that.
     async fn acting(&self, new: &Issued) -> Result<Arc<dyn Provider>> {
         Ok(match self.current_of(new).await? {
             Some(current) => self.rotator.provider.with_secret(&current)?,
