@@ -58,9 +58,11 @@ async fn measure(what: &str, journal: Arc<dyn Journal>, keys: usize, latency: u6
     for (provider, seeded) in providers.iter().zip(&seeded) {
         let rotator =
             Rotator::new(Arc::clone(provider), MemorySink::holding(seeded[0].secret.clone()), MemoryJournal::new());
+        emulator.clear_requests();
         let plan = rotator.plan(&rotate(&seeded[0])?).await?;
         // Before the steps of a plan, it is made.
-        let each: usize = 1 + plan.steps().iter().map(|step| step.requests.len()).sum::<usize>();
+        let planning = emulator.requests().len();
+        let each: usize = planning + plan.steps().iter().map(|step| step.requests.len()).sum::<usize>();
         least += each * seeded.len();
     }
     emulator.clear_requests();

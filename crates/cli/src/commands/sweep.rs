@@ -103,11 +103,11 @@ async fn look(
     Ok(match (record.is_some(), is_surely_unused, even_unknown) {
         // The journal knows that it was given up.
         (true, ..) => ("left behind".to_owned(), true),
-        (false, true, true) => ("of no rotation in this journal, and in none of the places".to_owned(), true),
+        (false, true, true) => ("the journal does not know it, and it is in none of the places".to_owned(), true),
         (false, false, true) => {
-            ("of no rotation in this journal; the vendor does not show whose secret it is".to_owned(), false)
+            ("the journal does not know it, and the vendor does not show whose secret is where".to_owned(), false)
         }
-        (false, _, false) => ("of no rotation in this journal".to_owned(), false),
+        (false, _, false) => ("the journal does not know it".to_owned(), false),
     })
 }
 

@@ -133,7 +133,7 @@ pub struct Summary {
 /// finished, or found in the journal.
 ///
 /// The key that the provider itself authenticates with comes last, where the rotator knows [its
-/// secret](Rotator::own_secret) and finds it in the key's sink.
+/// secret](Rotator::own_secret), and so does every key of which nobody can tell whether it is that one.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     rotator: Rotator,
@@ -175,36 +175,46 @@ impl Fleet {
     pub async fn rotate(&self, keys: impl Stream<Item = FleetKey>, mut told: impl FnMut(&KeyId, &Rotated)) -> Summary {
         let mut keys = pin!(keys.peekable());
         let mut summary = Summary::default();
-        let mut own = None;
+        let mut last = Vec::new();
         for size in self.waves.iter().copied().chain([usize::MAX]) {
-            let stopped = AtomicBool::new(false);
-            let wave = keys.as_mut().take(size).take_while(|_| {
-                let goes_on = !stopped.load(Ordering::Relaxed);
-                async move { goes_on }
-            });
-            let mut wave = pin!(wave.map(|key| self.one(key, false)).buffer_unordered(self.concurrency));
-            while let Some(ended) = wave.next().await {
-                match ended {
-                    Ok((key, rotated)) => {
-                        if let Some(why) = summary.count(&key, &rotated, size < usize::MAX) {
-                            stopped.store(true, Ordering::Relaxed);
-                            summary.stopped.get_or_insert(why);
+            let mut left = size;
+            while left > 0 && summary.stopped.is_none() && keys.as_mut().peek().await.is_some() {
+                let stopped = AtomicBool::new(false);
+                let wave = keys.as_mut().take(left).take_while(|_| {
+                    let goes_on = !stopped.load(Ordering::Relaxed);
+                    async move { goes_on }
+                });
+                left = 0;
+                let mut wave = pin!(wave.map(|key| self.one(key, false)).buffer_unordered(self.concurrency));
+                while let Some(ended) = wave.next().await {
+                    match ended {
+                        Ok((key, rotated)) => {
+                            if let Some(why) = summary.count(&key, &rotated, size < usize::MAX) {
+                                stopped.store(true, Ordering::Relaxed);
+                                summary.stopped.get_or_insert(why);
+                            }
+                            told(&key, &rotated);
                         }
-                        told(&key, &rotated);
+                        // Another one takes its place in the wave.
+                        Err(key) => {
+                            last.push(key);
+                            left += 1;
+                        }
                     }
-                    Err(key) => own = Some(key),
                 }
             }
             if summary.stopped.is_some() {
                 return summary;
             }
         }
-        if let Some(Ok((key, rotated))) = match own {
-            Some(key) => Some(self.one(key, true).await),
-            None => None,
-        } {
-            summary.stopped = summary.count(&key, &rotated, false);
-            told(&key, &rotated);
+        for key in last {
+            if let Ok((key, rotated)) = self.one(key, true).await {
+                summary.stopped = summary.count(&key, &rotated, false);
+                told(&key, &rotated);
+            }
+            if summary.stopped.is_some() {
+                break;
+            }
         }
         summary
     }
@@ -212,10 +222,12 @@ impl Fleet {
     /// Rotates a key; gives it back where it has to come last.
     async fn one(&self, key: FleetKey, is_last: bool) -> Result<(KeyId, Rotated), FleetKey> {
         let rotator = self.rotator.to(Arc::clone(&key.sink));
-        if !is_last && rotator.has_own_in_sink().await {
-            return Err(key);
-        }
-        let rotated = match rotator.rotate(&key.rotate).await {
+        let record = match rotator.plan(&key.rotate).await {
+            Ok(plan) if !is_last && plan.is_own != Some(false) => return Err(key),
+            Ok(plan) => rotator.carry_out(plan).await,
+            Err(error) => Err(error),
+        };
+        let rotated = match record {
             Ok(record) => match record.state {
                 State::Done { .. } => Rotated::Done,
                 State::Aborted { why } | State::Stuck { why, .. } => Rotated::NotRotated(why),

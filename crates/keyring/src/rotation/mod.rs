@@ -18,7 +18,7 @@ pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
 pub use journal::{Journal, JournalError, Lease};
-pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Timing, UnusedFor};
+pub use plan::{InSink, OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Timing, UnusedFor};
 pub use record::{Confirmation, Discard, Evidence, Fingerprint, Issued, Record, RotationId, State, Use};
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]

@@ -261,8 +261,12 @@ pub struct Plan {
     pub old: OldKey,
     /// By a new key, or by a new secret for the same one.
     pub strategy: Strategy,
+    /// Whether it is the one that the provider authenticates with; `None` where that cannot be told.
+    pub is_own: Option<bool>,
     /// The names of the sinks that the new secret goes to.
     pub sinks: Vec<String>,
+    /// What they hold now.
+    pub in_sink: InSink,
     /// The new key's name, without the mark that will follow it.
     pub name: String,
     /// The new key's role.
@@ -287,6 +291,19 @@ pub struct Plan {
     pub not_carried_over: Vec<String>,
     /// Other keys of the same name, which are not taken for this one where the vendor gives it another id with its new secret.
     pub namesakes: Vec<KeyId>,
+}
+
+/// What a sink holds before a rotation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum InSink {
+    /// The old key's secret, as far as the vendor shows it or has let it in.
+    OldSecret,
+    /// Something else, which is given up.
+    Other,
+    /// Nothing.
+    Nothing,
 }
 
 /// For how long a key has to be unused.
@@ -339,6 +356,7 @@ impl Plan {
     pub(super) fn of(
         provider: &dyn Provider,
         key: &ApiKey,
+        (is_own, in_sink): (Option<bool>, InSink),
         sinks: Vec<String>,
         rotate: &RotateKey,
     ) -> Result<Self, RotateError> {
@@ -354,7 +372,7 @@ impl Plan {
             if !offers(Capability::Regenerate) {
                 return refuse("the vendor does not give a key a new secret: rotate it by a new key".to_owned());
             }
-            return Ok(Self::in_place(provider, key, sinks, rotate));
+            return Ok(Self::in_place(provider, key, (is_own, in_sink), sinks, rotate));
         }
         if !offers(Capability::Create) || !(offers(Capability::Revoke) || offers(Capability::Delete)) {
             return refuse("the vendor does not offer to create and retire keys".to_owned());
@@ -399,7 +417,9 @@ impl Plan {
             scope: provider.scope().to_owned(),
             old: OldKey::of(key),
             strategy: Strategy::Overlap,
+            is_own,
             sinks,
+            in_sink,
             name: name.unwrap_or(key.id().as_str()).to_owned(),
             role: Some(role.to_owned()),
             description,
@@ -418,14 +438,22 @@ impl Plan {
         })
     }
 
-    fn in_place(provider: &dyn Provider, key: &ApiKey, sinks: Vec<String>, rotate: &RotateKey) -> Self {
+    fn in_place(
+        provider: &dyn Provider,
+        key: &ApiKey,
+        (is_own, in_sink): (Option<bool>, InSink),
+        sinks: Vec<String>,
+        rotate: &RotateKey,
+    ) -> Self {
         let old = OldKey::of(key);
         Self {
             provider: provider.name().to_owned(),
             vendor: provider.vendor().to_owned(),
             scope: provider.scope().to_owned(),
             strategy: Strategy::InPlace,
+            is_own,
             sinks,
+            in_sink,
             name: old.name.clone().unwrap_or_default(),
             role: old.role.clone(),
             description: old.description.clone(),

@@ -3,8 +3,8 @@
 use api_keyring_transport::Secret;
 
 use super::engine::use_of;
-use super::{JournalError, Plan, RotateError, Rotator, Timing, UnusedFor};
-use crate::{ApiKey, SharedSecret};
+use super::{InSink, JournalError, Plan, RotateError, Rotator, Timing, UnusedFor};
+use crate::{ApiKey, ErrorKind, ProviderExt as _, SharedSecret};
 
 impl Rotator {
     /// Refuses to go by a clock that is wrong: how long the new key lives and when the grace ends is told by it.
@@ -24,36 +24,53 @@ impl Rotator {
         )))
     }
 
-    /// Refuses a sink that does not hold the key's secret, as far as that can be told.
-    pub(super) async fn check_sink_is_of(&self, key: &ApiKey, plan: &Plan) -> Result<(), RotateError> {
-        let problem = match self.sink.current().await.map_err(|error| self.sink_error(error))? {
-            None => "is empty",
-            Some(current) if key.masked_secret().and_then(Masked::of).is_some_and(|masked| !masked.is_of(&current)) => {
-                "holds another key's secret"
-            }
-            Some(_) => return Ok(()),
+    /// What the sink holds, as far as a masked secret of the vendor's tells, or else whether the vendor lets it in.
+    pub(super) async fn look_into_sink(&self, key: &ApiKey, current: Option<&Secret>) -> Result<InSink, RotateError> {
+        let Some(current) = current else { return Ok(InSink::Nothing) };
+        let is_of_key = match key.masked_secret().and_then(Masked::of) {
+            Some(masked) => masked.is_of(current),
+            None => match self.provider.accepts(current).await {
+                Ok(is_accepted) => is_accepted,
+                // No secret looks like that.
+                Err(error) if error.kind() == ErrorKind::InvalidInput => false,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(if is_of_key { InSink::OldSecret } else { InSink::Other })
+    }
+
+    /// Refuses a sink that does not hold the key's secret.
+    pub(super) async fn refuse_sink(&self, plan: &Plan) -> RotateError {
+        let problem = match plan.in_sink {
+            InSink::Nothing => "is empty",
+            _ => "does not hold its secret",
         };
         // What is there may be the new key's by now.
-        if let Some(other) = self.journal.unfinished().await?.into_iter().find(|other| other.plan.is_of_same_key(plan))
-        {
-            return Err(JournalError::UnderWay(other.id).into());
+        match self.journal.unfinished().await {
+            Ok(unfinished) => {
+                if let Some(other) = unfinished.into_iter().find(|other| other.plan.is_of_same_key(plan)) {
+                    return JournalError::UnderWay(other.id).into();
+                }
+            }
+            Err(error) => return error.into(),
         }
-        Err(RotateError::Refused(format!(
+        RotateError::Refused(format!(
             "{}: key {}: {} {problem}, and those who use the key look elsewhere: name the place where its secret is, or \
              adopt this one",
-            self.provider.name(),
-            key.id(),
+            plan.provider,
+            plan.old.id,
             self.sink.name(),
-        )))
+        ))
     }
 
     /// Refuses to wait for evidence of use where there will be none, or where the rotator's own doing would be taken for it.
-    pub(super) async fn check_use_is_told(&self, key: &ApiKey, unused: UnusedFor) -> Result<(), RotateError> {
-        let refuse = |why| Err(RotateError::Refused(format!("{}: key {}: {why}", self.provider.name(), key.id())));
-        if self.is_own(key).await? {
-            return refuse("it is the one that is used here, whose use would be taken for that of others");
+    pub(super) async fn check_use_is_told(&self, plan: &Plan, unused: UnusedFor) -> Result<(), RotateError> {
+        let old = &plan.old.id;
+        let refuse = |why| Err(RotateError::Refused(format!("{}: key {old}: {why}", plan.provider)));
+        if plan.is_own != Some(false) {
+            return refuse("it is, or may be, the one that is used here, whose use would be taken for that of others");
         }
-        match use_of(&*self.provider, unused, key.id()).await? {
+        match use_of(&*self.provider, unused, old).await? {
             Some(told) if told.count.is_none() && told.last.is_none() => {
                 refuse("the vendor does not show any use of it: do not wait for evidence of use")
             }
@@ -61,17 +78,16 @@ impl Rotator {
         }
     }
 
-    /// Whether the sink holds the secret that the provider authenticates with.
-    pub(super) async fn has_own_in_sink(&self) -> bool {
-        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return false };
-        self.sink.current().await.is_ok_and(|current| current.as_ref() == Some(&own))
-    }
-
-    /// Whether the provider authenticates with this key, as far as the sink or a masked secret of the vendor's tells.
-    pub(super) async fn is_own(&self, key: &ApiKey) -> Result<bool, RotateError> {
-        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return Ok(false) };
-        let current = self.sink.current().await.map_err(|error| self.sink_error(error))?;
-        Ok(current.as_ref() == Some(&own) || key.masked_secret() == Some(&own.masked()))
+    /// Whether the provider authenticates with this key; `None` where neither the sink nor a masked secret of the vendor's tells.
+    pub(super) fn is_own(&self, key: &ApiKey, in_sink: InSink, current: Option<&Secret>) -> Option<bool> {
+        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return Some(false) };
+        match key.masked_secret().and_then(Masked::of) {
+            _ if current == Some(&own) => Some(true),
+            Some(masked) => Some(masked.is_of(&own)),
+            // The key has one secret, and it is another.
+            None if in_sink == InSink::OldSecret => Some(false),
+            None => None,
+        }
     }
 }
 

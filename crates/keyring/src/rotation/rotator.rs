@@ -10,7 +10,7 @@ use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
 use super::engine::Run;
 use super::plan::OldKey;
-use super::{Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy};
+use super::{InSink, Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy};
 use crate::{Clock, ListKeys, Mark, Provider, ProviderExt as _, SharedSecret, SystemClock};
 
 /// Rotates keys of one provider into one sink, with a journal.
@@ -118,17 +118,28 @@ impl Rotator {
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
-        let mut plan = Plan::of(&*self.provider, &key, self.sink.names(), rotate)?;
-        if !rotate.adopt_sink {
-            self.check_sink_is_of(&key, &plan).await?;
+        let current = match self.sink.current().await {
+            // Of several that do not hold the same, all get the new secret.
+            Err(_) if rotate.adopt_sink => None,
+            current => Some(current.map_err(|error| self.sink_error(error))?),
+        };
+        let in_sink = match &current {
+            None => InSink::Other,
+            Some(current) => self.look_into_sink(&key, current.as_ref()).await?,
+        };
+        let is_own = self.is_own(&key, in_sink, current.flatten().as_ref());
+        let mut plan = Plan::of(&*self.provider, &key, (is_own, in_sink), self.sink.names(), rotate)?;
+        if !rotate.adopt_sink && in_sink != InSink::OldSecret {
+            return Err(self.refuse_sink(&plan).await);
         }
         if let Some(unused) = plan.unused_for {
-            self.check_use_is_told(&key, unused).await?;
+            self.check_use_is_told(&plan, unused).await?;
         }
         if plan.strategy == Strategy::InPlace {
-            if !rotate.even_own && self.is_own(&key).await? {
+            if !rotate.even_own && is_own != Some(false) {
+                let is_own = if is_own.is_some() { "is" } else { "may be" };
                 return Err(RotateError::Refused(format!(
-                    "{}: key {} is the one that is used here, and a lost answer would lock you out: rotate it by a new key",
+                    "{}: key {} {is_own} the one that is used here, and a lost answer would lock you out: rotate it by a new key",
                     plan.provider, plan.old.id
                 )));
             }
@@ -225,7 +236,11 @@ impl Rotator {
     ///
     /// Those of [`plan`](Self::plan), [`start`](Self::start) and [`resume`](Self::resume).
     pub async fn rotate(&self, rotate: &RotateKey) -> Result<Record, RotateError> {
-        let plan = self.plan(rotate).await?;
+        self.carry_out(self.plan(rotate).await?).await
+    }
+
+    /// Starts and carries out a plan that was made a moment ago.
+    pub(super) async fn carry_out(&self, plan: Plan) -> Result<Record, RotateError> {
         let record = match plan.strategy {
             // The journal sees to it that a key is replaced once.
             Strategy::Overlap => self.begin(plan).await?,

@@ -152,6 +152,25 @@ async fn ones_own_key_comes_last() {
 }
 
 #[tokio::test]
+async fn ones_own_key_is_no_canary_and_is_known_where_its_place_is_empty() {
+    let bench = bench(4).await;
+    let (own, place) = &bench.keys[0];
+    let secret = SharedSecret::new(own.secret().clone());
+    let fleet = bench.fleet().with(|rotator| rotator.own_secret(secret.clone())).waves([1]).concurrency(4);
+    let mut keys = bench.fleet_keys();
+    keys[0] = FleetKey { rotate: keys[0].rotate.clone().adopt_sink(), sink: Arc::new(MemorySink::new()) };
+    // The canary is the next one.
+    keys[1].rotate.expiry = Some(api_keyring::Expiry::At(Utc::now() - TimeDelta::days(1)));
+    let (summary, order) = bench.rotate(&fleet, keys.clone()).await;
+    assert_eq!((summary.done, summary.failed, order.len()), (0, 1, 1), "{summary:?}");
+    // Two places may have it: neither is forgotten.
+    keys[1] = FleetKey { rotate: keys[0].rotate.clone(), sink: Arc::new(place.clone()) };
+    let (summary, order) = bench.rotate(&fleet, keys).await;
+    let own = own.id().as_str();
+    assert_eq!((summary.done, &*order[2].0, &*order[3].0), (3, own, own), "{order:?}");
+}
+
+#[tokio::test]
 async fn keys_are_selected_by_name_age_and_expiry() {
     let bench = bench(1).await;
     let now = Utc::now();

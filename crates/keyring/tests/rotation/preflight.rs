@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use api_keyring::rotation::{
-    JournalError, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Several, Sink, Timing,
+    Confirmation, InSink, JournalError, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Several, Sink,
+    State, Timing,
 };
-use api_keyring::{Memory, Monad, NewKey, Provider, Spartera};
+use api_keyring::{ManualClock, Memory, Monad, NewKey, Provider, ProviderExt as _, Spartera};
 use api_keyring_emulator::{Emulator, Fault};
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 
 use crate::bench::refusal;
 
@@ -50,11 +51,12 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
     let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
     let [old, other] = [provider.create(&new).await.unwrap(), provider.create(&new).await.unwrap()];
     let rotator = Rotator::new(provider.clone(), MemorySink::new(), MemoryJournal::new());
+    let rotator = rotator.clock(ManualClock::new(Utc::now()));
     let rotate = RotateKey::new(old.id().clone()).leaked();
     let sink = |secret: &str| Arc::new(MemorySink::holding(secret)) as Arc<dyn Sink>;
     let (right, wrong) = (sink(old.secret().expose()), sink(other.secret().expose()));
     for (wrong, problem) in
-        [(Arc::new(MemorySink::new()) as Arc<dyn Sink>, "is empty"), (Arc::clone(&wrong), "holds another key's secret")]
+        [(Arc::new(MemorySink::new()) as Arc<dyn Sink>, "is empty"), (Arc::clone(&wrong), "does not hold its secret")]
     {
         let why = refusal(rotator.to(wrong).plan(&rotate).await);
         assert!(why.contains(problem), "{why}");
@@ -74,4 +76,45 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
         RotateError::Journal(JournalError::UnderWay(id)) => assert_eq!(id, under_way.id),
         error => panic!("{error:?}"),
     }
+}
+
+#[tokio::test]
+async fn what_a_vendor_does_not_let_in_is_not_the_keys_secret() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let monad = emulator.monad();
+    // Without a masked secret, the sink's own is tried.
+    let key = monad.add_keys(1).remove(0);
+    let builder = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
+    let provider = builder.base_url(monad.base_url()).build().unwrap();
+    let mut timing = Timing::default();
+    timing.poll_millis = 1;
+    let rotate = RotateKey::new(key.id.parse().unwrap()).timing(timing);
+    let rotator = |held: &str| Rotator::new(provider.clone(), MemorySink::holding(held), MemoryJournal::new());
+    assert_eq!(rotator(&key.secret).plan(&rotate).await.unwrap().in_sink, InSink::OldSecret);
+    for held in ["[monad]\nkey = abc", "e30.e30.c2lnbmF0dXJl", "none"] {
+        let why = refusal(rotator(held).plan(&rotate).await);
+        assert!(why.contains("does not hold its secret"), "{why}");
+        // Whoever gives it up is not told that the old secret was tried.
+        let plan = rotator(held).plan(&rotate.clone().adopt_sink()).await.unwrap();
+        assert_eq!(plan.in_sink, InSink::Other);
+    }
+    let text = "[monad]\nkey = abc";
+    let done = rotator(text).rotate(&rotate.clone().adopt_sink().leaked()).await.unwrap();
+    assert!(matches!(done.state, State::Done { confirmed: Confirmation::KeyGone, .. }), "{done:?}");
+}
+
+#[tokio::test]
+async fn a_sink_that_is_adopted_is_not_asked_for_the_old_secret() {
+    let provider = Memory::like_monad();
+    let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
+    let [old, other] = [provider.create(&new).await.unwrap(), provider.create(&new).await.unwrap()];
+    // It is another key's, and works: it looks like the old one's, which is known to be somewhere else.
+    let sink = MemorySink::holding(other.secret().clone());
+    let empty = MemorySink::new();
+    let several = Several::new([Arc::new(sink.clone()) as Arc<dyn Sink>, Arc::new(empty.clone())]);
+    let rotator = Rotator::new(provider.clone(), several, MemoryJournal::new()).clock(ManualClock::new(Utc::now()));
+    let done = rotator.rotate(&RotateKey::new(old.id().clone()).adopt_sink().leaked()).await.unwrap();
+    assert!(matches!(done.state, State::Done { confirmed: Confirmation::KeyGone, .. }), "{done:?}");
+    assert!(!provider.accepts(old.secret()).await.unwrap());
+    assert_eq!(sink.current().await.unwrap(), empty.current().await.unwrap());
 }

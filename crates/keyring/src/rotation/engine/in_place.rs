@@ -8,7 +8,7 @@ use super::issue::MAX_ISSUES;
 use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::Issued;
-use crate::rotation::{JournalError, RotateError, State};
+use crate::rotation::{InSink, JournalError, RotateError, State};
 use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
 
 impl Run<'_> {
@@ -170,7 +170,9 @@ impl Run<'_> {
     /// Whether every secret that was current before is refused, as far as the sink still has any; `None` where it has none.
     pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
         let mut seen = None;
-        for mark in &self.record.marks {
+        let is_known = self.record.plan.in_sink == InSink::OldSecret;
+        // What was there at first was not the key's secret. What has come since was.
+        for mark in self.record.marks.iter().skip(usize::from(!is_known)) {
             let previous = self.rotator.sink.previous(mark).await;
             let previous = previous.map_err(|error| self.rotator.sink_error(error))?;
             let Some(secret) = previous.filter(|secret| !self.is_of(new, Some(secret))) else { continue };

@@ -8,7 +8,7 @@ use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::rotation::plan::{Retirement, is_dead};
 use crate::rotation::record::{Confirmation, Issued};
-use crate::rotation::{State, Strategy};
+use crate::rotation::{InSink, State, Strategy};
 use crate::{Expiry, KeyStatus, KeyUpdate, Provider, ProviderExt as _, Revocation};
 
 impl Run<'_> {
@@ -164,7 +164,10 @@ impl Run<'_> {
             Err(error) if error.is_not_found() => true,
             Err(error) => return Err(error.into()),
         };
-        let previous = self.rotator.sink.previous(&new.mark).await;
+        let previous = match self.record.plan.in_sink {
+            InSink::OldSecret => self.rotator.sink.previous(&new.mark).await,
+            _ => Ok(None),
+        };
         match previous.map_err(|error| self.rotator.sink_error(error))? {
             Some(secret) if provider.accepts(&secret).await? => Ok(None),
             Some(_) => Ok(Some(Confirmation::SecretRefused)),

@@ -6,7 +6,7 @@ use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Confirmation, Discard, Issued};
-use crate::rotation::{RotateError, State, Strategy};
+use crate::rotation::{InSink, RotateError, State, Strategy};
 use crate::{Capability, Expiry, KeyId, KeyStatus, KeyUpdate, Mark, Revocation};
 
 impl Run<'_> {
@@ -101,6 +101,9 @@ impl Run<'_> {
 
     /// Whether users have something to go back to: the old key may have ended since the rotation was turned back.
     async fn old_works_still(&self, new: &Issued) -> Result<bool> {
+        if self.record.plan.in_sink != InSink::OldSecret {
+            return Ok(true);
+        }
         let previous = self.rotator.sink.previous(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
         // They find the old secret as it is, or will not find the new one's place.
         let Some(previous) = previous else { return Ok(true) };
