@@ -46,20 +46,6 @@ pub(super) fn set_up(rotator: Rotator, provider: &str, how: &Carrying) -> Rotato
     }
 }
 
-/// The key that takes the old one's place, as far as there is one.
-fn new_key(state: &State) -> Option<String> {
-    match state {
-        State::Issued(new) | State::Delivered(new) | State::Verified(new) | State::Retiring(new) => {
-            Some(new.key.to_string())
-        }
-        State::Promoted { new, .. } | State::Retired { new, .. } => Some(new.key.to_string()),
-        State::Aborting { new, .. } => new.as_ref().map(|new| new.key.to_string()),
-        State::Done { key, .. } => Some(key.to_string()),
-        State::Stuck { was, .. } => new_key(was),
-        _ => None,
-    }
-}
-
 /// What there is to say of a rotation besides.
 pub(super) fn note(record: &Record) -> Option<String> {
     match &record.state {
@@ -99,7 +85,7 @@ pub(super) fn row(record: &Record) -> [String; 6] {
         record.id.to_string(),
         format!("{}/{}", record.plan.provider, record.plan.old.id),
         record.state.name().to_owned(),
-        or_dash(new_key(&record.state)),
+        or_dash(record.state.new_key().map(ToString::to_string)),
         time(record.time),
         or_dash(note(record)),
     ]
@@ -115,7 +101,7 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
         ("rotation", Some(record.id.to_string())),
         ("key", Some(format!("{provider}/{}", record.plan.old.id))),
         ("state", Some(record.state.name().to_owned())),
-        ("new key", new_key(&record.state).map(|key| format!("{provider}/{key}"))),
+        ("new key", record.state.new_key().map(|key| format!("{provider}/{key}"))),
         ("secret in", Some(record.plan.sinks.join(" and "))),
         ("changed", Some(time(record.time))),
         ("note", note(record)),

@@ -224,6 +224,24 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn what_a_rotation_under_way_has_is_no_other_ones() {
+    let bench = bench("monad");
+    let record = bench.rotate(&[]);
+    let new = format!("monad/{}", record["state"]["key"].as_str().unwrap());
+    let (other, _) = bench.emulator.create("monad");
+    // By another name, too.
+    bench.json(&["update", &new, "--name", "renamed"]);
+    let to = format!("file:{}", bench.path("ci.key"));
+    for (key, why) in [(&other, "puts another key's secret"), (&new, "is being rotated already")] {
+        let refused = bench.run(&["rotate", key, "--to", &to, "--role", "role-reader", "--yes"]);
+        assert_eq!(refused.code, 1);
+        assert!(refused.stderr.contains(why) && refused.stderr.contains("resume or abort"), "{}", refused.stderr);
+    }
+    bench.json(&["abort", record["id"].as_str().unwrap(), "--yes"]);
+    assert_eq!(bench.secret(), bench.old);
+}
+
+#[test]
 fn a_key_that_was_left_behind_is_found_and_deleted_when_asked() {
     let bench = bench("monad");
     let record = bench.rotate(&[]);

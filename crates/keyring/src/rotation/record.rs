@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Plan;
+use super::{JournalError, Plan};
 use crate::{InvalidName, IssuedKey, KeyId, Mark, key_ref};
 
 /// The name of a rotation: `r-` and 16 characters.
@@ -176,6 +176,18 @@ impl State {
         }
     }
 
+    /// The key that takes the old one's place, as far as there is one.
+    pub fn new_key(&self) -> Option<&KeyId> {
+        match self {
+            Self::Issued(new) | Self::Delivered(new) | Self::Verified(new) | Self::Retiring(new) => Some(&new.key),
+            Self::Promoted { new, .. } | Self::Retired { new, .. } => Some(&new.key),
+            Self::Aborting { new, .. } => new.as_ref().map(|new| &new.key),
+            Self::Done { key, .. } => Some(key),
+            Self::Stuck { was, .. } => was.new_key(),
+            Self::Planned | Self::Issuing { .. } | Self::Lost { .. } | Self::Aborted { .. } => None,
+        }
+    }
+
     /// Whether nothing is left to do.
     pub fn is_finished(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Aborted { .. })
@@ -289,6 +301,35 @@ impl Record {
             old_expires: false,
             evidence: None,
             waived: None,
+        }
+    }
+
+    /// What the rotation has to itself until it is finished, each as a text that is the same for whoever else wants it: the keys
+    /// and the sinks.
+    pub fn claims(&self) -> Vec<String> {
+        let Plan { vendor, scope, old, sinks, .. } = &self.plan;
+        let keys = [Some(&old.id), self.state.new_key()].into_iter().flatten();
+        let keys = keys.map(|key| format!("key {vendor}/{scope}/{key}"));
+        keys.chain(sinks.iter().map(|sink| format!("sink {sink}"))).collect()
+    }
+
+    /// Why this rotation cannot be begun where there is another one, finished or not.
+    pub fn conflict_with(&self, other: &Self) -> Option<JournalError> {
+        let is_of_same_key = self.plan.is_of_same_key(&other.plan);
+        match &other.state {
+            State::Aborted { .. } => None,
+            // It has another secret, and is the same key.
+            State::Done { key, .. } if *key == other.plan.old.id => None,
+            State::Done { .. } => is_of_same_key.then(|| JournalError::Replaced(other.id.clone())),
+            _ if is_of_same_key => Some(JournalError::UnderWay(other.id.clone())),
+            _ => {
+                let theirs = other.claims();
+                let shared = self.claims().into_iter().find(|claim| theirs.contains(claim))?;
+                Some(match shared.strip_prefix("sink ") {
+                    Some(sink) => JournalError::SinkInUse { sink: sink.to_owned(), by: other.id.clone() },
+                    None => JournalError::UnderWay(other.id.clone()),
+                })
+            }
         }
     }
 

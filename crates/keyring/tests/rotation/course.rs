@@ -120,7 +120,7 @@ async fn a_rotation_is_for_the_sink_that_it_was_planned_for() {
     let brittle = Brittle::over(&bench.sink);
     let other = Rotator::new(bench.provider.clone(), brittle, bench.journal.clone());
     let why = refusal(other.abort(&record.id, "changed my mind").await);
-    assert!(why.contains("for the sink memory, and this one is brittle"), "{why}");
+    assert!(why.contains(&format!("for the sink {}, and this one is brittle", bench.sink.name())), "{why}");
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
     let rotator = rotator.clock(bench.clock.clone());
 
     let failed = rotator.rotate(&bench.rotate()).await.unwrap_err();
-    assert_eq!(failed.to_string(), "the sink memory and brittle: brittle: it is broken");
+    assert_eq!(failed.to_string(), format!("the sink {} and brittle: brittle: it is broken", bench.sink.name()));
     let under_way = bench.journal.unfinished().await.unwrap().pop().unwrap();
     assert_eq!((under_way.plan.sinks.len(), under_way.state.name()), (2, "issued"));
     rotator.resume(&under_way.id).await.unwrap_err();

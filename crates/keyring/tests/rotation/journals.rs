@@ -9,6 +9,7 @@ use api_keyring::rotation::{
 };
 use api_keyring::{Clock as _, ManualClock, Mark, Memory, NewKey, Provider};
 use chrono::{SubsecRound as _, TimeDelta, Utc};
+use serde_json::json;
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -63,6 +64,34 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     assert_eq!(journal.unfinished().await.unwrap(), [first.clone(), second.clone()]);
     assert_eq!(journal.latest(1).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(journal.latest(9).await.unwrap(), [second.clone(), first.clone()]);
+
+    // Its sinks are its own, and so is a key that it has issued, until it is finished.
+    let mut third = record().await;
+    third.plan.sinks.push(second.plan.sinks[0].clone());
+    match journal.begin(&third).await {
+        Err(JournalError::SinkInUse { sink, by }) => {
+            assert_eq!((sink, by), (second.plan.sinks[0].clone(), second.id.clone()))
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut third = record().await;
+    let lease = journal.take(&third.id, "a", LEASE).await;
+    assert!(matches!(lease, Err(JournalError::Missing(_))), "nothing was begun");
+    journal.begin(&third).await.unwrap();
+    let lease = journal.take(&third.id, "a", LEASE).await.unwrap();
+    let mark = Mark::random();
+    let issued = json!({"name": "issued", "key": "key-issued", "mark": mark, "fingerprint": "0123"});
+    let issued = next(&third, serde_json::from_value(issued).unwrap());
+    journal.save(&lease, &issued).await.unwrap();
+    let mut of_issued = record().await;
+    of_issued.plan.old.id = "key-issued".parse().unwrap();
+    assert!(matches!(journal.begin(&of_issued).await, Err(JournalError::UnderWay(other)) if other == third.id));
+    third = next(&issued, aborted());
+    journal.save(&lease, &third).await.unwrap();
+    of_issued.plan.sinks = third.plan.sinks.clone();
+    journal.begin(&of_issued).await.unwrap();
+    let lease = journal.take(&of_issued.id, "a", LEASE).await.unwrap();
+    journal.save(&lease, &next(&of_issued, aborted())).await.unwrap();
 
     // A lease keeps others out until it ends, and each write has it begin anew.
     let lease = journal.take(id, "a", LEASE).await.unwrap();
@@ -157,7 +186,7 @@ async fn a_file() {
     behaves(&open(&path).unwrap().clock(clock.clone()), &clock).await;
     // Another process reads the same.
     let journal = open(&path).unwrap();
-    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 4));
+    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 6));
     #[cfg(unix)]
     for entry in fs::read_dir(folder.path()).unwrap() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Journal, JournalError, Lease};
-use crate::rotation::{Record, RotationId, State};
+use crate::rotation::{Record, RotationId};
 use crate::{Clock, Mark, SystemClock};
 
 /// A journal in memory: for tests, and for whoever can do without a record of what a lost process was at.
@@ -75,16 +75,9 @@ fn in_order(rotations: &BTreeMap<RotationId, Entry>) -> Vec<&Record> {
 impl Journal for MemoryJournal {
     async fn begin(&self, record: &Record) -> Result<(), JournalError> {
         let mut rotations = self.rotations();
-        let of_same_key =
-            rotations.values().filter_map(Entry::latest).filter(|other| other.plan.is_of_same_key(&record.plan));
-        for other in of_same_key {
-            match &other.state {
-                State::Aborted { .. } => {}
-                // It has another secret, and is the same key.
-                State::Done { key, .. } if *key == other.plan.old.id => {}
-                State::Done { .. } => return Err(JournalError::Replaced(other.id.clone())),
-                _ => return Err(JournalError::UnderWay(other.id.clone())),
-            }
+        let mut others = rotations.values().filter_map(Entry::latest);
+        if let Some(conflict) = others.find_map(|other| record.conflict_with(other)) {
+            return Err(conflict);
         }
         let entry = Entry { number: rotations.len(), versions: vec![record.clone()], token: 0, held: None };
         rotations.insert(record.id.clone(), entry);

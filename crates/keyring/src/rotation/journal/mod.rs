@@ -31,8 +31,10 @@ pub trait Journal: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`JournalError::UnderWay`] when another one of the same key is not finished, and [`JournalError::Replaced`] when one
-    /// is done: a plan may have been made before that.
+    /// Those of [`Record::conflict_with`], for every other rotation: [`JournalError::UnderWay`] when one is not finished that is of
+    /// the same key or has issued it, [`JournalError::SinkInUse`] when one is not finished that has the same sink, and
+    /// [`JournalError::Replaced`] when one is done of the same key: a plan may have been made before that. Rotations that are
+    /// not finished and stand in the way have one of the [claims](Record::claims) in common.
     async fn begin(&self, record: &Record) -> Result<(), JournalError>;
 
     /// The rotation of that name.
@@ -127,6 +129,13 @@ pub enum JournalError {
     UnderWay(RotationId),
     /// A rotation has replaced the key already.
     Replaced(RotationId),
+    /// A rotation of another key is not finished, and has the same sink.
+    SinkInUse {
+        /// Which sink.
+        sink: String,
+        /// Which rotation.
+        by: RotationId,
+    },
     /// Somebody else carries the rotation on.
     Held {
         /// Who.
@@ -151,6 +160,12 @@ impl fmt::Display for JournalError {
                 write!(f, "the key is being rotated already, by the rotation {id}: resume or abort it")
             }
             Self::Replaced(id) => write!(f, "the key was replaced already, by the rotation {id}"),
+            Self::SinkInUse { sink, by } => {
+                write!(
+                    f,
+                    "{sink} is where the rotation {by} puts another key's secret: name another place, or resume or abort that one"
+                )
+            }
             Self::Held { by, until } => {
                 write!(f, "{by} is at work on the rotation, until {} at least", until.format("%Y-%m-%d %H:%M:%SZ"))
             }

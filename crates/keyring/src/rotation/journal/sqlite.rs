@@ -241,6 +241,20 @@ fn read_records(
     texts.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
 }
 
+/// Writes down what a rotation has to itself, or that it has nothing any more.
+fn write_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Failed> {
+    let of_rotation = "(SELECT number FROM rotation WHERE id = ?1)";
+    if record.state.is_finished() {
+        transaction.execute(&format!("DELETE FROM claim WHERE rotation = {of_rotation}"), [record.id.as_str()])?;
+        return Ok(());
+    }
+    let sql = format!("INSERT INTO claim (rotation, claim) VALUES ({of_rotation}, ?2) ON CONFLICT DO NOTHING");
+    for claim in record.claims() {
+        transaction.execute(&sql, (record.id.as_str(), claim))?;
+    }
+    Ok(())
+}
+
 fn write_version(transaction: &Transaction<'_>, record: &Record) -> Result<(), Failed> {
     transaction.execute(
         "INSERT INTO version (rotation, version, time, state, record) \
@@ -254,7 +268,7 @@ fn write_version(transaction: &Transaction<'_>, record: &Record) -> Result<(), F
             (mark.as_str(), record.id.as_str()),
         )?;
     }
-    Ok(())
+    write_claims(transaction, record)
 }
 
 /// Who is at work on a rotation, and how far it is.
@@ -292,14 +306,17 @@ impl Journal for SqliteJournal {
         self.transact(move |transaction| {
             let plan = &record.plan;
             let key = (&*plan.vendor, &*plan.scope, plan.old.id.as_str());
-            let sql = "SELECT id, state FROM rotation WHERE (vendor, scope, old_key) = (?, ?, ?) \
-                       AND state <> 'aborted' AND new_key IS NOT old_key";
-            let other = transaction.query_row(sql, key, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-            if let Some((id, state)) = other {
-                let (id, state): (String, String) = (id, state);
-                let id = id.parse().map_err(|error| JournalError::Unavailable(Box::new(error)))?;
-                let is_done = state == "done";
-                return Err(if is_done { JournalError::Replaced(id) } else { JournalError::UnderWay(id) }.into());
+            let of_key = "SELECT record FROM rotation JOIN version ON version.rotation = number \
+                          AND version.version = rotation.version WHERE (vendor, scope, old_key) = (?, ?, ?) \
+                          AND rotation.state <> 'aborted' AND new_key IS NOT old_key";
+            let mut others = read_records(transaction, of_key, key)?;
+            for claim in record.claims() {
+                let of_claim = "SELECT record FROM claim JOIN rotation ON number = claim.rotation JOIN version \
+                                ON version.rotation = number AND version.version = rotation.version WHERE claim = ?";
+                others.extend(read_records(transaction, of_claim, [claim])?);
+            }
+            if let Some(conflict) = others.iter().find_map(|other| record.conflict_with(other)) {
+                return Err(conflict.into());
             }
             transaction.execute(
                 "INSERT INTO rotation (id, provider, vendor, scope, old_key, state, version) VALUES (?, ?, ?, ?, ?, ?, ?)",

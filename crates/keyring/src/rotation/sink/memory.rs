@@ -1,6 +1,7 @@
 //! A sink that is gone with its process.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_keyring_transport::Secret;
@@ -12,11 +13,16 @@ use super::store::{Place, Store, StoreLock};
 /// A sink in memory: for tests, and for a program that hands secrets on itself.
 ///
 /// Clones share it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemorySink(Arc<Inner>);
 
-#[derive(Debug, Default)]
+/// How many there were in this process.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Debug)]
 struct Inner {
+    /// Tells it from the others of this process.
+    number: u64,
     places: Mutex<BTreeMap<Place, Secret>>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
@@ -24,7 +30,8 @@ struct Inner {
 impl MemorySink {
     /// An empty sink.
     pub fn new() -> Self {
-        Self::default()
+        let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+        Self(Arc::new(Inner { number, places: Mutex::default(), lock: Arc::default() }))
     }
 
     /// A sink that holds the old key's secret.
@@ -39,10 +46,16 @@ impl MemorySink {
     }
 }
 
+impl Default for MemorySink {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[async_trait]
 impl Store for MemorySink {
     fn address(&self) -> String {
-        "memory".to_owned()
+        format!("memory:{}", self.0.number)
     }
 
     async fn probe(&self) -> Result<(), SinkError> {

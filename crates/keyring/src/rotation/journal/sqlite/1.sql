@@ -42,6 +42,14 @@ BEGIN
     SELECT raise(ABORT, 'what was written is not deleted');
 END;
 
+-- What rotations have to themselves until they are finished: keys and sinks.
+CREATE TABLE claim (
+    claim    TEXT PRIMARY KEY,
+    rotation INTEGER NOT NULL REFERENCES rotation (number)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX claim_of_rotation ON claim (rotation);
+
 -- Every mark that was ever written down, also of what came to nothing.
 CREATE TABLE mark (
     mark     TEXT PRIMARY KEY,
