@@ -248,6 +248,10 @@ fn write_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Fa
         transaction.execute(&format!("DELETE FROM claim WHERE rotation = {of_rotation}"), [record.id.as_str()])?;
         return Ok(());
     }
+    // Only what is begun and what is issued adds to it.
+    if !matches!(record.state, State::Planned | State::Issued(_)) {
+        return Ok(());
+    }
     let sql = format!("INSERT INTO claim (rotation, claim) VALUES ({of_rotation}, ?2) ON CONFLICT DO NOTHING");
     for claim in record.claims() {
         transaction.execute(&sql, (record.id.as_str(), claim))?;
