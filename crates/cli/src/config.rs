@@ -4,7 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use api_keyring::{Keyring, KeyringBuilder, Monad, Provider, ProviderExt as _, Retry, Secret, Spartera, printable};
+use api_keyring::{
+    Keyring, KeyringBuilder, Monad, NamedProvider, Provider, ProviderExt as _, Retry, Secret, SharedSecret, Spartera,
+    printable,
+};
 
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -12,35 +15,46 @@ use crate::output;
 /// Looks an environment variable up.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
+/// A provider, and the secret of the key that it authenticates with, if it does so with one.
+pub(crate) type Account<P> = (P, Option<SharedSecret>);
+
 /// A provider of the environment's: its name, and what sets it up.
-type SetUp = fn(Environment<'_>) -> Result<Option<Arc<dyn Provider>>>;
+type SetUp = fn(Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>>;
 
 const PROVIDERS: [(&str, SetUp); 2] = [("monad", monad), ("spartera", spartera)];
 
 /// All providers that this process's environment configures; [`keyring`] says how.
 pub(crate) fn from_environment(only: Option<&str>) -> Result<Keyring> {
-    keyring(&|variable| std::env::var_os(variable), only)
+    keyring(&|variable| std::env::var_os(variable), only).map(|(keyring, _)| keyring)
 }
 
-/// All configured providers.
+/// The provider of that name, and the secret that it authenticates with: whoever replaces that has the provider use the new one.
+pub(crate) fn account(name: &str) -> Result<Account<NamedProvider>> {
+    let (keyring, own) = keyring(&|variable| std::env::var_os(variable), Some(name))?;
+    Ok((keyring.provider(name)?, own))
+}
+
+/// All configured providers, and the last one's own secret.
 ///
 /// Calls that fail for a while are tried again where that can do no harm, and standard error tells of it.
 ///
 /// A provider without any of its variables is not configured; one with some of them is an error, unless `only` another
 /// one is wanted.
-pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Keyring> {
+pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Account<Keyring>> {
     let wanted = PROVIDERS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let retry = retry(environment)?;
     let mut keyring: KeyringBuilder = Keyring::builder();
     let mut configured = 0;
+    let mut own = None;
     for (name, set_up) in wanted {
-        if let Some(provider) = set_up(environment)? {
+        if let Some((provider, secret)) = set_up(environment)? {
+            own = secret;
             keyring = keyring.add(*name, provider.retrying(retry.clone()));
             configured += 1;
         }
     }
     match only {
-        _ if configured > 0 => Ok(keyring.build()?),
+        _ if configured > 0 => Ok((keyring.build()?, own)),
         Some(name) if !PROVIDERS.iter().any(|(known, _)| *known == name) => {
             let known: Vec<_> = PROVIDERS.iter().map(|(name, _)| *name).collect();
             Err(Failure::Usage(format!("there is no provider {name:?}; there are {}", known.join(" and "))))
@@ -52,17 +66,6 @@ pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Resul
             "no provider is configured: set the environment variables that api-keyring --help lists".to_owned(),
         )),
     }
-}
-
-/// The secret with which this process's environment has a provider authenticate.
-pub(crate) fn own_secret(provider: &str) -> Option<Secret> {
-    let variables: &[&str] = match provider {
-        "monad" => &["MONAD_API_KEY", "MONAD_BEARER_TOKEN"],
-        "spartera" => &["SPARTERA_API_KEY"],
-        _ => &[],
-    };
-    let set = variables.iter().find_map(std::env::var_os).filter(|value| !value.is_empty());
-    set.and_then(|value| value.into_string().ok()).map(Secret::new)
 }
 
 /// The file in which rotations are written down, unless the command line names another.
@@ -92,30 +95,31 @@ fn retry(environment: Environment<'_>) -> Result<Retry> {
     }
 }
 
-fn spartera(environment: Environment<'_>) -> Result<Option<Arc<dyn Provider>>> {
+fn spartera(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>> {
     let (key, company) = ("SPARTERA_API_KEY", "SPARTERA_COMPANY_ID");
-    let secret = text(environment, key)?.map(Secret::new);
+    let secret = text(environment, key)?.map(SharedSecret::new);
     let (secret, company) = match (secret, text(environment, company)?) {
         (None, None) => return Ok(None),
         (Some(secret), Some(company)) => (secret, company),
         (None, _) => return Err(missing(key, company)),
         (_, None) => return Err(missing(company, key)),
     };
-    let mut builder = Spartera::builder().company_id(company).api_key(secret);
+    let mut builder = Spartera::builder().company_id(company).api_key_from(secret.clone());
     if let Some(url) = text(environment, "SPARTERA_BASE_URL")? {
         builder = builder.base_url(url);
     }
-    Ok(Some(Arc::new(builder.build()?)))
+    Ok(Some((Arc::new(builder.build()?), Some(secret))))
 }
 
-fn monad(environment: Environment<'_>) -> Result<Option<Arc<dyn Provider>>> {
+fn monad(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>> {
     let (key, bearer, organization) = ("MONAD_API_KEY", "MONAD_BEARER_TOKEN", "MONAD_ORGANIZATION_ID");
     let builder = Monad::builder();
-    let builder = match (text(environment, key)?.map(Secret::new), text(environment, bearer)?.map(Secret::new)) {
+    let token = text(environment, key)?.map(SharedSecret::new);
+    let builder = match (token.clone(), text(environment, bearer)?.map(Secret::new)) {
         (Some(_), Some(_)) => {
             return Err(Failure::Usage(format!("both {key} and {bearer} are set; keep the one to authenticate with")));
         }
-        (Some(token), None) => Some(builder.api_key(token)),
+        (Some(token), None) => Some(builder.api_key_from(token)),
         (None, Some(jwt)) => Some(builder.bearer(jwt)),
         (None, None) => None,
     };
@@ -129,7 +133,7 @@ fn monad(environment: Environment<'_>) -> Result<Option<Arc<dyn Provider>>> {
     if let Some(url) = text(environment, "MONAD_BASE_URL")? {
         builder = builder.base_url(url);
     }
-    Ok(Some(Arc::new(builder.build()?)))
+    Ok(Some((Arc::new(builder.build()?), token)))
 }
 
 /// A variable's value; an empty one counts as not set.
@@ -152,7 +156,7 @@ mod tests {
             variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value))
         };
         match keyring(&environment, only) {
-            Ok(keyring) => Ok(keyring.names().map(str::to_owned).collect()),
+            Ok((keyring, _)) => Ok(keyring.names().map(str::to_owned).collect()),
             Err(failure) => Err(failure.to_string()),
         }
     }

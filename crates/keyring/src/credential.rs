@@ -23,6 +23,12 @@ pub trait SecretSource: fmt::Debug + Send + Sync {
     ///
     /// When there is none. The call is not made then, and its error has this one as its cause; it must not hold a secret.
     async fn secret(&self) -> Result<Secret, Box<dyn StdError + Send + Sync>>;
+
+    /// The secret as it is now, where it is known without asking anybody: one that cannot be sent is then refused when a provider
+    /// is set up, and not by its first call.
+    fn known(&self) -> Option<Secret> {
+        None
+    }
 }
 
 /// A secret that can be replaced while others use it: the new one is sent from the next request on.
@@ -65,6 +71,10 @@ impl SharedSecret {
 impl SecretSource for SharedSecret {
     async fn secret(&self) -> Result<Secret, Box<dyn StdError + Send + Sync>> {
         Ok(self.get())
+    }
+
+    fn known(&self) -> Option<Secret> {
+        Some(self.get())
     }
 }
 

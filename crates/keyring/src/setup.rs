@@ -44,7 +44,7 @@ impl Settings {
             None => return Err(refuse(provider, "the credential is missing")),
             Some(Supplied::Fixed(secret)) => (secret, None),
             // Never sent: every request asks the source first.
-            Some(Supplied::From(source)) => (Secret::new("unset"), Some(source)),
+            Some(Supplied::From(source)) => (source.known().unwrap_or_else(|| Secret::new("unset")), Some(source)),
         };
         let credential =
             scheme(secret).map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;

@@ -23,7 +23,7 @@ pub(super) async fn run(format: Format) -> Result {
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     let variables = emulator.environment();
     // Configured as a user's would be, by what `emulator` prints.
-    let keyring = config::keyring(
+    let (keyring, _) = config::keyring(
         &|name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value)),
         None,
     )?;

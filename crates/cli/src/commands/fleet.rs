@@ -11,21 +11,25 @@ use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::{journal, provider, rotate, rotator};
+use super::rotator::Rotators;
+use super::{journal, rotate};
 use crate::arguments::{Format, RotateFleet, RotateOptions};
+use crate::config::{self, Account};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
-    let provider = provider(&arguments.provider)?;
+    let (provider, own) = config::account(&arguments.provider)?;
+    let rotators = Rotators::new(format, &arguments.options.how);
     rotate::check_strategy(&provider, &arguments.options)?;
     let selector = arguments.selection.selector().map_err(|why| Failure::Usage(why.to_string()))?;
     let places = Places::new(arguments.to)?;
-    let journal = journal::of_rotation(&arguments.options)?;
+    let journal = journal::of_rotation(&arguments.options, arguments.options.dry_run)?;
     let chosen = choose(&provider, &*journal, &selector, &places).await?;
     if arguments.options.dry_run {
-        return plan(format, provider, chosen, &arguments.options).await;
+        let account = (provider, own);
+        return plan(&rotators, format, account, chosen, &arguments.options).await;
     }
     let mut told = Told { format, provider: provider.name().to_owned(), rows: Vec::new() };
     let mut keys = Vec::new();
@@ -46,7 +50,7 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
         confirm(&arguments.options.consent, &format!("{} Rotate them?", arguments.options.warning(&what)))?;
     }
     let fleet = Fleet::new(provider, journal)
-        .with(|rotator| rotator::set_up(rotator, &told.provider, &arguments.options.how))
+        .with(|rotator| rotators.set_up(rotator, own))
         .concurrency(arguments.concurrency)
         .waves(arguments.canaries);
     let mut summary = fleet.rotate(stream::iter(keys), |key, rotated| told.rotated(key, rotated)).await;
@@ -147,10 +151,16 @@ impl Places {
 }
 
 /// Tells what would be done with each key.
-async fn plan(format: Format, provider: NamedProvider, chosen: Vec<Chosen>, options: &RotateOptions) -> Result {
-    let name = provider.name().to_owned();
+async fn plan(
+    rotators: &Rotators<'_>,
+    format: Format,
+    account: Account<NamedProvider>,
+    chosen: Vec<Chosen>,
+    options: &RotateOptions,
+) -> Result {
+    let name = account.0.name().to_owned();
     let nowhere = Arc::new(Several::new([]));
-    let rotator = &rotator::rotator(format, provider, nowhere, MemoryJournal::new(), &options.how);
+    let rotator = &rotators.rotator(account, nowhere, MemoryJournal::new());
     let planned = stream::iter(chosen).map(|Chosen { id, fate }| async move {
         let planned = match fate {
             Fate::Rotate(sink) => {

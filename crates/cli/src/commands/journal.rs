@@ -10,17 +10,17 @@ use crate::arguments::{JournalArguments, RotateOptions};
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
-/// The journal of a command that rotates, which is made where it is missing, unless nothing is to be done.
-pub(super) fn of_rotation(options: &RotateOptions) -> Result<Arc<dyn Journal>> {
+/// The journal of a command that rotates, which is made where it is missing, unless nothing is to be written.
+pub(super) fn of_rotation(options: &RotateOptions, only_reads: bool) -> Result<Arc<dyn Journal>> {
     match &options.how.journal.journal {
-        Some(path) => open(path, options.dry_run),
+        Some(path) => open(path, only_reads),
         None => {
             let path = config::journal()?;
-            if let (Some(folder), false) = (path.parent(), options.dry_run) {
+            if let (Some(folder), false) = (path.parent(), only_reads) {
                 let made = make_private(folder);
                 made.map_err(|why| Failure::Other(format!("{} cannot be made: {why}", folder.display())))?;
             }
-            open(&path, options.dry_run)
+            open(&path, only_reads)
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{Downtime, Journal as _, JournalError, Plan, Several, Sink, State, Strategy};
+use api_keyring::rotation::{Downtime, Journal, JournalError, Plan, Record, Several, Sink, State, Strategy};
 use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
 use serde_json::json;
 
 use super::deliver::{self, Undo};
-use super::{journal, provider_of, rotator};
+use super::rotator::Rotators;
+use super::{journal, rotator};
 use crate::arguments::{Format, Rotate, RotateOptions, Target};
+use crate::config::{self, Account};
 use crate::confirm::confirm;
 use crate::destination::Destination;
 use crate::failure::{Failure, Result};
@@ -16,20 +18,25 @@ use crate::interrupt::shielded;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
-    let provider = provider_of(&arguments.key.key)?;
+    let (provider, own) = config::account(arguments.key.key.provider())?;
     check_strategy(&provider, &arguments.options)?;
-    if let (true, [Target::Stdout]) = (arguments.options.in_place && !arguments.options.dry_run, &arguments.to[..]) {
-        return to_stdout(format, &provider, &arguments).await;
+    let is_to_stdout = arguments.options.in_place && matches!(arguments.to[..], [Target::Stdout]);
+    if is_to_stdout && arguments.options.dry_run {
+        return Err(Failure::Usage(
+            "there is no plan for standard output: leave --dry-run away, or name a place".to_owned(),
+        ));
+    }
+    if is_to_stdout {
+        return to_stdout(format, (provider, own), &arguments).await;
     }
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
     let request = arguments.options.request(arguments.key.key.id());
-    let journal = journal::of_rotation(&arguments.options)?;
-    let rotator = rotator::rotator(format, provider, sinks, journal.clone(), &arguments.options.how);
+    let journal = journal::of_rotation(&arguments.options, arguments.options.dry_run)?;
+    let rotators = Rotators::new(format, &arguments.options.how);
+    let rotator = rotators.rotator((provider, own), sinks, journal.clone());
     let plan = rotator.plan(&request).await?;
-    if let Some(other) = journal.unfinished().await?.into_iter().find(|other| other.plan.is_of_same_key(&plan)) {
-        return Err(JournalError::UnderWay(other.id).into());
-    }
+    refuse_if_under_way(&*journal, &plan).await?;
     if arguments.options.dry_run {
         return print(format, &plan);
     }
@@ -49,7 +56,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         }
         Err(error) => {
             go_on();
-            Err(error.into())
+            Err(rotator::explain(&record, error.into()))
         }
     }
 }
@@ -84,9 +91,28 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
     }
 }
 
+/// Refuses a key that a rotation is at work on, or has issued.
+async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
+    let has_it = |other: &Record| {
+        let is_same_vendor = (&other.plan.vendor, &other.plan.scope) == (&plan.vendor, &plan.scope);
+        is_same_vendor && (other.plan.old.id == plan.old.id || other.state.new_key() == Some(&plan.old.id))
+    };
+    match journal.unfinished().await?.into_iter().find(has_it) {
+        Some(other) => Err(JournalError::UnderWay(other.id).into()),
+        None => Ok(()),
+    }
+}
+
 /// In place, with nothing written down: the secret goes to whoever reads standard output, and nobody can go on for them.
-async fn to_stdout(format: Format, provider: &NamedProvider, arguments: &Rotate) -> Result {
+async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &Rotate) -> Result {
     let key = &arguments.key.key;
+    let provider = &account.0.clone();
+    let journal = journal::of_rotation(&arguments.options, true)?;
+    // Nothing can be told of where the secret is now.
+    let nowhere = Arc::new(Several::new([]));
+    let rotator = Rotators::new(format, &arguments.options.how).rotator(account, nowhere, journal.clone());
+    let plan = rotator.plan(&arguments.options.request(key.id()).adopt_sink()).await?;
+    refuse_if_under_way(&*journal, &plan).await?;
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key.to_string())))?;
     let mut how = Regeneration::new();
     how.expiry = arguments.options.expiry.expiry();

@@ -1,29 +1,40 @@
 //! `resume`, `status`, `abort` and `history`: what becomes of rotations.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use api_keyring::NamedProvider;
 use api_keyring::rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, open_sinks};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
-use super::{journal, provider, rotator};
+use super::rotator::Rotators;
+use super::{journal, rotator};
 use crate::arguments::{Abort, Carrying, Format, History, Resume, Status};
+use crate::config::Account;
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::{config, output};
 
 /// How many rotations are carried on at once.
 const AT_ONCE: usize = 8;
 
 pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     let journal = journal::existing(&arguments.how.journal)?;
+    let mut rotators = Known::new(format, &journal, &arguments.how);
     if let [id] = &arguments.rotations[..] {
-        let rotator = set_up(format, &load(&journal, id).await?, &journal, &arguments.how)?;
-        let record = match &arguments.waive_evidence {
-            Some(why) => rotator.waive_evidence(id, why).await?,
-            None => rotator.resume(id).await?,
+        let before = load(&journal, id).await?;
+        let rotator = rotators.of(&before)?;
+        let resumed = match &arguments.waive_evidence {
+            Some(why) => rotator.waive_evidence(id, why).await,
+            None => rotator.resume(id).await,
         };
-        return rotator::report(format, &record);
+        let record = resumed.map_err(|error| rotator::explain(&before, error.into()))?;
+        // That it was undone may have been asked for.
+        return match before.state.is_finished() {
+            true => rotator::print(format, &record),
+            false => rotator::report(format, &record),
+        };
     }
     if arguments.waive_evidence.is_some() {
         return Err(Failure::Usage("--waive-evidence is for one rotation".to_owned()));
@@ -32,13 +43,13 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
         journal.unfinished().await?
     } else {
         let mut records = Vec::new();
-        for id in &arguments.rotations {
+        for id in arguments.rotations.iter().collect::<BTreeSet<_>>() {
             records.push(load(&journal, id).await?);
         }
         records
     };
     let resumed = stream::iter(records).map(|record| {
-        let rotator = set_up(format, &record, &journal, &arguments.how);
+        let rotator = rotators.of(&record);
         async move {
             let resumed = match rotator {
                 Ok(rotator) => rotator.resume(&record.id).await.map_err(Step::from),
@@ -104,7 +115,7 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Resul
 pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let journal = journal::existing(&arguments.how.journal)?;
     let record = load(&journal, &arguments.rotation).await?;
-    let rotator = set_up(format, &record, &journal, &arguments.how)?;
+    let rotator = Known::new(format, &journal, &arguments.how).of(&record)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
     let record = rotator.abort(&arguments.rotation, &arguments.reason).await?;
@@ -152,9 +163,26 @@ async fn load(journal: &Arc<dyn Journal>, id: &RotationId) -> Result<Record> {
     Ok(journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?)
 }
 
-/// A rotator for what a record is of: its provider, as the environment configures it, and its sinks, by their names.
-fn set_up(format: Format, record: &Record, journal: &Arc<dyn Journal>, how: &Carrying) -> Result<Rotator> {
-    let provider = provider(&record.plan.provider)?;
-    let sinks = open_sinks(&record.plan.sinks).map_err(|error| Failure::Other(error.to_string()))?;
-    Ok(rotator::rotator(format, provider, sinks, journal.clone(), how))
+/// Rotators for what records are of: their sinks, by their names, and their providers, as the environment configures them,
+/// which all of them share.
+struct Known<'a> {
+    rotators: Rotators<'a>,
+    journal: &'a Arc<dyn Journal>,
+    accounts: BTreeMap<String, Account<NamedProvider>>,
+}
+
+impl<'a> Known<'a> {
+    fn new(format: Format, journal: &'a Arc<dyn Journal>, how: &'a Carrying) -> Self {
+        Self { rotators: Rotators::new(format, how), journal, accounts: BTreeMap::new() }
+    }
+
+    fn of(&mut self, record: &Record) -> Result<Rotator> {
+        let name = &record.plan.provider;
+        let account = match self.accounts.get(name) {
+            Some(account) => account.clone(),
+            None => self.accounts.entry(name.clone()).or_insert(config::account(name)?).clone(),
+        };
+        let sinks = open_sinks(&record.plan.sinks).map_err(|error| Failure::Other(error.to_string()))?;
+        Ok(self.rotators.rotator(account, sinks, Arc::clone(self.journal)))
+    }
 }

@@ -1,49 +1,86 @@
 //! What the commands that rotate have in common: the rotator, and what is told of a rotation.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::rotation::{Journal, Record, Rotator, Sink, State};
-use api_keyring::{NamedProvider, Provider as _, SharedSecret};
+use api_keyring::{NamedProvider, SharedSecret};
 use chrono::{DateTime, Utc};
+use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
 use crate::arguments::{Carrying, Format};
+use crate::config::Account;
 use crate::failure::{Failure, Result};
 use crate::interrupt::StopRequests;
-use crate::{config, output};
+use crate::output;
 
-/// A rotator that tells people of each step.
-pub(super) fn rotator(
+/// What the rotators of one command have in common.
+pub(super) struct Rotators<'a> {
     format: Format,
-    provider: NamedProvider,
-    sinks: Arc<dyn Sink>,
-    journal: impl Journal + 'static,
-    how: &Carrying,
-) -> Rotator {
-    let name = provider.name().to_owned();
-    let rotator = set_up(Rotator::new(provider, sinks, journal), &name, how);
-    rotator.observe(move |record| {
-        if format == Format::Table {
-            output::tell(&format!("{}: {}", record.id, record.state.name()));
-        }
-    })
+    how: &'a Carrying,
+    /// Ends when the command is told to stop, once for all of them.
+    stop: Shared<BoxFuture<'static, ()>>,
 }
 
-/// The same with the patience that is asked for. It stops between two steps when it is told to.
-pub(super) fn set_up(rotator: Rotator, provider: &str, how: &Carrying) -> Rotator {
-    let mut rotator = rotator.patience(how.wait).lease(how.lease);
-    if let Some(own) = config::own_secret(provider) {
-        rotator = rotator.own_secret(SharedSecret::new(own));
-    }
-    match StopRequests::listen() {
-        Ok(mut requests) => rotator.stop_when(async move {
-            if requests.next().await.is_err() {
-                std::future::pending::<()>().await;
+impl<'a> Rotators<'a> {
+    pub(super) fn new(format: Format, how: &'a Carrying) -> Self {
+        let stop = match StopRequests::listen() {
+            // A task of its own: who asks is answered at once, also while a request is under way.
+            Ok(mut requests) => {
+                let asked = tokio::spawn(async move {
+                    if requests.next().await.is_err() {
+                        pending::<()>().await;
+                    }
+                    output::tell(
+                        "Stopping when the step that is under way has ended; `api-keyring resume` goes on from there.",
+                    );
+                });
+                asked.map(drop).boxed().shared()
             }
-        }),
-        // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
-        Err(_) => rotator,
+            // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
+            Err(_) => pending().boxed().shared(),
+        };
+        Self { format, how, stop }
     }
+
+    /// A rotator that tells people of each step.
+    pub(super) fn rotator(
+        &self,
+        (provider, own): Account<NamedProvider>,
+        sinks: Arc<dyn Sink>,
+        journal: impl Journal + 'static,
+    ) -> Rotator {
+        let format = self.format;
+        self.set_up(Rotator::new(provider, sinks, journal), own).observe(move |record| {
+            if format == Format::Table {
+                output::tell(&format!("{}: {}", record.id, record.state.name()));
+            }
+        })
+    }
+
+    /// A rotator with the patience that is asked for. It stops between two steps when it is told to.
+    pub(super) fn set_up(&self, rotator: Rotator, own: Option<SharedSecret>) -> Rotator {
+        let rotator = rotator.patience(self.how.wait).lease(self.how.lease).stop_when(self.stop.clone());
+        match own {
+            Some(own) => rotator.own_secret(own),
+            None => rotator,
+        }
+    }
+}
+
+/// Says, where a credential is refused, that the rotation has replaced it.
+pub(super) fn explain(record: &Record, failure: Failure) -> Failure {
+    if let (Failure::Keyring(error), Some(true)) = (&failure, record.plan.is_own)
+        && error.is_unauthenticated()
+    {
+        output::tell(&replaced(record));
+    }
+    failure
+}
+
+fn replaced(record: &Record) -> String {
+    format!("The key that is used here was replaced: its secret from now on is in {}.", record.plan.sinks.join(" and "))
 }
 
 /// What there is to say of a rotation besides.
@@ -67,6 +104,7 @@ pub(super) fn note(record: &Record) -> Option<String> {
         }
         State::Aborting { why, .. } | State::Aborted { why } | State::Stuck { why, .. } => Some(why.clone()),
         State::Lost { abort, .. } => abort.clone(),
+        State::Done { .. } if record.plan.is_own == Some(true) => Some(replaced(record)),
         _ => None,
     }
 }

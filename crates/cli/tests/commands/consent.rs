@@ -16,7 +16,7 @@ fn without_a_terminal_nothing_is_destroyed_unless_yes_is_said() {
         &["revoke", &spartera][..],
         &["delete", &spartera],
         &["delete", &monad],
-        &["rotate", &monad, "--in-place", "--to", "-"],
+        &["rotate", &monad, "--in-place", "--even-own", "--to", "-"],
     ] {
         let run = emulator.run(arguments);
         assert_eq!(run.code, 2, "{arguments:?}: {}", run.stderr);

@@ -100,7 +100,7 @@ fn a_rotated_secret_that_cannot_be_delivered_is_told() {
     let emulator = Emulator::start();
     let (key, old) = emulator.create("monad");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut command = emulator.client(&["rotate", &key, "--in-place", "--yes", "--to", "-"]);
+    let mut command = emulator.client(&["rotate", &key, "--in-place", "--even-own", "--yes", "--to", "-"]);
     let run: Run = command.stdout(full).output().unwrap().into();
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("Rotate it again"), "{}", run.stderr);

@@ -47,7 +47,7 @@ fn every_command_prints_one_document() {
             assert_eq!(revoked["done"], "revoked");
             assert_eq!(emulator.json(&["get", &key])["extra"]["revocation_reason"], "test");
         } else {
-            let rotated = emulator.json(&["rotate", &key, "--in-place", "--to", "-", "--yes"]);
+            let rotated = emulator.json(&["rotate", &key, "--in-place", "--even-own", "--to", "-", "--yes"]);
             assert!(emulator.works(provider, rotated["secret"].as_str().unwrap()));
         }
         assert!(!emulator.works(provider, secret));

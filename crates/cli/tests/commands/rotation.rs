@@ -224,6 +224,38 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
 }
 
 #[test]
+fn a_secret_that_nobody_writes_down_is_not_asked_for_where_it_may_do_harm() {
+    let bench = bench("monad");
+    let to_stdout = ["rotate", &bench.key, "--in-place", "--to", "-", "--yes"];
+    // Nothing tells whether it is the key that is used here.
+    let refused = bench.run(&to_stdout);
+    assert!(refused.code == 2 && refused.stderr.contains("may be the one that is used here"), "{}", refused.stderr);
+    let record = bench.rotate(&[]);
+    let new = format!("monad/{}", record["state"]["key"].as_str().unwrap());
+    for key in [&bench.key, &new] {
+        let refused = bench.run(&["rotate", key, "--in-place", "--even-own", "--to", "-", "--yes"]);
+        assert!(refused.code == 1 && refused.stderr.contains("is being rotated already"), "{}", refused.stderr);
+    }
+    assert!(bench.emulator.works("monad", &bench.secret()));
+    let refused = bench.run(&[&to_stdout[..], &["--dry-run"]].concat());
+    assert!(refused.code == 2 && refused.stderr.contains("no plan for standard output"), "{}", refused.stderr);
+}
+
+#[test]
+fn the_key_that_is_used_here_is_rotated_to_the_end_also_when_an_answer_is_lost() {
+    let bench = bench_at(Emulator::with(&["--fault", "create:reset-after:1@2"]), "spartera");
+    let admin = bench.emulator.variables["SPARTERA_API_KEY"].clone();
+    fs::write(bench.path("own.key"), &admin).unwrap();
+    let to = format!("file:{}", bench.path("own.key"));
+    let once = ["--settle", "0s", "--poll", "1ms", "--leaked", "--yes"];
+    let record = bench.run(&[&["rotate", "spartera/1001", "--to", &to, "--role", "1"][..], &once].concat());
+    assert!(record.code == 0 && record.stderr.contains(": lost"), "{}", record.stderr);
+    assert!(record.stdout.contains("The key that is used here was replaced"), "{}", record.stdout);
+    let new = fs::read_to_string(bench.path("own.key")).unwrap();
+    assert!(new != admin && bench.emulator.works("spartera", &new) && !bench.emulator.works("spartera", &admin));
+}
+
+#[test]
 fn what_a_rotation_under_way_has_is_no_other_ones() {
     let bench = bench("monad");
     let record = bench.rotate(&[]);

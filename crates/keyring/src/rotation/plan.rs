@@ -472,7 +472,7 @@ impl Plan {
     }
 
     /// Whether both rotate the same key of the same vendor.
-    pub fn is_of_same_key(&self, other: &Self) -> bool {
+    pub(super) fn is_of_same_key(&self, other: &Self) -> bool {
         (&self.vendor, &self.scope, &self.old.id) == (&other.vendor, &other.scope, &other.old.id)
     }
 

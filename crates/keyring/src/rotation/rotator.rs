@@ -137,9 +137,13 @@ impl Rotator {
         }
         if plan.strategy == Strategy::InPlace {
             if !rotate.even_own && is_own != Some(false) {
-                let is_own = if is_own.is_some() { "is" } else { "may be" };
+                let problem = match is_own {
+                    Some(_) => "is the one that is used here",
+                    None => "may be the one that is used here, as far as can be told",
+                };
                 return Err(RotateError::Refused(format!(
-                    "{}: key {} {is_own} the one that is used here, and a lost answer would lock you out: rotate it by a new key",
+                    "{}: key {} {problem}, and a lost answer would lock you out: rotate it by a new key, or allow it even if it \
+                     is (even-own)",
                     plan.provider, plan.old.id
                 )));
             }
