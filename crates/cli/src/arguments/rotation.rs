@@ -233,7 +233,7 @@ pub(crate) struct Resume {
     /// The rotations; all that are not finished if left out
     #[arg(value_name = "ROTATION")]
     pub(crate) rotations: Vec<RotationId>,
-    /// Do not wait any more until the old key is unused; the journal keeps why
+    /// Do not wait any more until the old key is seen to be unused, or its secret to be refused; the journal keeps why
     #[arg(long, value_name = "WHY", requires = "rotations")]
     pub(crate) waive_evidence: Option<String>,
     #[command(flatten)]
@@ -269,6 +269,9 @@ pub(crate) struct Abort {
     /// Why; the journal keeps it
     #[arg(long, default_value = "aborted by hand")]
     pub(crate) reason: String,
+    /// Somebody else has put another secret into the destination: leave it there
+    #[arg(long)]
+    pub(crate) leave_destination: bool,
     #[command(flatten)]
     pub(crate) how: Carrying,
     #[command(flatten)]

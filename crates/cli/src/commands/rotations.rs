@@ -118,7 +118,10 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let rotator = Known::new(format, &journal, &arguments.how).of(&record)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
-    let record = rotator.abort(&arguments.rotation, &arguments.reason).await?;
+    let record = match arguments.leave_destination {
+        true => rotator.abort_leaving_sink(&arguments.rotation, &arguments.reason).await?,
+        false => rotator.abort(&arguments.rotation, &arguments.reason).await?,
+    };
     // That it was undone is what was asked for.
     if record.state.name() == "aborted" { rotator::print(format, &record) } else { rotator::report(format, &record) }
 }

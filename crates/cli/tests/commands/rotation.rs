@@ -269,8 +269,15 @@ fn what_a_rotation_under_way_has_is_no_other_ones() {
         assert_eq!(refused.code, 1);
         assert!(refused.stderr.contains(why) && refused.stderr.contains("resume or abort"), "{}", refused.stderr);
     }
-    bench.json(&["abort", record["id"].as_str().unwrap(), "--yes"]);
-    assert_eq!(bench.secret(), bench.old);
+    // Somebody else's secret stays where it is.
+    fs::write(bench.path("ci.key"), "somebody else's").unwrap();
+    let abort = ["abort", record["id"].as_str().unwrap(), "--yes"];
+    let stuck = bench.run(&abort);
+    assert!(stuck.code == 1 && stuck.stderr.contains("leave it there"), "{}", stuck.stderr);
+    bench.json(&[&abort[..], &["--leave-destination"]].concat());
+    assert_eq!(bench.secret(), "somebody else's");
+    assert!(bench.emulator.works("monad", &bench.old));
+    assert_eq!(bench.files(), ["ci.key"]);
 }
 
 #[test]

@@ -290,6 +290,7 @@ pub struct Plan {
     /// What the new key will not have: names of fields.
     pub not_carried_over: Vec<String>,
     /// Other keys of the same name, which are not taken for this one where the vendor gives it another id with its new secret.
+    /// They are looked for when the plan is started.
     pub namesakes: Vec<KeyId>,
 }
 

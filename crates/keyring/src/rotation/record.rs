@@ -179,12 +179,26 @@ impl State {
     /// The key that takes the old one's place, as far as there is one.
     pub fn new_key(&self) -> Option<&KeyId> {
         match self {
-            Self::Issued(new) | Self::Delivered(new) | Self::Verified(new) | Self::Retiring(new) => Some(&new.key),
-            Self::Promoted { new, .. } | Self::Retired { new, .. } => Some(&new.key),
-            Self::Aborting { new, .. } => new.as_ref().map(|new| &new.key),
             Self::Done { key, .. } => Some(key),
-            Self::Stuck { was, .. } => was.new_key(),
-            Self::Planned | Self::Issuing { .. } | Self::Lost { .. } | Self::Aborted { .. } => None,
+            state => state.issued().map(|new| &new.key),
+        }
+    }
+
+    /// What was issued, while it may still be wanted.
+    pub(super) fn issued(&self) -> Option<&Issued> {
+        match self.as_it_was() {
+            Self::Issued(new) | Self::Delivered(new) | Self::Verified(new) | Self::Retiring(new) => Some(new),
+            Self::Promoted { new, .. } | Self::Retired { new, .. } => Some(new),
+            Self::Aborting { new, .. } => new.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Where it goes on from: the state itself, unless it is stuck.
+    pub(super) fn as_it_was(&self) -> &Self {
+        match self {
+            Self::Stuck { was, .. } => was.as_it_was(),
+            state => state,
         }
     }
 
@@ -284,8 +298,10 @@ pub struct Record {
     pub old_expires: bool,
     /// What was seen of the use of both keys, where the plan asks for it.
     pub evidence: Option<Evidence>,
-    /// Why the old key may go without such evidence, where somebody has said so.
+    /// Why the old key may go without such evidence, or its end without being seen, where somebody has said so.
     pub waived: Option<String>,
+    /// Whether the rotation is undone although the sink holds somebody else's secret, which stays there.
+    pub leaves_sink: bool,
 }
 
 impl Record {
@@ -301,6 +317,7 @@ impl Record {
             old_expires: false,
             evidence: None,
             waived: None,
+            leaves_sink: false,
         }
     }
 

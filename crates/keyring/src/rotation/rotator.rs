@@ -128,31 +128,23 @@ impl Rotator {
             Some(current) => self.look_into_sink(&key, current.as_ref()).await?,
         };
         let is_own = self.is_own(&key, in_sink, current.flatten().as_ref());
-        let mut plan = Plan::of(&*self.provider, &key, (is_own, in_sink), self.sink.names(), rotate)?;
+        let plan = Plan::of(&*self.provider, &key, (is_own, in_sink), self.sink.names(), rotate)?;
         if !rotate.adopt_sink && in_sink != InSink::OldSecret {
             return Err(self.refuse_sink(&plan).await);
         }
         if let Some(unused) = plan.unused_for {
             self.check_use_is_told(&plan, unused).await?;
         }
-        if plan.strategy == Strategy::InPlace {
-            if !rotate.even_own && is_own != Some(false) {
-                let problem = match is_own {
-                    Some(_) => "is the one that is used here",
-                    None => "may be the one that is used here, as far as can be told",
-                };
-                return Err(RotateError::Refused(format!(
-                    "{}: key {} {problem}, and a lost answer would lock you out: rotate it by a new key, or allow it even if it \
+        if plan.strategy == Strategy::InPlace && !rotate.even_own && is_own != Some(false) {
+            let problem = match is_own {
+                Some(_) => "is the one that is used here",
+                None => "may be the one that is used here, as far as can be told",
+            };
+            return Err(RotateError::Refused(format!(
+                "{}: key {} {problem}, and a lost answer would lock you out: rotate it by a new key, or allow it even if it \
                      is (even-own)",
-                    plan.provider, plan.old.id
-                )));
-            }
-            let mut keys = self.provider.list(ListKeys::new());
-            while let Some(other) = keys.try_next().await? {
-                if other.name() == key.name() && other.id() != key.id() {
-                    plan.namesakes.push(other.id().clone());
-                }
-            }
+                plan.provider, plan.old.id
+            )));
         }
         Ok(plan)
     }
@@ -164,7 +156,7 @@ impl Rotator {
     ///
     /// [`RotateError::Refused`] when the key has changed since, or the plan is for another provider or sink; those of the
     /// journal when the key is being rotated already, or was issued by a rotation that is not finished; those of the sink and of [`Provider::get`].
-    pub async fn start(&self, plan: Plan) -> Result<Record, RotateError> {
+    pub async fn start(&self, mut plan: Plan) -> Result<Record, RotateError> {
         self.check_ours(&plan)?;
         let key = self.provider.get(&plan.old.id).await?;
         self.check_clock(&key, &plan.timing)?;
@@ -173,6 +165,15 @@ impl Rotator {
                 "{}: key {} has changed since the plan was made: make another",
                 plan.provider, plan.old.id
             )));
+        }
+        if plan.strategy == Strategy::InPlace {
+            plan.namesakes.clear();
+            let mut keys = self.provider.list(ListKeys::new());
+            while let Some(other) = keys.try_next().await? {
+                if other.name() == key.name() && other.id() != key.id() {
+                    plan.namesakes.push(other.id().clone());
+                }
+            }
         }
         self.begin(plan).await
     }
@@ -211,7 +212,23 @@ impl Rotator {
     /// [`resume`](Self::resume), which goes on undoing.
     pub async fn abort(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         let mut run = self.take(id).await?;
-        let driven = match run.turn_back(why).await {
+        let driven = match run.turn_back(why, false).await {
+            Ok(()) => run.drive().await,
+            Err(error) => Err(error),
+        };
+        run.finish(driven).await
+    }
+
+    /// Undoes a rotation in whose sink somebody else has put another secret: that stays there, the old key stays as it is, and
+    /// what was issued is retired.
+    ///
+    /// # Errors
+    ///
+    /// [`RotateError::Refused`] when the sink holds the new key's secret, which is what [`abort`](Self::abort) is for, or the old
+    /// key is gone; and those of [`resume`](Self::resume), which goes on undoing.
+    pub async fn abort_leaving_sink(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
+        let mut run = self.take(id).await?;
+        let driven = match run.turn_back(why, true).await {
             Ok(()) => run.drive().await,
             Err(error) => Err(error),
         };
@@ -219,11 +236,12 @@ impl Rotator {
     }
 
     /// Goes on as [`resume`](Self::resume) does, and retires the old key although the vendor does not show that others use the
-    /// new one, or that nobody uses the old one. Why is written down.
+    /// new one, or that nobody uses the old one. Where the old key was retired already, goes on although it is not seen that
+    /// its secret is refused. Why is written down.
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the plan waits for no such evidence, or no reason is given; and those of
+    /// [`RotateError::Refused`] when the rotation waits for no such evidence, or no reason is given; and those of
     /// [`resume`](Self::resume).
     pub async fn waive_evidence(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         let mut run = self.take(id).await?;

@@ -10,6 +10,7 @@ mod evidence;
 mod fleet;
 mod gate;
 mod heard;
+mod in_place;
 mod journals;
 mod lineage;
 mod preflight;

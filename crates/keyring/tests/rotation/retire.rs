@@ -3,8 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api_keyring::rotation::{Confirmation, RotateError, Sink as _, State};
-use api_keyring::{Error, ErrorKind, Mark, Operation, Outcome, Provider as _, Revocation};
+use api_keyring::rotation::{
+    Confirmation, Journal as _, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Sink as _, State,
+};
+use api_keyring::{Error, ErrorKind, ManualClock, Mark, Monad, Operation, Outcome, Provider as _, Revocation};
+use api_keyring_emulator::Emulator;
+use chrono::Utc;
 
 use crate::bench::{Bench, Brittle, bench};
 
@@ -62,4 +66,27 @@ async fn an_old_secret_that_cannot_be_read_is_not_taken_to_have_ended() {
     brittle.forgetful.store(false, Ordering::Relaxed);
     let done = rotator.resume(&record.id).await.unwrap();
     assert!(matches!(done.state, State::Done { confirmed: Confirmation::SecretRefused, .. }), "{done:?}");
+}
+
+#[tokio::test]
+async fn an_end_that_is_not_seen_can_be_waived() {
+    // The vendor shows no secret, so that another key's passes for the old one's.
+    let emulator = Emulator::builder().start().await.unwrap();
+    let monad = emulator.monad();
+    let keys = monad.add_keys(2);
+    let builder = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
+    let provider = builder.base_url(monad.base_url()).build().unwrap();
+    let journal = MemoryJournal::new();
+    let rotator = Rotator::new(provider, MemorySink::holding(keys[1].secret.clone()), journal.clone());
+    let rotator = rotator.clock(ManualClock::new(Utc::now()));
+    let stuck = rotator.rotate(&RotateKey::new(keys[0].id.parse().unwrap()).leaked()).await.unwrap();
+    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    assert!(why.contains("another key's secret"), "{why}");
+    let done = rotator.waive_evidence(&stuck.id, "it is the other key's").await.unwrap();
+    assert!(matches!(done.state, State::Done { confirmed: Confirmation::Acknowledged, .. }), "{done:?}");
+    assert_eq!(done.waived.as_deref(), Some("it is the other key's"));
+    // What is finished is not written any more.
+    let refused = rotator.waive_evidence(&stuck.id, "once more").await.unwrap_err();
+    assert!(refused.to_string().contains("it is finished"), "{refused}");
+    assert_eq!(journal.load(&stuck.id).await.unwrap(), Some(done));
 }

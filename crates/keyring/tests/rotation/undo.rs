@@ -1,12 +1,13 @@
 //! Whether there is a way back, and what is there at its end.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use api_keyring::rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink as _, State};
+use api_keyring::rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Several, Sink, State};
 use api_keyring::{
-    Clock as _, Error, ErrorKind, Expiry, KeyUpdate, Memory, NewKey, Operation, Outcome, Provider as _,
-    ProviderExt as _, Revocation,
+    Clock as _, Error, ErrorKind, Expiry, KeyUpdate, Mark, Memory, NewKey, Operation, Outcome, Provider as _,
+    ProviderExt as _, Revocation, Secret,
 };
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
@@ -170,4 +171,55 @@ async fn an_expiry_that_could_not_be_taken_away_again_is_not_set() {
     let sink = MemorySink::holding(endless.secret().clone());
     let plan = bench.rotator.to(sink).plan(&RotateKey::new(endless.id().clone()).expire_old()).await;
     assert!(refusal(plan).contains("leave its expiry alone"));
+}
+
+/// Somebody puts another secret into the sink.
+async fn put_by_somebody(sink: &dyn Sink, secret: &Secret) -> Mark {
+    let mark = Mark::random();
+    sink.put(&mark, secret).await.unwrap();
+    sink.promote(&mark).await.unwrap();
+    mark
+}
+
+#[tokio::test]
+async fn a_rotation_whose_sink_is_somebody_elses_now_can_be_given_up() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let State::Promoted { new, .. } = record.state.clone() else { panic!("{record:?}") };
+    // Not while users find the new key's secret.
+    assert!(refusal(bench.rotator.abort_leaving_sink(&record.id, "given up").await).contains("would end"));
+    let theirs = Secret::new("theirs");
+    put_by_somebody(&bench.sink, &theirs).await;
+    assert_eq!(bench.rotator.abort(&record.id, "given up").await.unwrap().state.name(), "stuck");
+    let aborted = bench.rotator.abort_leaving_sink(&record.id, "given up").await.unwrap();
+    assert_eq!(aborted.state.name(), "aborted");
+    assert_eq!(bench.current().await, theirs);
+    assert_eq!(bench.sink.previous(&new.mark).await.unwrap(), None);
+    assert!(bench.works(bench.old.secret()).await && !bench.provider.exists(&new.key).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_somebody_has_put_into_one_of_several_sinks_is_not_lost() {
+    let bench = bench().await;
+    let other = MemorySink::holding(bench.old.secret().clone());
+    let sinks: [Arc<dyn Sink>; 2] = [Arc::new(bench.sink.clone()), Arc::new(other.clone())];
+    let rotator = bench.rotator.to(Several::new(sinks));
+    let record = rotator.rotate(&bench.rotate()).await.unwrap();
+    let mark = put_by_somebody(&other, &"theirs".into()).await;
+    let stuck = rotator.abort(&record.id, "not today").await.unwrap();
+    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("would be lost")), "{stuck:?}");
+    assert_eq!(other.current().await.unwrap(), Some("theirs".into()));
+    other.withdraw(&mark).await.unwrap();
+    assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "aborted");
+}
+
+#[tokio::test]
+async fn what_somebody_has_put_into_a_sink_that_was_empty_is_not_lost() {
+    let bench = bench().await;
+    let sink = MemorySink::new();
+    let rotator = bench.rotator.to(sink.clone());
+    let record = rotator.rotate(&bench.rotate().adopt_sink()).await.unwrap();
+    put_by_somebody(&sink, &"theirs".into()).await;
+    assert_eq!(rotator.abort(&record.id, "not today").await.unwrap().state.name(), "stuck");
+    assert_eq!(sink.current().await.unwrap(), Some("theirs".into()));
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::try_join;
 
 use super::{Result, Run, Step, after};
-use crate::rotation::RotateError;
 use crate::rotation::plan::{UnusedFor, is_dead};
-use crate::rotation::record::{Evidence, Issued, Use};
+use crate::rotation::record::{Confirmation, Evidence, Issued, Use};
+use crate::rotation::{RotateError, State, Strategy};
 use crate::{KeyId, Operation, Provider};
 
 impl Run<'_> {
@@ -55,16 +55,32 @@ impl Run<'_> {
         })
     }
 
-    /// Writes down that nobody needs to be seen to use anything, and why.
+    /// Writes down that nobody needs to be seen to use anything, or the old secret to be refused, and why.
     pub(in crate::rotation) async fn waive(&mut self, why: &str) -> Result {
         let refuse = |why: &str| Err(RotateError::Refused(format!("rotation {}: {why}", self.record.id)));
-        if self.record.plan.unused_for.is_none() {
-            return refuse("it waits for no evidence of use: there is nothing to waive");
-        }
         if why.trim().is_empty() {
-            return refuse("say why the evidence of use is waived");
+            return refuse("say why the evidence is waived");
         }
-        self.write(|record| record.waived = Some(why.to_owned())).await
+        let is_in_place = self.record.plan.strategy == Strategy::InPlace;
+        let next = match self.record.state.as_it_was() {
+            State::Retired { new, confirmed: None } => Some(new),
+            // Users find a secret that works, and nobody can tell whether it is the key's.
+            State::Promoted { new, .. } if is_in_place => Some(new),
+            State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {
+                return refuse("there is no evidence left to waive: resume it");
+            }
+            state if state.is_finished() => return refuse("it is finished: there is no evidence to waive"),
+            _ if self.record.plan.unused_for.is_none() => {
+                return refuse("it waits for no evidence of use: there is nothing to waive");
+            }
+            _ => None,
+        };
+        let next = next.map(|new| State::Retired { new: new.clone(), confirmed: Some(Confirmation::Acknowledged) });
+        self.write(|record| {
+            record.waived = Some(why.to_owned());
+            record.state = next.unwrap_or_else(|| record.state.clone());
+        })
+        .await
     }
 }
 

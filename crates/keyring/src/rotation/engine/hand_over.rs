@@ -6,8 +6,8 @@ use api_keyring_transport::Secret;
 
 use super::{Result, Run, Step, after};
 use crate::ProviderExt as _;
-use crate::rotation::State;
 use crate::rotation::record::Issued;
+use crate::rotation::{State, Strategy};
 
 /// What came of trying a secret for a while.
 pub(super) enum Tried {
@@ -61,6 +61,9 @@ impl Run<'_> {
         let promoted = self.rotator.sink.promote(&new.mark).await;
         promoted.map_err(|error| self.rotator.sink_error(error))?;
         if self.current_of(&new).await?.is_none() {
+            if self.record.plan.strategy == Strategy::InPlace {
+                return self.ask_unless_in_use(new.mark).await;
+            }
             return self.stop("the sink does not hold the new secret: put it right, or abort the rotation").await;
         }
         self.switch_to(&new).await?;

@@ -8,22 +8,27 @@ use super::issue::MAX_ISSUES;
 use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::Issued;
-use crate::rotation::{InSink, JournalError, RotateError, State};
-use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
+use crate::rotation::{Fingerprint, InSink, JournalError, RotateError, State};
+use crate::{IssuedKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
 
 impl Run<'_> {
     /// Has the vendor replace the secret, and puts the new one into the sink.
     pub(super) async fn regenerate(&mut self) -> Result<Step> {
-        let plan = &self.record.plan;
-        if self.record.marks.len() >= MAX_ISSUES {
-            let why = format!("{MAX_ISSUES} new secrets have come to nothing: look at the key at the vendor");
+        if self.asked >= MAX_ISSUES {
+            let why =
+                format!("{MAX_ISSUES} new secrets have come to nothing: look at the key at the vendor, and resume");
             return self.stop(why).await;
         }
         self.rotator.sink.check().await.map_err(|error| self.rotator.sink_error(error))?;
-        let Some(key) = self.find_key().await? else {
-            let why = format!("key {} is gone, and no other of its name has taken its place: create one", plan.old.id);
+        if let Some(new) = self.what_waits().await? {
+            return self.go_to(State::Issued(new)).await;
+        }
+        let Some(key) = self.find_key(&*self.rotator.provider).await? else {
+            let old = &self.record.plan.old.id;
+            let why = format!("key {old} is gone, and no other of its name has taken its place: create one");
             return self.stop(why).await;
         };
+        self.asked += 1;
         let mark = Mark::random();
         self.write(|record| {
             record.marks.push(mark.clone());
@@ -57,18 +62,34 @@ impl Run<'_> {
         self.stop(format!("the key's secret may be lost, and no other can be had: {error}")).await
     }
 
+    /// The secret that was asked for last, where it is in the sink and works, although nothing was written down of its answer.
+    async fn what_waits(&self) -> Result<Option<Issued>> {
+        let Some(mark) = self.record.marks.last() else { return Ok(None) };
+        let pending = self.rotator.sink.pending(mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        let Some(secret) = pending else { return Ok(None) };
+        if !self.rotator.provider.accepts(&secret).await? {
+            return Ok(None);
+        }
+        // The rotator's own credential may be the one that it has ended.
+        let key = self.find_key(&*self.rotator.provider.with_secret(&secret)?).await?;
+        Ok(key.map(|key| Issued { key, fingerprint: Fingerprint::of(mark, &secret), mark: mark.clone() }))
+    }
+
     /// The key's id now. The vendor may have given it another one with its last secret, whose answer was lost.
-    async fn find_key(&self) -> Result<Option<KeyId>> {
+    async fn find_key(&self, provider: &dyn Provider) -> Result<Option<KeyId>> {
         let plan = &self.record.plan;
-        let is_alive = self.is_alive(&plan.old.id).await?;
-        if is_alive || plan.old.name.is_none() {
-            return Ok(is_alive.then(|| plan.old.id.clone()));
+        if is_alive(provider, &plan.old.id).await? {
+            return Ok(Some(plan.old.id.clone()));
+        }
+        // Before any secret was asked for, one of its name is another key.
+        if plan.old.name.is_none() || self.record.marks.is_empty() {
+            return Ok(None);
         }
         let settled = self.in_a_while(plan.timing.settle_seconds);
         loop {
             let is_late = self.is_over(settled);
             let mut found = Vec::new();
-            let mut keys = self.rotator.provider.list(ListKeys::new());
+            let mut keys = provider.list(ListKeys::new());
             while let Some(key) = keys.try_next().await? {
                 let is_another = key.id() == &plan.old.id || plan.namesakes.contains(key.id());
                 if key.name() == plan.old.name.as_deref() && !is_another && !is_dead(key.status()) {
@@ -77,7 +98,7 @@ impl Run<'_> {
             }
             // Of several, nobody can tell which it is; and a list may be old.
             if let [key] = &found[..]
-                && self.is_alive(key).await?
+                && is_alive(provider, key).await?
             {
                 return Ok(found.pop());
             }
@@ -88,31 +109,51 @@ impl Run<'_> {
         }
     }
 
-    async fn is_alive(&self, key: &KeyId) -> Result<bool> {
-        match self.rotator.provider.get(key).await {
-            Ok(key) => Ok(!is_dead(key.status())),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Puts the only secret that works into the sink, whoever has taken the rotation over meanwhile.
+    /// Writes the only secret that works down in the sink, and that there is one in the journal, whoever has taken the rotation
+    /// over meanwhile. What fails now may not in a moment, and nobody else has the secret: a request to stop waits as well.
     async fn keep(&mut self, mark: Mark, issued: IssuedKey) -> Result<Step> {
         let new = Issued::of(mark, &issued);
-        let mut written = self.go_to(State::Issued(new.clone())).await;
-        if let Err(RotateError::Journal(JournalError::LeaseLost | JournalError::Changed)) = written {
-            written = self.take_over(&new, issued.secret()).await;
-        }
-        written?;
         let end = self.in_a_while(self.record.plan.timing.verify_seconds);
+        let mut written = self.write_issued(&new, issued.secret()).await;
+        if let Err(RotateError::Journal(JournalError::LeaseLost)) = written {
+            return written;
+        }
+        let mut put = self.rotator.sink.put(&new.mark, issued.secret()).await;
         loop {
             let is_late = self.is_over(end);
-            match self.rotator.sink.put(&new.mark, issued.secret()).await {
-                Ok(()) => return self.read_back(new).await,
-                // A sink that takes nothing now may do so in a moment; nobody else has the secret.
-                Err(error) if is_late => return Err(self.rotator.sink_error(error)),
-                Err(_) => self.poll().await?,
+            match (&written, &put) {
+                (Ok(_), Ok(())) => return self.read_back(new).await,
+                (Err(_), _) if is_late => return written,
+                (_, Err(_)) if is_late => break,
+                _ => {}
             }
+            // A lease that cannot be renewed now is taken over by whoever comes next.
+            drop(self.rotator.journal.renew(&self.lease).await);
+            self.rotator.clock.sleep(self.record.plan.timing.poll()).await;
+            if written.is_err() {
+                written = self.write_issued(&new, issued.secret()).await;
+            }
+            if put.is_err() {
+                put = self.rotator.sink.put(&new.mark, issued.secret()).await;
+            }
+        }
+        put.map(|()| Step::On).map_err(|error| self.rotator.sink_error(error))
+    }
+
+    async fn write_issued(&mut self, new: &Issued, secret: &Secret) -> Result<Step> {
+        match self.go_to(State::Issued(new.clone())).await {
+            Err(RotateError::Journal(JournalError::Changed)) => {
+                // Perhaps by this process, whose write failed and was done all the same.
+                match self.rotator.journal.load(&self.record.id).await? {
+                    Some(record) if record.state == State::Issued(new.clone()) => {
+                        self.record = record;
+                        Ok(Step::On)
+                    }
+                    _ => self.take_over(new, secret).await,
+                }
+            }
+            Err(RotateError::Journal(JournalError::LeaseLost)) => self.take_over(new, secret).await,
+            written => written,
         }
     }
 
@@ -147,7 +188,7 @@ impl Run<'_> {
     /// Sees that the secret works which users find already: the old one ended before it.
     pub(super) async fn verify_in_place(&mut self, new: Issued) -> Result<Step> {
         let Some(secret) = self.current_of(&new).await? else {
-            return self.stop("the sink holds another secret than the key's new one: put it right").await;
+            return self.ask_unless_in_use(new.mark).await;
         };
         let timing = self.record.plan.timing;
         let end = self.in_a_while(timing.verify_seconds);
@@ -156,6 +197,19 @@ impl Run<'_> {
             // Somebody's later request for a secret has ended this one.
             Tried::Refused => self.go_to(State::Lost { mark: new.mark, abort: None }).await,
         }
+    }
+
+    /// The new secret is nowhere to be found: another one has to be asked for, unless users find one that works.
+    pub(super) async fn ask_unless_in_use(&mut self, mark: Mark) -> Result<Step> {
+        let current = self.rotator.sink.current().await.map_err(|error| self.rotator.sink_error(error))?;
+        if let Some(current) = current
+            && self.rotator.provider.accepts(&current).await?
+        {
+            let why = "the sink holds another secret than the key's new one, which works: put the new one there, or waive the \
+                       evidence if the key has been given that one since";
+            return self.stop(why).await;
+        }
+        self.go_to(State::Lost { mark, abort: None }).await
     }
 
     /// Waits until a request whose answer was lost has surely ended, so that it does not end the next secret.
@@ -182,5 +236,13 @@ impl Run<'_> {
             seen = Some(true);
         }
         Ok(seen)
+    }
+}
+
+async fn is_alive(provider: &dyn Provider, key: &KeyId) -> Result<bool> {
+    match provider.get(key).await {
+        Ok(key) => Ok(!is_dead(key.status())),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Run<'a> {
     rotator: &'a Rotator,
     lease: Lease,
     pub(super) record: Record,
+    /// How often this run has asked for a new secret in place.
+    asked: usize,
 }
 
 /// What a state leads to.
@@ -39,7 +41,7 @@ enum Step {
 
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
-        Self { rotator, lease, record }
+        Self { rotator, lease, record, asked: 0 }
     }
 
     /// Gives the lease back, and returns the record as it was last written.
@@ -55,9 +57,8 @@ impl<'a> Run<'a> {
 
     /// Goes on until there is nothing to do for now.
     pub(super) async fn drive(&mut self) -> Result {
-        if let State::Stuck { was, .. } = &self.record.state {
-            let was = (**was).clone();
-            self.go_to(was).await?;
+        if let State::Stuck { .. } = self.record.state {
+            self.go_to(self.record.state.as_it_was().clone()).await?;
         }
         self.look_before_retiring().await?;
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;

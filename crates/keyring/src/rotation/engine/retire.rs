@@ -129,7 +129,8 @@ impl Run<'_> {
                     return self.go_to(State::Retired { new, confirmed: Some(confirmed) }).await;
                 }
                 Ok(None) if is_late => {
-                    return self.stop("the vendor has retired the old key, which still works: look at it there").await;
+                    return self.stop("the vendor has retired the old key, and the secret that was in the sink still works: look at the key there, or \
+                         waive the evidence if it is another key's secret").await;
                 }
                 Ok(None) => {}
                 Err(error) if is_late || !error.is_transient() => return Err(error),

@@ -1,5 +1,7 @@
 //! Taking back what was issued.
 
+use std::sync::Arc;
+
 use api_keyring_transport::Timestamp;
 
 use super::hand_over::Tried;
@@ -10,38 +12,26 @@ use crate::rotation::{InSink, RotateError, State, Strategy};
 use crate::{Capability, Expiry, KeyId, KeyStatus, KeyUpdate, Mark, Revocation};
 
 impl Run<'_> {
-    /// Decides to undo the rotation.
-    pub(in crate::rotation) async fn turn_back(&mut self, why: &str) -> Result {
+    /// Decides to undo the rotation, and to leave in the sink what somebody else has put there, if that is said.
+    pub(in crate::rotation) async fn turn_back(&mut self, why: &str, leaves_sink: bool) -> Result {
         let why = why.to_owned();
         let refuse = |why: &str| Err(RotateError::Refused(why.to_owned()));
-        let mut state = self.record.state.clone();
-        while let State::Stuck { was, .. } = state {
-            state = *was;
-        }
+        let state = self.record.state.as_it_was().clone();
         if self.record.plan.strategy == Strategy::InPlace && !self.record.marks.is_empty() && !state.is_finished() {
             return refuse("the vendor was asked for a new secret already: there is no way back, resume the rotation");
+        }
+        if let (true, Some(new)) = (leaves_sink, state.issued())
+            && self.current_of(new).await?.is_some()
+        {
+            return refuse("the sink holds the new key's secret, which would end: abort the rotation as it is");
         }
         let next = match state {
             State::Planned => State::Aborting { new: None, why },
             State::Issuing { mark } | State::Lost { mark, .. } => State::Lost { mark, abort: Some(why) },
             State::Issued(new) | State::Delivered(new) => State::Aborting { new: Some(new), why },
-            State::Verified(new) | State::Promoted { new, .. } => {
-                // The sink may hold the new secret: it must not go before the old one is known to be there.
-                let old = self.rotator.provider.get(&self.record.plan.old.id).await;
-                match old {
-                    Ok(old) if !is_dead(old.status()) => {
-                        if self.record.old_expires {
-                            self.put_expiry_back().await?;
-                        }
-                        State::Aborting { new: Some(new), why }
-                    }
-                    Ok(_) => return refuse("the old key works no more: there is no way back, resume the rotation"),
-                    Err(error) if error.is_not_found() => {
-                        return refuse("the old key is gone: there is no way back, resume the rotation");
-                    }
-                    Err(error) => return Err(error.into()),
-                }
-            }
+            State::Verified(new) | State::Promoted { new, .. } => self.turn_from_promoted(new, why).await?,
+            State::Retiring(new) if leaves_sink => self.turn_from_promoted(new, why).await?,
+            State::Aborting { .. } if leaves_sink => state,
             State::Aborting { .. } => return Ok(()),
             State::Retiring(_) | State::Retired { .. } => {
                 return refuse("the old key is being retired: there is no way back, resume the rotation");
@@ -52,9 +42,30 @@ impl Run<'_> {
         };
         self.write(|record| {
             record.old_expires = false;
+            record.leaves_sink = leaves_sink;
             record.state = next;
         })
         .await
+    }
+
+    /// The sink may hold the new secret: it must not go before the old one is known to be there.
+    async fn turn_from_promoted(&self, new: Issued, why: String) -> Result<State> {
+        let refuse = |why: &str| Err(RotateError::Refused(why.to_owned()));
+        match self.rotator.provider.get(&self.record.plan.old.id).await {
+            Ok(old) if is_dead(old.status()) => {
+                refuse("the old key works no more: there is no way back, resume the rotation")
+            }
+            Ok(_) => {
+                if self.record.old_expires {
+                    self.put_expiry_back().await?;
+                }
+                Ok(State::Aborting { new: Some(new), why })
+            }
+            Err(error) if error.is_not_found() => {
+                refuse("the old key is gone: there is no way back, resume the rotation")
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Has the old key expire when it did before the grace.
@@ -80,16 +91,22 @@ impl Run<'_> {
     /// Has the sink hold the old secret again, and retires what was issued.
     pub(super) async fn undo(&mut self, new: Option<Issued>, why: String) -> Result<Step> {
         if let Some(new) = &new {
-            if self.is_somebody_elses(new).await? {
-                let why = "the sink holds another secret than this rotation's, which would be lost: put it right";
-                return self.stop(why).await;
-            }
-            if !self.old_works_still(new).await? {
-                let (new, until) = (new.clone(), self.now());
-                self.go_to(State::Promoted { new, until }).await?;
-                return Err(RotateError::Refused(
-                    "the old key's secret has stopped working: there is no way back, resume the rotation".to_owned(),
-                ));
+            if self.record.leaves_sink {
+                let forgotten = self.rotator.sink.forget_previous(&new.mark).await;
+                forgotten.map_err(|error| self.rotator.sink_error(error))?;
+            } else {
+                if self.is_somebody_elses(new).await? {
+                    let why = "the sink holds another secret than this rotation's, which would be lost: put it right, or abort and leave it there";
+                    return self.stop(why).await;
+                }
+                if !self.old_works_still(new).await? {
+                    let (new, until) = (new.clone(), self.now());
+                    self.go_to(State::Promoted { new, until }).await?;
+                    return Err(RotateError::Refused(
+                        "the old key's secret has stopped working: there is no way back, resume the rotation"
+                            .to_owned(),
+                    ));
+                }
             }
             let withdrawn = self.rotator.sink.withdraw(&new.mark).await;
             withdrawn.map_err(|error| self.rotator.sink_error(error))?;
@@ -113,14 +130,23 @@ impl Run<'_> {
 
     /// Whether somebody else has changed the sink since the new secret was promoted there.
     async fn is_somebody_elses(&self, new: &Issued) -> Result<bool> {
-        let sink = &self.rotator.sink;
-        let read = async {
-            let Some(previous) = sink.previous(&new.mark).await? else { return Ok(false) };
-            // Where several sinks do not agree, each gets its own back.
-            let current = sink.current().await.unwrap_or_default();
-            Ok(current.is_some_and(|current| current != previous && !self.is_of(new, Some(&current))))
-        };
-        read.await.map_err(|error| self.rotator.sink_error(error))
+        let mut parts = self.rotator.sink.parts();
+        if parts.is_empty() {
+            parts.push(Arc::clone(&self.rotator.sink));
+        }
+        for part in parts {
+            let fails = |error| RotateError::Sink { sink: part.name(), error };
+            let previous = part.previous(&new.mark).await.map_err(fails)?;
+            // One that was empty has no secret before.
+            if previous.is_none() && self.record.plan.in_sink != InSink::Nothing {
+                continue;
+            }
+            let current = part.current().await.map_err(fails)?;
+            if current.is_some() && current != previous && !self.is_of(new, current.as_ref()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Retires every key under a mark of this rotation but the one that is kept, and empties their places in the sink.

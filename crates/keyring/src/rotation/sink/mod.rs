@@ -45,6 +45,11 @@ pub trait Sink: fmt::Debug + Send + Sync {
         vec![self.name()]
     }
 
+    /// The sinks that this one consists of; none where it is one place.
+    fn parts(&self) -> Vec<Arc<dyn Sink>> {
+        Vec::new()
+    }
+
     /// Makes sure that a secret could be put here now. Nothing is left behind.
     ///
     /// # Errors
@@ -150,6 +155,10 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     fn names(&self) -> Vec<String> {
         (**self).names()
+    }
+
+    fn parts(&self) -> Vec<Arc<dyn Sink>> {
+        (**self).parts()
     }
 
     async fn check(&self) -> Result<(), SinkError> {

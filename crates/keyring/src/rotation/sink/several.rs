@@ -46,6 +46,14 @@ impl Sink for Several {
         self.0.iter().flat_map(|sink| sink.names()).collect()
     }
 
+    fn parts(&self) -> Vec<Arc<dyn Sink>> {
+        let parts = |sink: &Arc<dyn Sink>| match sink.parts() {
+            parts if parts.is_empty() => vec![Arc::clone(sink)],
+            parts => parts,
+        };
+        self.0.iter().flat_map(parts).collect()
+    }
+
     async fn check(&self) -> Result<(), SinkError> {
         self.each(|sink| sink.check()).await
     }
