@@ -140,18 +140,27 @@ impl SecretFile {
         Ok(path)
     }
 
-    /// Gives the file the owner of the one that is there, where that is somebody else.
+    /// Gives the file the owner of the one that is there, where that is somebody else; and lets its group read it, if it is said and
+    /// the group can read the one that is there and all others cannot: who lets everybody read has hardly chosen the group.
     #[cfg(unix)]
-    pub(crate) fn take_owner_of(&self, there: &fs::Metadata) -> io::Result<()> {
-        use std::os::unix::fs::MetadataExt as _;
-        if self.temporary.as_file().metadata()?.uid() == there.uid() {
-            return Ok(());
+    pub(crate) fn take_owner_of(&self, there: &fs::Metadata, for_group: bool) -> io::Result<()> {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+        const GROUP_READS: u32 = 0o040;
+        const OTHERS: u32 = 0o007;
+        let file = self.temporary.as_file();
+        let ours = file.metadata()?;
+        let for_group = for_group && there.mode() & (GROUP_READS | OTHERS) == GROUP_READS;
+        if ours.uid() != there.uid() || (for_group && ours.gid() != there.gid()) {
+            fchown(file, Some(there.uid()), Some(there.gid()))?;
         }
-        std::os::unix::fs::fchown(self.temporary.as_file(), Some(there.uid()), Some(there.gid()))
+        if for_group {
+            file.set_permissions(fs::Permissions::from_mode(0o600 | GROUP_READS))?;
+        }
+        Ok(())
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn take_owner_of(&self, _: &fs::Metadata) -> io::Result<()> {
+    pub(crate) fn take_owner_of(&self, _: &fs::Metadata, _: bool) -> io::Result<()> {
         Ok(())
     }
 

@@ -256,6 +256,26 @@ fn the_key_that_is_used_here_is_rotated_to_the_end_also_when_an_answer_is_lost()
 }
 
 #[test]
+#[cfg(unix)]
+fn a_program_that_keeps_secrets_is_told_no_credential() {
+    let bench = bench("spartera");
+    let script = r#"cd "$0" || exit 9; env >> seen; case $1 in
+        read) cat "$2" 2>/dev/null; true ;; write) cat > "$2" ;; remove) rm -f "$2" ;; esac"#;
+    let folder = bench.path("");
+    let words = serde_json::json!(["sh", "-c", script, folder]);
+    fs::write(bench.path("current"), &bench.old).unwrap();
+    let to = format!("command:{words}");
+    let once = ["--role", "3", "--leaked", "--poll", "1ms", "--yes"];
+    bench.json(&[&["rotate", &bench.key, "--to", &to][..], &once].concat());
+    let seen = fs::read_to_string(bench.path("seen")).unwrap();
+    assert!(seen.contains("SPARTERA_COMPANY_ID="), "{seen}");
+    for variable in ["SPARTERA_API_KEY", "MONAD_API_KEY"] {
+        assert!(!seen.contains(&bench.emulator.variables[variable]), "{seen}");
+    }
+    assert!(bench.emulator.works("spartera", &fs::read_to_string(bench.path("current")).unwrap()));
+}
+
+#[test]
 fn what_a_rotation_under_way_has_is_no_other_ones() {
     let bench = bench("monad");
     let record = bench.rotate(&[]);

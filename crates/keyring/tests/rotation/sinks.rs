@@ -101,6 +101,13 @@ async fn only_the_owner_reads_what_is_in_the_folder() {
         let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
+    // A service that reads it by its group goes on reading it, and nothing beside it.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    sink.promote(&other).await.unwrap();
+    for (name, expected) in [("ci.key".to_owned(), 0o640), (format!("ci.key.previous-{other}"), 0o600)] {
+        let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{name}");
+    }
 }
 
 #[tokio::test]
@@ -248,6 +255,39 @@ async fn a_program_that_fails_says_nothing_of_the_secret() {
         let (written, read) = (write(script).await, read(script).await);
         assert!(!format!("{written:?} {read:?}").contains("sk_live_"));
     }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program_that_is_given_up_ends_with_all_that_it_has_begun() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let script = "(echo ready; sleep 5; echo late) > \"$1\" & wait";
+    let sink = CommandSink::new("sh", ["-c", script, "keep", pipe.to_str().unwrap()]);
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let reader = std::thread::spawn(move || {
+        let mut reader = BufReader::new(fs::File::open(&pipe).unwrap());
+        reader.read_line(&mut String::new()).unwrap();
+        begun.send(()).unwrap();
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    let secret = Secret::new("sk_live_1");
+    tokio::select! {
+        written = sink.write(&Place::Current, &secret) => panic!("{written:?}"),
+        begun = has_begun => begun.unwrap(),
+    }
+    assert_eq!(reader.join().unwrap(), "");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program_that_prints_whatever_it_is_asked_for_is_refused() {
+    let refused = CommandSink::new("echo", [""; 0]).check().await.unwrap_err().to_string();
+    assert!(refused.contains("for a place that is empty"), "{refused}");
 }
 
 #[tokio::test]

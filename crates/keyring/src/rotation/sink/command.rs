@@ -13,9 +13,13 @@ use zeroize::Zeroizing;
 
 use super::SinkError;
 use super::store::{Place, Store};
+use crate::Mark;
 
 /// How much a program may print: more than any secret.
 const MAX_BYTES: u64 = 64 * 1024;
+
+/// Where the command line has its credentials from, which are nobody else's business.
+const CREDENTIALS: [&str; 3] = ["MONAD_API_KEY", "MONAD_BEARER_TOKEN", "SPARTERA_API_KEY"];
 
 /// A program that keeps secrets: a script around a vault's own command line.
 ///
@@ -24,14 +28,15 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// | action and place | what it has to do |
 /// |---|---|
 /// | `check` | see whether secrets could be written |
-/// | `read PLACE` | print the secret in that place, or nothing where there is none |
+/// | `read PLACE` | print the secret in that place, and nothing at all where there is none |
 /// | `write PLACE` | put the secret that it reads from its standard input into that place, all or nothing, for good |
 /// | `remove PLACE` | empty that place, if it is not empty |
 ///
 /// `PLACE` is `current`, `pending-MARK` or `previous-MARK`, where a mark is 16 letters and digits. A program that does not
 /// end with success within the time has failed. What it writes to its standard error goes to this process's.
 ///
-/// A secret is never among its arguments or in its environment.
+/// A secret is never among its arguments. Its environment is this process's without the variables from which the command line
+/// reads credentials.
 #[derive(Clone, Debug)]
 pub struct CommandSink {
     program: OsString,
@@ -66,10 +71,14 @@ impl CommandSink {
         command.args(&self.arguments).arg(action).args(place.map(Place::to_string));
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
         command.kill_on_drop(true);
+        for credential in CREDENTIALS {
+            command.env_remove(credential);
+        }
         // Whoever interrupts this process does not mean to cut a write off.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn().map_err(|error| fails("cannot be started").caused_by(error))?;
+        let mut group = Group::of(&child);
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let talk = async {
             let write = async {
@@ -90,6 +99,7 @@ impl CommandSink {
             let (written, output) = tokio::join!(write, read);
             // One that fails need not have read the secret first: how it ended tells more.
             let status = child.wait().await?;
+            group.has_ended();
             if status.success() {
                 written?;
             }
@@ -105,6 +115,37 @@ impl CommandSink {
     }
 }
 
+/// A program and all that it has begun, which end when this is dropped: nothing is to be written later than anybody waits for.
+struct Group {
+    #[cfg(unix)]
+    leader: Option<rustix::process::Pid>,
+}
+
+impl Group {
+    fn of(child: &tokio::process::Child) -> Self {
+        #[cfg(unix)]
+        return Self { leader: child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)) };
+        #[cfg(not(unix))]
+        Self {}
+    }
+
+    /// From now on its number may be another program's.
+    fn has_ended(&mut self) {
+        #[cfg(unix)]
+        self.leader.take();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(leader) = self.leader {
+            // One that has ended meanwhile is not waited for yet, and keeps its number.
+            let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 #[async_trait]
 impl Store for CommandSink {
     /// `command:` and a JSON list of the program and its arguments.
@@ -115,7 +156,13 @@ impl Store for CommandSink {
     }
 
     async fn probe(&self) -> Result<(), SinkError> {
-        self.run("check", None, None).await.map(drop)
+        self.run("check", None, None).await?;
+        match self.read(&Place::Pending(Mark::random())).await? {
+            Some(_) => {
+                Err(SinkError::new(format!("{} prints something for a place that is empty", self.program.display())))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {

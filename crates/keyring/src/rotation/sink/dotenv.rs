@@ -22,16 +22,21 @@ pub(super) fn is_name(name: &str) -> bool {
 ///
 /// # Errors
 ///
-/// When that is not to be told: it is set twice, of which some programs take the first and some the last, or a quote is never
-/// closed.
+/// When that is not to be told: it is set twice, of which some programs take the first and some the last, a quote is never
+/// closed, or the value is put together or computed by whoever reads the file.
 pub(super) fn find(text: &str, name: &str) -> Result<Option<Setting>, String> {
     let mut found = None;
     let mut start = 0;
     let mut line = 1;
     while start < text.len() {
         let setting = statement(text, start).map_err(|why| format!("line {line}: {why}"))?;
-        if setting.name == Some(name) && found.replace(setting.setting.clone()).is_some() {
-            return Err(format!("line {line}: {name} is set a second time"));
+        if setting.name == Some(name) {
+            if !setting.setting.is_plain(text) {
+                return Err(format!("line {line}: the value of {name} is put together or computed: write it as it is"));
+            }
+            if found.replace(setting.setting.clone()).is_some() {
+                return Err(format!("line {line}: {name} is set a second time"));
+            }
         }
         start = setting.setting.lines.end;
         line += text[setting.setting.lines].matches('\n').count();
@@ -53,10 +58,15 @@ fn statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
     let Some((left, _)) = line.split_once('=').filter(|_| !line.trim_start().starts_with('#')) else {
         return Ok(nothing(end));
     };
-    let name = left.trim();
+    // A mark of its encoding may be at the beginning of a file.
+    let name = left.trim_start_matches('\u{feff}').trim();
     let name = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(name).trim();
     let after = start + left.len() + 1;
     let begin = after + text[after..end].find(|c: char| c != ' ' && c != '\t').unwrap_or(end - after);
+    if begin > after && text[begin..end].starts_with('#') {
+        // A comment, and no value.
+        return Ok(Statement { name: Some(name), setting: Setting { lines: start..end, value: after..after } });
+    }
     let (value_end, lines_end) = match text.as_bytes().get(begin) {
         Some(&quote @ (b'"' | b'\'')) => {
             let close = closing(&text[begin + 1..], quote).ok_or("a quote is never closed")?;
@@ -109,6 +119,25 @@ impl Setting {
         plain
     }
 
+    /// Whether every program that reads the file finds the same value: there is nothing beside its quotes, and nothing in it that
+    /// stands for something else.
+    fn is_plain(&self, text: &str) -> bool {
+        let value = &text[self.value.clone()];
+        let after = text[self.value.end..self.lines.end].trim_end();
+        let ends = after.is_empty() || (after.starts_with([' ', '\t']) && after.trim_start().starts_with('#'));
+        let computed = |text: &str| text.contains(['$', '`']);
+        match value.as_bytes().first() {
+            Some(b'\'') => ends,
+            Some(b'"') => {
+                // What is escaped stands for itself.
+                let mut bare = value.split('\\');
+                let first = bare.next().unwrap_or_default();
+                ends && !computed(first) && !bare.any(|part| computed(part.get(1..).unwrap_or_default()))
+            }
+            _ => ends && !computed(value) && !value.contains(['"', '\'']),
+        }
+    }
+
     /// The file without the lines that set it.
     pub(super) fn removed(&self, text: &str) -> String {
         [&text[..self.lines.start], &text[self.lines.end..]].concat()
@@ -118,8 +147,10 @@ impl Setting {
 /// The file with the variable set to this value.
 pub(super) fn set(text: &str, name: &str, setting: Option<&Setting>, value: &str) -> String {
     let Some(Setting { value: place, .. }) = setting else {
-        let line_break = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        return format!("{text}{line_break}{name}={}\n", quoted(value, None));
+        let is_dos = text.rfind('\n').is_some_and(|end| text[..end].ends_with('\r'));
+        let line_end = if is_dos { "\r\n" } else { "\n" };
+        let line_break = if text.is_empty() || text.ends_with('\n') { "" } else { line_end };
+        return format!("{text}{line_break}{name}={}{line_end}", quoted(value, None));
     };
     let quote = text[place.clone()].chars().next().filter(|first| matches!(first, '"' | '\''));
     [&text[..place.start], &quoted(value, quote), &text[place.end..]].concat()
@@ -170,12 +201,21 @@ mod tests {
         assert_eq!(value("KEY=a#b", "KEY").as_deref(), Some("a#b"));
         assert_eq!(value("exported=1\nexport KEY=2", "KEY").as_deref(), Some("2"));
         assert_eq!(value("", "KEY"), None);
+        assert_eq!(value("KEY= # put it here\nA=1", "KEY").as_deref(), Some(""));
+        assert_eq!(value("\u{feff}KEY=1", "KEY").as_deref(), Some("1"));
+        assert_eq!(value("KEY=\"a\\$b\" # c", "KEY").as_deref(), Some("a$b"));
     }
 
     #[test]
     fn what_cannot_be_told_is_an_error() {
         assert_eq!(find("KEY=1\n\nKEY=2\n", "KEY").unwrap_err(), "line 3: KEY is set a second time");
         assert_eq!(find("A=1\nB='x\n", "KEY").unwrap_err(), "line 2: a quote is never closed");
+        for value in ["\"old\"def", "'a'b", "a\"b\"", "`cat x`", "$OTHER", "\"a$OTHER\"", "\"a\\\\`b`\"", "'a'#b"] {
+            let why = find(&format!("KEY={value}\n"), "KEY").unwrap_err();
+            assert_eq!(why, "line 1: the value of KEY is put together or computed: write it as it is", "{value}");
+            // Of another variable, that is nobody's business here.
+            assert_eq!(find(&format!("OTHER={value}\n"), "KEY"), Ok(None));
+        }
     }
 
     #[test]
@@ -185,6 +225,9 @@ mod tests {
         assert_eq!(setting.unwrap().removed(FILE), FILE.replace(" KEY\t=  old_value   # KEY=comment\r\n", ""));
         assert_eq!(set("A=1", "KEY", None, "new"), "A=1\nKEY=new\n");
         assert_eq!(set("", "KEY", None, "a b"), "KEY='a b'\n");
+        assert_eq!(set("A=1\r\nB=2", "KEY", None, "new"), "A=1\r\nB=2\r\nKEY=new\r\n");
+        let empty = "KEY= # put it here\nA=1";
+        assert_eq!(set(empty, "KEY", find(empty, "KEY").unwrap().as_ref(), "new"), "KEY=new # put it here\nA=1");
     }
 
     #[test]

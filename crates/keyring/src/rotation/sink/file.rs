@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A file that holds a secret alone, or a variable of a dotenv file.
 ///
-/// Only its owner can read the file, also if others could before. It is replaced by a whole new one each time, which is on the
+/// The file keeps its owner, who alone can read it, and a group that could while all others could not; a new one is this
+/// process's user's. No others can read it, also if they could before. It is replaced by a whole new one each time, which is on the
 /// disk before it is seen. A secret that waits, and the one before the current one, are in files of their own beside it:
 /// `PATH.pending-MARK`, `PATH.previous-MARK`.
 ///
@@ -196,8 +197,9 @@ impl FileSink {
         let file = file.map_err(|error| self.fails("cannot be written", error))?;
         // Those who read the file go on reading it.
         if let Ok(there) = fs::metadata(&self.path) {
-            let same_owner = file.take_owner_of(&there);
-            same_owner.map_err(|error| self.fails("is somebody else's, who could read it no more", error))?;
+            // What waits or was current is nobody's to read.
+            let same_readers = file.take_owner_of(&there, *place == Place::Current);
+            same_readers.map_err(|error| self.fails("is somebody else's, who could read it no more", error))?;
         }
         Ok(file)
     }
