@@ -41,6 +41,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same as `Display`, as a part of something else: in one line, without what it begins with.
+    pub(crate) fn in_one_line(&self) -> String {
+        self.to_string().trim_end().trim_start_matches("error: ").replace("\n  caused by:", ":")
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

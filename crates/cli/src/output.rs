@@ -6,7 +6,7 @@ use api_keyring::{ApiKey, KeyStats, Timestamp, printable};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Tells people something beside the result. Where standard error is closed, nobody wants to know.
 pub(crate) fn tell(line: &str) {
@@ -15,10 +15,8 @@ pub(crate) fn tell(line: &str) {
 
 /// Prints one JSON document.
 pub(crate) fn json(value: &impl Serialize) -> Result {
-    let mut stdout = io::stdout().lock();
-    serde_json::to_writer_pretty(&mut stdout, value)?;
-    writeln!(stdout)?;
-    Ok(stdout.flush()?)
+    let document = serde_json::to_string_pretty(value)?;
+    print([document])
 }
 
 /// Prints rows below a header.
@@ -31,7 +29,7 @@ pub(crate) fn table<Row: IntoIterator<Item = String>>(
     for row in rows {
         table.add_row(row.into_iter().map(|cell| printable(&cell)));
     }
-    print(&table)
+    print(table.lines())
 }
 
 /// Prints names and values, without those that are missing.
@@ -43,15 +41,20 @@ pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Option<Strin
             table.add_row([name, &printable(&value)]);
         }
     }
-    print(&table)
+    print(table.lines())
 }
 
-fn print(table: &Table) -> Result {
-    let mut stdout = io::stdout().lock();
-    for line in table.lines() {
-        writeln!(stdout, "{}", line.trim())?;
-    }
-    Ok(stdout.flush()?)
+fn print(lines: impl IntoIterator<Item = String>) -> Result {
+    let print = || {
+        let mut stdout = io::stdout().lock();
+        lines.into_iter().try_for_each(|line| writeln!(stdout, "{}", line.trim()))?;
+        stdout.flush()
+    };
+    print().map_err(|error: io::Error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::OutputClosed,
+        // Whatever was to be done before was done.
+        _ => Failure::Other(format!("the result cannot be printed: {error}")),
+    })
 }
 
 /// The header of [`key_row`].

@@ -163,9 +163,11 @@ async fn plan(
     let rotator = &rotators.rotator(account, nowhere, MemoryJournal::new());
     let planned = stream::iter(chosen).map(|Chosen { id, fate }| async move {
         let planned = match fate {
-            Fate::Rotate(sink) => {
-                rotator.to(sink).plan(&options.request(&id)).await.map_err(|error| Failure::from(error).to_string())
+            Fate::Rotate(sink) => match rotate::check(&*sink).await {
+                Ok(()) => rotator.to(sink).plan(&options.request(&id)).await.map_err(Failure::from),
+                Err(failure) => Err(failure),
             }
+            .map_err(|failure| failure.in_one_line()),
             Fate::UnderWay(rotation) => Err(format!("the rotation {rotation} is at work on it")),
             Fate::Refused(why) => Err(why),
         };
@@ -175,7 +177,7 @@ async fn plan(
     if format == Format::Json {
         let documents = planned.into_iter().map(|(id, planned)| match planned {
             Ok(plan) => json!({"id": id, "plan": plan}),
-            Err(why) => json!({"id": id, "problem": without_prefix(&why)}),
+            Err(why) => json!({"id": id, "problem": why}),
         });
         return output::json(&documents.collect::<Vec<_>>());
     }
@@ -188,14 +190,10 @@ async fn plan(
                     let requests: usize = plan.steps().iter().map(|step| step.requests.len()).sum();
                     [key, plan.name.clone(), plan.sinks.join(" and "), format!("rotated with {requests} requests")]
                 }
-                Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("left alone: {}", without_prefix(&why))],
+                Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("left alone: {}", why)],
             }
         }),
     )
-}
-
-fn without_prefix(problem: &str) -> &str {
-    problem.trim_end().trim_start_matches("error: ")
 }
 
 /// What is told of each key, when it ends and at the end.

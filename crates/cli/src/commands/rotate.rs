@@ -34,10 +34,11 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let request = arguments.options.request(arguments.key.key.id());
     let journal = journal::of_rotation(&arguments.options, arguments.options.dry_run)?;
     let rotators = Rotators::new(format, &arguments.options.how);
-    let rotator = rotators.rotator((provider, own), sinks, journal.clone());
+    let rotator = rotators.rotator((provider, own), Arc::clone(&sinks), journal.clone());
     let plan = rotator.plan(&request).await?;
     refuse_if_under_way(&*journal, &plan).await?;
     if arguments.options.dry_run {
+        check(&*sinks).await?;
         return print(format, &plan);
     }
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
@@ -89,6 +90,11 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
             "a rotation can be cut off, and its secret has to be found again: {instead}; only --in-place, alone, takes -"
         ))),
     }
+}
+
+/// Refuses a place that could not be written.
+pub(super) async fn check(sink: &dyn Sink) -> Result {
+    sink.check().await.map_err(|why| Failure::Other(format!("the destination {}: {why}", sink.name())))
 }
 
 /// Refuses a key that a rotation is at work on, or has issued.

@@ -91,8 +91,7 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Resul
             Err(Step::Held(why)) => (before, Some(why)),
             Err(Step::Failed(failure)) => {
                 failed += 1;
-                let text = failure.to_string();
-                (before, Some(text.trim_end().trim_start_matches("error: ").to_owned()))
+                (before, Some(failure.in_one_line()))
             }
         };
         let mut row = rotator::row(&record);

@@ -205,6 +205,7 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
         (&["rotate", &bench.key, "--to", "vault:x", "--yes"], 2, "command:PROGRAM"),
         (&["rotate", &bench.key, "--to", &nowhere, "--yes"], 2, "is empty"),
         (&["rotate", &bench.key, "--to", &nowhere, "--adopt", "--yes"], 1, "missing"),
+        (&["rotate", &bench.key, "--to", &nowhere, "--adopt", "--dry-run"], 1, "the destination"),
         (&["rotate", &bench.key, "--to", "command:/no/such/program", "--yes"], 1, "cannot be started"),
         (&["rotate", &bench.key, "--to", "file:x", "--adopt"], 2, "--yes"),
         (&["rotate", "monad/unknown", "--to", "file:x", "--yes"], 5, "unknown"),
@@ -221,6 +222,18 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
     assert_eq!(bench.emulator.ids("monad").len(), 2, "no key was created");
     assert!(bench.emulator.works("monad", &bench.old));
     assert_eq!(bench.files(), ["ci.key"]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_printed_is_not_taken_for_one_that_was_not_done() {
+    let bench = bench("spartera");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let to = format!("file:{}", bench.path("ci.key"));
+    let rotate = ["rotate", &bench.key, "--to", &to, "--role", "3", "--leaked", "--poll", "1ms", "--yes"];
+    let run: Run = bench.command(&rotate).stdout(full).output().unwrap().into();
+    assert!(run.code == 1 && run.stderr.contains("the result cannot be printed"), "{}", run.stderr);
+    assert!(bench.emulator.works("spartera", &bench.secret()) && !bench.emulator.works("spartera", &bench.old));
 }
 
 #[test]
