@@ -211,12 +211,7 @@ impl Rotator {
     /// [`RotateError::Refused`] when the old key is being retired or is gone, since then there is no way back; and those of
     /// [`resume`](Self::resume), which goes on undoing.
     pub async fn abort(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
-        let mut run = self.take(id).await?;
-        let driven = match run.turn_back(why, false).await {
-            Ok(()) => run.drive().await,
-            Err(error) => Err(error),
-        };
-        run.finish(driven).await
+        self.decide(id, async |run| run.turn_back(why, false).await).await
     }
 
     /// Undoes a rotation in whose sink somebody else has put another secret: that stays there, the old key stays as it is, and
@@ -227,12 +222,7 @@ impl Rotator {
     /// [`RotateError::Refused`] when the sink holds the new key's secret, which is what [`abort`](Self::abort) is for, or the old
     /// key is gone; and those of [`resume`](Self::resume), which goes on undoing.
     pub async fn abort_leaving_sink(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
-        let mut run = self.take(id).await?;
-        let driven = match run.turn_back(why, true).await {
-            Ok(()) => run.drive().await,
-            Err(error) => Err(error),
-        };
-        run.finish(driven).await
+        self.decide(id, async |run| run.turn_back(why, true).await).await
     }
 
     /// Goes on as [`resume`](Self::resume) does, and retires the old key although the vendor does not show that others use the
@@ -244,8 +234,17 @@ impl Rotator {
     /// [`RotateError::Refused`] when the rotation waits for no such evidence, or no reason is given; and those of
     /// [`resume`](Self::resume).
     pub async fn waive_evidence(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
+        self.decide(id, async |run| run.waive(why).await).await
+    }
+
+    /// Writes a decision down, and goes on.
+    async fn decide(
+        &self,
+        id: &RotationId,
+        decide: impl AsyncFnOnce(&mut Run<'_>) -> Result<(), RotateError>,
+    ) -> Result<Record, RotateError> {
         let mut run = self.take(id).await?;
-        let driven = match run.waive(why).await {
+        let driven = match decide(&mut run).await {
             Ok(()) => run.drive().await,
             Err(error) => Err(error),
         };

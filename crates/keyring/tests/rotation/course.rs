@@ -153,3 +153,14 @@ async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
         assert_eq!(sink.current().await.unwrap().as_ref(), Some(bench.old.secret()));
     }
 }
+
+/// Whatever a rotator does may be done by a task of its own.
+#[tokio::test]
+async fn a_rotation_can_be_spawned() {
+    let bench = bench().await;
+    let (rotator, rotate) = (bench.rotator.clone(), bench.rotate());
+    let id = tokio::spawn(async move { rotator.rotate(&rotate).await.map(|record| record.id) }).await.unwrap().unwrap();
+    let rotator = bench.rotator.clone();
+    let aborted = tokio::spawn(async move { rotator.abort(&id, "not today").await }).await.unwrap().unwrap();
+    assert_eq!(aborted.state.name(), "aborted");
+}

@@ -79,6 +79,12 @@ impl Run<'_> {
     }
 
     async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
+        let status = self.status_of_old(new).await?;
+        Ok(status.is_none_or(is_dead))
+    }
+
+    /// What the vendor says of the old key; `None` where there is none.
+    async fn status_of_old(&self, new: &Issued) -> Result<Option<KeyStatus>> {
         let old = &self.record.plan.old.id;
         let shown = match self.rotator.provider.get(old).await {
             // The rotator's own credential may be the one that was retired.
@@ -86,8 +92,8 @@ impl Run<'_> {
             shown => shown,
         };
         match shown {
-            Ok(key) => Ok(is_dead(key.status())),
-            Err(error) if error.is_not_found() => Ok(true),
+            Ok(key) => Ok(Some(key.status())),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -150,27 +156,16 @@ impl Run<'_> {
                 None => Some(Confirmation::Acknowledged),
             });
         }
-        let provider = match self.rotator.sink.current().await {
-            Ok(Some(current)) if self.is_of(new, Some(&current)) => self.rotator.provider.with_secret(&current)?,
-            _ => Arc::clone(&self.rotator.provider),
-        };
-        let shown = match self.rotator.provider.get(old).await {
-            // The rotator's own credential is the one that was retired.
-            Err(error) if error.is_unauthenticated() => provider.get(old).await,
-            shown => shown,
-        };
-        let is_shown_dead = match shown {
-            Ok(key) if key.status() == KeyStatus::Active => return Ok(None),
-            Ok(key) => is_dead(key.status()),
-            Err(error) if error.is_not_found() => true,
-            Err(error) => return Err(error.into()),
+        let is_shown_dead = match self.status_of_old(new).await? {
+            Some(KeyStatus::Active) => return Ok(None),
+            status => status.is_none_or(is_dead),
         };
         let previous = match self.record.plan.in_sink {
             InSink::OldSecret => self.rotator.sink.previous(&new.mark).await,
             _ => Ok(None),
         };
         match previous.map_err(|error| self.rotator.sink_error(error))? {
-            Some(secret) if provider.accepts(&secret).await? => Ok(None),
+            Some(secret) if self.rotator.provider.accepts(&secret).await? => Ok(None),
             Some(_) => Ok(Some(Confirmation::SecretRefused)),
             None if is_shown_dead => Ok(Some(Confirmation::KeyGone)),
             None => Ok(Some(Confirmation::Acknowledged)),
