@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::rotation::{Journal, Record, Rotator, Sink, State};
+use api_keyring::rotation::{Confirmation, Journal, Record, Rotator, Sink, State};
 use api_keyring::{NamedProvider, SharedSecret};
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
@@ -104,7 +104,9 @@ pub(super) fn note(record: &Record) -> Option<String> {
         }
         State::Aborting { why, .. } | State::Aborted { why } | State::Stuck { why, .. } => Some(why.clone()),
         State::Lost { abort, .. } => abort.clone(),
-        State::Done { .. } if record.plan.is_own == Some(true) => Some(replaced(record)),
+        State::Done { confirmed: Confirmation::SecretRefused, .. } if record.plan.is_own == Some(true) => {
+            Some(replaced(record))
+        }
         _ => None,
     }
 }

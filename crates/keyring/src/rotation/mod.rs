@@ -7,6 +7,7 @@ mod journal;
 mod plan;
 mod preflight;
 mod record;
+mod rotate_key;
 mod rotator;
 mod sink;
 mod steps;
@@ -18,8 +19,9 @@ pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
 pub use journal::{Journal, JournalError, Lease};
-pub use plan::{InSink, OldKey, Plan, PlannedExpiry, Retirement, RotateKey, Strategy, Timing, UnusedFor};
+pub use plan::{InSink, OldKey, Plan, PlannedExpiry, Retirement, UnusedFor};
 pub use record::{Confirmation, Discard, Evidence, Fingerprint, Issued, Record, RotationId, State, Use};
+pub use rotate_key::{RotateKey, Strategy, Timing};
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]
 pub use sink::address::open_sinks;

@@ -80,7 +80,8 @@ impl Rotator {
     }
 
     /// The secret that the provider authenticates with, as it was [given](crate::SharedSecret) to it. When the rotated key is its
-    /// own, it is replaced by the new one as soon as that is in the sink.
+    /// own, it is replaced by the new one when the old one is seen to be refused; in place, as soon as the new one is in the
+    /// sink.
     #[must_use]
     pub fn own_secret(mut self, secret: SharedSecret) -> Self {
         self.own = Some(secret);

@@ -71,9 +71,13 @@ fn names(folder: &Path) -> Vec<String> {
 #[tokio::test]
 async fn a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ci.key");
+    let path = folder.path().canonicalize().unwrap().join("ci.key");
     let sink = FileSink::new(&path).unwrap();
     assert_eq!(sink.name(), format!("file:{}", path.display()));
+    // One file has one name, so that no two rotations have it.
+    let folder_name = folder.path().file_name().unwrap();
+    let detour = folder.path().join("..").join(folder_name).join("ci.key");
+    assert_eq!(FileSink::new(&detour).unwrap().name(), sink.name());
     behaves(&sink, None).await;
     assert_eq!(names(folder.path()), ["ci.key"]);
     // As an editor leaves it.

@@ -66,13 +66,16 @@ impl Run<'_> {
             }
             return self.stop("the sink does not hold the new secret: put it right, or abort the rotation").await;
         }
-        self.switch_to(&new).await?;
+        if self.record.plan.strategy == Strategy::InPlace {
+            // The old one works no more.
+            self.switch_to(&new).await?;
+        }
         let until = after(self.now(), self.record.plan.timing.grace_seconds);
         self.go_to(State::Promoted { new, until }).await
     }
 
     /// Has the provider authenticate with the new secret from now on, where the rotated key is its own.
-    async fn switch_to(&self, new: &Issued) -> Result {
+    pub(super) async fn switch_to(&self, new: &Issued) -> Result {
         let Some(own) = &self.rotator.own else { return Ok(()) };
         let previous = self.rotator.sink.previous(&new.mark).await;
         let previous = previous.map_err(|error| self.rotator.sink_error(error))?;

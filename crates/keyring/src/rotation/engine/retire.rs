@@ -132,6 +132,10 @@ impl Run<'_> {
             let is_late = self.is_over(end);
             match self.end_of_old(&new).await {
                 Ok(Some(confirmed)) => {
+                    if confirmed == Confirmation::SecretRefused {
+                        // Not before: what the sink held may have been the rotator's own secret without being this key's.
+                        self.switch_to(&new).await?;
+                    }
                     return self.go_to(State::Retired { new, confirmed: Some(confirmed) }).await;
                 }
                 Ok(None) if is_late => {

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let folder = tempfile::tempdir()?;
-/// # let path = folder.path().join(".env");
+/// # let path = folder.path().canonicalize()?.join(".env");
 /// std::fs::write(&path, "# the CI's\nMONAD_API_KEY=abc\nDEBUG=1\n")?;
 /// let sink = FileSink::dotenv(&path, "MONAD_API_KEY")?;
 /// assert_eq!(sink.current().await?, Some("abc".into()));
@@ -81,7 +81,11 @@ impl FileSink {
         if path.file_name().is_none() {
             return refuse("the path has no file name");
         }
-        let Ok(path) = std::path::absolute(path) else { return refuse("the path cannot be made absolute") };
+        let Ok(mut path) = std::path::absolute(path) else { return refuse("the path cannot be made absolute") };
+        // One file has one name, however its folder is spelled; one that does not exist yet is refused when it is needed.
+        if let (Ok(folder), Some(name)) = (folder_of(&path).canonicalize(), path.file_name()) {
+            path = folder.join(name);
+        }
         if path.to_str().is_none_or(|path| path.contains('\n') || path.contains('\r')) {
             return refuse("the path is not UTF-8, or has a line break");
         }
