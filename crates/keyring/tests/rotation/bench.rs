@@ -18,13 +18,15 @@ pub(crate) struct Brittle {
     pub(crate) sink: MemorySink,
     /// Nothing can be written.
     pub(crate) broken: Arc<AtomicBool>,
+    /// Nothing can be removed.
+    pub(crate) sticky: Arc<AtomicBool>,
     /// What was current before cannot be read.
     pub(crate) forgetful: Arc<AtomicBool>,
 }
 
 impl Brittle {
     pub(crate) fn over(sink: &MemorySink) -> Self {
-        Self { sink: sink.clone(), broken: Arc::default(), forgetful: Arc::default() }
+        Self { sink: sink.clone(), broken: Arc::default(), sticky: Arc::default(), forgetful: Arc::default() }
     }
 }
 
@@ -53,6 +55,9 @@ impl Store for Brittle {
     }
 
     async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+        if self.sticky.load(Ordering::Relaxed) {
+            return Err(SinkError::new("it sticks"));
+        }
         self.sink.remove(place).await
     }
 }

@@ -295,6 +295,17 @@ async fn a_program_that_prints_whatever_it_is_asked_for_is_refused() {
 }
 
 #[tokio::test]
+async fn two_variables_of_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    fs::write(&path, "A=sk_live_0\nB=sk_live_0\n").unwrap();
+    let variable = |name: &str| Arc::new(FileSink::dotenv(&path, name).unwrap()) as Arc<dyn Sink>;
+    behaves(&Several::new(["A", "B"].map(variable)), secret("sk_live_0")).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "A=sk_live_2\nB=sk_live_2\n");
+    assert_eq!(names(folder.path()), [".env"]);
+}
+
+#[tokio::test]
 async fn several() {
     let folder = tempfile::tempdir().unwrap();
     let memory = || Arc::new(MemorySink::new()) as Arc<dyn Sink>;

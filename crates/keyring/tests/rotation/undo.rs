@@ -114,8 +114,54 @@ async fn an_old_key_that_ends_while_it_is_gone_back_to_leaves_the_new_one_in_use
     brittle.broken.store(false, Ordering::Relaxed);
     assert!(refusal(rotator.resume(&record.id).await).contains("there is no way back"));
     assert!(bench.works(&bench.current().await).await);
+    assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "promoted");
+    bench.clock.advance(Duration::from_secs(3600));
     assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "done");
     assert!(bench.works(&bench.current().await).await);
+}
+
+#[tokio::test]
+async fn an_abort_that_was_cut_off_ends_also_when_no_secret_is_left() {
+    let bench = bench().await;
+    let brittle = Brittle::over(&bench.sink);
+    let rotator = bench.rotator.to(brittle.clone());
+    let record = rotator.rotate(&bench.rotate()).await.unwrap();
+    let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
+    // The old secret is current again, and that was all.
+    brittle.sticky.store(true, Ordering::Relaxed);
+    rotator.abort(&record.id, "not today").await.unwrap_err();
+    assert_eq!(&bench.current().await, bench.old.secret());
+    bench.provider.revoke(bench.old.id(), &Revocation::new()).await.unwrap();
+    brittle.sticky.store(false, Ordering::Relaxed);
+    let aborted = rotator.resume(&record.id).await.unwrap();
+    assert!(
+        matches!(&aborted.state, State::Aborted { why } if why.contains("the old key has stopped working")),
+        "{aborted:?}"
+    );
+    assert!(!bench.provider.exists(&new.key).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_rotation_of_two_dead_keys_can_be_ended() {
+    let bench = bench().await;
+    let record = bench.promoted().await;
+    let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
+    bench.provider.revoke(&new.key, &Revocation::new()).await.unwrap();
+    bench.provider.delete(bench.old.id()).await.unwrap();
+    bench.clock.advance(Duration::from_secs(3600));
+    let stuck = bench.rotator.resume(&record.id).await.unwrap();
+    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("nobody has a key")), "{stuck:?}");
+    let done = bench.rotator.waive_evidence(&record.id, "nobody needs it").await.unwrap();
+    assert_eq!((done.state.name(), done.waived.as_deref()), ("done", Some("nobody needs it")));
+
+    // And where users have another one altogether.
+    let bench = self::bench().await;
+    let record = bench.promoted().await;
+    bench.provider.delete(bench.old.id()).await.unwrap();
+    put_by_somebody(&bench.sink, &"theirs".into()).await;
+    let aborted = bench.rotator.abort_leaving_sink(&record.id, "given up").await.unwrap();
+    assert_eq!(aborted.state.name(), "aborted");
+    assert_eq!(bench.current().await, "theirs".into());
 }
 
 /// When the old key expires.

@@ -70,6 +70,8 @@ impl Run<'_> {
                 return refuse("there is no evidence left to waive: resume it");
             }
             state if state.is_finished() => return refuse("it is finished: there is no evidence to waive"),
+            // Where it has stopped because neither key works any more.
+            State::Promoted { .. } if matches!(self.record.state, State::Stuck { .. }) => None,
             _ if self.record.plan.unused_for.is_none() => {
                 return refuse("it waits for no evidence of use: there is nothing to waive");
             }

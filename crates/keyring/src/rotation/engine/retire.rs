@@ -27,7 +27,15 @@ impl Run<'_> {
             return Ok(Step::WaitUntil(until));
         }
         if let Some(why) = self.why_new_is_not_used(&new).await? {
-            return self.stop(format!("{why}, or abort the rotation")).await;
+            if !self.is_old_gone(&new).await? {
+                return self.stop(format!("{why}, or abort the rotation")).await;
+            }
+            if self.record.waived.is_none() {
+                let why = format!(
+                    "{why}; the old one is gone, so that nobody has a key: waive the evidence to end the rotation"
+                );
+                return self.stop(why).await;
+            }
         }
         self.go_to(State::Retiring(new)).await
     }
@@ -40,9 +48,7 @@ impl Run<'_> {
         let end = self.in_a_while(self.record.plan.timing.verify_seconds);
         Ok(match self.try_for_a_while(&secret, 1, end).await? {
             Tried::Works => None,
-            Tried::Refused => {
-                Some("the new key has stopped working, and the old one was left alone: have it work again")
-            }
+            Tried::Refused => Some("the new key has stopped working: have it work again"),
         })
     }
 

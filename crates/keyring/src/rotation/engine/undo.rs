@@ -29,8 +29,10 @@ impl Run<'_> {
             State::Planned => State::Aborting { new: None, why },
             State::Issuing { mark } | State::Lost { mark, .. } => State::Lost { mark, abort: Some(why) },
             State::Issued(new) | State::Delivered(new) => State::Aborting { new: Some(new), why },
-            State::Verified(new) | State::Promoted { new, .. } => self.turn_from_promoted(new, why).await?,
-            State::Retiring(new) if leaves_sink => self.turn_from_promoted(new, why).await?,
+            State::Verified(new) | State::Promoted { new, .. } => {
+                self.turn_from_promoted(new, why, leaves_sink).await?
+            }
+            State::Retiring(new) if leaves_sink => self.turn_from_promoted(new, why, leaves_sink).await?,
             State::Aborting { .. } if leaves_sink => state,
             State::Aborting { .. } => return Ok(()),
             State::Retiring(_) | State::Retired { .. } => {
@@ -48,19 +50,22 @@ impl Run<'_> {
         .await
     }
 
-    /// The sink may hold the new secret: it must not go before the old one is known to be there.
-    async fn turn_from_promoted(&self, new: Issued, why: String) -> Result<State> {
+    /// The sink may hold the new secret: it must not go before the old one is known to be there, unless users have another one
+    /// altogether.
+    async fn turn_from_promoted(&self, new: Issued, why: String, leaves_sink: bool) -> Result<State> {
         let refuse = |why: &str| Err(RotateError::Refused(why.to_owned()));
         match self.rotator.provider.get(&self.record.plan.old.id).await {
-            Ok(old) if is_dead(old.status()) => {
+            Ok(old) if is_dead(old.status()) && !leaves_sink => {
                 refuse("the old key works no more: there is no way back, resume the rotation")
             }
+            Ok(old) if is_dead(old.status()) => Ok(State::Aborting { new: Some(new), why }),
             Ok(_) => {
                 if self.record.old_expires {
                     self.put_expiry_back().await?;
                 }
                 Ok(State::Aborting { new: Some(new), why })
             }
+            Err(error) if error.is_not_found() && leaves_sink => Ok(State::Aborting { new: Some(new), why }),
             Err(error) if error.is_not_found() => {
                 refuse("the old key is gone: there is no way back, resume the rotation")
             }
@@ -89,24 +94,10 @@ impl Run<'_> {
     }
 
     /// Has the sink hold the old secret again, and retires what was issued.
-    pub(super) async fn undo(&mut self, new: Option<Issued>, why: String) -> Result<Step> {
+    pub(super) async fn undo(&mut self, new: Option<Issued>, mut why: String) -> Result<Step> {
         if let Some(new) = &new {
-            if self.record.leaves_sink {
-                let forgotten = self.rotator.sink.forget_previous(&new.mark).await;
-                forgotten.map_err(|error| self.rotator.sink_error(error))?;
-            } else {
-                if self.is_somebody_elses(new).await? {
-                    let why = "the sink holds another secret than this rotation's, which would be lost: put it right, or abort and leave it there";
-                    return self.stop(why).await;
-                }
-                if !self.old_works_still(new).await? {
-                    let (new, until) = (new.clone(), self.now());
-                    self.go_to(State::Promoted { new, until }).await?;
-                    return Err(RotateError::Refused(
-                        "the old key's secret has stopped working: there is no way back, resume the rotation"
-                            .to_owned(),
-                    ));
-                }
+            if let Some(step) = self.before_withdrawing(new, &mut why).await? {
+                return Ok(step);
             }
             let withdrawn = self.rotator.sink.withdraw(&new.mark).await;
             withdrawn.map_err(|error| self.rotator.sink_error(error))?;
@@ -114,6 +105,32 @@ impl Run<'_> {
         }
         self.sweep(None).await?;
         self.go_to(State::Aborted { why }).await
+    }
+
+    /// Sees to it that users are left with a secret that works, if there is one. Where the new one is not to be withdrawn, says
+    /// what is done instead.
+    async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Step>> {
+        if self.record.leaves_sink {
+            let forgotten = self.rotator.sink.forget_previous(&new.mark).await;
+            forgotten.map_err(|error| self.rotator.sink_error(error))?;
+            return Ok(None);
+        }
+        if self.is_somebody_elses(new).await? {
+            let problem = "the sink holds another secret than this rotation's, which would be lost: put it right, or abort and \
+                           leave it there";
+            return self.stop(problem).await.map(Some);
+        }
+        if self.old_works_still(new).await? {
+            return Ok(None);
+        }
+        if self.is_in_sink(new).await? {
+            // Where it is the current one already, that changes nothing.
+            self.go_to(State::Verified(new.clone())).await?;
+            let problem = "the old key's secret has stopped working: there is no way back, resume the rotation";
+            return Err(RotateError::Refused(problem.to_owned()));
+        }
+        why.push_str("; the old key has stopped working since, and the new one's secret is in the sink no more");
+        Ok(None)
     }
 
     /// Whether users have something to go back to: the old key may have ended since the rotation was turned back.
@@ -126,6 +143,11 @@ impl Run<'_> {
         let Some(previous) = previous else { return Ok(true) };
         let end = self.in_a_while(self.record.plan.timing.verify_seconds);
         Ok(matches!(self.try_for_a_while(&previous, 1, end).await?, Tried::Works))
+    }
+
+    async fn is_in_sink(&self, new: &Issued) -> Result<bool> {
+        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        Ok(self.is_of(new, pending.as_ref()) || self.current_of(new).await?.is_some())
     }
 
     /// Whether somebody else has changed the sink since the new secret was promoted there.

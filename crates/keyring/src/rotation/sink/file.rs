@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The file keeps its owner, who alone can read it, and a group that could while all others could not; a new one is this
 /// process's user's. No others can read it, also if they could before. It is replaced by a whole new one each time, which is on the
 /// disk before it is seen. A secret that waits, and the one before the current one, are in files of their own beside it:
-/// `PATH.pending-MARK`, `PATH.previous-MARK`.
+/// `PATH.pending-MARK`, `PATH.previous-MARK`, with the variable's name before it in the case of a dotenv file.
 ///
 /// While one process writes, others wait, also those that change another variable of the same file.
 ///
@@ -95,7 +95,9 @@ impl FileSink {
     fn place(&self, place: &Place) -> PathBuf {
         let mut path = self.path.clone();
         if *place != Place::Current {
-            path.as_mut_os_string().push(format!(".{place}"));
+            // Variables of one file have places of their own.
+            let variable = self.variable.as_ref().map(|variable| format!(".{variable}")).unwrap_or_default();
+            path.as_mut_os_string().push(format!("{variable}.{place}"));
         }
         path
     }
