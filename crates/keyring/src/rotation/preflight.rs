@@ -25,18 +25,27 @@ impl Rotator {
     }
 
     /// What the sink holds, as far as a masked secret of the vendor's tells, or else whether the vendor lets it in.
-    pub(super) async fn look_into_sink(&self, key: &ApiKey, current: Option<&Secret>) -> Result<InSink, RotateError> {
-        let Some(current) = current else { return Ok(InSink::Nothing) };
+    pub(super) async fn look_into_sink(
+        &self,
+        key: &ApiKey,
+        adopts: bool,
+    ) -> Result<(InSink, Option<Secret>), RotateError> {
+        let current = match self.sink.current().await {
+            // Of several that do not hold the same, all get the new secret.
+            Err(_) if adopts => return Ok((InSink::Other, None)),
+            current => current.map_err(|error| self.sink_error(error))?,
+        };
+        let Some(current) = current else { return Ok((InSink::Nothing, None)) };
         let is_of_key = match key.masked_secret().and_then(Masked::of) {
-            Some(masked) => masked.is_of(current),
-            None => match self.provider.accepts(current).await {
+            Some(masked) => masked.is_of(&current),
+            None => match self.provider.accepts(&current).await {
                 Ok(is_accepted) => is_accepted,
                 // No secret looks like that.
                 Err(error) if error.kind() == ErrorKind::InvalidInput => false,
                 Err(error) => return Err(error.into()),
             },
         };
-        Ok(if is_of_key { InSink::OldSecret } else { InSink::Other })
+        Ok((if is_of_key { InSink::OldSecret } else { InSink::Other }, Some(current)))
     }
 
     /// Refuses a sink that does not hold the key's secret.

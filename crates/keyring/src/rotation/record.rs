@@ -142,7 +142,7 @@ pub enum State {
         /// Why.
         why: String,
     },
-    /// Everything that was done is undone: the old key is as it was.
+    /// Everything that was done is undone: the old key is as it was, unless the reason says otherwise.
     Aborted {
         /// Why.
         why: String,

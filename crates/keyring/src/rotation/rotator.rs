@@ -119,16 +119,8 @@ impl Rotator {
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
-        let current = match self.sink.current().await {
-            // Of several that do not hold the same, all get the new secret.
-            Err(_) if rotate.adopt_sink => None,
-            current => Some(current.map_err(|error| self.sink_error(error))?),
-        };
-        let in_sink = match &current {
-            None => InSink::Other,
-            Some(current) => self.look_into_sink(&key, current.as_ref()).await?,
-        };
-        let is_own = self.is_own(&key, in_sink, current.flatten().as_ref());
+        let (in_sink, current) = self.look_into_sink(&key, rotate.adopt_sink).await?;
+        let is_own = self.is_own(&key, in_sink, current.as_ref());
         let plan = Plan::of(&*self.provider, &key, (is_own, in_sink), self.sink.names(), rotate)?;
         if !rotate.adopt_sink && in_sink != InSink::OldSecret {
             return Err(self.refuse_sink(&plan).await);
@@ -155,7 +147,7 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the key has changed since, or the plan is for another provider or sink; those of the
+    /// [`RotateError::Refused`] when the key or what the sink holds has changed since, or the plan is for another provider or sink; those of the
     /// journal when the key is being rotated already, or was issued by a rotation that is not finished; those of the sink and of [`Provider::get`].
     pub async fn start(&self, mut plan: Plan) -> Result<Record, RotateError> {
         self.check_ours(&plan)?;
@@ -165,6 +157,15 @@ impl Rotator {
             return Err(RotateError::Refused(format!(
                 "{}: key {} has changed since the plan was made: make another",
                 plan.provider, plan.old.id
+            )));
+        }
+        let (in_sink, _) = self.look_into_sink(&key, plan.in_sink != InSink::OldSecret).await?;
+        if in_sink != plan.in_sink {
+            return Err(RotateError::Refused(format!(
+                "{}: key {}: what {} holds has changed since the plan was made: make another",
+                plan.provider,
+                plan.old.id,
+                self.sink.name()
             )));
         }
         if plan.strategy == Strategy::InPlace {

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api_keyring::rotation::{
-    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, PlannedExpiry, RotateError, RotateKey, Rotator,
-    Several, Sink, State,
+    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, Place, PlannedExpiry, RotateError, RotateKey,
+    Rotator, Several, Sink, State, Store as _,
 };
 use api_keyring::{Clock, Expiry, KeyUpdate, Memory, Monad, NewKey, Provider, ProviderExt};
 use chrono::TimeDelta;
@@ -39,6 +39,14 @@ async fn a_plan_is_refused_when_its_key_has_changed() {
     bench.provider.update(bench.old.id(), &KeyUpdate::new().role("writer")).await.unwrap();
     assert!(refusal(bench.rotator.start(stored).await).contains("has changed since the plan"));
     assert!(bench.journal.unfinished().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_plan_is_refused_when_its_sink_has_changed() {
+    let bench = bench().await;
+    let plan = bench.rotator.plan(&bench.rotate()).await.unwrap();
+    bench.sink.write(&Place::Current, &"somebody else's".into()).await.unwrap();
+    assert!(refusal(bench.rotator.start(plan).await).contains("has changed since the plan"));
 }
 
 #[tokio::test]

@@ -138,3 +138,19 @@ async fn a_secret_that_is_in_the_sink_and_in_no_journal_is_found_there() {
     done(&bench, rotator.resume(&record.id).await).await;
     assert_eq!(own.get(), *issued.secret());
 }
+
+#[tokio::test]
+async fn a_secret_that_somebody_has_asked_for_and_delivered_meanwhile_can_be_left_there() {
+    let bench = bench().await;
+    let (sink, provider, old) = (bench.sink.clone(), bench.provider.clone(), bench.old.id().clone());
+    let overtaken = bench.rotator.clone().observe(move |record| {
+        if record.state.name() == "delivered" {
+            let theirs = provider.regenerate(&old, &Regeneration::new()).now_or_never().unwrap().unwrap();
+            sink.write(&Place::Current, theirs.secret()).now_or_never().unwrap().unwrap();
+            sink.remove(&Place::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
+        }
+    });
+    let stuck = overtaken.rotate(&bench.rotate().in_place()).await.unwrap();
+    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("waive")), "{stuck:?}");
+    done(&bench, bench.rotator.waive_evidence(&stuck.id, "it was asked for by hand").await).await;
+}

@@ -88,8 +88,15 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     assert!(matches!(journal.begin(&of_issued).await, Err(JournalError::UnderWay(other)) if other == third.id));
     third = next(&issued, aborted());
     journal.save(&lease, &third).await.unwrap();
+    journal.release(&lease).await.unwrap();
     of_issued.plan.sinks = third.plan.sinks.clone();
     journal.begin(&of_issued).await.unwrap();
+    // Nobody goes on with the one whose sink this one has now.
+    let lease = journal.take(&third.id, "a", LEASE).await;
+    let lease = lease.unwrap_or_else(|error| panic!("{error:?}"));
+    let late = json!({"name": "issued", "key": "key-late", "mark": mark, "fingerprint": "0123"});
+    let late = journal.save(&lease, &next(&third, serde_json::from_value(late).unwrap())).await;
+    assert!(matches!(&late, Err(JournalError::SinkInUse { by, .. }) if *by == of_issued.id), "{late:?}");
     let lease = journal.take(&of_issued.id, "a", LEASE).await.unwrap();
     journal.save(&lease, &next(&of_issued, aborted())).await.unwrap();
 

@@ -90,3 +90,19 @@ async fn an_end_that_is_not_seen_can_be_waived() {
     assert!(refused.to_string().contains("it is finished"), "{refused}");
     assert_eq!(journal.load(&stuck.id).await.unwrap(), Some(done));
 }
+
+#[tokio::test]
+async fn a_new_key_whose_secret_nobody_has_is_not_left_behind_when_the_old_one_is_gone() {
+    let bench = bench().await;
+    let record = refused(&bench).await;
+    let State::Stuck { was, .. } = &record.state else { panic!("{record:?}") };
+    let State::Retiring(new) = &**was else { panic!("{record:?}") };
+    let mark = Mark::random();
+    bench.sink.put(&mark, &"theirs".into()).await.unwrap();
+    bench.sink.promote(&mark).await.unwrap();
+    bench.provider.revoke(bench.old.id(), &Revocation::new()).await.unwrap();
+    let aborted = bench.rotator.resume(&record.id).await.unwrap();
+    assert!(matches!(&aborted.state, State::Aborted { why } if why.contains("the old key is gone")), "{aborted:?}");
+    assert_eq!(bench.current().await, "theirs".into());
+    assert!(bench.provider.get(&new.key).await.is_err());
+}

@@ -61,17 +61,18 @@ impl Run<'_> {
         if why.trim().is_empty() {
             return refuse("say why the evidence is waived");
         }
+        let is_stuck = matches!(self.record.state, State::Stuck { .. });
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;
         let next = match self.record.state.as_it_was() {
             State::Retired { new, confirmed: None } => Some(new),
             // Users find a secret that works, and nobody can tell whether it is the key's.
-            State::Promoted { new, .. } if is_in_place => Some(new),
+            State::Promoted { new, .. } | State::Delivered(new) if is_in_place && is_stuck => Some(new),
             State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {
                 return refuse("there is no evidence left to waive: resume it");
             }
             state if state.is_finished() => return refuse("it is finished: there is no evidence to waive"),
             // Where it has stopped because neither key works any more.
-            State::Promoted { .. } if matches!(self.record.state, State::Stuck { .. }) => None,
+            State::Promoted { .. } if is_stuck => None,
             _ if self.record.plan.unused_for.is_none() => {
                 return refuse("it waits for no evidence of use: there is nothing to waive");
             }

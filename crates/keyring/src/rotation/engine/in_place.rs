@@ -224,12 +224,15 @@ impl Run<'_> {
     /// Whether every secret that was current before is refused, as far as the sink still has any; `None` where it has none.
     pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
         let mut seen = None;
-        let is_known = self.record.plan.in_sink == InSink::OldSecret;
-        // What was there at first was not the key's secret. What has come since was.
-        for mark in self.record.marks.iter().skip(usize::from(!is_known)) {
+        // What was there at first may not be the key's secret. What has come since was.
+        let mut is_known = self.record.plan.in_sink == InSink::OldSecret;
+        for mark in &self.record.marks {
             let previous = self.rotator.sink.previous(mark).await;
             let previous = previous.map_err(|error| self.rotator.sink_error(error))?;
             let Some(secret) = previous.filter(|secret| !self.is_of(new, Some(secret))) else { continue };
+            if !std::mem::replace(&mut is_known, true) {
+                continue;
+            }
             if self.rotator.provider.accepts(&secret).await? {
                 return Ok(Some(false));
             }

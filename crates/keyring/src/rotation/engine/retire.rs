@@ -76,15 +76,24 @@ impl Run<'_> {
     /// so, or if it is gone already.
     pub(super) async fn look_before_retiring(&mut self) -> Result {
         let State::Retiring(new) = self.record.state.clone() else { return Ok(()) };
-        if let Some(why) = self.why_new_is_not_used(&new).await?
-            && !self.is_old_gone(&new).await?
-        {
-            self.stop(why).await?;
+        let Some(why) = self.why_new_is_not_used(&new).await? else { return Ok(()) };
+        if !self.is_old_gone(&new).await? {
+            return self.stop(why).await.map(drop);
         }
-        Ok(())
+        if self.is_in_sink(&new).await? {
+            return Ok(());
+        }
+        // Users have another secret altogether, and nobody has the new key's.
+        self.write(|record| {
+            let why =
+                "the sink holds another secret, which stays there; the old key is gone, and the new one was retired";
+            record.leaves_sink = true;
+            record.state = State::Aborting { new: Some(new), why: why.to_owned() };
+        })
+        .await
     }
 
-    async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
+    pub(super) async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
         let status = self.status_of_old(new).await?;
         Ok(status.is_none_or(is_dead))
     }

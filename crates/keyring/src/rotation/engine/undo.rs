@@ -32,7 +32,10 @@ impl Run<'_> {
             State::Verified(new) | State::Promoted { new, .. } => {
                 self.turn_from_promoted(new, why, leaves_sink).await?
             }
-            State::Retiring(new) if leaves_sink => self.turn_from_promoted(new, why, leaves_sink).await?,
+            State::Retiring(new) if leaves_sink => {
+                let why = format!("{why}; the old key was being retired, and may be gone");
+                self.turn_from_promoted(new, why, leaves_sink).await?
+            }
             State::Aborting { .. } if leaves_sink => state,
             State::Aborting { .. } => return Ok(()),
             State::Retiring(_) | State::Retired { .. } => {
@@ -135,17 +138,19 @@ impl Run<'_> {
 
     /// Whether users have something to go back to: the old key may have ended since the rotation was turned back.
     async fn old_works_still(&self, new: &Issued) -> Result<bool> {
-        if self.record.plan.in_sink != InSink::OldSecret {
-            return Ok(true);
-        }
         let previous = self.rotator.sink.previous(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        if self.record.plan.in_sink != InSink::OldSecret {
+            // Nobody knows where the old secret is, but the vendor knows the key.
+            let is_promoted = previous.is_some() || self.current_of(new).await?.is_some();
+            return Ok(!is_promoted || !self.is_old_gone(new).await?);
+        }
         // They find the old secret as it is, or will not find the new one's place.
         let Some(previous) = previous else { return Ok(true) };
         let end = self.in_a_while(self.record.plan.timing.verify_seconds);
         Ok(matches!(self.try_for_a_while(&previous, 1, end).await?, Tried::Works))
     }
 
-    async fn is_in_sink(&self, new: &Issued) -> Result<bool> {
+    pub(super) async fn is_in_sink(&self, new: &Issued) -> Result<bool> {
         let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
         Ok(self.is_of(new, pending.as_ref()) || self.current_of(new).await?.is_some())
     }

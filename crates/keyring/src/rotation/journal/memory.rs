@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Journal, JournalError, Lease};
-use crate::rotation::{Record, RotationId};
+use crate::rotation::{Record, RotationId, State};
 use crate::{Clock, Mark, SystemClock};
 
 /// A journal in memory: for tests, and for whoever can do without a record of what a lost process was at.
@@ -126,6 +126,13 @@ impl Journal for MemoryJournal {
         let until = self.until(lease.time);
         let mut rotations = self.rotations();
         let missing = || JournalError::Missing(lease.rotation.clone());
+        if let State::Issued(_) = record.state {
+            let others = rotations.values().filter_map(Entry::latest).filter(|other| other.id != record.id);
+            let mut others = others.filter(|other| !other.state.is_finished());
+            if let Some(conflict) = others.find_map(|other| record.conflict_with(other)) {
+                return Err(conflict);
+            }
+        }
         let entry = rotations.get_mut(&lease.rotation).ok_or_else(missing)?;
         if entry.token != lease.token {
             return Err(JournalError::LeaseLost);

@@ -84,7 +84,9 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// [`JournalError::LeaseLost`] when somebody else has taken the lease since, and [`JournalError::Changed`] when the version
-    /// before the record's is not the one that is there.
+    /// before the record's is not the one that is there. Where the new state is [`Issued`](super::State::Issued), those of
+    /// [`begin`](Self::begin) for every other rotation that is not finished: somebody who was held up may go on with a rotation
+    /// that others have finished.
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError>;
 
     /// Has the lease begin anew, while nothing is to be written.

@@ -241,6 +241,19 @@ fn read_records(
     texts.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
 }
 
+/// Refuses a rotation that wants what an unfinished one has to itself.
+fn check_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Failed> {
+    let sql = "SELECT record FROM claim JOIN rotation ON number = claim.rotation JOIN version \
+               ON version.rotation = number AND version.version = rotation.version WHERE claim = ? AND id <> ?";
+    for claim in record.claims() {
+        let others = read_records(transaction, sql, (claim, record.id.as_str()))?;
+        if let Some(conflict) = others.iter().find_map(|other| record.conflict_with(other)) {
+            return Err(conflict.into());
+        }
+    }
+    Ok(())
+}
+
 /// Writes down what a rotation has to itself, or that it has nothing any more.
 fn write_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Failed> {
     let of_rotation = "(SELECT number FROM rotation WHERE id = ?1)";
@@ -313,15 +326,11 @@ impl Journal for SqliteJournal {
             let of_key = "SELECT record FROM rotation JOIN version ON version.rotation = number \
                           AND version.version = rotation.version WHERE (vendor, scope, old_key) = (?, ?, ?) \
                           AND rotation.state <> 'aborted' AND new_key IS NOT old_key";
-            let mut others = read_records(transaction, of_key, key)?;
-            for claim in record.claims() {
-                let of_claim = "SELECT record FROM claim JOIN rotation ON number = claim.rotation JOIN version \
-                                ON version.rotation = number AND version.version = rotation.version WHERE claim = ?";
-                others.extend(read_records(transaction, of_claim, [claim])?);
-            }
-            if let Some(conflict) = others.iter().find_map(|other| record.conflict_with(other)) {
+            let same_key = read_records(transaction, of_key, key)?;
+            if let Some(conflict) = same_key.iter().find_map(|other| record.conflict_with(other)) {
                 return Err(conflict.into());
             }
+            check_claims(transaction, &record)?;
             transaction.execute(
                 "INSERT INTO rotation (id, provider, vendor, scope, old_key, state, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (record.id.as_str(), &plan.provider, key.0, key.1, key.2, record.state.name(), record.version),
@@ -387,6 +396,10 @@ impl Journal for SqliteJournal {
             let held = Held::of(transaction, &lease)?;
             if held.version + 1 != record.version {
                 return Err(JournalError::Changed.into());
+            }
+            // What was finished may be gone on with by somebody who was held up, and another may have taken its place since.
+            if let State::Issued(_) = record.state {
+                check_claims(transaction, &record)?;
             }
             write_version(transaction, &record)?;
             let new_key = match &record.state {
