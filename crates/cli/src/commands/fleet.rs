@@ -12,7 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::rotator::Rotators;
-use super::{journal, rotate};
+use super::{journal, rotate, rotator};
 use crate::arguments::{Format, RotateFleet, RotateOptions};
 use crate::config::{self, Account};
 use crate::confirm::confirm;
@@ -50,7 +50,7 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
         confirm(&arguments.options.consent, &format!("{} Rotate them?", arguments.options.warning(&what)))?;
     }
     let fleet = Fleet::new(provider, journal)
-        .with(|rotator| rotators.set_up(rotator, own))
+        .with(|rotator| rotators.set_up(rotator, own).stop_when(rotator::stop_requested()))
         .concurrency(arguments.concurrency)
         .waves(arguments.canaries);
     let mut summary = fleet.rotate(stream::iter(keys), |key, rotated| told.rotated(key, rotated)).await;

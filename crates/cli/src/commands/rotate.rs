@@ -42,6 +42,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         return print(format, &plan);
     }
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
+    let rotator = rotator.stop_when(rotator::stop_requested());
     let record = rotator.start(plan).await?;
     let id = record.id.clone();
     let go_on = || {

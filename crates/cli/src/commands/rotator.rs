@@ -15,33 +15,35 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::StopRequests;
 use crate::output;
 
+/// Ends when the command is told to stop, from now on: whoever is asked for consent before is free to go.
+pub(super) fn stop_requested() -> Shared<BoxFuture<'static, ()>> {
+    match StopRequests::listen() {
+        // A task of its own: who asks is answered at once, also while a request is under way.
+        Ok(mut requests) => {
+            let asked = tokio::spawn(async move {
+                if requests.next().await.is_err() {
+                    pending::<()>().await;
+                }
+                output::tell(
+                    "Stopping when the step that is under way has ended; `api-keyring resume` goes on from there.",
+                );
+            });
+            asked.map(drop).boxed().shared()
+        }
+        // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
+        Err(_) => pending().boxed().shared(),
+    }
+}
+
 /// What the rotators of one command have in common.
 pub(super) struct Rotators<'a> {
     format: Format,
     how: &'a Carrying,
-    /// Ends when the command is told to stop, once for all of them.
-    stop: Shared<BoxFuture<'static, ()>>,
 }
 
 impl<'a> Rotators<'a> {
     pub(super) fn new(format: Format, how: &'a Carrying) -> Self {
-        let stop = match StopRequests::listen() {
-            // A task of its own: who asks is answered at once, also while a request is under way.
-            Ok(mut requests) => {
-                let asked = tokio::spawn(async move {
-                    if requests.next().await.is_err() {
-                        pending::<()>().await;
-                    }
-                    output::tell(
-                        "Stopping when the step that is under way has ended; `api-keyring resume` goes on from there.",
-                    );
-                });
-                asked.map(drop).boxed().shared()
-            }
-            // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
-            Err(_) => pending().boxed().shared(),
-        };
-        Self { format, how, stop }
+        Self { format, how }
     }
 
     /// A rotator that tells people of each step.
@@ -59,9 +61,9 @@ impl<'a> Rotators<'a> {
         })
     }
 
-    /// A rotator with the patience that is asked for. It stops between two steps when it is told to.
+    /// A rotator with the patience that is asked for.
     pub(super) fn set_up(&self, rotator: Rotator, own: Option<SharedSecret>) -> Rotator {
-        let rotator = rotator.patience(self.how.wait).lease(self.how.lease).stop_when(self.stop.clone());
+        let rotator = rotator.patience(self.how.wait).lease(self.how.lease);
         match own {
             Some(own) => rotator.own_secret(own),
             None => rotator,

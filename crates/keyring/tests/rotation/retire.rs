@@ -106,3 +106,16 @@ async fn a_new_key_whose_secret_nobody_has_is_not_left_behind_when_the_old_one_i
     assert_eq!(bench.current().await, "theirs".into());
     assert!(bench.provider.get(&new.key).await.is_err());
 }
+
+#[tokio::test]
+async fn an_old_key_that_was_said_to_be_gone_and_is_not_is_retired_once_more() {
+    let bench = bench().await;
+    let missing = || Error::new(ErrorKind::NotFound, Outcome::Rejected, "there is no such key");
+    drop(bench.inject.clone().before(Operation::Revoke, missing));
+    let stuck = bench.rotator.rotate(&bench.rotate().leaked()).await.unwrap();
+    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("shows it alive")), "{stuck:?}");
+    assert!(bench.works(bench.old.secret()).await);
+    let done = bench.rotator.resume(&stuck.id).await.unwrap();
+    assert!(matches!(done.state, State::Done { confirmed: Confirmation::SecretRefused, .. }), "{done:?}");
+    assert!(!bench.works(bench.old.secret()).await);
+}

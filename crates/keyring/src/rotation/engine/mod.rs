@@ -58,7 +58,8 @@ impl<'a> Run<'a> {
     /// Goes on until there is nothing to do for now.
     pub(super) async fn drive(&mut self) -> Result {
         if let State::Stuck { .. } = self.record.state {
-            self.go_to(self.record.state.as_it_was().clone()).await?;
+            let next = self.after_stop(self.record.state.as_it_was().clone()).await?;
+            self.go_to(next).await?;
         }
         self.look_before_retiring().await?;
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;

@@ -129,6 +129,7 @@ impl Run<'_> {
         };
         match retired {
             Ok(()) => {}
+            // Whether it is, is to be seen.
             Err(error) if error.is_not_found() => {}
             Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
             Err(error) => {
@@ -138,6 +139,18 @@ impl Run<'_> {
             }
         }
         self.go_to(State::Retired { new, confirmed: None }).await
+    }
+
+    /// Where it is gone on from after a stop: an old key that is not gone may not have been retired at all.
+    pub(super) async fn after_stop(&self, was: State) -> Result<State> {
+        Ok(match was {
+            State::Retired { new, confirmed: None }
+                if self.record.plan.strategy == Strategy::Overlap && !self.is_old_gone(&new).await? =>
+            {
+                State::Retiring(new)
+            }
+            was => was,
+        })
     }
 
     /// Looks whether the old key is gone, for as long as it may take. Whoever resumes has the whole time for it again.
@@ -154,8 +167,10 @@ impl Run<'_> {
                     return self.go_to(State::Retired { new, confirmed: Some(confirmed) }).await;
                 }
                 Ok(None) if is_late => {
-                    return self.stop("the vendor has retired the old key, and the secret that was in the sink still works: look at the key there, or \
-                         waive the evidence if it is another key's secret").await;
+                    let why = "the vendor has retired the old key, as it says, and shows it alive, or the secret that was in the \
+                               sink still works: resume to retire it once more, or waive the evidence if it is another key's \
+                               secret";
+                    return self.stop(why).await;
                 }
                 Ok(None) => {}
                 Err(error) if is_late || !error.is_transient() => return Err(error),

@@ -21,6 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What tells a journal from other programs' databases: "KeyR".
 const APPLICATION: i32 = 0x4b65_7952;
 
+/// How many statements are kept ready: more than there are.
+const STATEMENTS: usize = 32;
+
 /// What takes a file from each version to the next. A version that was published is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("sqlite/1.sql")];
 
@@ -177,6 +180,7 @@ fn connect(path: &Path) -> Result<Connection, Box<dyn std::error::Error + Send +
     let mut connection =
         Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     check_ours(&mut connection)?;
     share(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -231,12 +235,17 @@ fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Runs a statement that is kept for the next time.
+fn execute(transaction: &Transaction<'_>, sql: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<usize> {
+    transaction.prepare_cached(sql)?.execute(parameters)
+}
+
 fn read_records(
     transaction: &Transaction<'_>,
     sql: &str,
     parameters: impl rusqlite::Params,
 ) -> Result<Vec<Record>, Failed> {
-    let mut statement = transaction.prepare(sql)?;
+    let mut statement = transaction.prepare_cached(sql)?;
     let texts = statement.query_map(parameters, |row| row.get::<_, String>(0))?;
     texts.map(|text| Ok(serde_json::from_str(&text?)?)).collect()
 }
@@ -258,7 +267,7 @@ fn check_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Fa
 fn write_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Failed> {
     let of_rotation = "(SELECT number FROM rotation WHERE id = ?1)";
     if record.state.is_finished() {
-        transaction.execute(&format!("DELETE FROM claim WHERE rotation = {of_rotation}"), [record.id.as_str()])?;
+        execute(transaction, &format!("DELETE FROM claim WHERE rotation = {of_rotation}"), [record.id.as_str()])?;
         return Ok(());
     }
     // Only what is begun and what is issued adds to it.
@@ -267,19 +276,21 @@ fn write_claims(transaction: &Transaction<'_>, record: &Record) -> Result<(), Fa
     }
     let sql = format!("INSERT INTO claim (rotation, claim) VALUES ({of_rotation}, ?2) ON CONFLICT DO NOTHING");
     for claim in record.claims() {
-        transaction.execute(&sql, (record.id.as_str(), claim))?;
+        execute(transaction, &sql, (record.id.as_str(), claim))?;
     }
     Ok(())
 }
 
 fn write_version(transaction: &Transaction<'_>, record: &Record) -> Result<(), Failed> {
-    transaction.execute(
+    execute(
+        transaction,
         "INSERT INTO version (rotation, version, time, state, record) \
          VALUES ((SELECT number FROM rotation WHERE id = ?1), ?2, ?3, ?4, ?5)",
         (record.id.as_str(), record.version, text(record.time), record.state.name(), serde_json::to_string(record)?),
     )?;
     for mark in &record.marks {
-        transaction.execute(
+        execute(
+            transaction,
             "INSERT INTO mark (mark, rotation) VALUES (?1, (SELECT number FROM rotation WHERE id = ?2)) \
              ON CONFLICT (mark) DO NOTHING",
             (mark.as_str(), record.id.as_str()),
@@ -303,7 +314,7 @@ impl Held {
             Ok((row.get(0)?, row.get(1)?, holder.zip(until)))
         };
         let sql = "SELECT token, version, holder, held_until FROM rotation WHERE id = ?";
-        let found = transaction.query_row(sql, [id.as_str()], read).optional()?;
+        let found = transaction.prepare_cached(sql)?.query_row([id.as_str()], read).optional()?;
         let (token, version, holder) = found.ok_or_else(|| JournalError::Missing(id.clone()))?;
         // A time that cannot be read keeps nobody out.
         let by = holder.and_then(|(by, until)| Some((by, DateTime::parse_from_rfc3339(&until).ok()?.to_utc())));
@@ -331,8 +342,7 @@ impl Journal for SqliteJournal {
                 return Err(conflict.into());
             }
             check_claims(transaction, &record)?;
-            transaction.execute(
-                "INSERT INTO rotation (id, provider, vendor, scope, old_key, state, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            execute(transaction, "INSERT INTO rotation (id, provider, vendor, scope, old_key, state, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (record.id.as_str(), &plan.provider, key.0, key.1, key.2, record.state.name(), record.version),
             )?;
             write_version(transaction, &record)
@@ -381,7 +391,8 @@ impl Journal for SqliteJournal {
                 return Err(JournalError::Held { by, until }.into());
             }
             let token = held.token + 1;
-            transaction.execute(
+            execute(
+                transaction,
                 "UPDATE rotation SET token = ?, holder = ?, held_until = ? WHERE id = ?",
                 (token, holder, text(until), id.as_str()),
             )?;
@@ -406,7 +417,8 @@ impl Journal for SqliteJournal {
                 State::Done { key, .. } => Some(key.as_str()),
                 _ => None,
             };
-            transaction.execute(
+            execute(
+                transaction,
                 "UPDATE rotation SET version = ?, state = ?, new_key = ?, held_until = ? WHERE id = ?",
                 (record.version, record.state.name(), new_key, text(until), lease.rotation.as_str()),
             )?;
@@ -422,8 +434,11 @@ impl Journal for SqliteJournal {
             if held.by.is_none() {
                 return Err(JournalError::LeaseLost.into());
             }
-            transaction
-                .execute("UPDATE rotation SET held_until = ? WHERE id = ?", (text(until), lease.rotation.as_str()))?;
+            execute(
+                transaction,
+                "UPDATE rotation SET held_until = ? WHERE id = ?",
+                (text(until), lease.rotation.as_str()),
+            )?;
             Ok(())
         })
         .await
@@ -432,7 +447,8 @@ impl Journal for SqliteJournal {
     async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
         let lease = lease.clone();
         self.transact(move |transaction| {
-            transaction.execute(
+            execute(
+                transaction,
                 "UPDATE rotation SET holder = NULL, held_until = NULL WHERE id = ? AND token = ?",
                 (lease.rotation.as_str(), lease.token),
             )?;
