@@ -18,6 +18,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// A provider failed.
     Keyring(Error),
+    /// There is no rotation of that name.
+    NoRotation(String),
     /// Something on this machine failed, or a check did.
     Other(String),
     /// Whoever read the output has gone. That is theirs to decide, and no failure.
@@ -30,6 +32,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
+            Self::NoRotation(_) => 5,
             Self::Other(_) => 1,
             Self::Keyring(error) => match error.kind() {
                 ErrorKind::InvalidInput | ErrorKind::Unsupported => 2,
@@ -52,7 +55,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutputClosed => Ok(()),
-            Self::Usage(text) | Self::Other(text) => writeln!(f, "error: {text}"),
+            Self::Usage(text) | Self::NoRotation(text) | Self::Other(text) => writeln!(f, "error: {text}"),
             Self::Keyring(error) => writeln!(f, "error: {}", chain(error)),
         }
     }
@@ -74,6 +77,7 @@ impl From<RotateError> for Failure {
         match error {
             RotateError::Provider(error) => Self::Keyring(error),
             RotateError::Refused(why) => Self::Usage(why),
+            RotateError::Journal(error) => error.into(),
             other => Self::Other(chain(&other)),
         }
     }
@@ -81,7 +85,8 @@ impl From<RotateError> for Failure {
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
-        Self::Other(chain(&error))
+        let text = chain(&error);
+        if let JournalError::Missing(_) = error { Self::NoRotation(text) } else { Self::Other(text) }
     }
 }
 

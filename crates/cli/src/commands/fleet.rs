@@ -210,6 +210,7 @@ impl Told {
             Rotated::Waiting => ("waiting", None),
             Rotated::UnderWay(id) => ("waiting", Some(format!("for the rotation {id}"))),
             Rotated::NotFound => ("not found", None),
+            Rotated::Replaced(id) => ("not found", Some(format!("it was replaced by the rotation {id}"))),
             Rotated::NotRotated(why) => ("failed", Some(why.clone())),
             Rotated::Failed(error) => ("failed", Some(error.to_string())),
             _ => ("failed", None),

@@ -58,7 +58,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         }
         Err(error) => {
             go_on();
-            Err(rotator::explain(&record, error.into()))
+            Err(rotator::explain(&*journal, &id, error.into()).await)
         }
     }
 }

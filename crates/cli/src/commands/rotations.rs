@@ -30,7 +30,10 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
             Some(why) => rotator.waive_evidence(id, why).await,
             None => rotator.resume(id).await,
         };
-        let record = resumed.map_err(|error| rotator::explain(&before, error.into()))?;
+        let record = match resumed {
+            Ok(record) => record,
+            Err(error) => return Err(rotator::explain(&*journal, id, error.into()).await),
+        };
         // That it was undone may have been asked for.
         return match before.state.is_finished() {
             true => rotator::print(format, &record),

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::rotation::{Confirmation, Journal, Record, Rotator, Sink, State};
+use api_keyring::rotation::{Confirmation, Journal, Record, RotationId, Rotator, Sink, State, Strategy};
 use api_keyring::{NamedProvider, SharedSecret};
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
@@ -71,12 +71,20 @@ impl<'a> Rotators<'a> {
     }
 }
 
-/// Says, where a credential is refused, that the rotation has replaced it.
-pub(super) fn explain(record: &Record, failure: Failure) -> Failure {
-    if let (Failure::Keyring(error), Some(true)) = (&failure, record.plan.is_own)
-        && error.is_unauthenticated()
-    {
-        output::tell(&replaced(record));
+/// Says, where a credential is refused, what the rotation has to do with it.
+pub(super) async fn explain(journal: &dyn Journal, id: &RotationId, failure: Failure) -> Failure {
+    let is_refused = matches!(&failure, Failure::Keyring(error) if error.is_unauthenticated());
+    let record = if is_refused { journal.load(id).await.ok().flatten() } else { None };
+    let Some(record) = record.filter(|record| record.plan.is_own == Some(true)) else { return failure };
+    match record.state {
+        State::Promoted { .. } | State::Retiring(_) | State::Retired { .. } | State::Done { .. } => {
+            output::tell(&replaced(&record));
+        }
+        _ if record.plan.strategy == Strategy::InPlace && !record.marks.is_empty() => output::tell(
+            "The key that is used here was given a new secret, whose answer was lost: resume with another credential that may \
+             ask for one.",
+        ),
+        _ => {}
     }
     failure
 }

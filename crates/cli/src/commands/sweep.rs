@@ -100,6 +100,9 @@ async fn look(
             Err(why) => return Ok((format!("{} cannot be read: {why}", sink.name()), false)),
         }
     }
+    if let (Some(twin), false) = (&left.twin, even_unknown && is_surely_unused) {
+        return Ok((format!("it has the mark of {twin}, and one of the two is nobody's"), false));
+    }
     Ok(match (record.is_some(), is_surely_unused, even_unknown) {
         // The journal knows that it was given up.
         (true, ..) => ("left behind".to_owned(), true),

@@ -211,8 +211,8 @@ fn what_cannot_work_is_refused_before_anything_is_sent() {
         (&["rotate", "monad/unknown", "--to", "file:x", "--yes"], 5, "unknown"),
         (&["rotate", &bench.key, "--in-place", "--leaked", "--to", "file:x", "--yes"], 2, "cannot be used with"),
         (&["resume", "r-1"], 2, "rotation"),
-        (&["resume", "r-0123456789abcdef"], 1, "there is no rotation"),
-        (&["history", "r-0123456789abcdef"], 1, "there is no rotation"),
+        (&["resume", "r-0123456789abcdef"], 5, "there is no rotation"),
+        (&["history", "r-0123456789abcdef"], 5, "there is no rotation"),
         (&["rotate", &bench.key, "--to", "file:x", "--yes", "--journal", "/no/such/journal"], 1, "/no/such/journal"),
     ] {
         let run = bench.run(arguments);

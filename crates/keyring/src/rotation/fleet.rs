@@ -104,6 +104,8 @@ pub enum Rotated {
     UnderWay(RotationId),
     /// There is no such key any more.
     NotFound,
+    /// Another rotation has replaced it meanwhile.
+    Replaced(RotationId),
     /// It was undone, or waits for a person: why.
     NotRotated(String),
     /// It stands still after an error, and can be resumed if it was begun.
@@ -118,7 +120,7 @@ pub struct Summary {
     pub done: usize,
     /// How many wait for the end of their grace, or for another rotation.
     pub waiting: usize,
-    /// How many were gone already.
+    /// How many were gone or replaced already.
     pub not_found: usize,
     /// How many were not rotated, or stand still.
     pub failed: usize,
@@ -237,6 +239,7 @@ impl Fleet {
                 Rotated::NotFound
             }
             Err(RotateError::Journal(JournalError::UnderWay(rotation))) => Rotated::UnderWay(rotation),
+            Err(RotateError::Journal(JournalError::Replaced(rotation))) => Rotated::Replaced(rotation),
             Err(error) => Rotated::Failed(error),
         };
         Ok((key.rotate.key, rotated))
@@ -255,7 +258,7 @@ impl Summary {
                 self.waiting += 1;
                 return None;
             }
-            Rotated::NotFound => {
+            Rotated::NotFound | Rotated::Replaced(_) => {
                 self.not_found += 1;
                 return None;
             }

@@ -18,6 +18,8 @@ pub struct LeftBehind {
     /// The rotation that has issued it and ended without it. `None` where the journal does not tell: another one may, and so
     /// may whoever has given a key a new secret, by which it has got another id.
     pub rotation: Option<RotationId>,
+    /// Another key with the same mark, which is the one that a rotation has put in the old one's place: one of the two is nobody's.
+    pub twin: Option<KeyId>,
 }
 
 impl LeftBehind {
@@ -57,22 +59,22 @@ pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Resu
         }
         let Some(mark) = key.name().and_then(Mark::of_name) else { continue };
         let record = journal.of_mark(&mark).await?;
-        let rotation = match &record {
-            None => None,
+        let (rotation, twin) = match &record {
+            None => (None, None),
             Some(record) => match &record.state {
                 State::Done { key: new, .. } if new == key.id() => continue,
                 // The mark of the key that was put in the old one's place.
                 State::Done { key: new, .. } if record.marks.last() == Some(&mark) => {
                     match is_gone(provider, new).await? {
                         true => continue,
-                        false => None,
+                        false => (None, Some(new.clone())),
                     }
                 }
-                state if state.is_finished() => Some(record.id.clone()),
+                state if state.is_finished() => (Some(record.id.clone()), None),
                 _ => continue,
             },
         };
-        found.push(LeftBehind { key, mark, rotation });
+        found.push(LeftBehind { key, mark, rotation, twin });
     }
     Ok(found)
 }

@@ -8,7 +8,7 @@ use super::{Result, Run, Step, after};
 use crate::rotation::plan::{UnusedFor, is_dead};
 use crate::rotation::record::{Confirmation, Evidence, Issued, Use};
 use crate::rotation::{RotateError, State, Strategy};
-use crate::{KeyId, Operation, Provider};
+use crate::{KeyId, KeyStatus, Operation, Provider};
 
 impl Run<'_> {
     /// What has to be done or waited for before the old key may go, where the plan wants to see that nobody uses it. `None` once
@@ -60,6 +60,12 @@ impl Run<'_> {
         let refuse = |why: &str| Err(RotateError::Refused(format!("rotation {}: {why}", self.record.id)));
         if why.trim().is_empty() {
             return refuse("say why the evidence is waived");
+        }
+        if let State::Retired { new, confirmed: None } = self.record.state.as_it_was().clone()
+            && self.record.plan.strategy == Strategy::Overlap
+            && self.status_of_old(&new).await? == Some(KeyStatus::Active)
+        {
+            return refuse("the vendor shows the old key active: resume, which retires it once more");
         }
         let is_stuck = matches!(self.record.state, State::Stuck { .. });
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;

@@ -99,7 +99,7 @@ impl Run<'_> {
     }
 
     /// What the vendor says of the old key; `None` where there is none.
-    async fn status_of_old(&self, new: &Issued) -> Result<Option<KeyStatus>> {
+    pub(super) async fn status_of_old(&self, new: &Issued) -> Result<Option<KeyStatus>> {
         let old = &self.record.plan.old.id;
         let shown = match self.rotator.provider.get(old).await {
             // The rotator's own credential may be the one that was retired.

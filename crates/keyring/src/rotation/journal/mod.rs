@@ -169,7 +169,11 @@ impl fmt::Display for JournalError {
                 )
             }
             Self::Held { by, until } => {
-                write!(f, "{by} is at work on the rotation, until {} at least", until.format("%Y-%m-%d %H:%M:%SZ"))
+                let until = until.format("%Y-%m-%d %H:%M:%SZ");
+                write!(
+                    f,
+                    "{by} is at work on the rotation, or was cut off: should it be gone, others can go on after {until}"
+                )
             }
             Self::LeaseLost => f.write_str("somebody else has taken the rotation over"),
             Self::Changed => f.write_str("the rotation was written by somebody else meanwhile"),
