@@ -44,7 +44,7 @@ const EVENTS: [(Event, bool); 4] =
     [(Event::Crash, false), (Event::Lose, false), (Event::Pause, false), (Event::Pause, true)];
 
 /// The faults that go with every schedule, and what tells whether a service has them.
-const FAULTS: [&[&str]; 10] = [
+const FAULTS: [&[&str]; 11] = [
     &[],
     // The new key is valid late, here and there, or not in the list for a while.
     &["create:late=2:1"],
@@ -59,10 +59,12 @@ const FAULTS: [&[&str]; 10] = [
     &["create:reset-after:2", "list:reset-before:1"],
     // There may be no more keys.
     &["create:quota=1:1"],
+    // Done, and refused by somebody between here and there.
+    &["create:html=404:1", "create:stale-list=5"],
 ];
 
 /// The same, for keys that are given a new secret.
-const IN_PLACE_FAULTS: [&[&str]; 8] = [
+const IN_PLACE_FAULTS: [&[&str]; 10] = [
     &[],
     &["regenerate:late=2:1"],
     &["regenerate:flaky:1"],
@@ -71,6 +73,8 @@ const IN_PLACE_FAULTS: [&[&str]; 8] = [
     &["regenerate:status=429,retry-after=1:1"],
     &["regenerate:status-after=503:1", "get:status=500:1@2"],
     &["regenerate:reset-after:2", "list:reset-before:1"],
+    &["regenerate:html=403:1"],
+    &["regenerate:status-after=409:1"],
 ];
 
 fn faults_of(strategy: Strategy) -> &'static [&'static [&'static str]] {

@@ -47,6 +47,9 @@ impl Run<'_> {
             // What was shown of the key was old: it has got another id with its last secret.
             return self.go_to(State::Lost { mark, abort: None }).await;
         }
+        if self.has_ended_old().await? {
+            return self.go_to(State::Lost { mark, abort: None }).await;
+        }
         if error.is_transient() || is_first {
             // Nothing was done under the mark, and nothing ever will be.
             self.write(|record| {
@@ -60,6 +63,18 @@ impl Run<'_> {
             return if error.is_transient() { Err(error.into()) } else { Ok(Step::On) };
         }
         self.stop(format!("the key's secret may be lost, and no other can be had: {error}")).await
+    }
+
+    /// Whether the secret that users have is refused, although the vendor has said that it did nothing.
+    async fn has_ended_old(&self) -> Result<bool> {
+        if self.record.plan.in_sink != InSink::OldSecret {
+            return Ok(false);
+        }
+        let current = self.rotator.sink.current().await.map_err(|error| self.rotator.sink_error(error))?;
+        match current {
+            Some(current) => Ok(!self.rotator.provider.accepts(&current).await?),
+            None => Ok(false),
+        }
     }
 
     /// The secret that was asked for last, where it is in the sink and works, although nothing was written down of its answer.

@@ -6,7 +6,7 @@ use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Discard, Issued};
 use crate::rotation::{State, Strategy};
-use crate::{IssuedKey, KeyId, ListKeys, Mark, ProviderExt as _};
+use crate::{IssuedKey, KeyId, ListKeys, Mark, Outcome, ProviderExt as _};
 
 /// How many keys, or secrets in place, are issued at most before the rotation gives up.
 pub(super) const MAX_ISSUES: usize = 5;
@@ -52,7 +52,14 @@ impl Run<'_> {
             .await?;
             return Err(error.into());
         }
-        self.go_to(State::Aborting { new: None, why: error.to_string() }).await
+        let why = error.to_string();
+        // What is not in the vendor's own words may be somebody else's between here and there, and the vendor may have acted.
+        let is_certain = error.outcome() == Outcome::NotSent || error.vendor_message().is_some();
+        self.go_to(match is_certain {
+            true => State::Aborting { new: None, why },
+            false => State::Lost { mark, abort: Some(why) },
+        })
+        .await
     }
 
     async fn deliver(&mut self, mark: Mark, issued: IssuedKey) -> Result<Step> {
