@@ -34,6 +34,7 @@ fn emulator() -> Emulator {
 struct Rotation<'a> {
     emulator: &'a Emulator,
     provider: &'static str,
+    is_in_place: bool,
     folder: TempDir,
     old: ExistingKey,
     old_secret: String,
@@ -53,6 +54,7 @@ impl<'a> Rotation<'a> {
         Self {
             emulator,
             provider,
+            is_in_place: false,
             folder,
             old: old.into_iter().next().unwrap(),
             old_secret: seeded[0].secret.clone(),
@@ -71,9 +73,10 @@ impl<'a> Rotation<'a> {
         let to = format!("file:{}", self.folder.path().join("ci.key").display());
         let role = if self.provider == "monad" { "role-reader" } else { "3" };
         let key = format!("{}/{}", self.provider, self.old.id);
-        let arguments = ["rotate", &key, "--to", &to, "--role", role, "--leaked", "--yes"];
+        let how: &[&str] = if self.is_in_place { &["--in-place"] } else { &["--role", role, "--leaked"] };
+        let arguments = ["rotate", &key, "--to", &to, "--yes"];
         let quick = ["--settle", "0s", "--poll", "1ms", "--lease", "50ms"];
-        arguments.iter().chain(&quick).map(ToString::to_string).collect()
+        arguments.iter().chain(how).chain(&quick).map(ToString::to_string).collect()
     }
 
     fn start(&self) -> Child {
@@ -179,7 +182,8 @@ fn a_rotation_that_is_killed_at_any_moment_is_finished_by_others() {
     undisturbed.judge("undisturbed");
     let (mut killed, mut twice) = (0, 0);
     for number in 0..times("ROTATION_KILLS", 12) {
-        let rotation = Rotation::new(&emulator, if number % 2 == 0 { "monad" } else { "spartera" });
+        let mut rotation = Rotation::new(&emulator, if number % 2 == 0 { "monad" } else { "spartera" });
+        rotation.is_in_place = number % 4 == 0;
         killed += u64::from(kill_after(rotation.start(), chance.below(whole)));
         if number % 3 == 0 {
             thread::sleep(Duration::from_millis(60)); // The first one's lease ends.
