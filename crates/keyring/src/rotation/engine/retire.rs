@@ -8,7 +8,7 @@ use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::rotation::plan::{Retirement, is_dead};
 use crate::rotation::record::{Confirmation, Issued};
-use crate::rotation::{InSink, State, Strategy};
+use crate::rotation::{InSink, JournalError, State, Strategy};
 use crate::{Expiry, KeyStatus, KeyUpdate, Provider, ProviderExt as _, Revocation};
 
 impl Run<'_> {
@@ -63,13 +63,26 @@ impl Run<'_> {
             self.write(|record| record.old_expires = true).await?;
         }
         match self.rotator.provider.update(&old, &KeyUpdate::new().expiry(Expiry::At(until))).await {
-            Ok(_) => Ok(()),
+            Ok(_) => self.unless_turned_back().await,
             Err(error) if error.is_transient() || error.may_have_taken_effect() => Err(error.into()),
             // The old key is gone, or the grace is over by the vendor's clock. It is retired all the same.
             Err(_) if is_first => self.write(|record| record.old_expires = false).await,
             // It was asked for before, and may have been done then.
             Err(_) => Ok(()),
         }
+    }
+
+    /// Somebody else may have undone the rotation while this process was held up before it set the old key's expiry: then that is
+    /// not to stay.
+    async fn unless_turned_back(&self) -> Result {
+        let Err(error) = self.rotator.journal.renew(&self.lease).await else { return Ok(()) };
+        if let JournalError::LeaseLost = error
+            && let Some(record) = self.rotator.journal.load(&self.record.id).await?
+            && matches!(record.state.as_it_was(), State::Aborting { .. } | State::Aborted { .. })
+        {
+            self.put_expiry_back().await?;
+        }
+        Err(error.into())
     }
 
     /// Somebody goes on whose predecessor has seen the new key in use, and who knows when: the old one goes only if that is still

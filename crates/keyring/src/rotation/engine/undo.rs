@@ -77,7 +77,7 @@ impl Run<'_> {
     }
 
     /// Has the old key expire when it did before the grace.
-    async fn put_expiry_back(&self) -> Result {
+    pub(super) async fn put_expiry_back(&self) -> Result {
         let (provider, plan) = (&self.rotator.provider, &self.record.plan);
         let Some(before) = plan.old_expiry() else { return Ok(()) };
         let error = match provider.update(&plan.old.id, &KeyUpdate::new().expiry(Expiry::At(before))).await {
