@@ -30,10 +30,11 @@ impl Run<'_> {
             if !self.is_old_gone(&new).await? {
                 return self.stop(format!("{why}, or abort the rotation")).await;
             }
+            if !self.is_in_sink(&new).await? {
+                return self.give_up(new).await;
+            }
             if self.record.waived.is_none() {
-                let why = format!(
-                    "{why}; the old one is gone, so that nobody has a key: waive the evidence to end the rotation"
-                );
+                let why = format!("{why}; the old one is gone as well: waive the evidence to end the rotation");
                 return self.stop(why).await;
             }
         }
@@ -62,8 +63,12 @@ impl Run<'_> {
         if is_first {
             self.write(|record| record.old_expires = true).await?;
         }
-        match self.rotator.provider.update(&old, &KeyUpdate::new().expiry(Expiry::At(until))).await {
-            Ok(_) => self.unless_turned_back().await,
+        let updated = self.rotator.provider.update(&old, &KeyUpdate::new().expiry(Expiry::At(until))).await;
+        if updated.as_ref().err().is_none_or(crate::Error::may_have_taken_effect) {
+            self.unless_turned_back().await?;
+        }
+        match updated {
+            Ok(_) => Ok(()),
             Err(error) if error.is_transient() || error.may_have_taken_effect() => Err(error.into()),
             // The old key is gone, or the grace is over by the vendor's clock. It is retired all the same.
             Err(_) if is_first => self.write(|record| record.old_expires = false).await,
@@ -96,14 +101,18 @@ impl Run<'_> {
         if self.is_in_sink(&new).await? {
             return Ok(());
         }
-        // Users have another secret altogether, and nobody has the new key's.
+        self.give_up(new).await.map(drop)
+    }
+
+    /// Users have another secret altogether, the old key is gone, and nobody has the new one's secret.
+    async fn give_up(&mut self, new: Issued) -> Result<Step> {
+        let why = "the sink holds another secret, which stays there; the old key is gone, and the new one was retired";
         self.write(|record| {
-            let why =
-                "the sink holds another secret, which stays there; the old key is gone, and the new one was retired";
             record.leaves_sink = true;
             record.state = State::Aborting { new: Some(new), why: why.to_owned() };
         })
-        .await
+        .await?;
+        Ok(Step::On)
     }
 
     pub(super) async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
