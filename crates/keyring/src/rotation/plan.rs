@@ -318,3 +318,12 @@ fn lifetime(key: &ApiKey) -> Option<TimeDelta> {
 pub(super) fn is_dead(status: KeyStatus) -> bool {
     matches!(status, KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::Inactive)
 }
+
+/// Whether there is such a key, which may work.
+pub(super) async fn is_alive(provider: &dyn Provider, key: &KeyId) -> crate::Result<bool> {
+    match provider.get(key).await {
+        Ok(key) => Ok(!is_dead(key.status())),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}

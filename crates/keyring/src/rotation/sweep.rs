@@ -2,7 +2,7 @@
 
 use futures_util::TryStreamExt as _;
 
-use super::plan::is_dead;
+use super::plan::{is_alive, is_dead};
 use super::preflight::Masked;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
 use crate::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
@@ -65,9 +65,9 @@ pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Resu
                 State::Done { key: new, .. } if new == key.id() => continue,
                 // The mark of the key that was put in the old one's place.
                 State::Done { key: new, .. } if record.marks.last() == Some(&mark) => {
-                    match is_gone(provider, new).await? {
-                        true => continue,
-                        false => (None, Some(new.clone())),
+                    match is_alive(provider, new).await? {
+                        true => (None, Some(new.clone())),
+                        false => continue,
                     }
                 }
                 state if state.is_finished() => (Some(record.id.clone()), None),
@@ -77,12 +77,4 @@ pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Resu
         found.push(LeftBehind { key, mark, rotation, twin });
     }
     Ok(found)
-}
-
-async fn is_gone(provider: &dyn Provider, key: &KeyId) -> Result<bool, RotateError> {
-    match provider.get(key).await {
-        Ok(key) => Ok(is_dead(key.status())),
-        Err(error) if error.is_not_found() => Ok(true),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use super::hand_over::Tried;
 use super::issue::MAX_ISSUES;
 use super::{Result, Run, Step};
-use crate::rotation::plan::is_dead;
+use crate::rotation::plan::{is_alive, is_dead};
 use crate::rotation::record::Issued;
 use crate::rotation::{Fingerprint, InSink, JournalError, RotateError, State};
 use crate::{IssuedKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
@@ -254,13 +254,5 @@ impl Run<'_> {
             seen = Some(true);
         }
         Ok(seen)
-    }
-}
-
-async fn is_alive(provider: &dyn Provider, key: &KeyId) -> Result<bool> {
-    match provider.get(key).await {
-        Ok(key) => Ok(!is_dead(key.status())),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error.into()),
     }
 }
