@@ -42,9 +42,7 @@ impl Failure {
             },
         })
     }
-}
 
-impl Failure {
     /// The same as `Display`, as a part of something else: in one line, without what it begins with.
     pub(crate) fn in_one_line(&self) -> String {
         self.to_string().trim_end().trim_start_matches("error: ").replace("\n  caused by:", ":")

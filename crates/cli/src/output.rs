@@ -15,8 +15,10 @@ pub(crate) fn tell(line: &str) {
 
 /// Prints one JSON document.
 pub(crate) fn json(value: &impl Serialize) -> Result {
-    let document = serde_json::to_string_pretty(value)?;
-    print([document])
+    print(|stdout| {
+        serde_json::to_writer_pretty(&mut *stdout, value)?;
+        writeln!(stdout)
+    })
 }
 
 /// Prints rows below a header.
@@ -29,7 +31,7 @@ pub(crate) fn table<Row: IntoIterator<Item = String>>(
     for row in rows {
         table.add_row(row.into_iter().map(|cell| printable(&cell)));
     }
-    print(table.lines())
+    print_lines(&table)
 }
 
 /// Prints names and values, without those that are missing.
@@ -41,16 +43,16 @@ pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Option<Strin
             table.add_row([name, &printable(&value)]);
         }
     }
-    print(table.lines())
+    print_lines(&table)
 }
 
-fn print(lines: impl IntoIterator<Item = String>) -> Result {
-    let print = || {
-        let mut stdout = io::stdout().lock();
-        lines.into_iter().try_for_each(|line| writeln!(stdout, "{}", line.trim()))?;
-        stdout.flush()
-    };
-    print().map_err(|error: io::Error| match error.kind() {
+fn print_lines(table: &Table) -> Result {
+    print(|stdout| table.lines().try_for_each(|line| writeln!(stdout, "{}", line.trim())))
+}
+
+fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Result {
+    let mut stdout = io::stdout().lock();
+    write(&mut stdout).and_then(|()| stdout.flush()).map_err(|error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::OutputClosed,
         // Whatever was to be done before was done.
         _ => Failure::Other(format!("the result cannot be printed: {error}")),

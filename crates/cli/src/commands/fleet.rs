@@ -190,7 +190,7 @@ async fn plan(
                     let requests: usize = plan.steps().iter().map(|step| step.requests.len()).sum();
                     [key, plan.name.clone(), plan.sinks.join(" and "), format!("rotated with {requests} requests")]
                 }
-                Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("left alone: {}", why)],
+                Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("left alone: {why}")],
             }
         }),
     )

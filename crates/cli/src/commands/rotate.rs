@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{Downtime, Journal, JournalError, Plan, Record, Several, Sink, State, Strategy};
+use api_keyring::rotation::{Downtime, Journal, JournalError, Plan, Several, Sink, State, Strategy};
 use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
 use serde_json::json;
 
@@ -100,11 +100,7 @@ pub(super) async fn check(sink: &dyn Sink) -> Result {
 
 /// Refuses a key that a rotation is at work on, or has issued.
 async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
-    let has_it = |other: &Record| {
-        let is_same_vendor = (&other.plan.vendor, &other.plan.scope) == (&plan.vendor, &plan.scope);
-        is_same_vendor && (other.plan.old.id == plan.old.id || other.state.new_key() == Some(&plan.old.id))
-    };
-    match journal.unfinished().await?.into_iter().find(has_it) {
+    match journal.unfinished().await?.into_iter().find(|other| other.is_at_work_on(plan)) {
         Some(other) => Err(JournalError::UnderWay(other.id).into()),
         None => Ok(()),
     }

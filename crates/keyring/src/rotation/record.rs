@@ -330,15 +330,23 @@ impl Record {
         keys.chain(sinks.iter().map(|sink| format!("sink {sink}"))).collect()
     }
 
+    /// Whether a plan's key is this rotation's, which is not finished: it rotates the key, or has issued it.
+    pub fn is_at_work_on(&self, plan: &Plan) -> bool {
+        let is_same_vendor = (&self.plan.vendor, &self.plan.scope) == (&plan.vendor, &plan.scope);
+        let has_key = self.plan.old.id == plan.old.id || self.state.new_key() == Some(&plan.old.id);
+        !self.state.is_finished() && is_same_vendor && has_key
+    }
+
     /// Why this rotation cannot be begun where there is another one, finished or not.
     pub fn conflict_with(&self, other: &Self) -> Option<JournalError> {
-        let is_of_same_key = self.plan.is_of_same_key(&other.plan);
         match &other.state {
             State::Aborted { .. } => None,
             // It has another secret, and is the same key.
             State::Done { key, .. } if *key == other.plan.old.id => None,
-            State::Done { .. } => is_of_same_key.then(|| JournalError::Replaced(other.id.clone())),
-            _ if is_of_same_key => Some(JournalError::UnderWay(other.id.clone())),
+            State::Done { .. } => {
+                self.plan.is_of_same_key(&other.plan).then(|| JournalError::Replaced(other.id.clone()))
+            }
+            _ if other.is_at_work_on(&self.plan) => Some(JournalError::UnderWay(other.id.clone())),
             _ => {
                 let theirs = other.claims();
                 let shared = self.claims().into_iter().find(|claim| theirs.contains(claim))?;

@@ -7,8 +7,9 @@ use api_keyring::rotation::{
     MemoryJournal, MemorySink, Place, Record, RotateError, RotateKey, Rotator, Sink as _, SinkError, Store,
 };
 use api_keyring::{
-    Capability, Inject, IssuedKey, ManualClock, Memory, NewKey, Provider as _, ProviderExt as _, Secret,
+    Capability, Inject, IssuedKey, ManualClock, Memory, Monad, NewKey, Provider as _, ProviderExt as _, Secret,
 };
+use api_keyring_emulator::Emulator;
 use async_trait::async_trait;
 use chrono::{SubsecRound as _, TimeDelta, Utc};
 
@@ -113,6 +114,13 @@ impl Bench {
     pub(crate) async fn current(&self) -> Secret {
         self.sink.current().await.unwrap().unwrap()
     }
+}
+
+/// The emulated Monad, with its administrator's key.
+pub(crate) fn monad(emulator: &Emulator) -> Monad {
+    let monad = emulator.monad();
+    let builder = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
+    builder.base_url(monad.base_url()).build().unwrap()
 }
 
 pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, RotateError>) -> String {

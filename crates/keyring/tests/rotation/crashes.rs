@@ -169,52 +169,49 @@ async fn two_events(service: Service, strategy: Strategy) {
     tally.report(&format!("two events, seed {seed}, {service:?}, {strategy:?}"));
 }
 
-/// Each event at each place, and after it each event at each place that whoever goes on then passes.
-/// All of them, about forty thousand, with `ROTATION_PAIR_STRIDE=1`.
-async fn every_two_events(service: Service, strategy: Strategy) {
-    let stride = usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap();
-    let vendor = Vendor::start(service, strategy).await;
-    let mut tally = Tally::default();
-    let places = places(&vendor, &[], &mut tally).await;
-    for first in cuts(&places, stride) {
-        let world = vendor.key(&[]);
+/// How many places of a pair are passed over, so that it does not take long.
+fn pair_stride() -> usize {
+    usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap()
+}
+
+/// Each of these, and after it each event at each place that whoever goes on then passes, who may turn back.
+async fn then_each(vendor: &Vendor, firsts: impl Iterator<Item = Cut>, undo: bool, tally: &mut Tally) {
+    let befallen = async |first: Cut| {
+        let mut world = vendor.key(&[]);
         first.befall(&world).await;
+        world.undo = undo;
+        world
+    };
+    for first in firsts {
+        let world = befallen(first).await;
         let gate = world.gate(None);
         drop(world.run(&gate, false).await);
         tally.judge(format!("{first:?}"), world).await;
-        for second in cuts(&gate.passed(), stride) {
-            let world = vendor.key(&[]);
-            first.befall(&world).await;
+        for second in cuts(&gate.passed(), pair_stride()) {
+            let world = befallen(first).await;
             second.befall(&world).await;
             tally.judge(format!("{first:?}, {second:?}"), world).await;
         }
     }
+}
+
+/// Each event at each place, and each after it. All of them, about forty thousand, with `ROTATION_PAIR_STRIDE=1`.
+async fn every_two_events(service: Service, strategy: Strategy) {
+    let vendor = Vendor::start(service, strategy).await;
+    let mut tally = Tally::default();
+    let places = places(&vendor, &[], &mut tally).await;
+    then_each(&vendor, cuts(&places, pair_stride()), false, &mut tally).await;
     tally.report(&format!("every two events, {service:?}, {strategy:?}"));
 }
 
 /// A crash at each place, after which somebody turns back, to whom each event happens in turn.
 async fn turned_back(service: Service, strategy: Strategy) {
-    let stride = usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap();
     let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
-    let places = places(&vendor, &[], &mut tally).await;
-    let crashed = async |number| {
-        let mut world = vendor.key(&[]);
-        Cut { number, event: Event::Crash, later: false }.befall(&world).await;
-        world.undo = true;
-        world
-    };
-    for number in (0..places.len()).step_by(stride.min(4)) {
-        let world = crashed(number).await;
-        let gate = world.gate(None);
-        drop(world.run(&gate, false).await);
-        tally.judge(format!("crash at {number}, turned back"), world).await;
-        for second in cuts(&gate.passed(), stride) {
-            let world = crashed(number).await;
-            second.befall(&world).await;
-            tally.judge(format!("crash at {number}, turned back, {second:?}"), world).await;
-        }
-    }
+    let count = places(&vendor, &[], &mut tally).await.len();
+    let crashes = (0..count).step_by(pair_stride().min(4));
+    let crashes = crashes.map(|number| Cut { number, event: Event::Crash, later: false });
+    then_each(&vendor, crashes, true, &mut tally).await;
     tally.report(&format!("turned back, {service:?}, {strategy:?}"));
 }
 

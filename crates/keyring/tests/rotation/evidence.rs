@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use api_keyring::rotation::{MemoryJournal, MemorySink, Plan, Record, RotateKey, Rotator, State};
-use api_keyring::{Clock as _, ManualClock, Memory, Monad, Provider, ProviderExt as _, SharedSecret};
+use api_keyring::{Clock as _, ManualClock, Memory, Provider, ProviderExt as _, SharedSecret};
 use api_keyring_emulator::{Emulator, Revision};
 use chrono::{TimeDelta, Utc};
 
-use crate::bench::{Bench, bench_of, refusal};
+use crate::bench::{Bench, bench_of, monad, refusal};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
@@ -122,10 +122,8 @@ async fn what_could_not_be_shown_is_refused() {
 async fn a_vendor_that_shows_no_use_is_found_out() {
     let clock = ManualClock::new(Utc::now());
     let emulator = Emulator::builder().revision(Revision::Documented).start().await.unwrap();
-    let service = emulator.monad();
-    let old = service.add_keys(1).remove(0);
-    let provider = Monad::builder().organization_id(service.organization_id()).api_key(service.admin_key());
-    let provider = provider.base_url(service.base_url()).build().unwrap();
+    let old = emulator.monad().add_keys(1).remove(0);
+    let provider = monad(&emulator);
     let sink = MemorySink::holding(old.secret.clone());
     let journal = MemoryJournal::new().clock(clock.clone());
     let rotator = Rotator::new(provider.clone(), sink.clone(), journal).clock(clock);

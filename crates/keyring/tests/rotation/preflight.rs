@@ -6,21 +6,20 @@ use api_keyring::rotation::{
     Confirmation, InSink, JournalError, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Several, Sink,
     State, Timing,
 };
-use api_keyring::{ManualClock, Memory, Monad, NewKey, Provider, ProviderExt as _, Spartera};
+use api_keyring::{ManualClock, Memory, NewKey, Provider, ProviderExt as _, Spartera};
 use api_keyring_emulator::{Emulator, Fault};
 use chrono::{TimeDelta, Utc};
 
-use crate::bench::refusal;
+use crate::bench::{monad, refusal};
 
 #[tokio::test]
 async fn a_clock_that_is_wrong_is_found_out() {
     let emulator = Emulator::builder().start().await.unwrap();
-    let (spartera, monad) = (emulator.spartera(), emulator.monad());
-    let (key_of_spartera, key_of_monad) = (spartera.add_keys(1).remove(0), monad.add_keys(1).remove(0));
+    let spartera = emulator.spartera();
+    let (key_of_spartera, key_of_monad) = (spartera.add_keys(1).remove(0), emulator.monad().add_keys(1).remove(0));
     let builder = Spartera::builder().company_id(spartera.company_id()).api_key(spartera.admin_key());
     let spartera: Arc<dyn Provider> = Arc::new(builder.base_url(spartera.base_url()).build().unwrap());
-    let builder = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
-    let monad: Arc<dyn Provider> = Arc::new(builder.base_url(monad.base_url()).build().unwrap());
+    let monad: Arc<dyn Provider> = Arc::new(monad(&emulator));
     emulator.clear_changes();
     for (provider, key) in [(spartera, key_of_spartera), (monad, key_of_monad)] {
         let rotator = Rotator::new(provider, MemorySink::holding(key.secret), MemoryJournal::new());
@@ -81,11 +80,9 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
 #[tokio::test]
 async fn what_a_vendor_does_not_let_in_is_not_the_keys_secret() {
     let emulator = Emulator::builder().start().await.unwrap();
-    let monad = emulator.monad();
     // Without a masked secret, the sink's own is tried.
-    let key = monad.add_keys(1).remove(0);
-    let builder = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
-    let provider = builder.base_url(monad.base_url()).build().unwrap();
+    let key = emulator.monad().add_keys(1).remove(0);
+    let provider = monad(&emulator);
     let mut timing = Timing::default();
     timing.poll_millis = 1;
     let rotate = RotateKey::new(key.id.parse().unwrap()).timing(timing);

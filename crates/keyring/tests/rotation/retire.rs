@@ -4,28 +4,29 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api_keyring::rotation::{
-    Confirmation, Journal as _, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Sink as _, State,
+    Confirmation, Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, Rotator, Sink as _, State,
 };
-use api_keyring::{Error, ErrorKind, ManualClock, Mark, Monad, Operation, Outcome, Provider as _, Revocation};
+use api_keyring::{Error, ErrorKind, KeyId, ManualClock, Mark, Operation, Outcome, Provider as _, Revocation};
 use api_keyring_emulator::Emulator;
 use chrono::Utc;
 
-use crate::bench::{Bench, Brittle, bench};
+use crate::bench::{Bench, Brittle, bench, monad};
 
-/// A rotation whose old key may not be retired, for now.
-async fn refused(bench: &Bench) -> api_keyring::rotation::Record {
+/// A rotation whose old key may not be retired, for now, and the new key.
+async fn refused(bench: &Bench) -> (Record, KeyId) {
     let refused = || Error::new(ErrorKind::PermissionDenied, Outcome::Rejected, "not with this role");
     drop(bench.inject.clone().before(Operation::Revoke, refused));
     let record = bench.rotator.rotate(&bench.rotate().leaked()).await.unwrap();
     let State::Stuck { was, why } = &record.state else { panic!("{record:?}") };
     assert!(was.name() == "retiring" && why.contains("could not be retired"), "{why}");
-    record
+    let new = record.state.new_key().unwrap().clone();
+    (record, new)
 }
 
 #[tokio::test]
 async fn an_old_key_that_users_have_gone_back_to_is_left_alone() {
     let bench = bench().await;
-    let record = refused(&bench).await;
+    let (record, _) = refused(&bench).await;
     let mark = Mark::random();
     bench.sink.put(&mark, bench.old.secret()).await.unwrap();
     bench.sink.promote(&mark).await.unwrap();
@@ -40,10 +41,8 @@ async fn an_old_key_that_users_have_gone_back_to_is_left_alone() {
 #[tokio::test]
 async fn an_old_key_is_left_alone_where_the_new_one_has_ended_meanwhile() {
     let bench = bench().await;
-    let record = refused(&bench).await;
-    let State::Stuck { was, .. } = &record.state else { panic!("{record:?}") };
-    let State::Retiring(new) = &**was else { panic!("{record:?}") };
-    bench.provider.revoke(&new.key, &Revocation::new()).await.unwrap();
+    let (record, new) = refused(&bench).await;
+    bench.provider.revoke(&new, &Revocation::new()).await.unwrap();
     let stuck = bench.rotator.resume(&record.id).await.unwrap();
     let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("has stopped working"), "{why}");
@@ -72,12 +71,9 @@ async fn an_old_secret_that_cannot_be_read_is_not_taken_to_have_ended() {
 async fn an_end_that_is_not_seen_can_be_waived() {
     // The vendor shows no secret, so that another key's passes for the old one's.
     let emulator = Emulator::builder().start().await.unwrap();
-    let monad = emulator.monad();
-    let keys = monad.add_keys(2);
-    let builder = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
-    let provider = builder.base_url(monad.base_url()).build().unwrap();
+    let keys = emulator.monad().add_keys(2);
     let journal = MemoryJournal::new();
-    let rotator = Rotator::new(provider, MemorySink::holding(keys[1].secret.clone()), journal.clone());
+    let rotator = Rotator::new(monad(&emulator), MemorySink::holding(keys[1].secret.clone()), journal.clone());
     let rotator = rotator.clock(ManualClock::new(Utc::now()));
     let stuck = rotator.rotate(&RotateKey::new(keys[0].id.parse().unwrap()).leaked()).await.unwrap();
     let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
@@ -94,9 +90,7 @@ async fn an_end_that_is_not_seen_can_be_waived() {
 #[tokio::test]
 async fn a_new_key_whose_secret_nobody_has_is_not_left_behind_when_the_old_one_is_gone() {
     let bench = bench().await;
-    let record = refused(&bench).await;
-    let State::Stuck { was, .. } = &record.state else { panic!("{record:?}") };
-    let State::Retiring(new) = &**was else { panic!("{record:?}") };
+    let (record, new) = refused(&bench).await;
     let mark = Mark::random();
     bench.sink.put(&mark, &"theirs".into()).await.unwrap();
     bench.sink.promote(&mark).await.unwrap();
@@ -104,7 +98,7 @@ async fn a_new_key_whose_secret_nobody_has_is_not_left_behind_when_the_old_one_i
     let aborted = bench.rotator.resume(&record.id).await.unwrap();
     assert!(matches!(&aborted.state, State::Aborted { why } if why.contains("the old key is gone")), "{aborted:?}");
     assert_eq!(bench.current().await, "theirs".into());
-    assert!(bench.provider.get(&new.key).await.is_err());
+    assert!(bench.provider.get(&new).await.is_err());
 }
 
 #[tokio::test]

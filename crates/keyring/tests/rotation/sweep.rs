@@ -5,6 +5,8 @@ use api_keyring::{KeyId, ManualClock, Mark, Monad, NewKey, Provider as _, Regene
 use api_keyring_emulator::{Emulator, Revision};
 use chrono::{TimeDelta, Utc};
 
+use crate::bench::monad;
+
 /// A vendor that gives a key another id with each secret, and a key that was rotated there.
 struct Bench {
     // Stops when it is dropped.
@@ -17,9 +19,7 @@ struct Bench {
 
 async fn bench() -> Bench {
     let emulator = Emulator::builder().revision(Revision::Documented).start().await.unwrap();
-    let monad = emulator.monad();
-    let provider = Monad::builder().organization_id(monad.organization_id()).api_key(monad.admin_key());
-    let provider = provider.base_url(monad.base_url()).build().unwrap();
+    let provider = monad(&emulator);
     let old = provider.create(&NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(90))).await.unwrap();
     let journal = MemoryJournal::new();
     let rotator = Rotator::new(provider.clone(), MemorySink::holding(old.secret().clone()), journal.clone());

@@ -9,12 +9,13 @@ use api_keyring::rotation::{
     Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, State,
     Strategy,
 };
-use api_keyring::{Clock, Expiry, KeyId, KeyUpdate, ManualClock, Monad, Provider, ProviderExt as _, Sleep, Spartera};
+use api_keyring::{Clock, Expiry, KeyId, KeyUpdate, ManualClock, Provider, ProviderExt as _, Sleep, Spartera};
 use api_keyring_emulator::{
     self as emulator, ChangeKind, Emulator, ExistingKey, Fault, KeyStatus, Revision, SparteraShape,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::bench::monad;
 use crate::gate::{Event, Gate, GatedJournal, GatedStore};
 use crate::heard;
 use crate::lineage::Lineage;
@@ -95,11 +96,7 @@ impl Vendor {
                 let builder = Spartera::builder().company_id(service.company_id()).api_key(service.admin_key());
                 Arc::new(builder.base_url(service.base_url()).build().unwrap())
             }
-            Service::Monad(_) => {
-                let service = emulator.monad();
-                let builder = Monad::builder().organization_id(service.organization_id()).api_key(service.admin_key());
-                Arc::new(builder.base_url(service.base_url()).build().unwrap())
-            }
+            Service::Monad(_) => Arc::new(monad(&emulator)),
         };
         Self { service, strategy, emulator, provider, clock, has_users: false }
     }

@@ -20,7 +20,7 @@ pub(super) enum Tried {
 impl Run<'_> {
     /// Tries the secret that waits in the sink. Whoever resumes has the whole time for it again.
     pub(super) async fn verify(&mut self, new: Issued) -> Result<Step> {
-        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        let pending = self.pending(&new.mark).await?;
         let Some(secret) = pending.filter(|secret| self.is_of(&new, Some(secret))) else {
             return self.stop("the new secret is not in the sink any more: abort the rotation").await;
         };
@@ -77,8 +77,7 @@ impl Run<'_> {
     /// Has the provider authenticate with the new secret from now on, where the rotated key is its own.
     pub(super) async fn switch_to(&self, new: &Issued) -> Result {
         let Some(own) = &self.rotator.own else { return Ok(()) };
-        let previous = self.rotator.sink.previous(&new.mark).await;
-        let previous = previous.map_err(|error| self.rotator.sink_error(error))?;
+        let previous = self.previous(&new.mark).await?;
         if let (Some(_), Some(secret)) = (previous.filter(|secret| *secret == own.get()), self.current_of(new).await?) {
             own.replace(secret);
         }

@@ -71,17 +71,14 @@ impl Run<'_> {
             return Ok(false);
         }
         let current = self.rotator.sink.current().await.map_err(|error| self.rotator.sink_error(error))?;
-        match current {
-            Some(current) => Ok(!self.rotator.provider.accepts(&current).await?),
-            None => Ok(false),
-        }
+        let Some(current) = current else { return Ok(false) };
+        Ok(!self.rotator.provider.accepts(&current).await?)
     }
 
     /// The secret that was asked for last, where it is in the sink and works, although nothing was written down of its answer.
     async fn what_waits(&self) -> Result<Option<Issued>> {
         let Some(mark) = self.record.marks.last() else { return Ok(None) };
-        let pending = self.rotator.sink.pending(mark).await.map_err(|error| self.rotator.sink_error(error))?;
-        let Some(secret) = pending else { return Ok(None) };
+        let Some(secret) = self.pending(mark).await? else { return Ok(None) };
         if !self.rotator.provider.accepts(&secret).await? {
             return Ok(None);
         }
@@ -139,7 +136,9 @@ impl Run<'_> {
             match (&written, &put) {
                 (Ok(_), Ok(())) => return self.read_back(new).await,
                 (Err(_), _) if is_late => return written,
-                (_, Err(_)) if is_late => break,
+                (_, Err(_)) if is_late => {
+                    return put.map(|()| Step::On).map_err(|error| self.rotator.sink_error(error));
+                }
                 _ => {}
             }
             // A lease that cannot be renewed now is taken over by whoever comes next.
@@ -152,7 +151,6 @@ impl Run<'_> {
                 put = self.rotator.sink.put(&new.mark, issued.secret()).await;
             }
         }
-        put.map(|()| Step::On).map_err(|error| self.rotator.sink_error(error))
     }
 
     async fn write_issued(&mut self, new: &Issued, secret: &Secret) -> Result<Step> {
@@ -242,9 +240,9 @@ impl Run<'_> {
         // What was there at first may not be the key's secret. What has come since was.
         let mut is_known = self.record.plan.in_sink == InSink::OldSecret;
         for mark in &self.record.marks {
-            let previous = self.rotator.sink.previous(mark).await;
-            let previous = previous.map_err(|error| self.rotator.sink_error(error))?;
-            let Some(secret) = previous.filter(|secret| !self.is_of(new, Some(secret))) else { continue };
+            let Some(secret) = self.previous(mark).await?.filter(|secret| !self.is_of(new, Some(secret))) else {
+                continue;
+            };
             if !std::mem::replace(&mut is_known, true) {
                 continue;
             }

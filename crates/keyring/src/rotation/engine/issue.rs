@@ -84,7 +84,7 @@ impl Run<'_> {
     /// The secret was being put into the sink by a process that is gone: where it is, it is put there once more, in case that
     /// not all of the sink has got it.
     pub(super) async fn put_again(&mut self, new: Issued) -> Result<Step> {
-        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        let pending = self.pending(&new.mark).await?;
         if let Some(secret) = pending.filter(|secret| self.is_of(&new, Some(secret))) {
             let put = self.rotator.sink.put(&new.mark, &secret).await;
             put.map_err(|error| self.rotator.sink_error(error))?;
@@ -132,7 +132,7 @@ impl Run<'_> {
 
     /// Goes on once the secret is read back; without it, the key is of no use.
     pub(super) async fn read_back(&mut self, new: Issued) -> Result<Step> {
-        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        let pending = self.pending(&new.mark).await?;
         if self.is_of(&new, pending.as_ref()) {
             return self.go_to(State::Delivered(new)).await;
         }

@@ -17,6 +17,7 @@ use futures_util::future::select;
 
 use super::record::Issued;
 use super::{Fingerprint, Lease, Record, RotateError, Rotator, State, Strategy};
+use crate::Mark;
 
 pub(super) use evidence::use_of;
 
@@ -156,6 +157,16 @@ impl<'a> Run<'a> {
 
     async fn poll(&self) -> Result {
         self.wait(self.record.plan.timing.poll()).await
+    }
+
+    /// The secret that waits in the sink in the place of this mark.
+    async fn pending(&self, mark: &Mark) -> Result<Option<Secret>> {
+        self.rotator.sink.pending(mark).await.map_err(|error| self.rotator.sink_error(error))
+    }
+
+    /// The secret that was the sink's current one before that of this mark.
+    async fn previous(&self, mark: &Mark) -> Result<Option<Secret>> {
+        self.rotator.sink.previous(mark).await.map_err(|error| self.rotator.sink_error(error))
     }
 
     /// Whether a secret is that of the new key.

@@ -217,10 +217,10 @@ impl Run<'_> {
             status => status.is_none_or(is_dead),
         };
         let previous = match self.record.plan.in_sink {
-            InSink::OldSecret => self.rotator.sink.previous(&new.mark).await,
-            _ => Ok(None),
+            InSink::OldSecret => self.previous(&new.mark).await?,
+            _ => None,
         };
-        match previous.map_err(|error| self.rotator.sink_error(error))? {
+        match previous {
             Some(secret) if self.rotator.provider.accepts(&secret).await? => Ok(None),
             Some(_) => Ok(Some(Confirmation::SecretRefused)),
             None if is_shown_dead => Ok(Some(Confirmation::KeyGone)),

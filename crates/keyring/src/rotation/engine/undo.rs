@@ -1,13 +1,12 @@
 //! Taking back what was issued.
 
-use std::sync::Arc;
-
 use api_keyring_transport::Timestamp;
 
 use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::rotation::plan::is_dead;
 use crate::rotation::record::{Confirmation, Discard, Issued};
+use crate::rotation::sink::parts_of;
 use crate::rotation::{InSink, RotateError, State, Strategy};
 use crate::{Capability, Expiry, KeyId, KeyStatus, KeyUpdate, Mark, Revocation};
 
@@ -56,24 +55,21 @@ impl Run<'_> {
     /// The sink may hold the new secret: it must not go before the old one is known to be there, unless users have another one
     /// altogether.
     async fn turn_from_promoted(&self, new: Issued, why: String, leaves_sink: bool) -> Result<State> {
-        let refuse = |why: &str| Err(RotateError::Refused(why.to_owned()));
-        match self.rotator.provider.get(&self.record.plan.old.id).await {
-            Ok(old) if is_dead(old.status()) && !leaves_sink => {
-                refuse("the old key works no more: there is no way back, resume the rotation")
+        let ended = match self.rotator.provider.get(&self.record.plan.old.id).await {
+            Ok(old) if is_dead(old.status()) => Some("works no more"),
+            Ok(_) => None,
+            Err(error) if error.is_not_found() => Some("is gone"),
+            Err(error) => return Err(error.into()),
+        };
+        match ended {
+            Some(ended) if !leaves_sink => {
+                let why = format!("the old key {ended}: there is no way back, resume the rotation");
+                return Err(RotateError::Refused(why));
             }
-            Ok(old) if is_dead(old.status()) => Ok(State::Aborting { new: Some(new), why }),
-            Ok(_) => {
-                if self.record.old_expires {
-                    self.put_expiry_back().await?;
-                }
-                Ok(State::Aborting { new: Some(new), why })
-            }
-            Err(error) if error.is_not_found() && leaves_sink => Ok(State::Aborting { new: Some(new), why }),
-            Err(error) if error.is_not_found() => {
-                refuse("the old key is gone: there is no way back, resume the rotation")
-            }
-            Err(error) => Err(error.into()),
+            None if self.record.old_expires => self.put_expiry_back().await?,
+            _ => {}
         }
+        Ok(State::Aborting { new: Some(new), why })
     }
 
     /// Has the old key expire when it did before the grace.
@@ -138,7 +134,7 @@ impl Run<'_> {
 
     /// Whether users have something to go back to: the old key may have ended since the rotation was turned back.
     async fn old_works_still(&self, new: &Issued) -> Result<bool> {
-        let previous = self.rotator.sink.previous(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        let previous = self.previous(&new.mark).await?;
         if self.record.plan.in_sink != InSink::OldSecret {
             // Nobody knows where the old secret is, but the vendor knows the key.
             let is_promoted = previous.is_some() || self.current_of(new).await?.is_some();
@@ -151,17 +147,13 @@ impl Run<'_> {
     }
 
     pub(super) async fn is_in_sink(&self, new: &Issued) -> Result<bool> {
-        let pending = self.rotator.sink.pending(&new.mark).await.map_err(|error| self.rotator.sink_error(error))?;
+        let pending = self.pending(&new.mark).await?;
         Ok(self.is_of(new, pending.as_ref()) || self.current_of(new).await?.is_some())
     }
 
     /// Whether somebody else has changed the sink since the new secret was promoted there.
     async fn is_somebody_elses(&self, new: &Issued) -> Result<bool> {
-        let mut parts = self.rotator.sink.parts();
-        if parts.is_empty() {
-            parts.push(Arc::clone(&self.rotator.sink));
-        }
-        for part in parts {
+        for part in parts_of(&self.rotator.sink) {
             let fails = |error| RotateError::Sink { sink: part.name(), error };
             let previous = part.previous(&new.mark).await.map_err(fails)?;
             // One that was empty has no secret before.

@@ -109,6 +109,14 @@ pub trait Sink: fmt::Debug + Send + Sync {
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError>;
 }
 
+/// The single places that a sink consists of: itself, unless there are several.
+pub(super) fn parts_of(sink: &Arc<dyn Sink>) -> Vec<Arc<dyn Sink>> {
+    match sink.parts() {
+        parts if parts.is_empty() => vec![Arc::clone(sink)],
+        parts => parts,
+    }
+}
+
 /// Why a sink does not do what it is asked. It holds no secret.
 #[derive(Debug)]
 pub struct SinkError {

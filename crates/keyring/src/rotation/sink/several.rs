@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_keyring_transport::Secret;
 use async_trait::async_trait;
 
-use super::{Sink, SinkError};
+use super::{Sink, SinkError, parts_of};
 use crate::Mark;
 
 /// Several sinks that all get the new secret.
@@ -47,11 +47,7 @@ impl Sink for Several {
     }
 
     fn parts(&self) -> Vec<Arc<dyn Sink>> {
-        let parts = |sink: &Arc<dyn Sink>| match sink.parts() {
-            parts if parts.is_empty() => vec![Arc::clone(sink)],
-            parts => parts,
-        };
-        self.0.iter().flat_map(parts).collect()
+        self.0.iter().flat_map(parts_of).collect()
     }
 
     async fn check(&self) -> Result<(), SinkError> {
