@@ -14,6 +14,7 @@ mod in_place;
 mod journals;
 mod lineage;
 mod preflight;
+mod recorded;
 mod retire;
 mod sinks;
 mod sweep;
