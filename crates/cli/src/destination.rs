@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use api_keyring::{NotInPlace, Secret, SecretFile};
+use api_keyring::Secret;
+use api_keyring_rotation::{NotInPlace, SecretFile};
 
 use crate::failure::{Failure, Result};
 use crate::output;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use api_keyring::rotation::{JournalError, RotateError};
 use api_keyring::{Error, ErrorKind};
+use api_keyring_rotation::{JournalError, RotateError};
 
 /// The result of a command.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;

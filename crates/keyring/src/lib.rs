@@ -101,7 +101,6 @@
 //! `spartera` and `monad` for the vendors, `rustls` for TLS: these are on by default. `native-tls` has the
 //! system's library for it, also where `rustls` is there. `memory` has a provider in memory
 //! and a clock for the tests of your own program, `conformance` the suite that every provider passes,
-//! `sqlite` a journal of rotations in a file, `sinks` files, dotenv files and programs of yours to put new secrets into,
 //! `schema` a [`schemars`](https://docs.rs/schemars) schema of what is serialized.
 
 // What the adapters share may lack a user where one of them is left out.
@@ -116,79 +115,49 @@ struct Readme;
 #[doc = include_str!("../docs/failure.md")]
 pub mod failure {}
 
-mod call;
-mod capability;
 mod clock;
-#[cfg(feature = "conformance")]
-pub mod conformance;
-mod credential;
 mod error;
-mod issued;
-mod key;
-mod key_builder;
-mod key_ref;
-mod keyring;
 mod layer;
 mod list;
-#[cfg(feature = "memory")]
-mod manual_clock;
-mod mark;
-#[cfg(feature = "memory")]
-mod memory;
-#[cfg(feature = "monad")]
-mod monad;
-mod operation;
-mod page;
-mod pages;
+mod model;
 mod provider;
-mod provider_ext;
-mod recover;
-mod request;
-pub mod rotation;
-#[cfg(feature = "schema")]
-mod schema;
-#[cfg(feature = "sinks")]
-mod secret_file;
-mod setup;
-#[cfg(feature = "spartera")]
-mod spartera;
-mod stats;
-mod text;
+mod testing;
+mod vendor;
 
 pub use api_keyring_transport::{
     BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, Secret, Timestamp, Transport, TransportBuilder,
     TransportError,
 };
-pub use capability::{Capabilities, Capability, Support};
+#[cfg(feature = "memory")]
+pub use clock::manual::ManualClock;
 pub use clock::{Clock, Sleep, SystemClock};
-pub use credential::{SecretFn, SecretSource, SharedSecret};
 pub use error::{Error, ErrorKind, FieldError, Outcome, Result};
-pub use issued::IssuedKey;
-pub use key::{ApiKey, KeyStatus};
-pub use key_builder::ApiKeyBuilder;
-pub use key_ref::{InvalidName, KeyId, KeyRef};
-pub use keyring::{Keyring, KeyringBuilder, NamedProvider};
 pub use layer::inject::Inject;
 pub use layer::retry::{Retry, Retrying};
 pub use layer::throttle::Throttle;
 pub use layer::trace::Trace;
 pub use layer::{Answer, Called, Layer, Layered, SendCall};
-pub use list::{ListKeys, SortKeys};
-#[cfg(feature = "memory")]
-pub use manual_clock::ManualClock;
-pub use mark::Mark;
-#[cfg(feature = "memory")]
-pub use memory::Memory;
-#[cfg(feature = "monad")]
-pub use monad::{Monad, MonadBuilder};
-pub use operation::Operation;
-pub use page::{Page, PageRequest, Paging};
+pub use list::page::{Page, PageRequest, Paging};
+pub use list::query::{ListKeys, SortKeys};
+pub use model::capability::{Capabilities, Capability, Support};
+pub use model::issued::IssuedKey;
+pub use model::key::{ApiKey, KeyStatus};
+pub use model::key_builder::ApiKeyBuilder;
+pub use model::key_ref::{InvalidName, KeyId, KeyRef};
+pub use model::mark::Mark;
+pub use model::operation::Operation;
+pub use model::request::{Expiry, KeyUpdate, NewKey, Regeneration, Revocation};
+pub use model::stats::KeyStats;
+pub use model::text::printable;
 pub use provider::Provider;
-pub use provider_ext::{KeyStream, ProviderExt};
-pub use request::{Expiry, KeyUpdate, NewKey, Regeneration, Revocation};
-#[cfg(feature = "sinks")]
-pub use secret_file::{NotInPlace, SecretFile};
+pub use provider::extension::{KeyStream, ProviderExt};
+pub use provider::keyring::{Keyring, KeyringBuilder, NamedProvider};
+#[cfg(feature = "conformance")]
+pub use testing::conformance;
+#[cfg(feature = "memory")]
+pub use testing::memory::Memory;
+pub use vendor::credential::{SecretFn, SecretSource, SharedSecret};
+#[cfg(feature = "monad")]
+pub use vendor::monad::{Monad, MonadBuilder};
 #[cfg(feature = "spartera")]
-pub use spartera::{Spartera, SparteraBuilder};
-pub use stats::KeyStats;
-pub use text::printable;
+pub use vendor::spartera::{Spartera, SparteraBuilder};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::KeyId;
-use api_keyring::rotation::{InvalidPattern, RotateKey, RotationId, Selector, Sink, Timing, open_sinks};
+use api_keyring_rotation::{InvalidPattern, RotateKey, RotationId, Selector, Sink, Timing, open_sinks};
 use chrono::TimeDelta;
 use clap::Args;
 

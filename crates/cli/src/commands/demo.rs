@@ -4,12 +4,12 @@ use std::ffi::OsString;
 use std::fmt::Arguments;
 use std::io::{self, Write as _};
 
-use api_keyring::rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink as _, State, Timing};
 use api_keyring::{
     Capability, IssuedKey, KeyId, KeyUpdate, ListKeys, NamedProvider, NewKey, Provider, ProviderExt, Regeneration,
     Revocation, Secret, Support,
 };
 use api_keyring_emulator::Emulator;
+use api_keyring_rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink as _, State, Timing};
 use chrono::TimeDelta;
 use futures_util::TryStreamExt as _;
 use serde_json::{Value, json};

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use api_keyring::rotation::{
+use api_keyring::{ApiKey, KeyId, KeyStatus, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
+use api_keyring_rotation::{
     Fleet, FleetKey, Journal, MemoryJournal, Rotated, RotationId, Selector, Several, Sink, Summary, open_sinks,
 };
-use api_keyring::{ApiKey, KeyId, KeyStatus, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::path::Path;
 use std::sync::Arc;
 
-use api_keyring::rotation::{Journal, MemoryJournal, RotationId, SqliteJournal};
+use api_keyring_rotation::{Journal, MemoryJournal, RotationId, SqliteJournal};
 
 use crate::arguments::{JournalArguments, RotateOptions};
 use crate::failure::{Failure, Result};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{Downtime, Journal, JournalError, Plan, Several, Sink, State, Strategy};
 use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
+use api_keyring_rotation::{Downtime, Journal, JournalError, Plan, Several, Sink, State, Strategy};
 use serde_json::json;
 
 use super::deliver::{self, Undo};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api_keyring::NamedProvider;
-use api_keyring::rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, open_sinks};
+use api_keyring_rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, open_sinks};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 

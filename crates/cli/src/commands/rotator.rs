@@ -4,8 +4,8 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::rotation::{Confirmation, Journal, Record, RotationId, Rotator, Sink, State, Strategy};
 use api_keyring::{NamedProvider, SharedSecret};
+use api_keyring_rotation::{Confirmation, Journal, Record, RotationId, Rotator, Sink, State, Strategy};
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 

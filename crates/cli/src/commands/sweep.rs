@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use api_keyring::rotation::{Journal, LeftBehind, Sink, left_behind, open_sinks};
 use api_keyring::{Keyring, NamedProvider, Provider as _};
+use api_keyring_rotation::{Journal, LeftBehind, Sink, left_behind, open_sinks};
 use serde_json::json;
 
 use super::journal;

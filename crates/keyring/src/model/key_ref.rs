@@ -1,0 +1,211 @@
+//! The names of keys.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A key's id at its vendor, safe to stand in a URL's path: letters, digits, `-`, `_`, `.` and `~`, no leading dot, no
+/// more than 255 characters. A vendor may be stricter still.
+///
+/// ```
+/// use api_keyring::KeyId;
+///
+/// assert_eq!("key_abc123".parse::<KeyId>()?.as_str(), "key_abc123");
+/// assert!("..".parse::<KeyId>().is_err());
+/// # Ok::<(), api_keyring::InvalidName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// An id of digits.
+    #[cfg(any(feature = "memory", feature = "conformance"))]
+    pub(crate) fn of_number(number: u64) -> Self {
+        Self(number.to_string())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidName;
+
+    fn from_str(id: &str) -> Result<Self, InvalidName> {
+        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+        if id.is_empty() || id.len() > 255 || id.starts_with('.') || !id.bytes().all(safe) {
+            return Err(InvalidName::KeyId);
+        }
+        Ok(Self(id.to_owned()))
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse(deserializer)
+    }
+}
+
+/// A key's full name, `PROVIDER/ID`: a provider as a [`Keyring`](crate::Keyring) knows it, and the key's id there.
+///
+/// ```
+/// use api_keyring::KeyRef;
+///
+/// let key: KeyRef = "siem/key_abc123".parse()?;
+/// assert_eq!((key.provider(), key.id().as_str()), ("siem", "key_abc123"));
+/// assert_eq!(key.to_string(), "siem/key_abc123");
+/// # Ok::<(), api_keyring::InvalidName>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyRef {
+    provider: String,
+    id: KeyId,
+}
+
+impl KeyRef {
+    /// The name of a key.
+    ///
+    /// # Errors
+    ///
+    /// When `provider` is no name that a provider can have.
+    pub fn new(provider: &str, id: KeyId) -> Result<Self, InvalidName> {
+        check_provider_name(provider)?;
+        Ok(Self { provider: provider.to_owned(), id })
+    }
+
+    /// The provider's name.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The key's id at the provider.
+    pub fn id(&self) -> &KeyId {
+        &self.id
+    }
+}
+
+impl FromStr for KeyRef {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let (provider, id) = text.split_once('/').ok_or(InvalidName::KeyRef)?;
+        Self::new(provider, id.parse()?)
+    }
+}
+
+impl fmt::Display for KeyRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.id)
+    }
+}
+
+impl Serialize for KeyRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyRef {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parse(deserializer)
+    }
+}
+
+/// Reads a name as strictly from a file as from anywhere else.
+pub(crate) fn parse<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidName>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+}
+
+/// A provider's name is what a key's name begins with, so it is as plain as an id and has no slash.
+pub(crate) fn check_provider_name(name: &str) -> Result<(), InvalidName> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(safe) {
+        return Err(InvalidName::Provider);
+    }
+    Ok(())
+}
+
+/// Why a name was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// The text has not the form `PROVIDER/ID`.
+    KeyRef,
+    /// The text cannot be a key's id.
+    KeyId,
+    /// The text cannot be a provider's name.
+    Provider,
+    /// The text cannot be a lineage mark.
+    Mark,
+}
+
+impl fmt::Display for InvalidName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KeyRef => "a key is named PROVIDER/ID, such as siem/key_abc123",
+            Self::KeyId => {
+                "a key's id has 1 to 255 characters, letters, digits, '-', '_', '.' and '~', and does not begin with '.'"
+            }
+            Self::Mark => "a mark has 16 characters, 0 to 9 and a to v",
+            Self::Provider => "a provider's name has 1 to 64 characters, letters, digits, '-' and '_'",
+        })
+    }
+}
+
+impl std::error::Error for InvalidName {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_could_leave_their_path_are_refused() {
+        let long = "a".repeat(300);
+        for hostile in ["", ".", "..", "a/b", "%2e%2e", "a\0", "a\r\n", "é", "a b", "?x", "#x", ".hidden", &long] {
+            assert_eq!(hostile.parse::<KeyId>(), Err(InvalidName::KeyId), "{hostile:?}");
+            assert!(format!("spartera/{hostile}").parse::<KeyRef>().is_err(), "{hostile:?}");
+        }
+        for fine in ["1", "key_abc123", "9f8c2e1a-0000-4000-8000-000000000000", "a.b~c", &"a".repeat(255)] {
+            assert_eq!(fine.parse::<KeyId>().map(|id| id.to_string()).as_deref(), Ok(fine));
+        }
+    }
+
+    #[test]
+    fn a_key_ref_survives_its_round_trip() {
+        for text in ["spartera/1", "my-siem_2/key_abc123"] {
+            assert_eq!(text.parse::<KeyRef>().map(|key| key.to_string()).as_deref(), Ok(text));
+            let json = serde_json::json!(text);
+            let key: KeyRef = serde_json::from_value(json.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&key).unwrap(), json);
+        }
+        for hostile in ["spartera/..", "spartera", "a b/1"] {
+            assert!(serde_json::from_value::<KeyRef>(hostile.into()).is_err(), "{hostile}");
+            assert!(serde_json::from_value::<KeyId>("..".into()).is_err());
+        }
+        for (text, why) in [
+            ("spartera", InvalidName::KeyRef),
+            ("/1", InvalidName::Provider),
+            ("a b/1", InvalidName::Provider),
+            ("spartera/", InvalidName::KeyId),
+            ("spartera/1/2", InvalidName::KeyId),
+        ] {
+            assert_eq!(text.parse::<KeyRef>(), Err(why), "{text}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What a key is, and what can be asked of one.
+
+pub(crate) mod capability;
+pub(crate) mod issued;
+pub(crate) mod key;
+pub(crate) mod key_builder;
+pub(crate) mod key_ref;
+pub(crate) mod mark;
+pub(crate) mod operation;
+pub(crate) mod request;
+#[cfg(feature = "schema")]
+mod schema;
+pub(crate) mod stats;
+pub(crate) mod text;

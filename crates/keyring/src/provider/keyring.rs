@@ -1,0 +1,239 @@
+//! Several providers under names of the caller's own.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use api_keyring_transport::Secret;
+use async_trait::async_trait;
+use futures_util::stream::{self, Stream, StreamExt};
+
+use crate::model::key_ref::check_provider_name;
+use crate::{
+    ApiKey, Capabilities, Error, ErrorKind, IssuedKey, KeyId, KeyRef, KeyStats, KeyStream, KeyUpdate, ListKeys, NewKey,
+    Outcome, Page, PageRequest, Paging, Provider, ProviderExt, Regeneration, Result, Revocation,
+};
+
+/// Providers by name, so that a key anywhere has one name, `PROVIDER/ID`.
+///
+/// Cheap to clone.
+///
+/// ```
+/// # #[cfg(all(feature = "spartera", feature = "monad"))]
+/// # fn run() -> Result<(), api_keyring::Error> {
+/// use api_keyring::{Keyring, Monad, Spartera};
+///
+/// let keys = Keyring::builder()
+///     .add("analytics", Spartera::builder().company_id("acme").api_key("sk_live_123").build()?)
+///     .add("siem", Monad::builder().organization_id("acme").bearer("eyJ…").build()?)
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Keyring {
+    providers: Arc<BTreeMap<Arc<str>, NamedProvider>>,
+}
+
+impl Keyring {
+    /// Starts a keyring without providers.
+    pub fn builder() -> KeyringBuilder {
+        KeyringBuilder { providers: Vec::new() }
+    }
+
+    /// The names of all providers, in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.providers.keys().map(|name| &**name)
+    }
+
+    /// All providers, in the alphabetical order of their names.
+    pub fn providers(&self) -> impl Iterator<Item = NamedProvider> {
+        self.providers.values().cloned()
+    }
+
+    /// The provider of that name.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when there is none, with the names that there are.
+    pub fn provider(&self, name: &str) -> Result<NamedProvider> {
+        self.providers.get(name).cloned().ok_or_else(|| {
+            let known: Vec<_> = self.names().collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Error::new(ErrorKind::InvalidInput, Outcome::NotSent, format!("there is no provider {name:?}"))
+                .advise(format!("The providers are: {known}"))
+        })
+    }
+
+    /// The provider that a key is from.
+    ///
+    /// # Errors
+    ///
+    /// As [`provider`](Self::provider).
+    pub fn provider_of(&self, key: &KeyRef) -> Result<NamedProvider> {
+        self.provider(key.provider())
+    }
+
+    /// All keys of all providers, which are read side by side. A provider's failure is an item of its own and does not
+    /// hide the others' keys.
+    ///
+    /// Errors and orders are as in [`ProviderExt::list`]; a sorted list is sorted over all providers.
+    pub fn list(&self, which: ListKeys) -> KeyStream<'_> {
+        let searched = which.search_alone();
+        let lists = self.providers.values().map(|provider| provider.list(searched.clone()));
+        which.apply(Box::pin(stream::select_all(lists)))
+    }
+
+    /// Does something with every provider, so many at a time. The answers come as they are ready, each with the provider
+    /// that it is from; one that fails does not keep the others from theirs.
+    ///
+    /// ```
+    /// # async fn run(keys: api_keyring::Keyring) {
+    /// use api_keyring::{ListKeys, Provider, ProviderExt};
+    /// use futures_util::StreamExt;
+    ///
+    /// let mut counts = keys.each(4, async |provider| provider.list_all(ListKeys::new()).await.map(|keys| keys.len()));
+    /// while let Some((provider, count)) = counts.next().await {
+    ///     println!("{}: {count:?}", provider.name());
+    /// }
+    /// # }
+    /// ```
+    pub fn each<'a, T: 'a, F>(
+        &'a self,
+        at_a_time: usize,
+        act: impl Fn(NamedProvider) -> F + 'a,
+    ) -> impl Stream<Item = (NamedProvider, Result<T>)> + 'a
+    where
+        F: Future<Output = Result<T>> + 'a,
+    {
+        let calls = self.providers().map(move |provider| {
+            let act = act(provider.clone());
+            async move { (provider, act.await) }
+        });
+        stream::iter(calls).buffer_unordered(at_a_time.max(1))
+    }
+}
+
+/// A keyring to be.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build` is called"]
+pub struct KeyringBuilder {
+    providers: Vec<(String, Arc<dyn Provider>)>,
+}
+
+impl KeyringBuilder {
+    /// Adds a provider under a name: letters, digits, `-` and `_`.
+    pub fn add(self, name: impl Into<String>, provider: impl Provider + 'static) -> Self {
+        self.add_shared(name, Arc::new(provider))
+    }
+
+    /// Adds a provider that others use, too.
+    pub fn add_shared(mut self, name: impl Into<String>, provider: Arc<dyn Provider>) -> Self {
+        self.providers.push((name.into(), provider));
+        self
+    }
+
+    /// Checks the names and makes the keyring.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` when a name is given twice or is none that a key's name can begin with.
+    pub fn build(self) -> Result<Keyring> {
+        let mut providers = BTreeMap::new();
+        for (name, provider) in self.providers {
+            let refuse = |problem: String| Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem);
+            check_provider_name(&name).map_err(|why| refuse(format!("the provider name {name:?}: {why}")))?;
+            let named = NamedProvider { name: Arc::from(&*name), provider };
+            if providers.insert(Arc::clone(&named.name), named).is_some() {
+                return Err(refuse(format!("two providers are named {name:?}")));
+            }
+        }
+        Ok(Keyring { providers: Arc::new(providers) })
+    }
+}
+
+/// A provider under its name in a [`Keyring`]: its keys and errors carry that name. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct NamedProvider {
+    name: Arc<str>,
+    provider: Arc<dyn Provider>,
+}
+
+impl NamedProvider {
+    fn key(&self, key: ApiKey) -> ApiKey {
+        key.under(&self.name)
+    }
+
+    fn issued(&self, issued: IssuedKey) -> IssuedKey {
+        issued.map_key(|key| self.key(key))
+    }
+
+    fn error(&self, error: Error) -> Error {
+        error.under(&self.name)
+    }
+}
+
+#[async_trait]
+impl Provider for NamedProvider {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn vendor(&self) -> &'static str {
+        self.provider.vendor()
+    }
+
+    fn scope(&self) -> &str {
+        self.provider.scope()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.provider.capabilities()
+    }
+
+    fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
+        let provider = self.provider.with_secret(secret).map_err(|error| self.error(error))?;
+        Ok(Arc::new(Self { name: Arc::clone(&self.name), provider }))
+    }
+
+    fn paging(&self) -> Paging {
+        self.provider.paging()
+    }
+
+    async fn list_page(&self, request: &PageRequest) -> Result<Page> {
+        let mut page = self.provider.list_page(request).await.map_err(|error| self.error(error))?;
+        let keys = page.keys.into_iter();
+        page.keys = keys.map(|row| row.map(|key| self.key(key)).map_err(|error| self.error(error))).collect();
+        Ok(page)
+    }
+
+    async fn get(&self, id: &KeyId) -> Result<ApiKey> {
+        self.provider.get(id).await.map(|key| self.key(key)).map_err(|error| self.error(error))
+    }
+
+    async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
+        self.provider.create(new).await.map(|issued| self.issued(issued)).map_err(|error| self.error(error))
+    }
+
+    async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
+        let updated = self.provider.update(id, update).await.map_err(|error| self.error(error))?;
+        Ok(updated.map(|key| self.key(key)))
+    }
+
+    async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
+        self.provider.regenerate(id, how).await.map(|issued| self.issued(issued)).map_err(|error| self.error(error))
+    }
+
+    async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
+        self.provider.revoke(id, how).await.map_err(|error| self.error(error))
+    }
+
+    async fn delete(&self, id: &KeyId) -> Result<()> {
+        self.provider.delete(id).await.map_err(|error| self.error(error))
+    }
+
+    async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
+        let stats = self.provider.stats(id).await.map_err(|error| self.error(error))?;
+        Ok(KeyStats { key: self.key(stats.key), ..stats })
+    }
+}

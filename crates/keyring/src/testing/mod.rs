@@ -1,0 +1,6 @@
+//! What tests of providers use: a provider in memory, and the suite that every provider passes.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "memory")]
+pub(crate) mod memory;

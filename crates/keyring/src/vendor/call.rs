@@ -1,0 +1,408 @@
+//! One call to a vendor: what it is about, and what its failures mean.
+//!
+//! The raw crates share one error type, so both adapters turn it into ours here.
+
+use std::fmt::Display;
+use std::str::FromStr;
+use std::time::Duration;
+
+use api_keyring_transport::Secret;
+use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use api_keyring_transport::runtime::{Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::error::Parts;
+use crate::vendor::recover::{self, LooksLikeSecret};
+use crate::{Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result};
+
+/// A raw client's answer to a call.
+pub(crate) type RawResult<T, E> = std::result::Result<ResponseValue<T>, RawError<E>>;
+
+/// What a call is about.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) provider: &'a str,
+    pub(crate) operation: Operation,
+    pub(crate) key: Option<&'a KeyId>,
+    pub(crate) looks_like_secret: LooksLikeSecret,
+}
+
+impl Call<'_> {
+    fn error(&self, parts: Parts) -> Error {
+        let key = parts.key.clone().or_else(|| self.key.cloned());
+        let provider = Some(self.provider.to_owned());
+        Parts { provider, operation: Some(self.operation), key, ..parts }.into()
+    }
+
+    /// The call failed, for a reason of ours.
+    pub(crate) fn failed(
+        &self,
+        kind: ErrorKind,
+        outcome: Outcome,
+        problem: impl Into<std::borrow::Cow<'static, str>>,
+    ) -> Error {
+        self.error(Parts::new(kind, outcome, problem))
+    }
+
+    /// An argument is not acceptable.
+    pub(crate) fn invalid(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        self.failed(ErrorKind::InvalidInput, Outcome::NotSent, problem)
+    }
+
+    /// The call, as that in which this error came up.
+    pub(crate) fn of(&self, error: Error) -> Error {
+        error.about(self.operation, self.key).under(self.provider)
+    }
+
+    /// The provider does not offer it.
+    pub(crate) fn unsupported(&self, capabilities: Capabilities, capability: Capability) -> Error {
+        self.of(capabilities.refusal(capability))
+    }
+
+    /// Refuses an option that is wanted and that the provider does not offer.
+    pub(crate) fn require(&self, capabilities: Capabilities, capability: Capability, wanted: bool) -> Result<()> {
+        capabilities.require(capability, wanted).map_err(|error| self.of(error))
+    }
+
+    /// The key's id in the vendor's own type, which may be stricter than ours.
+    pub(crate) fn vendor_id<T: FromStr<Err: Display>>(&self, id: &KeyId) -> Result<T> {
+        id.as_str().parse().map_err(|why| self.invalid(format!("a key's id cannot be that at this vendor: {why}")))
+    }
+
+    /// The point in time that an expiry means now; `None` for never.
+    pub(crate) fn expiry_time(&self, expiry: Expiry) -> Result<Option<DateTime<Utc>>> {
+        self.expiry_time_at(expiry, Utc::now())
+    }
+
+    /// The point in time that an expiry means at `now`; `None` for never.
+    pub(crate) fn expiry_time_at(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        expiry.time_at(now).map_err(|error| self.of(error))
+    }
+
+    /// An answer that was decoded and does not hold what it should.
+    pub(crate) fn unexpected(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        self.error(Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem))
+    }
+
+    /// A new key's id and secret, as far as its answer has them; `rest` is what of the answer nobody can explain.
+    pub(crate) fn issued(
+        &self,
+        id: Result<KeyId>,
+        secret: Option<Secret>,
+        rest: impl FnOnce() -> Option<Secret>,
+    ) -> Result<(KeyId, Secret)> {
+        match (id, secret) {
+            (Ok(id), Some(secret)) => Ok((id, secret)),
+            (Ok(id), None) => {
+                let rest = rest();
+                let advice = match rest {
+                    Some(_) => "The key exists: look for its secret in the rest of the answer, or else delete the key",
+                    None => "The key exists and nobody can use it: delete it",
+                };
+                let problem = "the answer holds no secret for the new key";
+                let parts = Parts::new(ErrorKind::MissingSecret, Outcome::Applied, problem);
+                Err(self.error(Parts { key: Some(id), advice: Some(advice.into()), unclaimed_secret: rest, ..parts }))
+            }
+            (Err(error), Some(secret)) => Err(error
+                .unclaimed(Some(secret))
+                .advise("A key was issued: look for it in the list, and keep what the answer holds")),
+            // Neither an id nor a secret: it need not be the answer to a success.
+            (Err(error), None) => {
+                let unclear = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, "");
+                let error = error.unclaimed(rest()).with_outcome(Outcome::Unknown);
+                Err(self.advice(&unclear).into_iter().fold(error, Error::advise))
+            }
+        }
+    }
+
+    /// The decoded answer, with the time at which the server says that it answered.
+    pub(crate) fn dated<T: DeserializeOwned, E: Serialize>(
+        &self,
+        result: RawResult<T, E>,
+    ) -> Result<(T, Option<DateTime<Utc>>)> {
+        let date = result.as_ref().ok().and_then(|answer| date(answer.headers(), DATE));
+        Ok((self.answer(result)?, date))
+    }
+
+    /// The decoded answer. One that has the documented shape under another status of success is taken, too.
+    pub(crate) fn answer<T: DeserializeOwned, E: Serialize>(&self, result: RawResult<T, E>) -> Result<T> {
+        let error = match result {
+            Ok(answer) => return Ok(answer.into_inner()),
+            Err(error) => error,
+        };
+        if let RawError::Undecoded(answer) = &error
+            && answer.reason() == UndecodedReason::UndocumentedStatus
+            && answer.status().is_success()
+            && let Ok(answer) = serde_json::from_str(answer.body().expose())
+        {
+            return Ok(answer);
+        }
+        Err(self.failure(error))
+    }
+
+    /// A decoded list with its rows, which `take` takes out of it; they stand in the field `rows_field`.
+    ///
+    /// Where the list as a whole cannot be decoded, its rows are decoded one by one: an odd row is an error of its own and
+    /// does not lose the others.
+    pub(crate) fn rows<T: DeserializeOwned, R: DeserializeOwned, E: Serialize>(
+        &self,
+        result: RawResult<T, E>,
+        rows_field: &str,
+        take: impl FnOnce(&mut T) -> Vec<R>,
+    ) -> Result<(T, Vec<Result<R>>)> {
+        let error = match result {
+            Ok(answer) => {
+                let mut answer = answer.into_inner();
+                let rows = take(&mut answer).into_iter().map(Ok).collect();
+                return Ok((answer, rows));
+            }
+            Err(error) => error,
+        };
+        if let RawError::Undecoded(answer) = &error
+            && answer.status().is_success()
+            && let Ok(mut body) = serde_json::from_str::<Value>(answer.body().expose())
+            && let Some(Value::Array(rows)) = body.get_mut(rows_field)
+        {
+            let rows = std::mem::take(rows);
+            if let Ok(list) = serde_json::from_value(body) {
+                let odd = |_| self.unexpected("a row of the list is not a key as documented");
+                return Ok((list, rows.into_iter().map(|row| serde_json::from_value(row).map_err(odd)).collect()));
+            }
+        }
+        Err(self.failure(error))
+    }
+
+    /// That the call was carried out, where its answer says nothing that matters.
+    ///
+    /// A status of success is believed with the documented body, another JSON body, or as 204 none at all. A 202 promises
+    /// to do it some time, and a page of HTML comes from somebody else: neither is believed.
+    pub(crate) fn done<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
+        let error = match result {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        if let RawError::Undecoded(answer) = &error {
+            let body = answer.body();
+            match answer.status().as_u16() {
+                204 if body.is_empty() => return Ok(()),
+                202 => {}
+                _ if answer.status().is_success() => match serde_json::from_str::<Value>(body.expose()) {
+                    Ok(body) if is_refusal(&body) => return Err(self.refused_with_success(answer, &body)),
+                    Ok(_) => return Ok(()),
+                    Err(_) => {}
+                },
+                _ => {}
+            }
+        }
+        Err(self.failure(error))
+    }
+
+    /// What a raw client's error means.
+    pub(crate) fn failure<E: Serialize>(&self, error: RawError<E>) -> Error {
+        let parts = match error {
+            RawError::InvalidRequest(why) => Parts::new(ErrorKind::InvalidInput, Outcome::NotSent, why),
+            RawError::Communication(error) => {
+                let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
+                let outcome = if error.was_surely_not_sent() { Outcome::NotSent } else { Outcome::Unknown };
+                let parts = Parts::new(kind, outcome, error.to_string());
+                Parts { source: Some(Box::new(error.into_inner())), ..parts }
+            }
+            RawError::ErrorResponse(answer) => {
+                let body = serde_json::to_value(&*answer).unwrap_or_default();
+                self.answered(answer.status().as_u16(), answer.headers(), &body)
+            }
+            RawError::Undecoded(answer) => self.undecoded(&answer),
+            other => Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, other.to_string()),
+        };
+        let advice = parts.advice.clone().or_else(|| self.advice(&parts).map(Into::into));
+        self.error(Parts { advice, ..parts })
+    }
+
+    /// A status of success whose body says that it was none.
+    fn refused_with_success(&self, answer: &UndecodedResponse, body: &Value) -> Error {
+        let status = answer.status().as_u16();
+        let parts = self.answered(status, answer.headers(), body);
+        let problem = format!("the service answered {}, with a body that tells of a failure", answer.status());
+        let parts = Parts { problem: problem.into(), outcome: Outcome::Unknown, ..parts };
+        let advice = self.advice(&parts).map(Into::into);
+        self.error(Parts { advice, ..parts })
+    }
+
+    fn undecoded(&self, answer: &UndecodedResponse) -> Parts {
+        let status = answer.status().as_u16();
+        let body = answer.body();
+        if answer.status().is_success() {
+            // Without JSON it need not be the vendor who answers, and a 202 is a promise.
+            let is_done = status == 204 || (status != 202 && speaks_json(answer));
+            let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
+            let kind = match answer.reason() {
+                UndecodedReason::Interrupted { timeout: true } => ErrorKind::Timeout,
+                UndecodedReason::Interrupted { timeout: false } => ErrorKind::Connection,
+                _ => ErrorKind::UnexpectedAnswer,
+            };
+            let parts = Parts::new(kind, outcome, answer.to_string());
+            let unclaimed_secret = (self.operation.yields_secret() && !body.is_empty())
+                .then(|| recover::secret_in_text(body, self.looks_like_secret).unwrap_or_else(|| body.clone()));
+            let request_id = request_id(answer.headers()).map(|id| self.printable(id));
+            return Parts { status: Some(status), request_id, unclaimed_secret, ..parts };
+        }
+        let body = serde_json::from_str(body.expose()).unwrap_or_default();
+        let parts = self.answered(status, answer.headers(), &body);
+        // The statuses that are nobody's fault in particular say what is odd about the answer instead.
+        let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
+        Parts { problem, ..parts }
+    }
+
+    fn advice(&self, parts: &Parts) -> Option<&'static str> {
+        Some(match (parts.kind, parts.outcome, self.operation) {
+            (ErrorKind::Unauthenticated, ..) => "Check the credential: it may be wrong, expired or revoked",
+            (ErrorKind::PermissionDenied, ..) => "Use a credential whose role allows this, for this scope",
+            (ErrorKind::NotFound, ..) => "List the keys to see which exist",
+            (ErrorKind::RateLimited, ..) => "Nothing was changed; wait before the next call",
+            (_, Outcome::NotSent | Outcome::Rejected, _) => return None,
+            _ if parts.unclaimed_secret.is_some() => {
+                "Keep what the answer holds: the new secret may be in it, and is shown this once"
+            }
+            (_, Outcome::Applied, Operation::Create) => {
+                "A key was issued whose secret did not arrive: look for it in the list, and delete it"
+            }
+            (_, Outcome::Applied, Operation::Regenerate) => {
+                "The old secret is dead and the new one did not arrive: regenerate again"
+            }
+            (_, Outcome::Unknown, Operation::Create) => {
+                "A key may exist whose secret nobody holds: look for it in the list before trying again"
+            }
+            (_, Outcome::Unknown, Operation::Regenerate) => {
+                "The old secret may be dead and the new one lost: see whether the old one works before trying again"
+            }
+            (_, Outcome::Applied, operation) if operation.is_write() => {
+                "It was done, as far as the answer tells: read the key to be sure"
+            }
+            (_, Outcome::Unknown, operation) if operation.is_write() => {
+                "It may have been done: read the key before trying again"
+            }
+            _ => return None,
+        })
+    }
+
+    /// What a failure status and its body say.
+    fn answered(&self, status: u16, headers: &HeaderMap, body: &Value) -> Parts {
+        let (kind, outcome) = match status {
+            401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
+            403 => (ErrorKind::PermissionDenied, Outcome::Rejected),
+            404 | 410 => (ErrorKind::NotFound, Outcome::Rejected),
+            409 => (ErrorKind::Conflict, Outcome::Rejected),
+            429 => (ErrorKind::RateLimited, Outcome::Rejected),
+            400 | 405 | 406 | 411 | 413 | 414 | 415 | 422 => (ErrorKind::Rejected, Outcome::Rejected),
+            // The server gave up waiting for a request that it may have begun to act on.
+            408 => (ErrorKind::Timeout, Outcome::Unknown),
+            402..=499 => (ErrorKind::UnexpectedAnswer, Outcome::Rejected),
+            500..=599 => (ErrorKind::Server, Outcome::Unknown),
+            // A redirect can be the answer to a request that was carried out.
+            _ => (ErrorKind::UnexpectedAnswer, Outcome::Unknown),
+        };
+        let reason = api_keyring_transport::reqwest::StatusCode::from_u16(status).ok();
+        let problem = match reason.and_then(|status| status.canonical_reason()) {
+            Some(reason) => format!("the service answered {status} {reason}"),
+            None => format!("the service answered {status}"),
+        };
+        Parts {
+            status: Some(status),
+            vendor_message: message(body).map(|text| self.printable(text)).filter(|text| !text.is_empty()),
+            field_errors: self.field_errors(body),
+            retry_after: retry_after(headers, body),
+            request_id: request_id(headers).map(|id| self.printable(id)),
+            ..Parts::new(kind, outcome, problem)
+        }
+    }
+
+    fn field_errors(&self, body: &Value) -> Vec<FieldError> {
+        let fields = body.get("errors").and_then(Value::as_object).into_iter().flatten();
+        fields
+            .flat_map(|(field, messages)| {
+                let messages = match messages {
+                    Value::Array(messages) => messages.as_slice(),
+                    one => std::slice::from_ref(one),
+                };
+                messages.iter().filter_map(Value::as_str).map(move |text| (field, text))
+            })
+            .map(|(field, text)| FieldError { field: self.printable(field), message: self.printable(text) })
+            .take(50)
+            .collect()
+    }
+
+    /// A vendor's text as one line of bounded length, without characters that command a terminal, and without what looks
+    /// like a secret: a failure may quote the key that it is about.
+    fn printable(&self, text: &str) -> String {
+        let start: String = text.trim().chars().take(500).collect();
+        let line = crate::printable(&start);
+        let mut shown = String::with_capacity(line.len());
+        for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')) {
+            let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            match (self.looks_like_secret)(bare) {
+                true => shown.extend([api_keyring_transport::REDACTED, &word[bare.len()..]]),
+                false => shown.push_str(word),
+            }
+        }
+        shown
+    }
+}
+
+/// The sentence in a failure's body: the body itself, or what stands under one of the customary names.
+fn message(body: &Value) -> Option<&str> {
+    match body {
+        Value::String(text) => Some(text),
+        Value::Object(fields) => {
+            ["message", "error", "detail", "title"].iter().filter_map(|name| fields.get(*name)).find_map(message)
+        }
+        _ => None,
+    }
+}
+
+/// The header's seconds or date, or else the body's seconds.
+fn retry_after(headers: &HeaderMap, body: &Value) -> Option<Duration> {
+    let in_header = text(headers, RETRY_AFTER).and_then(|wait| match wait.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        // From the server's own clock, where it tells.
+        Err(_) => {
+            let now = date(headers, DATE).unwrap_or_else(Utc::now);
+            Some((date(headers, RETRY_AFTER)? - now).to_std().unwrap_or_default())
+        }
+    });
+    in_header.or_else(|| body.get("retry_after")?.as_u64().map(Duration::from_secs))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok().map(str::trim)
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc2822(text(headers, name)?).ok().map(|time| time.to_utc())
+}
+
+fn request_id(headers: &HeaderMap) -> Option<&str> {
+    let names = ["x-request-id", "request-id", "x-correlation-id"];
+    names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).filter(|id| !id.trim().is_empty())
+}
+
+/// Whether a body has the form of a failure's.
+fn is_refusal(body: &Value) -> bool {
+    ["error", "errors", "error_type"].iter().any(|name| body.get(name).is_some_and(|value| !value.is_null()))
+        || body.get("code").and_then(Value::as_u64).is_some_and(|code| code >= 400)
+}
+
+fn is_json(body: &Secret) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(body.expose()).is_ok()
+}
+
+/// Whether an answer is JSON, or says that it is and was cut off.
+fn speaks_json(answer: &UndecodedResponse) -> bool {
+    let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let declares_json = declared.is_some_and(|media_type| media_type.to_ascii_lowercase().contains("json"));
+    let is_cut =
+        !matches!(answer.reason(), UndecodedReason::UnexpectedBody { .. } | UndecodedReason::UndocumentedStatus);
+    is_json(answer.body()) || declares_json || (is_cut && answer.body().expose().trim_start().starts_with('{'))
+}

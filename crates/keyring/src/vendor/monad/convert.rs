@@ -1,0 +1,105 @@
+//! From Monad's answers to ours.
+
+use api_keyring_transport::SecretValue;
+use monad_raw::types;
+use serde_json::{Map, Value};
+
+use crate::model::key::{Details, ReportedStatus};
+use crate::vendor::call::{Call, RawResult};
+use crate::vendor::recover;
+use crate::{ApiKey, IssuedKey, KeyId, Page, Result};
+
+/// Whether a text has the form of a secret: a JWT, which begins with the base64 of `{"` and has three parts.
+pub(super) fn looks_like_secret(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let is_part = |part: &str, least| {
+        part.len() >= least && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    text.starts_with("ey")
+        && (0..3).all(|_| parts.next().is_some_and(|part| is_part(part, 8)))
+        && parts.next().is_none()
+}
+
+/// A key.
+pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
+    let id = key_id(call, raw.id)?;
+    let mut extra = Map::from_iter(raw.extra);
+    if let Some(version) = raw.token_version {
+        extra.insert("token_version".to_owned(), version.into());
+    }
+    if let Some(signer) = raw.jwt_signing_key_id {
+        extra.insert("jwt_signing_key_id".to_owned(), signer.into());
+    }
+    extra.values_mut().for_each(|value| recover::mask(value, looks_like_secret));
+    let details = Details {
+        name: raw.name,
+        description: raw.description,
+        scope: raw.organization_id,
+        role: raw.role_id,
+        owner: None,
+        created_at: raw.created_at,
+        updated_at: raw.updated_at,
+        expires_at: raw.expiration_time,
+        last_used_at: raw.last_used_at,
+        never_expires_unless_told: false,
+        // A deleted key is gone, and there is no other way to end one before its time.
+        reported_status: ReportedStatus::ListedMeansActive,
+        masked_secret: None,
+        kind: None,
+        extra,
+        as_of: None,
+    };
+    Ok(ApiKey::new(&call.provider.into(), id, details))
+}
+
+fn key_id(call: &Call<'_>, id: Option<String>) -> Result<KeyId> {
+    let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
+    id.parse().map_err(|why| call.unexpected("a key in the answer has an id that cannot be used").caused_by(why))
+}
+
+/// A new or regenerated key with its token, wherever the answer has it.
+pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<IssuedKey> {
+    let types::ApiKeyWithToken { extra, token, .. } = &answer;
+    let documented = token.clone().filter(|token| !token.is_empty() && !token.is_masked());
+    let unknown = || extra.iter().map(|(name, value): (&String, &SecretValue)| (name.as_str(), value.expose()));
+    let secret = documented.or_else(|| recover::secret_among(unknown(), looks_like_secret));
+    let rest = || {
+        recover::as_text(
+            extra.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect::<Map<_, _>>(),
+        )
+    };
+    let id = key_id(call, answer.id.clone());
+    let (id, secret) = call.issued(id, secret, rest)?;
+    // Whatever is odd about the rest, the secret is not given up for it.
+    let key = key(call, without_token(answer)).ok();
+    Ok(IssuedKey::new(id, secret, key))
+}
+
+/// The key alone. Unknown fields stay behind, since one of them may be the token.
+fn without_token(answer: types::ApiKeyWithToken) -> types::ApiKey {
+    types::ApiKey {
+        created_at: answer.created_at,
+        description: answer.description,
+        expiration_time: answer.expiration_time,
+        id: answer.id,
+        jwt_signing_key_id: answer.jwt_signing_key_id,
+        last_used_at: answer.last_used_at,
+        name: answer.name,
+        organization_id: answer.organization_id,
+        role_id: answer.role_id,
+        token_version: answer.token_version,
+        updated_at: answer.updated_at,
+        extra: std::collections::BTreeMap::<String, Value>::new(),
+    }
+}
+
+/// A page of keys. A row that is no key is an error of its own.
+pub(super) fn page(call: &Call<'_>, result: RawResult<types::ApiKeyList, types::Error>) -> Result<Page> {
+    let (answer, rows) =
+        call.rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;
+    let pagination = answer.pagination.as_ref();
+    let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
+    Ok(Page::new(keys)
+        .with_total(pagination.and_then(|pagination| pagination.total?.try_into().ok()))
+        .with_page_size(pagination.and_then(|pagination| pagination.limit?.try_into().ok())))
+}

@@ -1,0 +1,76 @@
+//! What setting up any vendor has in common.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use api_keyring_transport::{Secret, Transport, TransportBuilder};
+
+use crate::vendor::credential::{Access, RawClient, Scheme};
+use crate::{Error, ErrorKind, Outcome, Result, SecretSource};
+
+type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
+
+/// Where the secret comes from.
+enum Supplied {
+    Fixed(Secret),
+    From(Arc<dyn SecretSource>),
+}
+
+/// The settings that every vendor's builder has.
+#[derive(Default)]
+pub(crate) struct Settings {
+    pub(crate) base_url: Option<String>,
+    secret: Option<Supplied>,
+    adjust: Vec<Adjust>,
+}
+
+impl Settings {
+    pub(crate) fn secret(&mut self, secret: impl Into<Secret>) {
+        self.secret = Some(Supplied::Fixed(secret.into()));
+    }
+
+    pub(crate) fn secret_from(&mut self, source: impl SecretSource + 'static) {
+        self.secret = Some(Supplied::From(Arc::new(source)));
+    }
+
+    pub(crate) fn adjust(&mut self, adjust: impl FnOnce(TransportBuilder) -> TransportBuilder + Send + 'static) {
+        self.adjust.push(Box::new(adjust));
+    }
+
+    /// Makes the access to `base_url`, unless another one was set.
+    pub(crate) fn access<C: RawClient>(self, provider: &str, base_url: &str, scheme: Scheme) -> Result<Access<C>> {
+        let (secret, source) = match self.secret {
+            None => return Err(refuse(provider, "the credential is missing")),
+            Some(Supplied::Fixed(secret)) => (secret, None),
+            // Never sent: every request asks the source first.
+            Some(Supplied::From(source)) => (source.known().unwrap_or_else(|| Secret::new("unset")), Some(source)),
+        };
+        let credential =
+            scheme(secret).map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;
+        let base_url = self.base_url.unwrap_or_else(|| base_url.to_owned());
+        let builder = Transport::builder(base_url, credential);
+        let builder = self.adjust.into_iter().fold(builder, |builder, adjust| adjust(builder));
+        let transport = builder.build();
+        let transport = transport.map_err(|why| refuse(provider, "the connection cannot be set up").caused_by(why))?;
+        Ok(Access::new(transport, scheme, source))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").finish_non_exhaustive()
+    }
+}
+
+/// Reads the id of a scope, in the vendor's own patterned type.
+pub(crate) fn scope<T: FromStr<Err: fmt::Display>>(provider: &str, what: &str, id: &str) -> Result<T> {
+    if id.is_empty() {
+        return Err(refuse(provider, format!("the {what} is missing")));
+    }
+    id.parse().map_err(|why| refuse(provider, format!("the {what} cannot be used: {why}")))
+}
+
+fn refuse(provider: &str, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem).under(provider)
+}

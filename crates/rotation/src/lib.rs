@@ -1,0 +1,38 @@
+#![doc = include_str!("../docs/rotation.md")]
+
+mod engine;
+mod error;
+mod fleet;
+mod journal;
+mod orphans;
+mod plan;
+mod record;
+mod rotator;
+mod sink;
+
+pub use error::RotateError;
+pub use fleet::{Fleet, FleetKey, InvalidPattern, Rotated, Selector, Summary};
+pub use journal::memory::MemoryJournal;
+#[cfg(feature = "sqlite")]
+pub use journal::sqlite::SqliteJournal;
+pub use journal::{Journal, JournalError, Lease};
+pub use orphans::{LeftBehind, left_behind};
+pub use plan::request::{RotateKey, Strategy, Timing};
+pub use plan::steps::{Downtime, PlannedStep};
+pub use plan::{InSink, OldKey, Plan, PlannedExpiry, Retirement, UnusedFor};
+pub use record::{
+    Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, Use,
+};
+pub use rotator::Rotator;
+#[cfg(feature = "sinks")]
+pub use sink::address::open_sinks;
+#[cfg(feature = "sinks")]
+pub use sink::command::CommandSink;
+#[cfg(feature = "sinks")]
+pub use sink::file::FileSink;
+pub use sink::memory::MemorySink;
+#[cfg(feature = "sinks")]
+pub use sink::secret_file::{NotInPlace, SecretFile};
+pub use sink::several::Several;
+pub use sink::store::{Place, Store, StoreLock};
+pub use sink::{Sink, SinkError};

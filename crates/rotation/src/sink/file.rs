@@ -1,0 +1,296 @@
+//! A sink that is a file, or a variable in one.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api_keyring::Secret;
+use async_trait::async_trait;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+use super::store::{Place, Store, StoreLock};
+use super::{SinkError, dotenv};
+use crate::sink::secret_file::{Folder, NotInPlace, SecretFile, folder_of};
+
+/// How much of a file is read at most: more than any file of secrets holds.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// How long to wait for whoever else is writing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A file that holds a secret alone, or a variable of a dotenv file.
+///
+/// The file keeps its owner, who alone can read it, and a group that could while all others could not; a new one is this
+/// process's user's. No others can read it, also if they could before. It is replaced by a whole new one each time, which is on the
+/// disk before it is seen. A secret that waits, and the one before the current one, are in files of their own beside it:
+/// `PATH.pending-MARK`, `PATH.previous-MARK`, with the variable's name before it in the case of a dotenv file.
+///
+/// While one process writes, others wait, also those that change another variable of the same file.
+///
+/// ```
+/// use api_keyring_rotation::{FileSink, Sink};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().canonicalize()?.join(".env");
+/// std::fs::write(&path, "# the CI's\nMONAD_API_KEY=abc\nDEBUG=1\n")?;
+/// let sink = FileSink::dotenv(&path, "MONAD_API_KEY")?;
+/// assert_eq!(sink.current().await?, Some("abc".into()));
+/// assert_eq!(sink.name(), format!("dotenv:{}#MONAD_API_KEY", path.display()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct FileSink {
+    path: PathBuf,
+    /// The variable, where the file is a dotenv file.
+    variable: Option<String>,
+}
+
+impl FileSink {
+    /// A file that holds the secret alone. One with a line break at its end is read, too.
+    ///
+    /// # Errors
+    ///
+    /// When the path is none of a file.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, SinkError> {
+        Self::at(path.as_ref(), None)
+    }
+
+    /// A variable in a dotenv file, in which everything else stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// When the path is none of a file, or a variable cannot have that name.
+    pub fn dotenv(path: impl AsRef<Path>, variable: impl Into<String>) -> Result<Self, SinkError> {
+        let variable = variable.into();
+        if !dotenv::is_name(&variable) {
+            return Err(SinkError::new("a variable is named with letters, digits and _, and begins with no digit"));
+        }
+        Self::at(path.as_ref(), Some(variable))
+    }
+
+    /// Whoever resumes may do so in another folder.
+    fn at(path: &Path, variable: Option<String>) -> Result<Self, SinkError> {
+        let refuse = |problem: &str| Err(SinkError::new(format!("{}: {problem}", path.display())));
+        if path.file_name().is_none() {
+            return refuse("the path has no file name");
+        }
+        let Ok(mut path) = std::path::absolute(path) else { return refuse("the path cannot be made absolute") };
+        // One file has one name, however its folder is spelled; one that does not exist yet is refused when it is needed.
+        if let (Ok(folder), Some(name)) = (folder_of(&path).canonicalize(), path.file_name()) {
+            path = folder.join(name);
+        }
+        if path.to_str().is_none_or(|path| path.contains('\n') || path.contains('\r')) {
+            return refuse("the path is not UTF-8, or has a line break");
+        }
+        Ok(Self { path, variable })
+    }
+
+    fn place(&self, place: &Place) -> PathBuf {
+        let mut path = self.path.clone();
+        if *place != Place::Current {
+            // Variables of one file have places of their own.
+            let variable = self.variable.as_ref().map(|variable| format!(".{variable}")).unwrap_or_default();
+            path.as_mut_os_string().push(format!("{variable}.{place}"));
+        }
+        path
+    }
+
+    /// How the names of files begin that are not in place yet.
+    fn unfinished(&self) -> OsString {
+        let mut name = OsString::from(".");
+        name.push(self.path.file_name().unwrap_or_default());
+        name.push(".new-");
+        name
+    }
+
+    /// Removes what processes have left behind that were killed while they wrote. Only for whoever has the lock.
+    fn clear(&self) -> io::Result<()> {
+        let prefix = self.unfinished();
+        for entry in fs::read_dir(folder_of(&self.path))? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let this = self.clone();
+        let done = spawn_blocking(move || work(&this)).await;
+        done.unwrap_or_else(|error| Err(SinkError::new("the file was given up").caused_by(error)))
+    }
+
+    fn fails(&self, what: &str, error: io::Error) -> SinkError {
+        SinkError::new(format!("{} {what}", self.path.display())).caused_by(error)
+    }
+
+    /// What is in the file of a place. A missing file is none.
+    fn content(&self, place: &Place) -> Result<Option<Zeroizing<String>>, SinkError> {
+        let path = self.place(place);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.fails("cannot be read", error)),
+            Ok(found) if !found.is_file() => {
+                return Err(SinkError::new(format!("{} is no plain file", path.display())));
+            }
+            Ok(_) => {}
+        }
+        let read = || {
+            let mut text = Zeroizing::new(String::new());
+            File::open(&path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+            Ok(text)
+        };
+        let text = read().map_err(|error| self.fails("cannot be read", error))?;
+        if text.len() as u64 > MAX_BYTES {
+            return Err(SinkError::new(format!("{} is larger than {MAX_BYTES} bytes", path.display())));
+        }
+        Ok(Some(text))
+    }
+
+    fn find(&self, text: &str, variable: &str) -> Result<Option<dotenv::Setting>, SinkError> {
+        dotenv::find(text, variable).map_err(|why| SinkError::new(format!("{}: {why}", self.path.display())))
+    }
+
+    fn read_now(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+        let Some(text) = self.content(place)? else { return Ok(None) };
+        let secret = match &self.variable {
+            Some(variable) if *place == Place::Current => {
+                self.find(&text, variable)?.map(|setting| Secret::new(setting.value(&text)))
+            }
+            _ => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
+        };
+        Ok(secret.filter(|secret| !secret.is_empty()))
+    }
+
+    fn write_now(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+        let text = match &self.variable {
+            Some(variable) if *place == Place::Current => {
+                let text = self.content(place)?.unwrap_or_default();
+                let setting = self.find(&text, variable)?;
+                Zeroizing::new(dotenv::set(&text, variable, setting.as_ref(), secret.expose()))
+            }
+            _ => Zeroizing::new(secret.expose().to_owned()),
+        };
+        self.replace(place, &text)
+    }
+
+    fn replace(&self, place: &Place, text: &str) -> Result<(), SinkError> {
+        let file = self.reserve(place)?;
+        file.put_bytes(text.as_bytes(), true).map_err(|error| match error {
+            // Nothing is lost: whoever asked still has the secret.
+            NotInPlace::Elsewhere { why, path } => {
+                drop(fs::remove_file(path));
+                self.fails("was not written", why)
+            }
+            NotInPlace::Lost(why) => self.fails("was not written", why),
+            NotInPlace::Unsynced(why) => self.fails("was written, but may not survive a power failure", why),
+        })
+    }
+
+    fn reserve(&self, place: &Place) -> Result<SecretFile, SinkError> {
+        let file = SecretFile::reserve_as(self.place(place), self.unfinished());
+        let file = file.map_err(|error| self.fails("cannot be written", error))?;
+        // Those who read the file go on reading it.
+        if let Ok(there) = fs::metadata(&self.path) {
+            // What waits or was current is nobody's to read.
+            let same_readers = file.take_owner_of(&there, *place == Place::Current);
+            same_readers.map_err(|error| self.fails("is somebody else's, who could read it no more", error))?;
+        }
+        Ok(file)
+    }
+
+    fn remove_now(&self, place: &Place) -> Result<(), SinkError> {
+        if let (Some(variable), Place::Current) = (&self.variable, place) {
+            let Some(text) = self.content(place)? else { return Ok(()) };
+            return match self.find(&text, variable)? {
+                Some(setting) => self.replace(place, &Zeroizing::new(setting.removed(&text))),
+                None => Ok(()),
+            };
+        }
+        let remove = || {
+            fs::remove_file(self.place(place))?;
+            Folder::of(&self.path)?.sync()
+        };
+        match remove() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.fails("cannot be removed", error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is locked: the folder, or where folders cannot be opened a file beside this one.
+    fn lock_file(&self) -> io::Result<File> {
+        match Folder::of(&self.path)?.file() {
+            Some(folder) => Ok(folder),
+            None => {
+                let mut path = self.path.clone();
+                path.as_mut_os_string().push(".lock");
+                File::options().create(true).append(true).open(path)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FileSink {
+    fn address(&self) -> String {
+        let path = self.path.display();
+        match &self.variable {
+            None => format!("file:{path}"),
+            Some(variable) => format!("dotenv:{path}#{variable}"),
+        }
+    }
+
+    async fn probe(&self) -> Result<(), SinkError> {
+        let _lock = self.lock().await?;
+        self.blocking(|this| {
+            this.read_now(&Place::Current)?;
+            this.reserve(&Place::Current).map(drop)
+        })
+        .await
+    }
+
+    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+        let place = place.clone();
+        self.blocking(move |this| this.read_now(&place)).await
+    }
+
+    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+        let (place, secret) = (place.clone(), secret.clone());
+        self.blocking(move |this| this.write_now(&place, &secret)).await
+    }
+
+    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+        let place = place.clone();
+        self.blocking(move |this| this.remove_now(&place)).await
+    }
+
+    async fn lock(&self) -> Result<StoreLock, SinkError> {
+        let fails = |error| self.fails("cannot be written", error);
+        let file = self.lock_file().map_err(fails)?;
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => {
+                    self.clear().map_err(fails)?;
+                    return Ok(Box::new(file));
+                }
+                Err(fs::TryLockError::WouldBlock) if Instant::now() < end => sleep(Duration::from_millis(5)).await,
+                Err(fs::TryLockError::WouldBlock) => {
+                    return Err(SinkError::new(format!("somebody else is writing to {}", self.path.display())));
+                }
+                Err(fs::TryLockError::Error(error)) => return Err(fails(error)),
+            }
+        }
+    }
+}

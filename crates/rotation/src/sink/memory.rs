@@ -1,0 +1,85 @@
+//! A sink that is gone with its process.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use api_keyring::Secret;
+use async_trait::async_trait;
+
+use super::SinkError;
+use super::store::{Place, Store, StoreLock};
+
+/// A sink in memory: for tests, and for a program that hands secrets on itself.
+///
+/// Clones share it.
+#[derive(Clone, Debug)]
+pub struct MemorySink(Arc<Inner>);
+
+/// How many there were in this process.
+static COUNT: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Debug)]
+struct Inner {
+    /// Tells it from the others of this process.
+    number: u64,
+    places: Mutex<BTreeMap<Place, Secret>>,
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl MemorySink {
+    /// An empty sink.
+    pub fn new() -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
+        Self(Arc::new(Inner { number, places: Mutex::default(), lock: Arc::default() }))
+    }
+
+    /// A sink that holds the old key's secret.
+    pub fn holding(secret: impl Into<Secret>) -> Self {
+        let sink = Self::new();
+        sink.places().insert(Place::Current, secret.into());
+        sink
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<Place, Secret>> {
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemorySink {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Store for MemorySink {
+    fn address(&self) -> String {
+        format!("memory:{}", self.0.number)
+    }
+
+    async fn probe(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+        Ok(self.places().get(place).cloned())
+    }
+
+    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+        self.places().insert(place.clone(), secret.clone());
+        Ok(())
+    }
+
+    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+        self.places().remove(place);
+        Ok(())
+    }
+
+    async fn lock(&self) -> Result<StoreLock, SinkError> {
+        match Arc::clone(&self.0.lock).try_lock_owned() {
+            Ok(lock) => Ok(Box::new(lock)),
+            Err(_) => Err(SinkError::new("somebody else is writing there")),
+        }
+    }
+}

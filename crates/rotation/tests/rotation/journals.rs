@@ -1,0 +1,269 @@
+//! What every journal has to do, and what one in a file has to besides.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use api_keyring::{Clock as _, ManualClock, Mark, Memory, NewKey, Provider};
+use api_keyring_rotation::{
+    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, Record, RotateKey, Rotator, SqliteJournal, State,
+};
+use chrono::{SubsecRound as _, TimeDelta, Utc};
+use serde_json::json;
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// A record that no journal has yet, of a key of its own.
+async fn record() -> Record {
+    let provider = Memory::new();
+    let old = provider.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
+    let rotator = Rotator::new(provider, MemorySink::new(), MemoryJournal::new());
+    let plan = rotator.plan(&RotateKey::new(old.id().clone()).adopt_sink()).await.unwrap();
+    let mut record = rotator.start(plan).await.unwrap();
+    // All providers in memory begin with the same number.
+    record.plan.old.id = format!("key-{}", record.id).parse().unwrap();
+    record
+}
+
+/// The same key's record in another rotation.
+async fn another(of: &Record) -> Record {
+    let mut another = record().await;
+    another.plan = of.plan.clone();
+    another
+}
+
+fn next(record: &Record, state: State) -> Record {
+    let mut next = record.clone();
+    next.version += 1;
+    next.state = state;
+    next
+}
+
+fn done() -> State {
+    State::Done { key: "key-new".parse().unwrap(), confirmed: Confirmation::SecretRefused }
+}
+
+fn aborted() -> State {
+    State::Aborted { why: "changed my mind".to_owned() }
+}
+
+/// What holds of every journal.
+async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
+    let first = record().await;
+    let id = &first.id;
+    assert_eq!(journal.load(id).await.unwrap(), None);
+    assert!(matches!(journal.take(id, "a", LEASE).await, Err(JournalError::Missing(missing)) if missing == *id));
+    journal.begin(&first).await.unwrap();
+    assert_eq!(journal.load(id).await.unwrap().as_ref(), Some(&first));
+
+    // A key is rotated by one at a time.
+    let again = another(&first).await;
+    assert!(matches!(journal.begin(&again).await, Err(JournalError::UnderWay(other)) if other == *id));
+    let second = record().await;
+    journal.begin(&second).await.unwrap();
+    assert_eq!(journal.unfinished().await.unwrap(), [first.clone(), second.clone()]);
+    assert_eq!(journal.latest(1).await.unwrap(), std::slice::from_ref(&second));
+    assert_eq!(journal.latest(9).await.unwrap(), [second.clone(), first.clone()]);
+
+    // Its sinks are its own, and so is a key that it has issued, until it is finished.
+    let mut third = record().await;
+    third.plan.sinks.push(second.plan.sinks[0].clone());
+    match journal.begin(&third).await {
+        Err(JournalError::SinkInUse { sink, by }) => {
+            assert_eq!((sink, by), (second.plan.sinks[0].clone(), second.id.clone()))
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut third = record().await;
+    let lease = journal.take(&third.id, "a", LEASE).await;
+    assert!(matches!(lease, Err(JournalError::Missing(_))), "nothing was begun");
+    journal.begin(&third).await.unwrap();
+    let lease = journal.take(&third.id, "a", LEASE).await.unwrap();
+    let mark = Mark::random();
+    let issued = json!({"name": "issued", "key": "key-issued", "mark": mark, "fingerprint": "0123"});
+    let issued = next(&third, serde_json::from_value(issued).unwrap());
+    journal.save(&lease, &issued).await.unwrap();
+    let mut of_issued = record().await;
+    of_issued.plan.old.id = "key-issued".parse().unwrap();
+    assert!(matches!(journal.begin(&of_issued).await, Err(JournalError::UnderWay(other)) if other == third.id));
+    third = next(&issued, aborted());
+    journal.save(&lease, &third).await.unwrap();
+    journal.release(&lease).await.unwrap();
+    of_issued.plan.sinks = third.plan.sinks.clone();
+    journal.begin(&of_issued).await.unwrap();
+    // Nobody goes on with the one whose sink this one has now.
+    let lease = journal.take(&third.id, "a", LEASE).await;
+    let lease = lease.unwrap_or_else(|error| panic!("{error:?}"));
+    let late = json!({"name": "issued", "key": "key-late", "mark": mark, "fingerprint": "0123"});
+    let late = journal.save(&lease, &next(&third, serde_json::from_value(late).unwrap())).await;
+    assert!(matches!(&late, Err(JournalError::SinkInUse { by, .. }) if *by == of_issued.id), "{late:?}");
+    let lease = journal.take(&of_issued.id, "a", LEASE).await.unwrap();
+    journal.save(&lease, &next(&of_issued, aborted())).await.unwrap();
+
+    // A lease keeps others out until it ends, and each write has it begin anew.
+    let lease = journal.take(id, "a", LEASE).await.unwrap();
+    clock.advance(LEASE / 2);
+    let planned = next(&first, State::Planned);
+    journal.save(&lease, &planned).await.unwrap();
+    clock.advance(LEASE / 2);
+    journal.renew(&lease).await.unwrap();
+    clock.advance(LEASE - Duration::from_secs(1));
+    match journal.take(id, "b", LEASE).await {
+        Err(JournalError::Held { by, until }) => {
+            assert_eq!((&*by, until), ("a", clock.now() + TimeDelta::seconds(1)));
+        }
+        other => panic!("{other:?}"),
+    }
+    // Only over the version that was read.
+    assert!(matches!(journal.save(&lease, &planned).await, Err(JournalError::Changed)));
+    let mut later = next(&planned, State::Planned);
+    later.version += 1;
+    assert!(matches!(journal.save(&lease, &later).await, Err(JournalError::Changed)));
+
+    // Whoever took the lease last writes.
+    clock.advance(Duration::from_secs(1));
+    let newer = journal.take(id, "b", LEASE).await.unwrap();
+    assert!(newer.token > lease.token);
+    let finished = next(&planned, aborted());
+    assert!(matches!(journal.save(&lease, &finished).await, Err(JournalError::LeaseLost)));
+    assert!(matches!(journal.renew(&lease).await, Err(JournalError::LeaseLost)));
+    journal.release(&lease).await.unwrap();
+    assert!(matches!(journal.take(id, "c", LEASE).await, Err(JournalError::Held { by, .. }) if by == "b"));
+    journal.save(&newer, &finished).await.unwrap();
+    journal.release(&newer).await.unwrap();
+    let released = journal.take(id, "c", LEASE).await.unwrap();
+    assert!(matches!(journal.renew(&newer).await, Err(JournalError::LeaseLost)));
+    journal.release(&released).await.unwrap();
+
+    assert_eq!(journal.history(id).await.unwrap(), [first.clone(), planned, finished]);
+    assert_eq!(journal.unfinished().await.unwrap(), std::slice::from_ref(&second));
+
+    // What was undone may be done again; what was done is not.
+    journal.begin(&again).await.unwrap();
+    let lease = journal.take(&again.id, "a", LEASE).await.unwrap();
+    journal.save(&lease, &next(&again, done())).await.unwrap();
+    let third = another(&first).await;
+    assert!(matches!(journal.begin(&third).await, Err(JournalError::Replaced(other)) if other == again.id));
+    assert!(journal.history(&third.id).await.unwrap().is_empty());
+
+    // A mark leads to its rotation for good; a key that only got another secret may get one again.
+    let mark = Mark::random();
+    let lease = journal.take(&second.id, "a", LEASE).await.unwrap();
+    let mut issuing = next(&second, State::Issuing { mark: mark.clone() });
+    issuing.marks.push(mark.clone());
+    journal.save(&lease, &issuing).await.unwrap();
+    let key = second.plan.old.id.clone();
+    let mut same = next(&issuing, State::Done { key, confirmed: Confirmation::SecretRefused });
+    same.marks.clear();
+    journal.save(&lease, &same).await.unwrap();
+    assert_eq!(journal.of_mark(&mark).await.unwrap(), Some(same));
+    assert_eq!(journal.of_mark(&Mark::random()).await.unwrap(), None);
+    journal.begin(&another(&second).await).await.unwrap();
+    let once_more = another(&second).await;
+    assert!(matches!(journal.begin(&once_more).await, Err(JournalError::UnderWay(_))));
+}
+
+fn clock() -> ManualClock {
+    ManualClock::new(Utc::now().trunc_subsecs(3))
+}
+
+fn open(path: &Path) -> Result<SqliteJournal, String> {
+    SqliteJournal::open(path).map_err(|error| {
+        let mut text = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            text += &format!(": {error}");
+            cause = error.source();
+        }
+        text
+    })
+}
+
+#[tokio::test]
+async fn memory() {
+    let clock = clock();
+    behaves(&MemoryJournal::new().clock(clock.clone()), &clock).await;
+}
+
+#[tokio::test]
+async fn a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let clock = clock();
+    behaves(&open(&path).unwrap().clock(clock.clone()), &clock).await;
+    // Another process reads the same.
+    let journal = open(&path).unwrap();
+    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 6));
+    #[cfg(unix)]
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.file_name());
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    open(&path).unwrap().begin(&record().await).await.unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    for sql in ["UPDATE version SET state = 'done'", "DELETE FROM version"] {
+        let refused = connection.execute(sql, ()).unwrap_err();
+        assert!(refused.to_string().contains("what was written is not"), "{refused}");
+    }
+    // It is there for people, too.
+    let sql =
+        "SELECT rotation.state, json_extract(record, '$.plan.name') FROM rotation JOIN version ON rotation = number";
+    let read = connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(read, ("planned".to_owned(), "ci".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_no_journal_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let text = "not a database, and long enough to be read as one: ".repeat(20);
+    fs::write(&path, &text).unwrap();
+    assert!(open(&path).unwrap_err().contains("not a database"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    let newer = folder.path().join("newer");
+    drop(open(&newer).unwrap());
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(open(&newer).unwrap_err().contains("a newer version"));
+    let others = folder.path().join("others");
+    rusqlite::Connection::open(&others).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    let before = fs::read(&others).unwrap();
+    assert!(open(&others).unwrap_err().contains("another program's"));
+    assert_eq!(fs::read(&others).unwrap(), before);
+    assert!(open(&folder.path().join("missing/journal")).unwrap_err().contains("missing/journal cannot be used"));
+    assert!(open(folder.path()).is_err());
+}
+
+#[test]
+fn a_file_is_opened_and_a_key_rotated_by_many_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let record = runtime().block_on(record());
+    let begin = |_| {
+        let (path, record) = (&path, &record);
+        move || {
+            let journal = open(path).unwrap();
+            runtime().block_on(async {
+                let mut ours = record.clone();
+                ours.id = another(record).await.id;
+                match journal.begin(&ours).await {
+                    Ok(()) => true,
+                    Err(JournalError::UnderWay(_)) => false,
+                    Err(error) => panic!("{error:?}"),
+                }
+            })
+        }
+    };
+    let begun = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..16).map(|number| scope.spawn(begin(number))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).filter(|begun| *begun).count()
+    });
+    assert_eq!(begun, 1);
+}

@@ -1,0 +1,319 @@
+//! What every sink has to do, and what only some can.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api_keyring::{Mark, Secret};
+use api_keyring_rotation::{CommandSink, FileSink, MemorySink, Place, Several, Sink, SinkError, Store};
+
+fn secret(text: &str) -> Option<Secret> {
+    Some(text.into())
+}
+
+/// What holds of every sink, whose current secret is `held`.
+async fn behaves(sink: &dyn Sink, held: Option<Secret>) {
+    let (mark, other) = (Mark::random(), Mark::random());
+    sink.check().await.unwrap();
+    assert_eq!(sink.current().await.unwrap(), held);
+    assert_eq!(sink.pending(&mark).await.unwrap(), None);
+    assert_eq!(sink.previous(&mark).await.unwrap(), None);
+    // Nothing was put there.
+    sink.promote(&mark).await.unwrap();
+    sink.withdraw(&mark).await.unwrap();
+    sink.forget_previous(&mark).await.unwrap();
+    assert_eq!(sink.current().await.unwrap(), held);
+    // Everything can be done twice. Two secrets wait side by side.
+    for _ in 0..2 {
+        sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+        sink.put(&other, &"sk_live_2".into()).await.unwrap();
+        assert_eq!(sink.pending(&mark).await.unwrap(), secret("sk_live_1"));
+        assert_eq!(sink.current().await.unwrap(), held);
+    }
+    for _ in 0..2 {
+        sink.promote(&mark).await.unwrap();
+        assert_eq!(sink.current().await.unwrap(), secret("sk_live_1"));
+        assert_eq!(sink.pending(&mark).await.unwrap(), None);
+        assert_eq!(sink.previous(&mark).await.unwrap(), held);
+    }
+    for _ in 0..2 {
+        sink.withdraw(&mark).await.unwrap();
+        assert_eq!(sink.current().await.unwrap(), held);
+        assert_eq!(sink.previous(&mark).await.unwrap(), None);
+        assert_eq!(sink.pending(&other).await.unwrap(), secret("sk_live_2"));
+    }
+    sink.promote(&other).await.unwrap();
+    for _ in 0..2 {
+        sink.forget_previous(&other).await.unwrap();
+        assert_eq!(sink.previous(&other).await.unwrap(), None);
+        assert_eq!(sink.current().await.unwrap(), secret("sk_live_2"));
+    }
+    // What was withdrawn before it was promoted changes nothing.
+    sink.put(&mark, &"sk_live_3".into()).await.unwrap();
+    sink.withdraw(&mark).await.unwrap();
+    assert_eq!((sink.pending(&mark).await.unwrap(), sink.current().await.unwrap()), (None, secret("sk_live_2")));
+}
+
+#[tokio::test]
+async fn memory() {
+    behaves(&MemorySink::new(), None).await;
+    behaves(&MemorySink::holding("sk_live_0"), secret("sk_live_0")).await;
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap().join("ci.key");
+    let sink = FileSink::new(&path).unwrap();
+    assert_eq!(sink.name(), format!("file:{}", path.display()));
+    // One file has one name, so that no two rotations have it.
+    let folder_name = folder.path().file_name().unwrap();
+    let detour = folder.path().join("..").join(folder_name).join("ci.key");
+    assert_eq!(FileSink::new(&detour).unwrap().name(), sink.name());
+    behaves(&sink, None).await;
+    assert_eq!(names(folder.path()), ["ci.key"]);
+    // As an editor leaves it.
+    fs::write(&path, "sk_live_0\r\n").unwrap();
+    behaves(&sink, secret("sk_live_0")).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "sk_live_2");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn only_the_owner_reads_what_is_in_the_folder() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ci.key");
+    fs::write(&path, "sk_live_0").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let sink = FileSink::new(&path).unwrap();
+    let (mark, other) = (Mark::random(), Mark::random());
+    sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+    sink.promote(&mark).await.unwrap();
+    sink.put(&other, &"sk_live_2".into()).await.unwrap();
+    let expected = ["ci.key".to_owned(), format!("ci.key.pending-{other}"), format!("ci.key.previous-{mark}")];
+    assert_eq!(names(folder.path()), expected);
+    for name in expected {
+        let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    // A service that reads it by its group goes on reading it, and nothing beside it.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    sink.promote(&other).await.unwrap();
+    for (name, expected) in [("ci.key".to_owned(), 0o640), (format!("ci.key.previous-{other}"), 0o600)] {
+        let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_promotion_that_was_cut_off_is_finished() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
+    let mark = Mark::random();
+    let (pending, previous) = (Place::Pending(mark.clone()), Place::Previous(mark.clone()));
+    // Cut off after each of its writes.
+    for written in 0..3 {
+        sink.write(&Place::Current, &"sk_live_0".into()).await.unwrap();
+        sink.write(&pending, &"sk_live_1".into()).await.unwrap();
+        if written > 0 {
+            sink.write(&previous, &"sk_live_0".into()).await.unwrap();
+        }
+        if written > 1 {
+            sink.write(&Place::Current, &"sk_live_1".into()).await.unwrap();
+        }
+        sink.promote(&mark).await.unwrap();
+        assert_eq!(sink.current().await.unwrap(), secret("sk_live_1"));
+        assert_eq!(sink.previous(&mark).await.unwrap(), secret("sk_live_0"), "after {written} writes");
+        sink.withdraw(&mark).await.unwrap();
+    }
+    assert_eq!(names(folder.path()), ["ci.key"]);
+}
+
+#[tokio::test]
+async fn what_is_no_file_of_a_secret_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ci.key");
+    let fails = async |sink: &FileSink| format!("{:#?}", sink.check().await.unwrap_err());
+    let sink = FileSink::new(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(fails(&sink).await.contains("no plain file"));
+    fs::remove_dir(&path).unwrap();
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("elsewhere", &path).unwrap();
+        assert!(fails(&sink).await.contains("no plain file"));
+        fs::remove_file(&path).unwrap();
+    }
+    fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(fails(&sink).await.contains("cannot be read"));
+    fs::write(&path, vec![b'x'; 2 << 20]).unwrap();
+    assert!(fails(&sink).await.contains("is larger than"));
+    assert_eq!(names(folder.path()), ["ci.key"]);
+    assert!(fails(&FileSink::new(folder.path().join("missing/ci.key")).unwrap()).await.contains("cannot be written"));
+    assert!(FileSink::new("/").is_err() && FileSink::new("").is_err() && FileSink::new("a\nb").is_err());
+    assert!(FileSink::dotenv(&path, "A-B").is_err());
+}
+
+#[tokio::test]
+async fn what_a_killed_process_was_writing_is_cleared_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
+    for name in [".ci.key.new-a1b2c3", ".other.key.new-a1b2c3", ".ci.key"] {
+        fs::write(folder.path().join(name), "sk_live_half").unwrap();
+    }
+    sink.check().await.unwrap();
+    assert_eq!(names(folder.path()), [".ci.key", ".other.key.new-a1b2c3"]);
+}
+
+const DOTENV: &str = "# one\r\nexport OTHER='a b'\n\nKEY=\"sk_live_0\" # two\nLAST=1";
+
+#[tokio::test]
+async fn a_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    fs::write(&path, DOTENV).unwrap();
+    behaves(&FileSink::dotenv(&path, "KEY").unwrap(), secret("sk_live_0")).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), DOTENV.replace("sk_live_0", "sk_live_2"));
+    assert_eq!(names(folder.path()), [".env"]);
+    // One that is not there yet.
+    behaves(&FileSink::dotenv(&path, "NEW").unwrap(), None).await;
+    let expected = format!("{}\nNEW=sk_live_2\n", DOTENV.replace("sk_live_0", "sk_live_2"));
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+    fs::write(&path, "KEY=1\nKEY=2\n").unwrap();
+    let twice = FileSink::dotenv(&path, "KEY").unwrap().check().await.unwrap_err();
+    assert!(twice.to_string().ends_with("line 2: KEY is set a second time"), "{twice}");
+}
+
+#[tokio::test]
+async fn variables_of_one_file_that_change_at_once_are_all_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    let numbers = 0..40;
+    fs::write(&path, numbers.clone().map(|number| format!("KEY{number}=old\n")).collect::<String>()).unwrap();
+    let rotate = |number| {
+        let sink = FileSink::dotenv(&path, format!("KEY{number}")).unwrap();
+        tokio::spawn(async move {
+            let mark = Mark::random();
+            sink.put(&mark, &format!("new{number}").into()).await.unwrap();
+            sink.promote(&mark).await.unwrap();
+            sink.forget_previous(&mark).await.unwrap();
+        })
+    };
+    let all: Vec<_> = numbers.clone().map(rotate).collect();
+    for one in all {
+        one.await.unwrap();
+    }
+    let expected: String = numbers.map(|number| format!("KEY{number}=new{number}\n")).collect();
+    assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+}
+
+/// A program that keeps secrets in a folder, and writes down what it was called with.
+#[cfg(unix)]
+const PROGRAM: &str = r#"
+cd "$1" || exit 9
+echo "$*" >> calls; env >> calls
+case $2 in
+check) ;;
+read) if [ -e "$3" ]; then cat "$3"; echo; fi ;;
+write) cat > "$3.new" && mv "$3.new" "$3" ;;
+remove) rm -f "$3" ;;
+esac
+"#;
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = CommandSink::new("sh", ["-c", PROGRAM, "keep", folder.path().to_str().unwrap()]);
+    behaves(&sink, None).await;
+    let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
+    assert!(calls.contains("write current"), "{calls}");
+    assert!(!calls.contains("sk_live_"), "a secret is told to others: {calls}");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program_that_fails_says_nothing_of_the_secret() {
+    let run = |script: &str| CommandSink::new("sh", ["-c", script]);
+    let fails = |result: Result<(), SinkError>| format!("{:#?}", result.unwrap_err());
+    let write = async |script: &str| run(script).write(&Place::Current, &"sk_live_1".into()).await;
+    assert!(fails(write("cat; exit 3").await).contains("exit status: 3"));
+    assert!(fails(write("kill $$").await).contains("signal"));
+    let slow = run("exec sleep 600").timeout(Duration::from_millis(100));
+    assert!(fails(slow.write(&Place::Current, &"sk_live_1".into()).await).contains("took too long"));
+    let read = async |script: &str| run(script).read(&Place::Current).await.map(drop);
+    assert!(fails(read("head -c 70000 /dev/zero").await).contains("prints too much"));
+    assert!(fails(read(r"printf 'sk_live_\377'").await).contains("no text"));
+    let missing = CommandSink::new("/nowhere/at/all", [""; 0]);
+    assert!(fails(missing.check().await.map(drop)).contains("cannot be started"));
+    for script in ["cat; exit 3", r"printf 'sk_live_\377'"] {
+        let (written, read) = (write(script).await, read(script).await);
+        assert!(!format!("{written:?} {read:?}").contains("sk_live_"));
+    }
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program_that_is_given_up_ends_with_all_that_it_has_begun() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let script = "(echo ready; sleep 5; echo late) > \"$1\" & wait";
+    let sink = CommandSink::new("sh", ["-c", script, "keep", pipe.to_str().unwrap()]);
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let reader = std::thread::spawn(move || {
+        let mut reader = BufReader::new(fs::File::open(&pipe).unwrap());
+        reader.read_line(&mut String::new()).unwrap();
+        begun.send(()).unwrap();
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        rest
+    });
+    let secret = Secret::new("sk_live_1");
+    tokio::select! {
+        written = sink.write(&Place::Current, &secret) => panic!("{written:?}"),
+        begun = has_begun => begun.unwrap(),
+    }
+    assert_eq!(reader.join().unwrap(), "");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program_that_prints_whatever_it_is_asked_for_is_refused() {
+    let refused = CommandSink::new("echo", [""; 0]).check().await.unwrap_err().to_string();
+    assert!(refused.contains("for a place that is empty"), "{refused}");
+}
+
+#[tokio::test]
+async fn two_variables_of_one_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    fs::write(&path, "A=sk_live_0\nB=sk_live_0\n").unwrap();
+    let variable = |name: &str| Arc::new(FileSink::dotenv(&path, name).unwrap()) as Arc<dyn Sink>;
+    behaves(&Several::new(["A", "B"].map(variable)), secret("sk_live_0")).await;
+    assert_eq!(fs::read_to_string(&path).unwrap(), "A=sk_live_2\nB=sk_live_2\n");
+    assert_eq!(names(folder.path()), [".env"]);
+}
+
+#[tokio::test]
+async fn several() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = || Arc::new(MemorySink::new()) as Arc<dyn Sink>;
+    let file = Arc::new(FileSink::new(folder.path().join("ci.key")).unwrap());
+    let sink = Several::new([memory(), file, memory()]);
+    assert_eq!(sink.names().len(), 3);
+    behaves(&sink, None).await;
+    assert!(Several::new([]).check().await.is_err());
+    let differing = Several::new(["a", "b"].map(|held| Arc::new(MemorySink::holding(held)) as Arc<dyn Sink>));
+    assert!(differing.current().await.unwrap_err().to_string().contains("do not hold the same"));
+}

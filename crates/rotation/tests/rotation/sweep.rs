@@ -1,0 +1,77 @@
+//! Which keys are taken to be left behind.
+
+use api_keyring::{KeyId, ManualClock, Mark, Monad, NewKey, Provider as _, Regeneration};
+use api_keyring_emulator::{Emulator, Revision};
+use api_keyring_rotation::{MemoryJournal, MemorySink, RotateKey, Rotator, State, left_behind};
+use chrono::{TimeDelta, Utc};
+
+use crate::bench::monad;
+
+/// A vendor that gives a key another id with each secret, and a key that was rotated there.
+struct Bench {
+    // Stops when it is dropped.
+    _emulator: Emulator,
+    provider: Monad,
+    journal: MemoryJournal,
+    rotator: Rotator,
+    key: KeyId,
+}
+
+async fn bench() -> Bench {
+    let emulator = Emulator::builder().revision(Revision::Documented).start().await.unwrap();
+    let provider = monad(&emulator);
+    let old = provider.create(&NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(90))).await.unwrap();
+    let journal = MemoryJournal::new();
+    let rotator = Rotator::new(provider.clone(), MemorySink::holding(old.secret().clone()), journal.clone());
+    let rotator = rotator.clock(ManualClock::new(Utc::now()));
+    let record = rotator.rotate(&RotateKey::new(old.id().clone()).leaked()).await.unwrap();
+    let State::Done { key, .. } = record.state else { panic!("{record:?}") };
+    Bench { _emulator: emulator, provider, journal, rotator, key }
+}
+
+impl Bench {
+    async fn left_behind(&self) -> Vec<(KeyId, bool)> {
+        let left = left_behind(&self.provider, &self.journal).await.unwrap();
+        left.into_iter().map(|left| (left.key.id().clone(), left.rotation.is_some())).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_has_got_another_id_with_a_new_secret_is_in_use() {
+    let bench = bench().await;
+    assert_eq!(bench.left_behind().await, []);
+    let record = bench.rotator.rotate(&RotateKey::new(bench.key.clone()).in_place()).await.unwrap();
+    let State::Done { key, .. } = record.state else { panic!("{record:?}") };
+    assert_ne!(key, bench.key);
+    assert_eq!(bench.left_behind().await, []);
+    // Also by somebody who writes nothing down.
+    let issued = bench.provider.regenerate(&key, &Regeneration::new()).await.unwrap();
+    assert_ne!(*issued.id(), key);
+    assert_eq!(bench.left_behind().await, []);
+}
+
+#[tokio::test]
+async fn a_second_key_of_the_same_mark_is_told_of_and_is_no_rotations() {
+    let bench = bench().await;
+    let name = bench.provider.get(&bench.key).await.unwrap().name().unwrap().to_owned();
+    let twin = NewKey::new(name).role("role-reader").expires_in(TimeDelta::days(90));
+    let twin = bench.provider.create(&twin).await.unwrap().id().clone();
+    assert_eq!(bench.left_behind().await, [(twin, false)]);
+}
+
+#[tokio::test]
+async fn a_key_that_a_rotation_has_given_up_is_known() {
+    let bench = bench().await;
+    let next = RotateKey::new(bench.key.clone()).grace(std::time::Duration::from_secs(3600));
+    let second = bench.rotator.rotate(&next).await.unwrap();
+    let mark = second.marks[0].clone();
+    bench.rotator.abort(&second.id, "not today").await.unwrap();
+    assert_eq!(bench.left_behind().await, []);
+    // The vendor has it again, as after a restored backup.
+    let late = NewKey::new("ci").marked(&mark).role("role-reader").expires_in(TimeDelta::days(90));
+    let late = bench.provider.create(&late).await.unwrap().id().clone();
+    assert_eq!(bench.left_behind().await, [(late, true)]);
+    let unknown = NewKey::new("ci").marked(&Mark::random()).role("role-reader").expires_in(TimeDelta::days(90));
+    let unknown = bench.provider.create(&unknown).await.unwrap().id().clone();
+    assert!(bench.left_behind().await.contains(&(unknown, false)));
+}
