@@ -77,7 +77,7 @@ impl Selector {
         let is_old = |age: TimeDelta| key.created_at().and_then(|time| time.utc()).is_none_or(|time| now - time >= age);
         let expires =
             |within: TimeDelta| key.expires_at().and_then(|time| time.utc()).is_some_and(|time| time - now <= within);
-        !super::plan::is_dead(key.status())
+        !key.status().is_dead()
             && self.name.as_ref().is_none_or(is_named)
             && self.older_than.is_none_or(is_old)
             && self.expiring_within.is_none_or(expires)

@@ -3,7 +3,7 @@
 use api_keyring::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
 use futures_util::TryStreamExt as _;
 
-use super::plan::{is_alive, is_dead};
+use super::plan::is_alive;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
 use crate::plan::preflight::Masked;
 
@@ -54,7 +54,7 @@ pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Resu
     let mut found = Vec::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
-        if is_dead(key.status()) {
+        if key.status().is_dead() {
             continue;
         }
         let Some(mark) = key.name().and_then(Mark::of_name) else { continue };

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use api_keyring::{ApiKey, KeyId, KeyStatus, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
+use api_keyring::{ApiKey, KeyId, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use api_keyring_rotation::{
     Fleet, FleetKey, Journal, MemoryJournal, Rotated, RotationId, Selector, Several, Sink, Summary, open_sinks,
 };
@@ -98,10 +98,9 @@ async fn choose(
     let mut of_name: HashMap<String, HashSet<String>> = HashMap::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
-        let is_dead = matches!(key.status(), KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::Inactive);
         let name = Mark::unmarked(key.name().unwrap_or_default()).to_owned();
         let under_way = under_way(&key);
-        if !is_dead {
+        if !key.status().is_dead() {
             let owner = under_way.as_ref().map_or_else(|| key.id().to_string(), ToString::to_string);
             of_name.entry(name.clone()).or_default().insert(owner);
         }

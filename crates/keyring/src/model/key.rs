@@ -275,6 +275,11 @@ impl KeyStatus {
             Self::Unknown => "unknown",
         }
     }
+
+    /// Reports whether a key with this status certainly no longer works. An unknown status proves nothing.
+    pub fn is_dead(self) -> bool {
+        matches!(self, Self::Expired | Self::Revoked | Self::Inactive)
+    }
 }
 
 impl fmt::Display for KeyStatus {

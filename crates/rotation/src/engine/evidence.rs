@@ -6,7 +6,7 @@ use api_keyring::{KeyId, KeyStatus, Operation, Provider};
 use futures_util::future::try_join;
 
 use super::{Result, Run, Step, after};
-use crate::plan::{UnusedFor, is_dead};
+use crate::plan::UnusedFor;
 use crate::record::{Confirmation, Evidence, Issued, Use};
 use crate::{RotateError, State, Strategy};
 
@@ -105,7 +105,7 @@ pub(crate) async fn use_of(
         provider.get(key).await.map(|key| (key.status(), None, key.last_used_at().cloned()))
     };
     match shown {
-        Ok((status, ..)) if is_dead(status) => Ok(None),
+        Ok((status, ..)) if status.is_dead() => Ok(None),
         Ok((_, count, last)) => Ok(Some(Use { count, last })),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt as _;
 use super::hand_over::Tried;
 use super::issue::MAX_ISSUES;
 use super::{Result, Run, Step};
-use crate::plan::{is_alive, is_dead};
+use crate::plan::is_alive;
 use crate::record::Issued;
 use crate::{Fingerprint, InSink, JournalError, RotateError, State};
 
@@ -103,7 +103,7 @@ impl Run<'_> {
             let mut keys = provider.list(ListKeys::new());
             while let Some(key) = keys.try_next().await? {
                 let is_another = key.id() == &plan.old.id || plan.namesakes.contains(key.id());
-                if key.name() == plan.old.name.as_deref() && !is_another && !is_dead(key.status()) {
+                if key.name() == plan.old.name.as_deref() && !is_another && !key.status().is_dead() {
                     found.push(key.id().clone());
                 }
             }

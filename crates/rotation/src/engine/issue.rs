@@ -4,7 +4,6 @@ use api_keyring::{IssuedKey, KeyId, ListKeys, Mark, Outcome, ProviderExt as _};
 use futures_util::TryStreamExt as _;
 
 use super::{Result, Run, Step};
-use crate::plan::is_dead;
 use crate::record::{Discard, Issued};
 use crate::{State, Strategy};
 
@@ -123,7 +122,7 @@ impl Run<'_> {
         let mut keys = self.rotator.provider.list(ListKeys::new());
         let mut living = Vec::new();
         while let Some(key) = keys.try_next().await? {
-            if !is_dead(key.status()) {
+            if !key.status().is_dead() {
                 living.extend(marks.iter().find(|mark| mark.is_on(&key)).map(|mark| (key.id().clone(), mark.clone())));
             }
         }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::hand_over::Tried;
 use super::{Result, Run, Step};
-use crate::plan::{Retirement, is_dead};
+use crate::plan::Retirement;
 use crate::record::{Confirmation, Issued};
 use crate::{InSink, JournalError, State, Strategy};
 
@@ -117,7 +117,7 @@ impl Run<'_> {
 
     pub(super) async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
         let status = self.status_of_old(new).await?;
-        Ok(status.is_none_or(is_dead))
+        Ok(status.is_none_or(KeyStatus::is_dead))
     }
 
     /// What the vendor says of the old key; `None` where there is none.
@@ -214,7 +214,7 @@ impl Run<'_> {
         }
         let is_shown_dead = match self.status_of_old(new).await? {
             Some(KeyStatus::Active) => return Ok(None),
-            status => status.is_none_or(is_dead),
+            status => status.is_none_or(KeyStatus::is_dead),
         };
         let previous = match self.record.plan.in_sink {
             InSink::OldSecret => self.previous(&new.mark).await?,

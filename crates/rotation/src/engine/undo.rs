@@ -4,7 +4,6 @@ use api_keyring::{Capability, Expiry, KeyId, KeyStatus, KeyUpdate, Mark, Revocat
 
 use super::hand_over::Tried;
 use super::{Result, Run, Step};
-use crate::plan::is_dead;
 use crate::record::{Confirmation, Discard, Issued};
 use crate::sink::parts_of;
 use crate::{InSink, RotateError, State, Strategy};
@@ -55,7 +54,7 @@ impl Run<'_> {
     /// altogether.
     async fn turn_from_promoted(&self, new: Issued, why: String, leaves_sink: bool) -> Result<State> {
         let ended = match self.rotator.provider.get(&self.record.plan.old.id).await {
-            Ok(old) if is_dead(old.status()) => Some("works no more"),
+            Ok(old) if old.status().is_dead() => Some("works no more"),
             Ok(_) => None,
             Err(error) if error.is_not_found() => Some("is gone"),
             Err(error) => return Err(error.into()),
@@ -221,7 +220,7 @@ impl Run<'_> {
             _ => {}
         }
         match provider.get(key).await {
-            Ok(shown) if is_dead(shown.status()) => Ok(Confirmation::KeyGone),
+            Ok(shown) if shown.status().is_dead() => Ok(Confirmation::KeyGone),
             Ok(shown) if shown.status() == KeyStatus::Active => Err(RotateError::NotYet(format!(
                 "{}: key {key} was issued by the rotation and deleted, and is still active: resume the rotation later",
                 provider.name()

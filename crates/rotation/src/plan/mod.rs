@@ -1,8 +1,6 @@
 //! What a rotation is going to do, before anything is done.
 
-use api_keyring::{
-    ApiKey, Capability, Expiry, KeyId, KeyStatus, Mark, NewKey, Operation, Provider, Regeneration, Timestamp,
-};
+use api_keyring::{ApiKey, Capability, Expiry, KeyId, Mark, NewKey, Operation, Provider, Regeneration, Timestamp};
 pub(crate) mod preflight;
 pub(crate) mod request;
 pub(crate) mod steps;
@@ -176,7 +174,7 @@ impl Plan {
         rotate: &RotateKey,
     ) -> Result<Self, RotateError> {
         let refuse = |why: String| Err(RotateError::Refused(format!("{}: key {}: {why}", provider.name(), key.id())));
-        if is_dead(key.status()) {
+        if key.status().is_dead() {
             return refuse(format!("it is {}, and there is nothing to hand over: create a new key", key.status()));
         }
         let offers = |capability| provider.capabilities().support(capability).is_supported();
@@ -320,15 +318,10 @@ fn lifetime(key: &ApiKey) -> Option<TimeDelta> {
     Some(expires - created).filter(|lifetime| *lifetime > TimeDelta::zero())
 }
 
-/// Whether a key of that status certainly works no more.
-pub(crate) fn is_dead(status: KeyStatus) -> bool {
-    matches!(status, KeyStatus::Expired | KeyStatus::Revoked | KeyStatus::Inactive)
-}
-
 /// Whether there is such a key, which may work.
 pub(crate) async fn is_alive(provider: &dyn Provider, key: &KeyId) -> api_keyring::Result<bool> {
     match provider.get(key).await {
-        Ok(key) => Ok(!is_dead(key.status())),
+        Ok(key) => Ok(!key.status().is_dead()),
         Err(error) if error.is_not_found() => Ok(false),
         Err(error) => Err(error),
     }
