@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use api_keyring::Secret;
-use api_keyring_rotation::{NotInPlace, SecretFile};
+use api_keyring_rotation::{Existing, SecretFile, SecretFileError};
 
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -37,7 +37,7 @@ impl FromStr for Destination {
 #[derive(Debug)]
 pub(crate) enum ReadyDestination {
     Stdout,
-    File { file: SecretFile, overwrite: bool },
+    File { file: SecretFile, existing: Existing },
 }
 
 /// Why a secret is not where it should be.
@@ -51,18 +51,18 @@ pub(crate) enum Undelivered {
 
 impl Destination {
     /// Makes sure that a secret can be written. Nothing is left behind if it is not written after all.
-    pub(crate) fn ready(self, overwrite: bool) -> Result<ReadyDestination> {
+    pub(crate) fn ready(self, existing: Existing) -> Result<ReadyDestination> {
         match self {
             Self::Stdout if leads_nowhere() => {
                 Err(Failure::Usage("standard output leads nowhere, and the secret would be lost".to_owned()))
             }
             Self::Stdout => Ok(ReadyDestination::Stdout),
             Self::File(path) => {
-                check_existing(&path, overwrite)?;
+                check_existing(&path, existing)?;
                 let file = SecretFile::reserve(&path);
                 let file =
                     file.map_err(|why| Failure::Other(format!("{} cannot be written: {why}", path.display())))?;
-                Ok(ReadyDestination::File { file, overwrite })
+                Ok(ReadyDestination::File { file, existing })
             }
         }
     }
@@ -86,14 +86,14 @@ impl ReadyDestination {
     pub(crate) fn deliver(self, secret: &Secret) -> Result<(), Undelivered> {
         match self {
             Self::Stdout => write_line(secret).map_err(Undelivered::Lost),
-            Self::File { file, overwrite } => match file.put(secret, overwrite) {
+            Self::File { file, existing } => match file.put(secret, existing) {
                 Ok(()) => Ok(()),
-                Err(NotInPlace::Elsewhere { why, path }) => Err(Undelivered::Elsewhere { why, path }),
-                Err(NotInPlace::Unsynced(why)) => {
+                Err(SecretFileError::Elsewhere { why, path }) => Err(Undelivered::Elsewhere { why, path }),
+                Err(SecretFileError::Unsynced(why)) => {
                     output::tell(&format!("note: the file is in place, but may not survive a power failure: {why}"));
                     Ok(())
                 }
-                Err(NotInPlace::Lost(why)) => Err(Undelivered::Lost(why)),
+                Err(SecretFileError::Lost(why)) => Err(Undelivered::Lost(why)),
                 Err(other) => Err(Undelivered::Lost(io::Error::other(other))),
             },
         }
@@ -118,12 +118,12 @@ fn write_line(secret: &Secret) -> io::Result<()> {
     stdout.flush()
 }
 
-fn check_existing(path: &Path, overwrite: bool) -> Result {
+fn check_existing(path: &Path, existing: Existing) -> Result {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Failure::Other(format!("{} cannot be written: {error}", path.display()))),
         Ok(found) if !found.is_file() => Err(Failure::Usage(format!("{} exists and is no plain file", path.display()))),
-        Ok(_) if overwrite => Ok(()),
+        Ok(_) if existing == Existing::Replace => Ok(()),
         Ok(_) => Err(Failure::Usage(format!("{} exists; --force overwrites it", path.display()))),
     }
 }
@@ -163,9 +163,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, "old").unwrap();
-        assert!(matches!(destination(&path).ready(false), Err(Failure::Usage(_))));
-        destination(&path).ready(true).unwrap().deliver(&"new".into()).unwrap();
+        assert!(matches!(destination(&path).ready(Existing::Keep), Err(Failure::Usage(_))));
+        destination(&path).ready(Existing::Replace).unwrap().deliver(&"new".into()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert!(matches!(destination(folder.path()).ready(true), Err(Failure::Usage(_))));
+        assert!(matches!(destination(folder.path()).ready(Existing::Replace), Err(Failure::Usage(_))));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use api_keyring::{Monad, Provider, Spartera};
 use api_keyring_emulator::{Emulator, Fault, FaultKind, SeededKey};
 use api_keyring_rotation::{
-    Fleet, FleetKey, Journal, MemoryJournal, MemorySink, RotateKey, Rotator, SqliteJournal, Summary, Timing,
+    Fleet, FleetKey, FleetSummary, Journal, MemoryJournal, MemorySink, RotateKey, Rotator, SqliteJournal, Timing,
 };
 use futures_util::stream;
 
@@ -91,7 +91,7 @@ fn rotate(key: &SeededKey) -> Result<RotateKey> {
     Ok(RotateKey::new(key.id.parse()?).timing(timing).grace(Duration::ZERO))
 }
 
-async fn fleet(provider: Arc<dyn Provider>, journal: Arc<dyn Journal>, keys: Vec<SeededKey>) -> Result<Summary> {
+async fn fleet(provider: Arc<dyn Provider>, journal: Arc<dyn Journal>, keys: Vec<SeededKey>) -> Result<FleetSummary> {
     let fleet = Fleet::new(provider, journal).concurrency(CONCURRENCY / 2).waves([]);
     let mut fleet_keys = Vec::new();
     for key in &keys {

@@ -18,7 +18,7 @@ pub enum RotateError {
     /// What the vendor was asked for has not come about yet. Resuming looks again.
     NotYet(String),
     /// It was told to stop, and has between two steps.
-    Stopped,
+    Cancelled,
     /// The sink did not.
     Sink {
         /// Which.
@@ -43,7 +43,7 @@ impl fmt::Display for RotateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) | Self::NotYet(why) => f.write_str(why),
-            Self::Stopped => f.write_str("the rotation was told to stop: resume it"),
+            Self::Cancelled => f.write_str("the rotation was told to stop: resume it"),
             Self::Provider(error) => error.fmt(f),
             Self::Journal(error) => error.fmt(f),
             Self::Sink { sink, error } => write!(f, "the sink {sink}: {error}"),
@@ -55,7 +55,7 @@ impl std::error::Error for RotateError {
     /// The cause of what `Display` tells.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(_) | Self::NotYet(_) | Self::Stopped => None,
+            Self::Refused(_) | Self::NotYet(_) | Self::Cancelled => None,
             Self::Provider(error) => error.source(),
             Self::Journal(error) => error.source(),
             Self::Sink { error, .. } => error.source(),

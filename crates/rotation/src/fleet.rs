@@ -8,7 +8,7 @@ use api_keyring::{ApiKey, KeyId, Provider};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{Stream, StreamExt as _};
 
-use super::{Journal, JournalError, RotateError, RotateKey, RotationId, Rotator, Several, Sink, State};
+use super::{Journal, JournalError, OwnCredential, RotateError, RotateKey, RotationId, Rotator, Sink, SinkSet, State};
 
 /// Which keys to rotate.
 ///
@@ -96,7 +96,7 @@ pub struct FleetKey {
 /// What became of a key of a fleet.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Rotated {
+pub enum KeyResult {
     /// The new key is in the old one's place, and the old one is gone.
     Done,
     /// It waits for the end of the grace.
@@ -116,7 +116,7 @@ pub enum Rotated {
 /// What became of a fleet.
 #[derive(Debug, Default)]
 #[non_exhaustive]
-pub struct Summary {
+pub struct FleetSummary {
     /// How many keys were replaced.
     pub done: usize,
     /// How many wait for the end of their grace, or for another rotation.
@@ -126,7 +126,7 @@ pub struct Summary {
     /// How many were not rotated, or stand still.
     pub failed: usize,
     /// Why the keys after these were left alone, if they were.
-    pub stopped: Option<String>,
+    pub halted: Option<String>,
 }
 
 /// Rotates many keys of one provider, many at a time.
@@ -136,7 +136,7 @@ pub struct Summary {
 /// finished, or found in the journal.
 ///
 /// The key that the provider itself authenticates with comes last, where the rotator knows [its
-/// secret](Rotator::own_secret), and so does every key of which nobody can tell whether it is that one.
+/// secret](Rotator::own_credential), and so does every key of which nobody can tell whether it is that one.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     rotator: Rotator,
@@ -147,7 +147,7 @@ pub struct Fleet {
 impl Fleet {
     /// Rotates keys of this provider, eight at a time and one first, and waits for no grace.
     pub fn new(provider: impl Provider + 'static, journal: impl Journal + 'static) -> Self {
-        let rotator = Rotator::new(provider, Several::new([]), journal).patience(std::time::Duration::ZERO);
+        let rotator = Rotator::new(provider, SinkSet::new([]), journal).patience(std::time::Duration::ZERO);
         Self { rotator, concurrency: 8, waves: vec![1] }
     }
 
@@ -175,13 +175,17 @@ impl Fleet {
     /// Rotates these keys. `told` hears of each as it ends.
     ///
     /// No more keys are in memory than are rotated at a time.
-    pub async fn rotate(&self, keys: impl Stream<Item = FleetKey>, mut told: impl FnMut(&KeyId, &Rotated)) -> Summary {
+    pub async fn rotate(
+        &self,
+        keys: impl Stream<Item = FleetKey>,
+        mut told: impl FnMut(&KeyId, &KeyResult),
+    ) -> FleetSummary {
         let mut keys = pin!(keys.peekable());
-        let mut summary = Summary::default();
+        let mut summary = FleetSummary::default();
         let mut last = Vec::new();
         for size in self.waves.iter().copied().chain([usize::MAX]) {
             let mut left = size;
-            while left > 0 && summary.stopped.is_none() && keys.as_mut().peek().await.is_some() {
+            while left > 0 && summary.halted.is_none() && keys.as_mut().peek().await.is_some() {
                 let stopped = AtomicBool::new(false);
                 let wave = keys.as_mut().take(left).take_while(|_| {
                     let goes_on = !stopped.load(Ordering::Relaxed);
@@ -194,7 +198,7 @@ impl Fleet {
                         Ok((key, rotated)) => {
                             if let Some(why) = summary.count(&key, &rotated, size < usize::MAX) {
                                 stopped.store(true, Ordering::Relaxed);
-                                summary.stopped.get_or_insert(why);
+                                summary.halted.get_or_insert(why);
                             }
                             told(&key, &rotated);
                         }
@@ -206,16 +210,16 @@ impl Fleet {
                     }
                 }
             }
-            if summary.stopped.is_some() {
+            if summary.halted.is_some() {
                 return summary;
             }
         }
         for key in last {
             if let Ok((key, rotated)) = self.one(key, true).await {
-                summary.stopped = summary.count(&key, &rotated, false);
+                summary.halted = summary.count(&key, &rotated, false);
                 told(&key, &rotated);
             }
-            if summary.stopped.is_some() {
+            if summary.halted.is_some() {
                 break;
             }
         }
@@ -223,53 +227,53 @@ impl Fleet {
     }
 
     /// Rotates a key; gives it back where it has to come last.
-    async fn one(&self, key: FleetKey, is_last: bool) -> Result<(KeyId, Rotated), FleetKey> {
-        let rotator = self.rotator.to(Arc::clone(&key.sink));
+    async fn one(&self, key: FleetKey, is_last: bool) -> Result<(KeyId, KeyResult), FleetKey> {
+        let rotator = self.rotator.with_sink(Arc::clone(&key.sink));
         let record = match rotator.plan(&key.rotate).await {
-            Ok(plan) if !is_last && plan.is_own != Some(false) => return Err(key),
+            Ok(plan) if !is_last && plan.own_credential != OwnCredential::No => return Err(key),
             Ok(plan) => rotator.carry_out(plan).await,
             Err(error) => Err(error),
         };
         let rotated = match record {
             Ok(record) => match record.state {
-                State::Done { .. } => Rotated::Done,
-                State::Aborted { why } | State::Stuck { why, .. } => Rotated::NotRotated(why),
-                _ => Rotated::Waiting,
+                State::Done { .. } => KeyResult::Done,
+                State::Aborted { why } | State::NeedsAttention { why, .. } => KeyResult::NotRotated(why),
+                _ => KeyResult::Waiting,
             },
             Err(RotateError::Provider(error)) if error.is_not_found() && error.key() == Some(&key.rotate.key) => {
-                Rotated::NotFound
+                KeyResult::NotFound
             }
-            Err(RotateError::Journal(JournalError::UnderWay(rotation))) => Rotated::UnderWay(rotation),
-            Err(RotateError::Journal(JournalError::Replaced(rotation))) => Rotated::Replaced(rotation),
-            Err(error) => Rotated::Failed(error),
+            Err(RotateError::Journal(JournalError::UnderWay(rotation))) => KeyResult::UnderWay(rotation),
+            Err(RotateError::Journal(JournalError::Replaced(rotation))) => KeyResult::Replaced(rotation),
+            Err(error) => KeyResult::Failed(error),
         };
         Ok((key.rotate.key, rotated))
     }
 }
 
-impl Summary {
+impl FleetSummary {
     /// Counts a key, and tells why no other may be begun, if none may.
-    fn count(&mut self, key: &KeyId, rotated: &Rotated, is_canary: bool) -> Option<String> {
+    fn count(&mut self, key: &KeyId, rotated: &KeyResult, is_canary: bool) -> Option<String> {
         let why = match rotated {
-            Rotated::Done => {
+            KeyResult::Done => {
                 self.done += 1;
                 return None;
             }
-            Rotated::Waiting | Rotated::UnderWay(_) => {
+            KeyResult::Waiting | KeyResult::UnderWay(_) => {
                 self.waiting += 1;
                 return None;
             }
-            Rotated::NotFound | Rotated::Replaced(_) => {
+            KeyResult::NotFound | KeyResult::Replaced(_) => {
                 self.not_found += 1;
                 return None;
             }
-            Rotated::NotRotated(why) => why.clone(),
-            Rotated::Failed(error) => error.to_string(),
+            KeyResult::NotRotated(why) => why.clone(),
+            KeyResult::Failed(error) => error.to_string(),
         };
         self.failed += 1;
         let stops_all = match rotated {
-            Rotated::Failed(RotateError::Provider(error)) => error.is_unauthenticated(),
-            Rotated::Failed(RotateError::Journal(JournalError::Unavailable(_)) | RotateError::Stopped) => true,
+            KeyResult::Failed(RotateError::Provider(error)) => error.is_unauthenticated(),
+            KeyResult::Failed(RotateError::Journal(JournalError::Unavailable(_)) | RotateError::Cancelled) => true,
             _ => false,
         };
         (stops_all || is_canary).then(|| format!("key {key}: {why}"))

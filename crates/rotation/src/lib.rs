@@ -11,17 +11,17 @@ mod rotator;
 mod sink;
 
 pub use error::RotateError;
-pub use fleet::{Fleet, FleetKey, InvalidPattern, Rotated, Selector, Summary};
+pub use fleet::{Fleet, FleetKey, FleetSummary, InvalidPattern, KeyResult, Selector};
 pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
 pub use journal::{Journal, JournalError, Lease};
-pub use orphans::{LeftBehind, left_behind};
+pub use orphans::{Orphan, find_orphans};
 pub use plan::request::{RotateKey, Strategy, Timing};
 pub use plan::steps::{Downtime, PlannedStep};
-pub use plan::{InSink, OldKey, Plan, PlannedExpiry, Retirement, UnusedFor};
+pub use plan::{OldKey, OwnCredential, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};
 pub use record::{
-    Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, Use,
+    Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, Usage,
 };
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]
@@ -32,7 +32,7 @@ pub use sink::command::CommandSink;
 pub use sink::file::FileSink;
 pub use sink::memory::MemorySink;
 #[cfg(feature = "sinks")]
-pub use sink::secret_file::{NotInPlace, SecretFile};
-pub use sink::several::Several;
-pub use sink::store::{Place, Store, StoreLock};
+pub use sink::secret_file::{Existing, SecretFile, SecretFileError};
+pub use sink::sink_set::SinkSet;
+pub use sink::store::{Slot, Store, StoreLock};
 pub use sink::{Sink, SinkError};

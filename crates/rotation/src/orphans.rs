@@ -5,12 +5,12 @@ use futures_util::TryStreamExt as _;
 
 use super::plan::is_alive;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
-use crate::plan::preflight::Masked;
+use crate::plan::preflight::MaskedSecret;
 
 /// A key with a mark that is no rotation's any more.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct LeftBehind {
+pub struct Orphan {
     /// The key.
     pub key: ApiKey,
     /// The mark in its name.
@@ -22,7 +22,7 @@ pub struct LeftBehind {
     pub twin: Option<KeyId>,
 }
 
-impl LeftBehind {
+impl Orphan {
     /// Whether a sink holds the key's secret: in the place of its mark, or as the current one as far as a masked secret of the
     /// vendor's tells. `None` where it does not tell.
     ///
@@ -35,7 +35,7 @@ impl LeftBehind {
         }
         let current = sink.current().await?;
         // An empty sink proves nothing where it could not be told whose secret there is.
-        let Some(masked) = self.key.masked_secret().and_then(Masked::of) else { return Ok(None) };
+        let Some(masked) = self.key.masked_secret().and_then(MaskedSecret::of) else { return Ok(None) };
         Ok(Some(current.is_some_and(|current| masked.is_of(&current))))
     }
 }
@@ -45,12 +45,12 @@ impl LeftBehind {
 ///
 /// A list that lags behind for longer than a rotation waits can hide a key from it. What was found can be
 /// [deleted](Provider::delete), where its rotation is known; a key of an unknown one may be in use, and is to be
-/// [looked for](LeftBehind::is_in) wherever secrets are kept.
+/// [looked for](Orphan::is_in) wherever secrets are kept.
 ///
 /// # Errors
 ///
 /// Those of the list and of the journal.
-pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Result<Vec<LeftBehind>, RotateError> {
+pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Result<Vec<Orphan>, RotateError> {
     let mut found = Vec::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
@@ -74,7 +74,7 @@ pub async fn left_behind(provider: &dyn Provider, journal: &dyn Journal) -> Resu
                 _ => continue,
             },
         };
-        found.push(LeftBehind { key, mark, rotation, twin });
+        found.push(Orphan { key, mark, rotation, twin });
     }
     Ok(found)
 }

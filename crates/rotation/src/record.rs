@@ -160,7 +160,8 @@ pub enum State {
         why: String,
     },
     /// Somebody has to look: the rotation neither goes on nor back by itself.
-    Stuck {
+    #[serde(rename = "stuck")]
+    NeedsAttention {
         /// How far it was. Resuming goes on from there.
         was: Box<State>,
         /// What is wrong, and what to do.
@@ -184,7 +185,7 @@ impl State {
             Self::Done { .. } => "done",
             Self::Aborting { .. } => "aborting",
             Self::Aborted { .. } => "aborted",
-            Self::Stuck { .. } => "stuck",
+            Self::NeedsAttention { .. } => "stuck",
         }
     }
 
@@ -198,7 +199,7 @@ impl State {
 
     /// What was issued, while it may still be wanted.
     pub(super) fn issued(&self) -> Option<&Issued> {
-        match self.as_it_was() {
+        match self.underlying() {
             Self::Issued(new) | Self::Delivered(new) | Self::Verified(new) | Self::Retiring(new) => Some(new),
             Self::Promoted { new, .. } | Self::Retired { new, .. } => Some(new),
             Self::Aborting { new, .. } => new.as_ref(),
@@ -207,9 +208,9 @@ impl State {
     }
 
     /// Where it goes on from: the state itself, unless it is stuck.
-    pub(super) fn as_it_was(&self) -> &Self {
+    pub(super) fn underlying(&self) -> &Self {
         match self {
-            Self::Stuck { was, .. } => was.as_it_was(),
+            Self::NeedsAttention { was, .. } => was.underlying(),
             state => state,
         }
     }
@@ -248,14 +249,14 @@ pub struct Discard {
 /// How much a vendor shows that a key was used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Use {
+pub struct Usage {
     /// How many requests were made with it, where the vendor counts them.
     pub count: Option<u64>,
     /// When the last one was made, where the vendor tells.
     pub last: Option<Timestamp>,
 }
 
-impl Use {
+impl Usage {
     /// Whether the key was used at all, as far as the vendor tells.
     pub(super) fn is_any(&self) -> bool {
         self.count.is_some_and(|count| count > 0) || self.last.is_some()
@@ -279,11 +280,11 @@ impl Use {
 #[non_exhaustive]
 pub struct Evidence {
     /// The use of the new key by the rotation itself. Whatever comes later is that of others.
-    pub new_key: Use,
+    pub new_key: Usage,
     /// Whether others were seen to use the new key.
     pub new_is_used: bool,
     /// The use of the old key; `None` where it is gone.
-    pub old: Option<Use>,
+    pub old: Option<Usage>,
     /// Since when the old key was not seen to be used, by the clock of whoever looked.
     pub old_since: DateTime<Utc>,
 }
@@ -356,7 +357,7 @@ impl Record {
             // It has another secret, and is the same key.
             State::Done { key, .. } if *key == other.plan.old.id => None,
             State::Done { .. } => {
-                self.plan.is_of_same_key(&other.plan).then(|| JournalError::Replaced(other.id.clone()))
+                self.plan.rotates_same_key(&other.plan).then(|| JournalError::Replaced(other.id.clone()))
             }
             _ if other.is_at_work_on(&self.plan) => Some(JournalError::UnderWay(other.id.clone())),
             _ => {

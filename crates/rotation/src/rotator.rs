@@ -11,7 +11,10 @@ use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
 use super::engine::Run;
 use super::plan::OldKey;
-use super::{InSink, Journal, JournalError, Lease, Plan, Record, RotateError, RotateKey, RotationId, Sink, Strategy};
+use super::{
+    Journal, JournalError, Lease, OwnCredential, Plan, Record, RotateError, RotateKey, RotationId, Sink, SinkContent,
+    Strategy,
+};
 
 /// Rotates keys of one provider into one sink, with a journal.
 ///
@@ -67,7 +70,7 @@ impl Rotator {
 
     /// Has every rotation that this rotator carries out stop when `stop` ends: between two steps, where nothing is lost.
     #[must_use]
-    pub fn stop_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn cancel_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
         self.stop = stop.boxed().shared();
         self
     }
@@ -83,7 +86,7 @@ impl Rotator {
     /// own, it is replaced by the new one when the old one is seen to be refused; in place, as soon as the new one is in the
     /// sink.
     #[must_use]
-    pub fn own_secret(mut self, secret: SharedSecret) -> Self {
+    pub fn own_credential(mut self, secret: SharedSecret) -> Self {
         self.own = Some(secret);
         self
     }
@@ -105,7 +108,7 @@ impl Rotator {
 
     /// The same, into another sink.
     #[must_use]
-    pub fn to(&self, sink: impl Sink + 'static) -> Self {
+    pub fn with_sink(&self, sink: impl Sink + 'static) -> Self {
         Self { sink: Arc::new(sink), ..self.clone() }
     }
 
@@ -120,18 +123,18 @@ impl Rotator {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
         let (in_sink, current) = self.look_into_sink(&key, rotate.adopt_sink).await?;
-        let is_own = self.is_own(&key, in_sink, current.as_ref());
-        let plan = Plan::of(&*self.provider, &key, (is_own, in_sink), self.sink.names(), rotate)?;
-        if !rotate.adopt_sink && in_sink != InSink::OldSecret {
+        let own_credential = self.own_credential_is(&key, in_sink, current.as_ref());
+        let plan = Plan::of(&*self.provider, &key, (own_credential, in_sink), self.sink.names(), rotate)?;
+        if !rotate.adopt_sink && in_sink != SinkContent::OldSecret {
             return Err(self.refuse_sink(&plan).await);
         }
         if let Some(unused) = plan.unused_for {
             self.check_use_is_told(&plan, unused).await?;
         }
-        if plan.strategy == Strategy::InPlace && !rotate.even_own && is_own != Some(false) {
-            let problem = match is_own {
-                Some(_) => "is the one that is used here",
-                None => "may be the one that is used here, as far as can be told",
+        if plan.strategy == Strategy::InPlace && !rotate.even_own && own_credential != OwnCredential::No {
+            let problem = match own_credential {
+                OwnCredential::Yes => "is the one that is used here",
+                _ => "may be the one that is used here, as far as can be told",
             };
             return Err(RotateError::Refused(format!(
                 "{}: key {} {problem}, and a lost answer would lock you out: rotate it by a new key, or allow it even if it \
@@ -159,7 +162,7 @@ impl Rotator {
                 plan.provider, plan.old.id
             )));
         }
-        let (in_sink, _) = self.look_into_sink(&key, plan.in_sink != InSink::OldSecret).await?;
+        let (in_sink, _) = self.look_into_sink(&key, plan.in_sink != SinkContent::OldSecret).await?;
         if in_sink != plan.in_sink {
             return Err(RotateError::Refused(format!(
                 "{}: key {}: what {} holds has changed since the plan was made: make another",

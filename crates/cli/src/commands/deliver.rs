@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use api_keyring::{Error, IssuedKey, KeyId, NamedProvider, Provider as _, Secret};
+use api_keyring_rotation::Existing;
 use serde_json::{Value, json};
 
 use crate::arguments::{DeliveryArguments, Format};
@@ -20,25 +21,26 @@ pub(super) enum Undo {
 }
 
 /// Where the secret shall go, and whether a file there may be overwritten.
-pub(super) fn wanted(arguments: DeliveryArguments) -> Result<(Destination, bool)> {
+pub(super) fn wanted(arguments: DeliveryArguments) -> Result<(Destination, Existing)> {
     let destination = arguments.to.ok_or_else(|| {
         Failure::Usage(
             "say where the secret goes, it is shown this once: --to - for standard output, or --to file:PATH"
                 .to_owned(),
         )
     })?;
-    Ok((destination, arguments.force))
+    let existing = if arguments.force { Existing::Replace } else { Existing::Keep };
+    Ok((destination, existing))
 }
 
 /// Has a key issued once its destination is ready, and delivers and reports its secret.
 pub(super) async fn issue(
     format: Format,
     provider: &NamedProvider,
-    (destination, overwrite): (Destination, bool),
+    (destination, existing): (Destination, Existing),
     issuing: impl Future<Output = Result<IssuedKey, Error>>,
     undo: Undo,
 ) -> Result {
-    let destination = destination.ready(overwrite)?;
+    let destination = destination.ready(existing)?;
     let (name, to_stdout) = (destination.name(), destination.is_stdout());
     let issued = match issuing.await {
         Ok(issued) => issued,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api_keyring::Secret;
 use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape, State};
+use api_keyring_rotation::Existing;
 
 use crate::arguments::{self, Format};
 use crate::destination::{Destination, Undelivered};
@@ -22,7 +23,7 @@ impl StateFile<'_> {
     /// What is in the file, if it is there; nothing is started that could not be kept.
     fn read(&self) -> Result<State> {
         let path = self.0.display();
-        drop(self.destination().ready(true)?);
+        drop(self.destination().ready(Existing::Replace)?);
         match fs::read_to_string(self.0) {
             Ok(text) => State::from_json(&text).map_err(|error| Failure::Other(format!("{path}: {error}"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
@@ -32,7 +33,7 @@ impl StateFile<'_> {
 
     /// Puts the state in place of what was in the file, whole and for its owner alone.
     fn write(&self, state: &State) -> Result {
-        let kept = self.destination().ready(true)?.deliver(&Secret::from(state.to_json()));
+        let kept = self.destination().ready(Existing::Replace)?.deliver(&Secret::from(state.to_json()));
         kept.map_err(|undelivered| match undelivered {
             Undelivered::Lost(why) => Failure::Other(format!("{} was not written: {why}", self.0.display())),
             Undelivered::Elsewhere { why, path } => {

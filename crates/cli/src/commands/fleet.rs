@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use api_keyring::{ApiKey, KeyId, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use api_keyring_rotation::{
-    Fleet, FleetKey, Journal, MemoryJournal, Rotated, RotationId, Selector, Several, Sink, Summary, open_sinks,
+    Fleet, FleetKey, FleetSummary, Journal, KeyResult, MemoryJournal, RotationId, Selector, Sink, SinkSet, open_sinks,
 };
 use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -37,7 +37,7 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
     for Chosen { id, fate } in chosen {
         match fate {
             Fate::Rotate(sink) => keys.push(FleetKey { rotate: arguments.options.request(&id), sink }),
-            Fate::UnderWay(rotation) => told.rotated(&id, &Rotated::UnderWay(rotation)),
+            Fate::UnderWay(rotation) => told.rotated(&id, &KeyResult::UnderWay(rotation)),
             Fate::Refused(why) => {
                 refused += 1;
                 told.tell(&id, "failed", Some(why));
@@ -50,7 +50,7 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
         confirm(&arguments.options.consent, &format!("{} Rotate them?", arguments.options.warning(&what)))?;
     }
     let fleet = Fleet::new(provider, journal)
-        .with(|rotator| rotators.set_up(rotator, own).stop_when(rotator::stop_requested()))
+        .with(|rotator| rotators.set_up(rotator, own).cancel_when(rotator::stop_requested()))
         .concurrency(arguments.concurrency)
         .waves(arguments.canaries);
     let mut summary = fleet.rotate(stream::iter(keys), |key, rotated| told.rotated(key, rotated)).await;
@@ -158,12 +158,12 @@ async fn plan(
     options: &RotateOptions,
 ) -> Result {
     let name = account.0.name().to_owned();
-    let nowhere = Arc::new(Several::new([]));
+    let nowhere = Arc::new(SinkSet::new([]));
     let rotator = &rotators.rotator(account, nowhere, MemoryJournal::new());
     let planned = stream::iter(chosen).map(|Chosen { id, fate }| async move {
         let planned = match fate {
             Fate::Rotate(sink) => match rotate::check(&*sink).await {
-                Ok(()) => rotator.to(sink).plan(&options.request(&id)).await.map_err(Failure::from),
+                Ok(()) => rotator.with_sink(sink).plan(&options.request(&id)).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             }
             .map_err(|failure| failure.in_one_line()),
@@ -203,15 +203,15 @@ struct Told {
 }
 
 impl Told {
-    fn rotated(&mut self, key: &KeyId, rotated: &Rotated) {
+    fn rotated(&mut self, key: &KeyId, rotated: &KeyResult) {
         let (result, why) = match rotated {
-            Rotated::Done => ("done", None),
-            Rotated::Waiting => ("waiting", None),
-            Rotated::UnderWay(id) => ("waiting", Some(format!("for the rotation {id}"))),
-            Rotated::NotFound => ("not found", None),
-            Rotated::Replaced(id) => ("not found", Some(format!("it was replaced by the rotation {id}"))),
-            Rotated::NotRotated(why) => ("failed", Some(why.clone())),
-            Rotated::Failed(error) => ("failed", Some(error.to_string())),
+            KeyResult::Done => ("done", None),
+            KeyResult::Waiting => ("waiting", None),
+            KeyResult::UnderWay(id) => ("waiting", Some(format!("for the rotation {id}"))),
+            KeyResult::NotFound => ("not found", None),
+            KeyResult::Replaced(id) => ("not found", Some(format!("it was replaced by the rotation {id}"))),
+            KeyResult::NotRotated(why) => ("failed", Some(why.clone())),
+            KeyResult::Failed(error) => ("failed", Some(error.to_string())),
             _ => ("failed", None),
         };
         self.tell(key, result, why);
@@ -226,7 +226,7 @@ impl Told {
     }
 
     /// The end of it: how many of so many keys came to which.
-    fn report(self, summary: &Summary, all: usize) -> Result {
+    fn report(self, summary: &FleetSummary, all: usize) -> Result {
         let left_alone = all - self.rows.len();
         let counts = [
             ("done", summary.done),
@@ -239,13 +239,13 @@ impl Told {
             Format::Json => {
                 let keys =
                     self.rows.into_iter().map(|(id, result, why)| json!({"id": id, "result": result, "why": why}));
-                let mut document = json!({"keys": keys.collect::<Vec<Value>>(), "stopped": summary.stopped});
+                let mut document = json!({"keys": keys.collect::<Vec<Value>>(), "stopped": summary.halted});
                 counts.iter().for_each(|(name, count)| document[name.replace(' ', "_")] = json!(count));
                 output::json(&document)
             }
             Format::Table => output::fields(counts.map(|(name, count)| (name, Some(count.to_string())))),
         };
-        match (&summary.stopped, summary.failed) {
+        match (&summary.halted, summary.failed) {
             (None, 0) => printed,
             (None, failed) => Err(Failure::Other(format!("{failed} of {all} keys were not rotated"))),
             (Some(why), _) => Err(Failure::Other(format!("the rest was left alone after a failure: {why}"))),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
-use api_keyring_rotation::{Downtime, Journal, JournalError, Plan, Several, Sink, State, Strategy};
+use api_keyring_rotation::{Downtime, Existing, Journal, JournalError, Plan, Sink, SinkSet, State, Strategy};
 use serde_json::json;
 
 use super::deliver::{self, Undo};
@@ -42,7 +42,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         return print(format, &plan);
     }
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
-    let rotator = rotator.stop_when(rotator::stop_requested());
+    let rotator = rotator.cancel_when(rotator::stop_requested());
     let record = rotator.start(plan).await?;
     let id = record.id.clone();
     let go_on = || {
@@ -86,7 +86,7 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
             "say where the key's secret is kept, so that the new one goes there: {instead}"
         ))),
         Some([only]) => Ok(Arc::clone(only)),
-        Some(several) => Ok(Arc::new(Several::new(several.iter().cloned()))),
+        Some(several) => Ok(Arc::new(SinkSet::new(several.iter().cloned()))),
         None => Err(Failure::Usage(format!(
             "a rotation can be cut off, and its secret has to be found again: {instead}; only --in-place, alone, takes -"
         ))),
@@ -112,7 +112,7 @@ async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &
     let provider = &account.0.clone();
     let journal = journal::of_rotation(&arguments.options, true)?;
     // Nothing can be told of where the secret is now.
-    let nowhere = Arc::new(Several::new([]));
+    let nowhere = Arc::new(SinkSet::new([]));
     let rotator = Rotators::new(format, &arguments.options.how).rotator(account, nowhere, journal.clone());
     let plan = rotator.plan(&arguments.options.request(key.id()).adopt_sink()).await?;
     refuse_if_under_way(&*journal, &plan).await?;
@@ -120,7 +120,8 @@ async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &
     let mut how = Regeneration::new();
     how.expiry = arguments.options.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &how);
-    shielded(deliver::issue(format, provider, (Destination::Stdout, false), regenerating, Undo::Impossible)).await
+    shielded(deliver::issue(format, provider, (Destination::Stdout, Existing::Keep), regenerating, Undo::Impossible))
+        .await
 }
 
 /// Tells what would be done.

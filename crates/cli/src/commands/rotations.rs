@@ -25,7 +25,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     let stop = rotator::stop_requested();
     if let [id] = &arguments.rotations[..] {
         let before = load(&journal, id).await?;
-        let rotator = rotators.of(&before)?.stop_when(stop);
+        let rotator = rotators.of(&before)?.cancel_when(stop);
         let resumed = match &arguments.waive_evidence {
             Some(why) => rotator.waive_evidence(id, why).await,
             None => rotator.resume(id).await,
@@ -56,7 +56,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
         let (rotator, stop) = (rotators.of(&record), stop.clone());
         async move {
             let resumed = match rotator {
-                Ok(rotator) => rotator.stop_when(stop).resume(&record.id).await.map_err(Step::from),
+                Ok(rotator) => rotator.cancel_when(stop).resume(&record.id).await.map_err(Step::from),
                 Err(failure) => Err(Step::Failed(failure)),
             };
             (record, resumed)
@@ -121,7 +121,7 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let rotator = Known::new(format, &journal, &arguments.how).of(&record)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
-    let rotator = rotator.stop_when(rotator::stop_requested());
+    let rotator = rotator.cancel_when(rotator::stop_requested());
     let record = match arguments.leave_destination {
         true => rotator.abort_leaving_sink(&arguments.rotation, &arguments.reason).await?,
         false => rotator.abort(&arguments.rotation, &arguments.reason).await?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{NamedProvider, SharedSecret};
-use api_keyring_rotation::{Confirmation, Journal, Record, RotationId, Rotator, Sink, State, Strategy};
+use api_keyring_rotation::{Confirmation, Journal, OwnCredential, Record, RotationId, Rotator, Sink, State, Strategy};
 use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
@@ -65,7 +65,7 @@ impl<'a> Rotators<'a> {
     pub(super) fn set_up(&self, rotator: Rotator, own: Option<SharedSecret>) -> Rotator {
         let rotator = rotator.patience(self.how.wait).lease(self.how.lease);
         match own {
-            Some(own) => rotator.own_secret(own),
+            Some(own) => rotator.own_credential(own),
             None => rotator,
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Rotators<'a> {
 pub(super) async fn explain(journal: &dyn Journal, id: &RotationId, failure: Failure) -> Failure {
     let is_refused = matches!(&failure, Failure::Keyring(error) if error.is_unauthenticated());
     let record = if is_refused { journal.load(id).await.ok().flatten() } else { None };
-    let Some(record) = record.filter(|record| record.plan.is_own == Some(true)) else { return failure };
+    let Some(record) = record.filter(|record| record.plan.own_credential == OwnCredential::Yes) else { return failure };
     match record.state {
         State::Promoted { .. } | State::Retiring(_) | State::Retired { .. } | State::Done { .. } => {
             output::tell(&replaced(&record));
@@ -112,9 +112,11 @@ pub(super) fn note(record: &Record) -> Option<String> {
                 }
             })
         }
-        State::Aborting { why, .. } | State::Aborted { why } | State::Stuck { why, .. } => Some(why.clone()),
+        State::Aborting { why, .. } | State::Aborted { why } | State::NeedsAttention { why, .. } => Some(why.clone()),
         State::Lost { abort, .. } => abort.clone(),
-        State::Done { confirmed: Confirmation::SecretRefused, .. } if record.plan.is_own == Some(true) => {
+        State::Done { confirmed: Confirmation::SecretRefused, .. }
+            if record.plan.own_credential == OwnCredential::Yes =>
+        {
             Some(replaced(record))
         }
         _ => None,
@@ -171,7 +173,9 @@ pub(super) fn judge(record: &Record) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     match &record.state {
         State::Aborted { why } => Err(Failure::Other(format!("{key} was not rotated, and is as it was: {why}"))),
-        State::Stuck { why, .. } => Err(Failure::Other(format!("the rotation {} needs you: {why}", record.id))),
+        State::NeedsAttention { why, .. } => {
+            Err(Failure::Other(format!("the rotation {} needs you: {why}", record.id)))
+        }
         _ => Ok(()),
     }
 }

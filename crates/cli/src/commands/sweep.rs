@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_keyring::{Keyring, NamedProvider, Provider as _};
-use api_keyring_rotation::{Journal, LeftBehind, Sink, left_behind, open_sinks};
+use api_keyring_rotation::{Journal, Orphan, Sink, find_orphans, open_sinks};
 use serde_json::json;
 
 use super::journal;
@@ -28,7 +28,7 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     let journal = journal::existing(&arguments.journal)?;
     let mut found = Vec::new();
     for provider in keyring.providers() {
-        for left in left_behind(&provider, &journal).await? {
+        for left in find_orphans(&provider, &journal).await? {
             let (what, may_go) = look(&left, &*journal, &places, arguments.even_unknown).await?;
             found.push(Found {
                 provider: provider.clone(),
@@ -67,7 +67,7 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
 /// A key, and what becomes of it.
 struct Found {
     provider: NamedProvider,
-    left: LeftBehind,
+    left: Orphan,
     what: String,
     may_go: bool,
     is_gone: bool,
@@ -75,7 +75,7 @@ struct Found {
 
 /// What there is to say of a key, and whether it may go: nobody may use its secret.
 async fn look(
-    left: &LeftBehind,
+    left: &Orphan,
     journal: &dyn Journal,
     places: &[Arc<dyn Sink>],
     even_unknown: bool,

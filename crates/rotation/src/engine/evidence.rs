@@ -7,7 +7,7 @@ use futures_util::future::try_join;
 
 use super::{Result, Run, Step, after};
 use crate::plan::UnusedFor;
-use crate::record::{Confirmation, Evidence, Issued, Use};
+use crate::record::{Confirmation, Evidence, Issued, Usage};
 use crate::{RotateError, State, Strategy};
 
 impl Run<'_> {
@@ -23,7 +23,7 @@ impl Run<'_> {
         }
         let (provider, old) = (&*self.rotator.provider, &self.record.plan.old.id);
         let (old, new_key) =
-            try_join(use_of(provider, unused_for, old), use_of(provider, unused_for, &new.key)).await?;
+            try_join(usage_of(provider, unused_for, old), usage_of(provider, unused_for, &new.key)).await?;
         let Some(new_key) = new_key else {
             return self.stop("the new key is gone; the old one was left alone: abort the rotation").await.map(Some);
         };
@@ -61,15 +61,15 @@ impl Run<'_> {
         if why.trim().is_empty() {
             return refuse("say why the evidence is waived");
         }
-        if let State::Retired { new, confirmed: None } = self.record.state.as_it_was().clone()
+        if let State::Retired { new, confirmed: None } = self.record.state.underlying().clone()
             && self.record.plan.strategy == Strategy::Overlap
             && self.status_of_old(&new).await? == Some(KeyStatus::Active)
         {
             return refuse("the vendor shows the old key active: resume, which retires it once more");
         }
-        let is_stuck = matches!(self.record.state, State::Stuck { .. });
+        let is_stuck = matches!(self.record.state, State::NeedsAttention { .. });
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;
-        let next = match self.record.state.as_it_was() {
+        let next = match self.record.state.underlying() {
             State::Retired { new, confirmed: None } => Some(new),
             // Users find a secret that works, and nobody can tell whether it is the key's.
             State::Promoted { new, .. } | State::Delivered(new) if is_in_place && is_stuck => Some(new),
@@ -94,11 +94,11 @@ impl Run<'_> {
 }
 
 /// How much a key was used; `None` where it is gone or works no more.
-pub(crate) async fn use_of(
+pub(crate) async fn usage_of(
     provider: &dyn Provider,
     unused: UnusedFor,
     key: &KeyId,
-) -> api_keyring::Result<Option<Use>> {
+) -> api_keyring::Result<Option<Usage>> {
     let shown = if unused.shown_by == Operation::Stats {
         provider.stats(key).await.map(|stats| (stats.key.status(), stats.usage_count, stats.last_used_at))
     } else {
@@ -106,7 +106,7 @@ pub(crate) async fn use_of(
     };
     match shown {
         Ok((status, ..)) if status.is_dead() => Ok(None),
-        Ok((_, count, last)) => Ok(Some(Use { count, last })),
+        Ok((_, count, last)) => Ok(Some(Usage { count, last })),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
     }

@@ -8,7 +8,7 @@ use super::issue::MAX_ISSUES;
 use super::{Result, Run, Step};
 use crate::plan::is_alive;
 use crate::record::Issued;
-use crate::{Fingerprint, InSink, JournalError, RotateError, State};
+use crate::{Fingerprint, JournalError, RotateError, SinkContent, State};
 
 impl Run<'_> {
     /// Has the vendor replace the secret, and puts the new one into the sink.
@@ -66,7 +66,7 @@ impl Run<'_> {
 
     /// Whether the secret that users have is refused, although the vendor has said that it did nothing.
     async fn has_ended_old(&self) -> Result<bool> {
-        if self.record.plan.in_sink != InSink::OldSecret {
+        if self.record.plan.in_sink != SinkContent::OldSecret {
             return Ok(false);
         }
         let current = self.rotator.sink.current().await.map_err(|error| self.rotator.sink_error(error))?;
@@ -237,7 +237,7 @@ impl Run<'_> {
     pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
         let mut seen = None;
         // What was there at first may not be the key's secret. What has come since was.
-        let mut is_known = self.record.plan.in_sink == InSink::OldSecret;
+        let mut is_known = self.record.plan.in_sink == SinkContent::OldSecret;
         for mark in &self.record.marks {
             let Some(secret) = self.previous(mark).await?.filter(|secret| !self.is_of(new, Some(secret))) else {
                 continue;

@@ -18,7 +18,7 @@ use futures_util::future::select;
 use super::record::Issued;
 use super::{Fingerprint, Lease, Record, RotateError, Rotator, State, Strategy};
 
-pub(super) use evidence::use_of;
+pub(super) use evidence::usage_of;
 
 type Result<T = (), E = RotateError> = std::result::Result<T, E>;
 
@@ -57,8 +57,8 @@ impl<'a> Run<'a> {
 
     /// Goes on until there is nothing to do for now.
     pub(super) async fn drive(&mut self) -> Result {
-        if let State::Stuck { .. } = self.record.state {
-            let next = self.after_stop(self.record.state.as_it_was().clone()).await?;
+        if let State::NeedsAttention { .. } = self.record.state {
+            let next = self.after_stop(self.record.state.underlying().clone()).await?;
             self.go_to(next).await?;
         }
         self.look_before_retiring().await?;
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
                 State::Retired { new, confirmed: None } => self.confirm(new).await?,
                 State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await?,
                 State::Aborting { new, why } => self.undo(new, why).await?,
-                State::Done { .. } | State::Aborted { .. } | State::Stuck { .. } => return Ok(()),
+                State::Done { .. } | State::Aborted { .. } | State::NeedsAttention { .. } => return Ok(()),
             };
             if let Step::WaitUntil(time) = step {
                 let wait = (time - self.now()).to_std().unwrap_or_default();
@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
     /// Stops until somebody has looked.
     async fn stop(&mut self, why: impl Into<String>) -> Result<Step> {
         let was = Box::new(self.record.state.clone());
-        self.go_to(State::Stuck { was, why: why.into() }).await
+        self.go_to(State::NeedsAttention { was, why: why.into() }).await
     }
 
     /// Waits, and keeps the lease meanwhile.
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
 
     fn stop_if_asked(&self) -> Result {
         match self.rotator.stop.clone().now_or_never() {
-            Some(()) => Err(RotateError::Stopped),
+            Some(()) => Err(RotateError::Cancelled),
             None => Ok(()),
         }
     }

@@ -9,7 +9,7 @@ use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::plan::Retirement;
 use crate::record::{Confirmation, Issued};
-use crate::{InSink, JournalError, State, Strategy};
+use crate::{JournalError, SinkContent, State, Strategy};
 
 impl Run<'_> {
     /// Once the grace is over, makes sure that the new key is in use before the old one goes.
@@ -83,7 +83,7 @@ impl Run<'_> {
         let Err(error) = self.rotator.journal.renew(&self.lease).await else { return Ok(()) };
         if let JournalError::LeaseLost = error
             && let Some(record) = self.rotator.journal.load(&self.record.id).await?
-            && matches!(record.state.as_it_was(), State::Aborting { .. } | State::Aborted { .. })
+            && matches!(record.state.underlying(), State::Aborting { .. } | State::Aborted { .. })
         {
             self.put_expiry_back().await?;
         }
@@ -217,7 +217,7 @@ impl Run<'_> {
             status => status.is_none_or(KeyStatus::is_dead),
         };
         let previous = match self.record.plan.in_sink {
-            InSink::OldSecret => self.previous(&new.mark).await?,
+            SinkContent::OldSecret => self.previous(&new.mark).await?,
             _ => None,
         };
         match previous {

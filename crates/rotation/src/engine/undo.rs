@@ -6,14 +6,14 @@ use super::hand_over::Tried;
 use super::{Result, Run, Step};
 use crate::record::{Confirmation, Discard, Issued};
 use crate::sink::parts_of;
-use crate::{InSink, RotateError, State, Strategy};
+use crate::{RotateError, SinkContent, State, Strategy};
 
 impl Run<'_> {
     /// Decides to undo the rotation, and to leave in the sink what somebody else has put there, if that is said.
     pub(crate) async fn turn_back(&mut self, why: &str, leaves_sink: bool) -> Result {
         let why = why.to_owned();
         let refuse = |why: &str| Err(RotateError::Refused(why.to_owned()));
-        let state = self.record.state.as_it_was().clone();
+        let state = self.record.state.underlying().clone();
         if self.record.plan.strategy == Strategy::InPlace && !self.record.marks.is_empty() && !state.is_finished() {
             return refuse("the vendor was asked for a new secret already: there is no way back, resume the rotation");
         }
@@ -40,7 +40,7 @@ impl Run<'_> {
             }
             State::Done { .. } => return refuse("the rotation is done: there is nothing left to undo"),
             State::Aborted { .. } => return refuse("the rotation is undone already"),
-            State::Stuck { .. } => return Ok(()),
+            State::NeedsAttention { .. } => return Ok(()),
         };
         self.write(|record| {
             record.old_expires = false;
@@ -133,7 +133,7 @@ impl Run<'_> {
     /// Whether users have something to go back to: the old key may have ended since the rotation was turned back.
     async fn old_works_still(&self, new: &Issued) -> Result<bool> {
         let previous = self.previous(&new.mark).await?;
-        if self.record.plan.in_sink != InSink::OldSecret {
+        if self.record.plan.in_sink != SinkContent::OldSecret {
             // Nobody knows where the old secret is, but the vendor knows the key.
             let is_promoted = previous.is_some() || self.current_of(new).await?.is_some();
             return Ok(!is_promoted || !self.is_old_gone(new).await?);
@@ -155,7 +155,7 @@ impl Run<'_> {
             let fails = |error| RotateError::Sink { sink: part.name(), error };
             let previous = part.previous(&new.mark).await.map_err(fails)?;
             // One that was empty has no secret before.
-            if previous.is_none() && self.record.plan.in_sink != InSink::Nothing {
+            if previous.is_none() && self.record.plan.in_sink != SinkContent::Nothing {
                 continue;
             }
             let current = part.current().await.map_err(fails)?;

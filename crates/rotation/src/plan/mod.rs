@@ -73,12 +73,13 @@ pub struct Plan {
     pub old: OldKey,
     /// By a new key, or by a new secret for the same one.
     pub strategy: Strategy,
-    /// Whether it is the one that the provider authenticates with; `None` where that cannot be told.
-    pub is_own: Option<bool>,
+    /// Whether the old key is the credential that the provider authenticates with.
+    #[serde(rename = "is_own")]
+    pub own_credential: OwnCredential,
     /// The names of the sinks that the new secret goes to.
     pub sinks: Vec<String>,
     /// What they hold now.
-    pub in_sink: InSink,
+    pub in_sink: SinkContent,
     /// The new key's name, without the mark that will follow it.
     pub name: String,
     /// The new key's role.
@@ -110,13 +111,47 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum InSink {
+pub enum SinkContent {
     /// The old key's secret, as far as the vendor shows it or has let it in.
     OldSecret,
     /// Something else, which is given up.
     Other,
     /// Nothing.
     Nothing,
+}
+
+/// Whether a key is the credential that the provider itself authenticates with.
+///
+/// It serializes as `true`, `false` or `null`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<bool>", into = "Option<bool>")]
+pub enum OwnCredential {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+    /// Neither the sink nor a masked secret of the vendor's shows whether it is.
+    Unknown,
+}
+
+impl From<Option<bool>> for OwnCredential {
+    fn from(is_own: Option<bool>) -> Self {
+        match is_own {
+            Some(true) => Self::Yes,
+            Some(false) => Self::No,
+            None => Self::Unknown,
+        }
+    }
+}
+
+impl From<OwnCredential> for Option<bool> {
+    fn from(own: OwnCredential) -> Self {
+        match own {
+            OwnCredential::Yes => Some(true),
+            OwnCredential::No => Some(false),
+            OwnCredential::Unknown => None,
+        }
+    }
 }
 
 /// For how long a key has to be unused.
@@ -169,7 +204,7 @@ impl Plan {
     pub(crate) fn of(
         provider: &dyn Provider,
         key: &ApiKey,
-        (is_own, in_sink): (Option<bool>, InSink),
+        (own_credential, in_sink): (OwnCredential, SinkContent),
         sinks: Vec<String>,
         rotate: &RotateKey,
     ) -> Result<Self, RotateError> {
@@ -185,7 +220,7 @@ impl Plan {
             if !offers(Capability::Regenerate) {
                 return refuse("the vendor does not give a key a new secret: rotate it by a new key".to_owned());
             }
-            return Ok(Self::in_place(provider, key, (is_own, in_sink), sinks, rotate));
+            return Ok(Self::in_place(provider, key, (own_credential, in_sink), sinks, rotate));
         }
         if !offers(Capability::Create) || !(offers(Capability::Revoke) || offers(Capability::Delete)) {
             return refuse("the vendor does not offer to create and retire keys".to_owned());
@@ -230,7 +265,7 @@ impl Plan {
             scope: provider.scope().to_owned(),
             old: OldKey::of(key),
             strategy: Strategy::Overlap,
-            is_own,
+            own_credential,
             sinks,
             in_sink,
             name: name.unwrap_or(key.id().as_str()).to_owned(),
@@ -254,7 +289,7 @@ impl Plan {
     fn in_place(
         provider: &dyn Provider,
         key: &ApiKey,
-        (is_own, in_sink): (Option<bool>, InSink),
+        (own_credential, in_sink): (OwnCredential, SinkContent),
         sinks: Vec<String>,
         rotate: &RotateKey,
     ) -> Self {
@@ -264,7 +299,7 @@ impl Plan {
             vendor: provider.vendor().to_owned(),
             scope: provider.scope().to_owned(),
             strategy: Strategy::InPlace,
-            is_own,
+            own_credential,
             sinks,
             in_sink,
             name: old.name.clone().unwrap_or_default(),
@@ -285,7 +320,7 @@ impl Plan {
     }
 
     /// Whether both rotate the same key of the same vendor.
-    pub(crate) fn is_of_same_key(&self, other: &Self) -> bool {
+    pub(crate) fn rotates_same_key(&self, other: &Self) -> bool {
         (&self.vendor, &self.scope, &self.old.id) == (&other.vendor, &other.scope, &other.old.id)
     }
 

@@ -2,8 +2,8 @@
 
 use api_keyring::{ApiKey, ErrorKind, ProviderExt as _, Secret, SharedSecret};
 
-use crate::engine::use_of;
-use crate::{InSink, JournalError, Plan, RotateError, Rotator, Timing, UnusedFor};
+use crate::engine::usage_of;
+use crate::{JournalError, OwnCredential, Plan, RotateError, Rotator, SinkContent, Timing, UnusedFor};
 
 impl Rotator {
     /// Refuses to go by a clock that is wrong: how long the new key lives and when the grace ends is told by it.
@@ -28,14 +28,14 @@ impl Rotator {
         &self,
         key: &ApiKey,
         adopts: bool,
-    ) -> Result<(InSink, Option<Secret>), RotateError> {
+    ) -> Result<(SinkContent, Option<Secret>), RotateError> {
         let current = match self.sink.current().await {
             // Of several that do not hold the same, all get the new secret.
-            Err(_) if adopts => return Ok((InSink::Other, None)),
+            Err(_) if adopts => return Ok((SinkContent::Other, None)),
             current => current.map_err(|error| self.sink_error(error))?,
         };
-        let Some(current) = current else { return Ok((InSink::Nothing, None)) };
-        let is_of_key = match key.masked_secret().and_then(Masked::of) {
+        let Some(current) = current else { return Ok((SinkContent::Nothing, None)) };
+        let is_of_key = match key.masked_secret().and_then(MaskedSecret::of) {
             Some(masked) => masked.is_of(&current),
             None => match self.provider.accepts(&current).await {
                 Ok(is_accepted) => is_accepted,
@@ -44,19 +44,19 @@ impl Rotator {
                 Err(error) => return Err(error.into()),
             },
         };
-        Ok((if is_of_key { InSink::OldSecret } else { InSink::Other }, Some(current)))
+        Ok((if is_of_key { SinkContent::OldSecret } else { SinkContent::Other }, Some(current)))
     }
 
     /// Refuses a sink that does not hold the key's secret.
     pub(crate) async fn refuse_sink(&self, plan: &Plan) -> RotateError {
         let problem = match plan.in_sink {
-            InSink::Nothing => "is empty",
+            SinkContent::Nothing => "is empty",
             _ => "does not hold its secret",
         };
         // What is there may be the new key's by now.
         match self.journal.unfinished().await {
             Ok(unfinished) => {
-                if let Some(other) = unfinished.into_iter().find(|other| other.plan.is_of_same_key(plan)) {
+                if let Some(other) = unfinished.into_iter().find(|other| other.plan.rotates_same_key(plan)) {
                     return JournalError::UnderWay(other.id).into();
                 }
             }
@@ -75,10 +75,10 @@ impl Rotator {
     pub(crate) async fn check_use_is_told(&self, plan: &Plan, unused: UnusedFor) -> Result<(), RotateError> {
         let old = &plan.old.id;
         let refuse = |why| Err(RotateError::Refused(format!("{}: key {old}: {why}", plan.provider)));
-        if plan.is_own != Some(false) {
+        if plan.own_credential != OwnCredential::No {
             return refuse("it is, or may be, the one that is used here, whose use would be taken for that of others");
         }
-        match use_of(&*self.provider, unused, old).await? {
+        match usage_of(&*self.provider, unused, old).await? {
             Some(told) if told.count.is_none() && told.last.is_none() => {
                 refuse("the vendor does not show any use of it: do not wait for evidence of use")
             }
@@ -86,23 +86,29 @@ impl Rotator {
         }
     }
 
-    /// Whether the provider authenticates with this key; `None` where neither the sink nor a masked secret of the vendor's tells.
-    pub(crate) fn is_own(&self, key: &ApiKey, in_sink: InSink, current: Option<&Secret>) -> Option<bool> {
-        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return Some(false) };
-        match key.masked_secret().and_then(Masked::of) {
-            _ if current == Some(&own) => Some(true),
-            Some(masked) => Some(masked.is_of(&own)),
+    /// Whether the provider authenticates with this key.
+    pub(crate) fn own_credential_is(
+        &self,
+        key: &ApiKey,
+        in_sink: SinkContent,
+        current: Option<&Secret>,
+    ) -> OwnCredential {
+        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return OwnCredential::No };
+        match key.masked_secret().and_then(MaskedSecret::of) {
+            _ if current == Some(&own) => OwnCredential::Yes,
+            Some(masked) if masked.is_of(&own) => OwnCredential::Yes,
+            Some(_) => OwnCredential::No,
             // The key has one secret, and it is another.
-            None if in_sink == InSink::OldSecret => Some(false),
-            None => None,
+            None if in_sink == SinkContent::OldSecret => OwnCredential::No,
+            None => OwnCredential::Unknown,
         }
     }
 }
 
 /// What a vendor shows of a secret: its last characters, after whatever it hides the others by.
-pub(crate) struct Masked<'a>(&'a str);
+pub(crate) struct MaskedSecret<'a>(&'a str);
 
-impl<'a> Masked<'a> {
+impl<'a> MaskedSecret<'a> {
     /// `None` where too little is shown to tell.
     pub(crate) fn of(masked: &'a str) -> Option<Self> {
         let end = masked.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
@@ -137,7 +143,7 @@ mod tests {
             ("sk_live_0123", None),
             ("****", None),
         ] {
-            assert_eq!(Masked::of(masked).map(|masked| masked.is_of(&secret)), is_of_it, "{masked}");
+            assert_eq!(MaskedSecret::of(masked).map(|masked| masked.is_of(&secret)), is_of_it, "{masked}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::command::CommandSink;
 use super::file::FileSink;
-use super::several::Several;
+use super::sink_set::SinkSet;
 use super::{Sink, SinkError};
 
 /// The sinks of these names: those that a plan has, so that any process can go on with a rotation.
@@ -32,7 +32,7 @@ pub fn open_sinks(names: &[impl AsRef<str>]) -> Result<Arc<dyn Sink>, SinkError>
     match (sinks.pop(), sinks.is_empty()) {
         (None, _) => Err(SinkError::new("there is no sink at all")),
         (Some(only), true) => Ok(only),
-        (Some(last), false) => Ok(Arc::new(Several::new(sinks.into_iter().chain([last])))),
+        (Some(last), false) => Ok(Arc::new(SinkSet::new(sinks.into_iter().chain([last])))),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::SinkError;
-use super::store::{Place, Store};
+use super::store::{Slot, Store};
 
 /// How much a program may print: more than any secret.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -62,12 +62,12 @@ impl CommandSink {
     async fn run(
         &self,
         action: &str,
-        place: Option<&Place>,
+        place: Option<&Slot>,
         input: Option<&Secret>,
     ) -> Result<Zeroizing<Vec<u8>>, SinkError> {
         let fails = |what: &str| SinkError::new(format!("{} {action} {what}", self.program.display()));
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).arg(action).args(place.map(Place::to_string));
+        command.args(&self.arguments).arg(action).args(place.map(Slot::to_string));
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
         command.kill_on_drop(true);
         for credential in CREDENTIALS {
@@ -156,7 +156,7 @@ impl Store for CommandSink {
 
     async fn probe(&self) -> Result<(), SinkError> {
         self.run("check", None, None).await?;
-        match self.read(&Place::Pending(Mark::random())).await? {
+        match self.read(&Slot::Pending(Mark::random())).await? {
             Some(_) => {
                 Err(SinkError::new(format!("{} prints something for a place that is empty", self.program.display())))
             }
@@ -164,7 +164,7 @@ impl Store for CommandSink {
         }
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
         let output = self.run("read", Some(place), None).await?;
         // The bytes of what is no text may be those of a secret: they are in no error.
         let text = str::from_utf8(&output).map_err(|_| SinkError::new("the program prints what is no text"))?;
@@ -172,11 +172,11 @@ impl Store for CommandSink {
         Ok((!text.is_empty()).then(|| Secret::new(text)))
     }
 
-    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
         self.run("write", Some(place), Some(secret)).await.map(drop)
     }
 
-    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
         self.run("remove", Some(place), None).await.map(drop)
     }
 }

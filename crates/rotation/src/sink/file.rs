@@ -12,9 +12,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::store::{Place, Store, StoreLock};
+use super::secret_file::{Existing, Folder, SecretFile, SecretFileError, folder_of};
+use super::store::{Slot, Store, StoreLock};
 use super::{SinkError, dotenv};
-use crate::sink::secret_file::{Folder, NotInPlace, SecretFile, folder_of};
 
 /// How much of a file is read at most: more than any file of secrets holds.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -92,9 +92,9 @@ impl FileSink {
         Ok(Self { path, variable })
     }
 
-    fn place(&self, place: &Place) -> PathBuf {
+    fn place(&self, place: &Slot) -> PathBuf {
         let mut path = self.path.clone();
-        if *place != Place::Current {
+        if *place != Slot::Current {
             // Variables of one file have places of their own.
             let variable = self.variable.as_ref().map(|variable| format!(".{variable}")).unwrap_or_default();
             path.as_mut_os_string().push(format!("{variable}.{place}"));
@@ -136,7 +136,7 @@ impl FileSink {
     }
 
     /// What is in the file of a place. A missing file is none.
-    fn content(&self, place: &Place) -> Result<Option<Zeroizing<String>>, SinkError> {
+    fn content(&self, place: &Slot) -> Result<Option<Zeroizing<String>>, SinkError> {
         let path = self.place(place);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -162,10 +162,10 @@ impl FileSink {
         dotenv::find(text, variable).map_err(|why| SinkError::new(format!("{}: {why}", self.path.display())))
     }
 
-    fn read_now(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+    fn read_now(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
         let Some(text) = self.content(place)? else { return Ok(None) };
         let secret = match &self.variable {
-            Some(variable) if *place == Place::Current => {
+            Some(variable) if *place == Slot::Current => {
                 self.find(&text, variable)?.map(|setting| Secret::new(setting.value(&text)))
             }
             _ => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
@@ -173,9 +173,9 @@ impl FileSink {
         Ok(secret.filter(|secret| !secret.is_empty()))
     }
 
-    fn write_now(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+    fn write_now(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
         let text = match &self.variable {
-            Some(variable) if *place == Place::Current => {
+            Some(variable) if *place == Slot::Current => {
                 let text = self.content(place)?.unwrap_or_default();
                 let setting = self.find(&text, variable)?;
                 Zeroizing::new(dotenv::set(&text, variable, setting.as_ref(), secret.expose()))
@@ -185,33 +185,33 @@ impl FileSink {
         self.replace(place, &text)
     }
 
-    fn replace(&self, place: &Place, text: &str) -> Result<(), SinkError> {
+    fn replace(&self, place: &Slot, text: &str) -> Result<(), SinkError> {
         let file = self.reserve(place)?;
-        file.put_bytes(text.as_bytes(), true).map_err(|error| match error {
+        file.put_bytes(text.as_bytes(), Existing::Replace).map_err(|error| match error {
             // Nothing is lost: whoever asked still has the secret.
-            NotInPlace::Elsewhere { why, path } => {
+            SecretFileError::Elsewhere { why, path } => {
                 drop(fs::remove_file(path));
                 self.fails("was not written", why)
             }
-            NotInPlace::Lost(why) => self.fails("was not written", why),
-            NotInPlace::Unsynced(why) => self.fails("was written, but may not survive a power failure", why),
+            SecretFileError::Lost(why) => self.fails("was not written", why),
+            SecretFileError::Unsynced(why) => self.fails("was written, but may not survive a power failure", why),
         })
     }
 
-    fn reserve(&self, place: &Place) -> Result<SecretFile, SinkError> {
+    fn reserve(&self, place: &Slot) -> Result<SecretFile, SinkError> {
         let file = SecretFile::reserve_as(self.place(place), self.unfinished());
         let file = file.map_err(|error| self.fails("cannot be written", error))?;
         // Those who read the file go on reading it.
         if let Ok(there) = fs::metadata(&self.path) {
             // What waits or was current is nobody's to read.
-            let same_readers = file.take_owner_of(&there, *place == Place::Current);
+            let same_readers = file.take_owner_of(&there, *place == Slot::Current);
             same_readers.map_err(|error| self.fails("is somebody else's, who could read it no more", error))?;
         }
         Ok(file)
     }
 
-    fn remove_now(&self, place: &Place) -> Result<(), SinkError> {
-        if let (Some(variable), Place::Current) = (&self.variable, place) {
+    fn remove_now(&self, place: &Slot) -> Result<(), SinkError> {
+        if let (Some(variable), Slot::Current) = (&self.variable, place) {
             let Some(text) = self.content(place)? else { return Ok(()) };
             return match self.find(&text, variable)? {
                 Some(setting) => self.replace(place, &Zeroizing::new(setting.removed(&text))),
@@ -254,23 +254,23 @@ impl Store for FileSink {
     async fn probe(&self) -> Result<(), SinkError> {
         let _lock = self.lock().await?;
         self.blocking(|this| {
-            this.read_now(&Place::Current)?;
-            this.reserve(&Place::Current).map(drop)
+            this.read_now(&Slot::Current)?;
+            this.reserve(&Slot::Current).map(drop)
         })
         .await
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
         let place = place.clone();
         self.blocking(move |this| this.read_now(&place)).await
     }
 
-    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
         let (place, secret) = (place.clone(), secret.clone());
         self.blocking(move |this| this.write_now(&place, &secret)).await
     }
 
-    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
         let place = place.clone();
         self.blocking(move |this| this.remove_now(&place)).await
     }

@@ -8,7 +8,7 @@ use api_keyring::Secret;
 use async_trait::async_trait;
 
 use super::SinkError;
-use super::store::{Place, Store, StoreLock};
+use super::store::{Slot, Store, StoreLock};
 
 /// A sink in memory: for tests, and for a program that hands secrets on itself.
 ///
@@ -23,7 +23,7 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 struct Inner {
     /// Tells it from the others of this process.
     number: u64,
-    places: Mutex<BTreeMap<Place, Secret>>,
+    places: Mutex<BTreeMap<Slot, Secret>>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -37,11 +37,11 @@ impl MemorySink {
     /// A sink that holds the old key's secret.
     pub fn holding(secret: impl Into<Secret>) -> Self {
         let sink = Self::new();
-        sink.places().insert(Place::Current, secret.into());
+        sink.places().insert(Slot::Current, secret.into());
         sink
     }
 
-    fn places(&self) -> MutexGuard<'_, BTreeMap<Place, Secret>> {
+    fn places(&self) -> MutexGuard<'_, BTreeMap<Slot, Secret>> {
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,16 +62,16 @@ impl Store for MemorySink {
         Ok(())
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
         Ok(self.places().get(place).cloned())
     }
 
-    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
         self.places().insert(place.clone(), secret.clone());
         Ok(())
     }
 
-    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
         self.places().remove(place);
         Ok(())
     }

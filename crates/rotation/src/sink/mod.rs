@@ -11,7 +11,7 @@ pub(super) mod file;
 pub(super) mod memory;
 #[cfg(feature = "sinks")]
 pub(super) mod secret_file;
-pub(super) mod several;
+pub(super) mod sink_set;
 pub(super) mod store;
 
 use std::error::Error as StdError;

@@ -19,13 +19,13 @@ const RESERVED_BYTES: usize = 16 * 1024;
 ///
 /// ```
 /// use api_keyring::Secret;
-/// use api_keyring_rotation::SecretFile;
+/// use api_keyring_rotation::{Existing, SecretFile};
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("ci.key");
 /// let file = SecretFile::reserve(&path)?;
 /// // Issue a key; then:
-/// file.put(&Secret::new("sk_live_123"), false)?;
+/// file.put(&Secret::new("sk_live_123"), Existing::Keep)?;
 /// assert_eq!(std::fs::read_to_string(&path)?, "sk_live_123");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -37,10 +37,19 @@ pub struct SecretFile {
     path: PathBuf,
 }
 
+/// What [`SecretFile::put`] does with a file that is already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Keeps it, and fails.
+    Keep,
+    /// Replaces it.
+    Replace,
+}
+
 /// Why a secret is not in the file where it should be.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum NotInPlace {
+pub enum SecretFileError {
     /// It is in no file.
     Lost(io::Error),
     /// It is whole, in another file.
@@ -54,7 +63,7 @@ pub enum NotInPlace {
     Unsynced(io::Error),
 }
 
-impl fmt::Display for NotInPlace {
+impl fmt::Display for SecretFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(_) => f.write_str("the secret was not written"),
@@ -64,7 +73,7 @@ impl fmt::Display for NotInPlace {
     }
 }
 
-impl std::error::Error for NotInPlace {
+impl std::error::Error for SecretFileError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Lost(why) | Self::Unsynced(why) | Self::Elsewhere { why, .. } => Some(why),
@@ -100,24 +109,27 @@ impl SecretFile {
         &self.path
     }
 
-    /// Puts the secret there, and returns when it is on the disk. With `overwrite` it replaces a file that is there.
+    /// Puts the secret there, and returns when it is on the disk. `existing` says what becomes of a file that is already there.
     ///
     /// # Errors
     ///
-    /// [`NotInPlace`] says where the secret is instead.
-    pub fn put(self, secret: &Secret, overwrite: bool) -> Result<(), NotInPlace> {
-        self.put_bytes(secret.expose().as_bytes(), overwrite)
+    /// [`SecretFileError`] says where the secret is instead.
+    pub fn put(self, secret: &Secret, existing: Existing) -> Result<(), SecretFileError> {
+        self.put_bytes(secret.expose().as_bytes(), existing)
     }
 
-    pub(crate) fn put_bytes(mut self, bytes: &[u8], overwrite: bool) -> Result<(), NotInPlace> {
-        self.fill(bytes).map_err(NotInPlace::Lost)?;
+    pub(crate) fn put_bytes(mut self, bytes: &[u8], existing: Existing) -> Result<(), SecretFileError> {
+        self.fill(bytes).map_err(SecretFileError::Lost)?;
         let Self { temporary, folder, path } = self;
-        let placed = if overwrite { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
+        let placed = match existing {
+            Existing::Replace => temporary.persist(&path),
+            Existing::Keep => temporary.persist_noclobber(&path),
+        };
         match placed {
-            Ok(_) => folder.sync().map_err(NotInPlace::Unsynced),
+            Ok(_) => folder.sync().map_err(SecretFileError::Unsynced),
             Err(PersistError { error: why, file }) => match file.keep() {
-                Ok((_, path)) => Err(NotInPlace::Elsewhere { why, path }),
-                Err(error) => Err(NotInPlace::Lost(error.error)),
+                Ok((_, path)) => Err(SecretFileError::Elsewhere { why, path }),
+                Err(error) => Err(SecretFileError::Lost(error.error)),
             },
         }
     }
@@ -204,22 +216,22 @@ impl Folder {
 mod tests {
     use super::*;
 
-    fn put(path: &Path, secret: &str, overwrite: bool) -> Result<(), NotInPlace> {
-        SecretFile::reserve(path).unwrap().put(&secret.into(), overwrite)
+    fn put(path: &Path, secret: &str, existing: Existing) -> Result<(), SecretFileError> {
+        SecretFile::reserve(path).unwrap().put(&secret.into(), existing)
     }
 
     #[test]
     fn a_secret_lands_whole_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        put(&path, "sk_live_1", false).unwrap();
+        put(&path, "sk_live_1", Existing::Keep).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "sk_live_1");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
-        put(&path, "sk_live_2", true).unwrap();
+        put(&path, "sk_live_2", Existing::Replace).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "sk_live_2");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -230,7 +242,8 @@ mod tests {
         let path = folder.path().join("key");
         let reserved = SecretFile::reserve(&path).unwrap();
         fs::write(&path, "somebody else's").unwrap();
-        let Err(NotInPlace::Elsewhere { path: kept, .. }) = reserved.put(&"sk_live_1".into(), false) else {
+        let Err(SecretFileError::Elsewhere { path: kept, .. }) = reserved.put(&"sk_live_1".into(), Existing::Keep)
+        else {
             panic!("it was put there")
         };
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");

@@ -10,7 +10,7 @@ use super::{Sink, SinkError};
 /// A place in a [`Store`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Slot {
     /// Where those who use the key find its secret.
     Current,
     /// Where the secret of the key with this mark waits until it is current.
@@ -19,7 +19,7 @@ pub enum Place {
     Previous(Mark),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Slot {
     /// `current`, `pending-MARK`, `previous-MARK`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -39,7 +39,7 @@ pub type StoreLock = Box<dyn Send>;
 ///
 /// ```
 /// use api_keyring::Secret;
-/// use api_keyring_rotation::{Place, Sink, SinkError, Store};
+/// use api_keyring_rotation::{Slot, Sink, SinkError, Store};
 ///
 /// #[derive(Debug)]
 /// struct Vault;
@@ -52,13 +52,13 @@ pub type StoreLock = Box<dyn Send>;
 ///     async fn probe(&self) -> Result<(), SinkError> {
 ///         Ok(()) // Ask whether secret/ci may be written.
 ///     }
-///     async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+///     async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
 ///         Ok(None) // Read secret/ci/{place}.
 ///     }
-///     async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+///     async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
 ///         Ok(()) // Write it.
 ///     }
-///     async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+///     async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
 ///         Ok(()) // Remove it; one that is not there is no error.
 ///     }
 /// }
@@ -82,21 +82,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// When it cannot be read.
-    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError>;
+    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError>;
 
     /// Puts a secret into a place, instead of what is there.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError>;
+    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError>;
 
     /// Empties a place. One that is empty already is no error.
     ///
     /// # Errors
     ///
     /// When it cannot be emptied.
-    async fn remove(&self, place: &Place) -> Result<(), SinkError>;
+    async fn remove(&self, place: &Slot) -> Result<(), SinkError>;
 
     /// Keeps everybody else from writing until what it returns is dropped, where the store can do that. Without it, a rotator
     /// that is held up between two writes, for longer than its lease lasts, may disturb what another has done since.
@@ -123,51 +123,51 @@ impl<S: Store> Sink for S {
     }
 
     async fn current(&self) -> Result<Option<Secret>, SinkError> {
-        self.read(&Place::Current).await
+        self.read(&Slot::Current).await
     }
 
     async fn put(&self, mark: &Mark, secret: &Secret) -> Result<(), SinkError> {
         let _lock = self.lock().await?;
-        self.write(&Place::Pending(mark.clone()), secret).await
+        self.write(&Slot::Pending(mark.clone()), secret).await
     }
 
     async fn pending(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
-        self.read(&Place::Pending(mark.clone())).await
+        self.read(&Slot::Pending(mark.clone())).await
     }
 
     async fn promote(&self, mark: &Mark) -> Result<(), SinkError> {
         let _lock = self.lock().await?;
-        let pending = Place::Pending(mark.clone());
+        let pending = Slot::Pending(mark.clone());
         let Some(secret) = self.read(&pending).await? else { return Ok(()) };
-        let current = self.read(&Place::Current).await?;
+        let current = self.read(&Slot::Current).await?;
         // It is current already where whoever promoted it was cut off before the place was emptied.
         if current.as_ref() != Some(&secret) {
             let previous = current.unwrap_or_else(|| Secret::new(NONE));
-            self.write(&Place::Previous(mark.clone()), &previous).await?;
-            self.write(&Place::Current, &secret).await?;
+            self.write(&Slot::Previous(mark.clone()), &previous).await?;
+            self.write(&Slot::Current, &secret).await?;
         }
         self.remove(&pending).await
     }
 
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
-        let previous = self.read(&Place::Previous(mark.clone())).await?;
+        let previous = self.read(&Slot::Previous(mark.clone())).await?;
         Ok(previous.filter(|secret| secret.expose() != NONE))
     }
 
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError> {
         let _lock = self.lock().await?;
-        let previous = Place::Previous(mark.clone());
+        let previous = Slot::Previous(mark.clone());
         match self.read(&previous).await? {
             None => {}
-            Some(secret) if secret.expose() == NONE => self.remove(&Place::Current).await?,
-            Some(secret) => self.write(&Place::Current, &secret).await?,
+            Some(secret) if secret.expose() == NONE => self.remove(&Slot::Current).await?,
+            Some(secret) => self.write(&Slot::Current, &secret).await?,
         }
-        self.remove(&Place::Pending(mark.clone())).await?;
+        self.remove(&Slot::Pending(mark.clone())).await?;
         self.remove(&previous).await
     }
 
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError> {
         let _lock = self.lock().await?;
-        self.remove(&Place::Previous(mark.clone())).await
+        self.remove(&Slot::Previous(mark.clone())).await
     }
 }

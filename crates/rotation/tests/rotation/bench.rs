@@ -8,7 +8,7 @@ use api_keyring::{
 };
 use api_keyring_emulator::Emulator;
 use api_keyring_rotation::{
-    MemoryJournal, MemorySink, Place, Record, RotateError, RotateKey, Rotator, Sink as _, SinkError, Store,
+    MemoryJournal, MemorySink, Record, RotateError, RotateKey, Rotator, Sink as _, SinkError, Slot, Store,
 };
 use async_trait::async_trait;
 use chrono::{SubsecRound as _, TimeDelta, Utc};
@@ -41,21 +41,21 @@ impl Store for Brittle {
         Ok(())
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
-        if self.forgetful.load(Ordering::Relaxed) && matches!(place, Place::Previous(_)) {
+    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
+        if self.forgetful.load(Ordering::Relaxed) && matches!(place, Slot::Previous(_)) {
             return Err(SinkError::new("it has forgotten"));
         }
         self.sink.read(place).await
     }
 
-    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
         if self.broken.load(Ordering::Relaxed) {
             return Err(SinkError::new("it is broken"));
         }
         self.sink.write(place, secret).await
     }
 
-    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
         if self.sticky.load(Ordering::Relaxed) {
             return Err(SinkError::new("it sticks"));
         }

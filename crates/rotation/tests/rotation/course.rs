@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use api_keyring::{Clock, Expiry, KeyUpdate, Memory, Monad, NewKey, Provider, ProviderExt};
 use api_keyring_rotation::{
-    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, Place, PlannedExpiry, RotateError, RotateKey,
-    Rotator, Several, Sink, State, Store as _,
+    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, PlannedExpiry, RotateError, RotateKey, Rotator,
+    Sink, SinkSet, Slot, State, Store as _,
 };
 use chrono::TimeDelta;
 
@@ -45,7 +45,7 @@ async fn a_plan_is_refused_when_its_key_has_changed() {
 async fn a_plan_is_refused_when_its_sink_has_changed() {
     let bench = bench().await;
     let plan = bench.rotator.plan(&bench.rotate()).await.unwrap();
-    bench.sink.write(&Place::Current, &"somebody else's".into()).await.unwrap();
+    bench.sink.write(&Slot::Current, &"somebody else's".into()).await.unwrap();
     assert!(refusal(bench.rotator.start(plan).await).contains("has changed since the plan"));
 }
 
@@ -137,7 +137,7 @@ async fn a_secret_that_some_sinks_have_not_got_is_taken_there_later() {
     let brittle = Brittle::over(&MemorySink::holding(bench.old.secret().clone()));
     brittle.broken.store(true, Ordering::Relaxed);
     let sinks: [Arc<dyn Sink>; 2] = [Arc::new(bench.sink.clone()), Arc::new(brittle.clone())];
-    let rotator = Rotator::new(bench.provider.clone(), Several::new(sinks), bench.journal.clone());
+    let rotator = Rotator::new(bench.provider.clone(), SinkSet::new(sinks), bench.journal.clone());
     let rotator = rotator.clock(bench.clock.clone());
 
     let failed = rotator.rotate(&bench.rotate()).await.unwrap_err();

@@ -93,7 +93,7 @@ async fn a_new_key_that_is_gone_stops_the_rotation() {
     let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
     bench.provider.delete(&new.key).await.unwrap();
     let stuck = bench.look_after(Duration::from_secs(60), &record).await;
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("the new key is gone"), "{why}");
     assert!(bench.works(bench.old.secret()).await);
 }
@@ -113,7 +113,7 @@ async fn what_could_not_be_shown_is_refused() {
     for rotate in [bench.rotate_once_unused().expire_old(), bench.rotate_once_unused().in_place()] {
         assert!(refusal(bench.rotator.plan(&rotate).await).contains("used or not"));
     }
-    let own = bench.rotator.clone().own_secret(SharedSecret::new(bench.old.secret().clone()));
+    let own = bench.rotator.clone().own_credential(SharedSecret::new(bench.old.secret().clone()));
     assert!(refusal(own.plan(&bench.rotate_once_unused()).await).contains("the one that is used here"));
     assert_eq!(bench.rotate_once_unused().leaked().unused_for, None);
 }
@@ -142,7 +142,7 @@ async fn a_vendor_that_shows_no_use_is_found_out() {
     assert_eq!(step.requests.len(), 4);
     let record = rotator.start(plan).await.unwrap();
     let stuck = rotator.resume(&record.id).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("does not show that it was"), "{why}");
     let waived = rotator.waive_evidence(&record.id, "this vendor does not tell").await.unwrap();
     assert_eq!(waived.state.name(), "promoted");

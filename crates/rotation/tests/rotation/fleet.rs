@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use api_keyring::{IssuedKey, ListKeys, ManualClock, Memory, NewKey, Provider, ProviderExt as _, Secret, SharedSecret};
 use api_keyring_rotation::{
-    Fleet, FleetKey, MemoryJournal, MemorySink, RotateKey, Rotated, Selector, Sink as _, Summary,
+    Fleet, FleetKey, FleetSummary, KeyResult, MemoryJournal, MemorySink, RotateKey, Selector, Sink as _,
 };
 use chrono::{TimeDelta, Utc};
 use futures_util::{TryStreamExt as _, stream};
@@ -45,15 +45,15 @@ impl Bench {
     }
 
     /// Rotates these keys, and tells in which order they ended.
-    async fn rotate(&self, fleet: &Fleet, keys: Vec<FleetKey>) -> (Summary, Vec<(String, String)>) {
+    async fn rotate(&self, fleet: &Fleet, keys: Vec<FleetKey>) -> (FleetSummary, Vec<(String, String)>) {
         let mut order = Vec::new();
         let summary = fleet
             .rotate(stream::iter(keys), |key, rotated| {
                 let rotated = match rotated {
-                    Rotated::Done => "done",
-                    Rotated::Waiting => "waiting",
-                    Rotated::UnderWay(_) => "under way",
-                    Rotated::NotFound => "not found",
+                    KeyResult::Done => "done",
+                    KeyResult::Waiting => "waiting",
+                    KeyResult::UnderWay(_) => "under way",
+                    KeyResult::NotFound => "not found",
                     _ => "failed",
                 };
                 order.push((key.to_string(), rotated.to_owned()));
@@ -72,7 +72,7 @@ async fn all_keys_are_rotated_and_one_that_is_gone_is_passed_over() {
     let bench = bench(10).await;
     bench.provider.delete(bench.keys[3].0.id()).await.unwrap();
     let (summary, order) = bench.rotate(&bench.fleet().concurrency(4), bench.fleet_keys()).await;
-    assert_eq!((summary.done, summary.not_found, summary.failed, summary.stopped), (9, 1, 0, None));
+    assert_eq!((summary.done, summary.not_found, summary.failed, summary.halted), (9, 1, 0, None));
     assert_eq!(order.len(), 10);
     assert_eq!(order[0].0, bench.keys[0].0.id().as_str(), "the canary comes first");
     for (number, (key, sink)) in bench.keys.iter().enumerate().filter(|(number, _)| *number != 3) {
@@ -107,7 +107,7 @@ async fn keys_that_are_being_rotated_already_are_left_to_those_who_do_it() {
     }
     assert_eq!(keys.len(), 6);
     let (summary, order) = bench.rotate(&fleet, keys).await;
-    assert_eq!((summary.waiting, summary.failed, summary.stopped), (6, 0, None));
+    assert_eq!((summary.waiting, summary.failed, summary.halted), (6, 0, None));
     assert!(order.iter().all(|(_, rotated)| rotated == "under way"), "{order:?}");
 }
 
@@ -119,14 +119,14 @@ async fn a_canary_that_fails_spares_the_rest() {
     keys[2].rotate.expiry = Some(api_keyring::Expiry::At(Utc::now() - TimeDelta::days(1)));
     let (summary, order) = bench.rotate(&bench.fleet().waves([1, 3]).concurrency(1), keys.clone()).await;
     assert_eq!((summary.done, summary.failed), (2, 1), "{summary:?}");
-    assert!(summary.stopped.as_ref().unwrap().contains(bench.keys[2].0.id().as_str()), "{summary:?}");
+    assert!(summary.halted.as_ref().unwrap().contains(bench.keys[2].0.id().as_str()), "{summary:?}");
     assert_eq!(order.len(), 3);
     for (key, _) in &bench.keys[3..] {
         assert!(bench.works(key.secret()).await);
     }
     // Later on, one that fails does not stop the others.
     let (summary, _) = bench.rotate(&bench.fleet().waves([]), keys.split_off(2)).await;
-    assert_eq!((summary.done, summary.failed, summary.stopped), (7, 1, None));
+    assert_eq!((summary.done, summary.failed, summary.halted), (7, 1, None));
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn a_credential_that_is_refused_stops_everything() {
     let stranger = bench.provider.with_secret(&"unknown".into()).unwrap();
     let fleet = Fleet::new(stranger, MemoryJournal::new()).concurrency(2).waves([]);
     let (summary, order) = bench.rotate(&fleet, bench.fleet_keys()).await;
-    assert!(summary.stopped.is_some() && order.len() < 5, "{summary:?}");
+    assert!(summary.halted.is_some() && order.len() < 5, "{summary:?}");
     assert_eq!(summary.done, 0);
 }
 
@@ -144,7 +144,7 @@ async fn ones_own_key_comes_last() {
     let bench = bench(6).await;
     let (own, _) = &bench.keys[1];
     let secret = SharedSecret::new(own.secret().clone());
-    let fleet = bench.fleet().with(|rotator| rotator.own_secret(secret.clone()));
+    let fleet = bench.fleet().with(|rotator| rotator.own_credential(secret.clone()));
     let (summary, order) = bench.rotate(&fleet, bench.fleet_keys()).await;
     assert_eq!((summary.done, &*order.last().unwrap().0), (6, own.id().as_str()));
     assert_ne!(secret.get(), *own.secret(), "the new secret is used from now on");
@@ -156,7 +156,7 @@ async fn ones_own_key_is_no_canary_and_is_known_where_its_place_is_empty() {
     let bench = bench(4).await;
     let (own, place) = &bench.keys[0];
     let secret = SharedSecret::new(own.secret().clone());
-    let fleet = bench.fleet().with(|rotator| rotator.own_secret(secret.clone())).waves([1]).concurrency(4);
+    let fleet = bench.fleet().with(|rotator| rotator.own_credential(secret.clone())).waves([1]).concurrency(4);
     let mut keys = bench.fleet_keys();
     keys[0] = FleetKey { rotate: keys[0].rotate.clone().adopt_sink(), sink: Arc::new(MemorySink::new()) };
     // The canary is the next one.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use api_keyring::{Called, Error, ErrorKind, Layer, Mark, Outcome, Result, Secret, SendCall};
 use api_keyring_rotation::{
-    Journal, JournalError, Lease, MemoryJournal, MemorySink, Place, Record, RotationId, SinkError, Store, StoreLock,
+    Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotationId, SinkError, Slot, Store, StoreLock,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -207,12 +207,12 @@ impl GatedStore {
     async fn around(
         &self,
         what: &str,
-        place: &Place,
+        place: &Slot,
         act: impl Future<Output = std::result::Result<(), SinkError>>,
     ) -> std::result::Result<(), SinkError> {
         let place = match place {
-            Place::Current => "current",
-            Place::Pending(_) => "pending",
+            Slot::Current => "current",
+            Slot::Pending(_) => "pending",
             _ => "previous",
         };
         self.gate.pass(format!("before sink {what} {place}")).await;
@@ -234,18 +234,18 @@ impl Store for GatedStore {
         self.sink.probe().await
     }
 
-    async fn read(&self, place: &Place) -> std::result::Result<Option<Secret>, SinkError> {
+    async fn read(&self, place: &Slot) -> std::result::Result<Option<Secret>, SinkError> {
         self.sink.read(place).await
     }
 
-    async fn write(&self, place: &Place, secret: &Secret) -> std::result::Result<(), SinkError> {
-        if let Place::Pending(mark) = place {
+    async fn write(&self, place: &Slot, secret: &Secret) -> std::result::Result<(), SinkError> {
+        if let Slot::Pending(mark) = place {
             self.marks.lock().unwrap().insert(secret.expose().to_owned(), mark.clone());
         }
         self.around("write", place, self.sink.write(place, secret)).await
     }
 
-    async fn remove(&self, place: &Place) -> std::result::Result<(), SinkError> {
+    async fn remove(&self, place: &Slot) -> std::result::Result<(), SinkError> {
         self.around("remove", place, self.sink.remove(place)).await
     }
 

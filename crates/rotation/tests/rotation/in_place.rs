@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api_keyring::{Mark, Memory, NewKey, Operation, Provider as _, Regeneration, Secret, SharedSecret};
 use api_keyring_rotation::{
-    Journal as _, MemorySink, Place, Record, RotateError, Rotator, Sink as _, SinkError, State, Store,
+    Journal as _, MemorySink, Record, RotateError, Rotator, Sink as _, SinkError, Slot, State, Store,
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -43,11 +43,11 @@ impl Store for Busy {
         Ok(())
     }
 
-    async fn read(&self, place: &Place) -> Result<Option<Secret>, SinkError> {
+    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
         self.sink.read(place).await
     }
 
-    async fn write(&self, place: &Place, secret: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
         let refuses = |left: usize| left.checked_sub(1);
         if self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, refuses).is_ok() {
             self.refused.notify_one();
@@ -56,7 +56,7 @@ impl Store for Busy {
         self.sink.write(place, secret).await
     }
 
-    async fn remove(&self, place: &Place) -> Result<(), SinkError> {
+    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
         self.sink.remove(place).await
     }
 }
@@ -66,9 +66,9 @@ async fn the_only_secret_that_works_is_kept_before_a_request_to_stop_is_heeded()
     let bench = bench().await;
     let (refusals, refused) = (Arc::new(AtomicUsize::new(3)), Arc::new(Notify::new()));
     let busy = Busy { sink: bench.sink.clone(), refusals, refused: Arc::clone(&refused) };
-    let stopping = bench.rotator.to(busy).stop_when(async move { refused.notified().await });
+    let stopping = bench.rotator.with_sink(busy).cancel_when(async move { refused.notified().await });
     let stopped = stopping.rotate(&bench.rotate().in_place()).await.unwrap_err();
-    assert!(matches!(stopped, RotateError::Stopped), "{stopped:?}");
+    assert!(matches!(stopped, RotateError::Cancelled), "{stopped:?}");
     let record = bench.journal.unfinished().await.unwrap().remove(0);
     assert_eq!((record.state.name(), record.marks.len()), ("delivered", 1));
     done(&bench, bench.rotator.resume(&record.id).await).await;
@@ -82,7 +82,7 @@ async fn answers_that_are_lost_over_and_over_are_asked_for_again_when_somebody_r
         drop(bench.inject.clone().losing_answer(Operation::Regenerate));
     }
     let stuck = bench.rotator.rotate(&bench.rotate().in_place()).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("look at the key at the vendor") && bench.inject.left() == 2, "{why}");
     done(&bench, bench.rotator.resume(&stuck.id).await).await;
 }
@@ -93,7 +93,7 @@ async fn a_secret_that_is_gone_from_its_place_is_asked_for_again() {
     let sink = bench.sink.clone();
     let forgetting = bench.rotator.clone().observe(move |record| {
         if record.state.name() == "delivered" && record.marks.len() == 1 {
-            sink.remove(&Place::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
+            sink.remove(&Slot::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
         }
     });
     done(&bench, forgetting.rotate(&bench.rotate().in_place()).await).await;
@@ -111,7 +111,7 @@ async fn a_stranger_of_the_same_name_is_left_alone() {
     bench.provider.delete(bench.old.id()).await.unwrap();
     let after = bench.provider.create(&namesake).await.unwrap();
     let stuck = bench.rotator.resume(&record.id).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("is gone"), "{why}");
     assert!(bench.works(before.secret()).await && bench.works(after.secret()).await);
 }
@@ -123,7 +123,7 @@ async fn a_secret_that_is_in_the_sink_and_in_no_journal_is_found_there() {
     let own = SharedSecret::new(bench.old.secret().clone());
     let provider = bench.provider.with_secret(bench.old.secret()).unwrap();
     let rotator = Rotator::new(provider, bench.sink.clone(), bench.journal.clone()).clock(bench.clock.clone());
-    let rotator = rotator.own_secret(own.clone());
+    let rotator = rotator.own_credential(own.clone());
     let plan = rotator.plan(&bench.rotate().in_place().even_own()).await.unwrap();
     let mut record = rotator.start(plan).await.unwrap();
     let lease = bench.journal.take(&record.id, "a full disk", std::time::Duration::from_secs(1)).await.unwrap();
@@ -146,11 +146,11 @@ async fn a_secret_that_somebody_has_asked_for_and_delivered_meanwhile_can_be_lef
     let overtaken = bench.rotator.clone().observe(move |record| {
         if record.state.name() == "delivered" {
             let theirs = provider.regenerate(&old, &Regeneration::new()).now_or_never().unwrap().unwrap();
-            sink.write(&Place::Current, theirs.secret()).now_or_never().unwrap().unwrap();
-            sink.remove(&Place::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
+            sink.write(&Slot::Current, theirs.secret()).now_or_never().unwrap().unwrap();
+            sink.remove(&Slot::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
         }
     });
     let stuck = overtaken.rotate(&bench.rotate().in_place()).await.unwrap();
-    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("waive")), "{stuck:?}");
+    assert!(matches!(&stuck.state, State::NeedsAttention { why, .. } if why.contains("waive")), "{stuck:?}");
     done(&bench, bench.rotator.waive_evidence(&stuck.id, "it was asked for by hand").await).await;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_keyring::{ManualClock, Memory, NewKey, Provider, ProviderExt as _, Spartera};
 use api_keyring_emulator::{Emulator, Fault};
 use api_keyring_rotation::{
-    Confirmation, InSink, JournalError, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Several, Sink,
+    Confirmation, JournalError, MemoryJournal, MemorySink, RotateError, RotateKey, Rotator, Sink, SinkContent, SinkSet,
     State, Timing,
 };
 use chrono::{TimeDelta, Utc};
@@ -57,19 +57,19 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
     for (wrong, problem) in
         [(Arc::new(MemorySink::new()) as Arc<dyn Sink>, "is empty"), (Arc::clone(&wrong), "does not hold its secret")]
     {
-        let why = refusal(rotator.to(wrong).plan(&rotate).await);
+        let why = refusal(rotator.with_sink(wrong).plan(&rotate).await);
         assert!(why.contains(problem), "{why}");
     }
-    let both = rotator.to(Several::new([Arc::clone(&right), Arc::clone(&wrong)]));
+    let both = rotator.with_sink(SinkSet::new([Arc::clone(&right), Arc::clone(&wrong)]));
     let why = both.plan(&rotate).await.unwrap_err().to_string();
     assert!(why.contains("do not hold the same"), "{why}");
     // Who means it says so.
-    rotator.to(wrong).plan(&rotate.clone().adopt_sink()).await.unwrap();
-    rotator.to(MemorySink::new()).rotate(&rotate.clone().adopt_sink()).await.unwrap();
+    rotator.with_sink(wrong).plan(&rotate.clone().adopt_sink()).await.unwrap();
+    rotator.with_sink(MemorySink::new()).rotate(&rotate.clone().adopt_sink()).await.unwrap();
 
     // A rotation that is under way is the better reason.
     let (other, right) = (RotateKey::new(other.id().clone()), MemorySink::holding(other.secret().clone()));
-    let rotator = rotator.to(right);
+    let rotator = rotator.with_sink(right);
     let under_way = rotator.rotate(&other).await.unwrap();
     match rotator.plan(&other).await.unwrap_err() {
         RotateError::Journal(JournalError::UnderWay(id)) => assert_eq!(id, under_way.id),
@@ -87,13 +87,13 @@ async fn what_a_vendor_does_not_let_in_is_not_the_keys_secret() {
     timing.poll_millis = 1;
     let rotate = RotateKey::new(key.id.parse().unwrap()).timing(timing);
     let rotator = |held: &str| Rotator::new(provider.clone(), MemorySink::holding(held), MemoryJournal::new());
-    assert_eq!(rotator(&key.secret).plan(&rotate).await.unwrap().in_sink, InSink::OldSecret);
+    assert_eq!(rotator(&key.secret).plan(&rotate).await.unwrap().in_sink, SinkContent::OldSecret);
     for held in ["[monad]\nkey = abc", "e30.e30.c2lnbmF0dXJl", "none"] {
         let why = refusal(rotator(held).plan(&rotate).await);
         assert!(why.contains("does not hold its secret"), "{why}");
         // Whoever gives it up is not told that the old secret was tried.
         let plan = rotator(held).plan(&rotate.clone().adopt_sink()).await.unwrap();
-        assert_eq!(plan.in_sink, InSink::Other);
+        assert_eq!(plan.in_sink, SinkContent::Other);
     }
     let text = "[monad]\nkey = abc";
     let done = rotator(text).rotate(&rotate.clone().adopt_sink().leaked()).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_sink_that_is_adopted_is_not_asked_for_the_old_secret() {
     // It is another key's, and works: it looks like the old one's, which is known to be somewhere else.
     let sink = MemorySink::holding(other.secret().clone());
     let empty = MemorySink::new();
-    let several = Several::new([Arc::new(sink.clone()) as Arc<dyn Sink>, Arc::new(empty.clone())]);
+    let several = SinkSet::new([Arc::new(sink.clone()) as Arc<dyn Sink>, Arc::new(empty.clone())]);
     let rotator = Rotator::new(provider.clone(), several, MemoryJournal::new()).clock(ManualClock::new(Utc::now()));
     let done = rotator.rotate(&RotateKey::new(old.id().clone()).adopt_sink().leaked()).await.unwrap();
     assert!(matches!(done.state, State::Done { confirmed: Confirmation::KeyGone, .. }), "{done:?}");

@@ -11,7 +11,7 @@ use std::time::Duration;
 use api_keyring::{Clock as _, Expiry, KeyUpdate, ManualClock, Mark, Provider, ProviderExt as _, Secret, Spartera};
 use api_keyring_emulator::{self as emulator, Emulator, Fault, Revision, SparteraShape};
 use api_keyring_rotation::{
-    Journal, JournalError, Lease, Place, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, SinkError,
+    Journal, JournalError, Lease, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, SinkError, Slot,
     SqliteJournal, State, Store, Strategy,
 };
 use async_trait::async_trait;
@@ -82,16 +82,16 @@ impl Store for KeptStore {
         Ok(())
     }
 
-    async fn read(&self, slot: &Place) -> Result<Option<Secret>, SinkError> {
+    async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
         Ok(self.slots.lock().unwrap().get(&slot.to_string()).map(|secret| secret.as_str().into()))
     }
 
-    async fn write(&self, slot: &Place, secret: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
         self.slots.lock().unwrap().insert(slot.to_string(), secret.expose().to_owned());
         Ok(())
     }
 
-    async fn remove(&self, slot: &Place) -> Result<(), SinkError> {
+    async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
         self.slots.lock().unwrap().remove(&slot.to_string());
         Ok(())
     }
@@ -349,10 +349,10 @@ impl Recorder {
             let (rotate, sink) = self.bench.key(name).await;
             self.until(&sink, None, async |rotator| rotator.patience(Duration::ZERO).rotate(&rotate).await).await;
             let (id, new) = (self.record_of(&sink).await.id, sink.current().await.unwrap().unwrap());
-            sink.write(&Place::Current, &"anothers".into()).await.unwrap();
+            sink.write(&Slot::Current, &"anothers".into()).await.unwrap();
             self.until(&sink, None, async |rotator| rotator.resume(&id).await).await;
             if name == "stuck_put_right" {
-                sink.write(&Place::Current, &new).await.unwrap();
+                sink.write(&Slot::Current, &new).await.unwrap();
             }
             self.keep(&sink, "stuck").await;
         }

@@ -17,7 +17,7 @@ async fn refused(bench: &Bench) -> (Record, KeyId) {
     let refused = || Error::new(ErrorKind::PermissionDenied, Outcome::Rejected, "not with this role");
     drop(bench.inject.clone().before(Operation::Revoke, refused));
     let record = bench.rotator.rotate(&bench.rotate().leaked()).await.unwrap();
-    let State::Stuck { was, why } = &record.state else { panic!("{record:?}") };
+    let State::NeedsAttention { was, why } = &record.state else { panic!("{record:?}") };
     assert!(was.name() == "retiring" && why.contains("could not be retired"), "{why}");
     let new = record.state.new_key().unwrap().clone();
     (record, new)
@@ -31,7 +31,7 @@ async fn an_old_key_that_users_have_gone_back_to_is_left_alone() {
     bench.sink.put(&mark, bench.old.secret()).await.unwrap();
     bench.sink.promote(&mark).await.unwrap();
     let stuck = bench.rotator.resume(&record.id).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("the sink holds another secret"), "{why}");
     assert!(bench.works(bench.old.secret()).await);
     bench.sink.withdraw(&mark).await.unwrap();
@@ -44,7 +44,7 @@ async fn an_old_key_is_left_alone_where_the_new_one_has_ended_meanwhile() {
     let (record, new) = refused(&bench).await;
     bench.provider.revoke(&new, &Revocation::new()).await.unwrap();
     let stuck = bench.rotator.resume(&record.id).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("has stopped working"), "{why}");
     assert!(bench.works(bench.old.secret()).await);
     // Somebody has retired it: what is left is to look.
@@ -56,7 +56,7 @@ async fn an_old_key_is_left_alone_where_the_new_one_has_ended_meanwhile() {
 async fn an_old_secret_that_cannot_be_read_is_not_taken_to_have_ended() {
     let bench = bench().await;
     let brittle = Brittle::over(&bench.sink);
-    let rotator = bench.rotator.to(brittle.clone());
+    let rotator = bench.rotator.with_sink(brittle.clone());
     let record = rotator.rotate(&bench.rotate().grace(Duration::from_secs(3600))).await.unwrap();
     brittle.forgetful.store(true, Ordering::Relaxed);
     bench.clock.advance(Duration::from_secs(3600));
@@ -76,7 +76,7 @@ async fn an_end_that_is_not_seen_can_be_waived() {
     let rotator = Rotator::new(monad(&emulator), MemorySink::holding(keys[1].secret.clone()), journal.clone());
     let rotator = rotator.clock(ManualClock::new(Utc::now()));
     let stuck = rotator.rotate(&RotateKey::new(keys[0].id.parse().unwrap()).leaked()).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("another key's secret"), "{why}");
     let done = rotator.waive_evidence(&stuck.id, "it is the other key's").await.unwrap();
     assert!(matches!(done.state, State::Done { confirmed: Confirmation::Acknowledged, .. }), "{done:?}");
@@ -107,7 +107,7 @@ async fn an_old_key_that_was_said_to_be_gone_and_is_not_is_retired_once_more() {
     let missing = || Error::new(ErrorKind::NotFound, Outcome::Rejected, "there is no such key");
     drop(bench.inject.clone().before(Operation::Revoke, missing));
     let stuck = bench.rotator.rotate(&bench.rotate().leaked()).await.unwrap();
-    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("shows it alive")), "{stuck:?}");
+    assert!(matches!(&stuck.state, State::NeedsAttention { why, .. } if why.contains("shows it alive")), "{stuck:?}");
     assert!(bench.works(bench.old.secret()).await);
     let done = bench.rotator.resume(&stuck.id).await.unwrap();
     assert!(matches!(done.state, State::Done { confirmed: Confirmation::SecretRefused, .. }), "{done:?}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{Mark, Secret};
-use api_keyring_rotation::{CommandSink, FileSink, MemorySink, Place, Several, Sink, SinkError, Store};
+use api_keyring_rotation::{CommandSink, FileSink, MemorySink, Sink, SinkError, SinkSet, Slot, Store};
 
 fn secret(text: &str) -> Option<Secret> {
     Some(text.into())
@@ -119,16 +119,16 @@ async fn a_promotion_that_was_cut_off_is_finished() {
     let folder = tempfile::tempdir().unwrap();
     let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
     let mark = Mark::random();
-    let (pending, previous) = (Place::Pending(mark.clone()), Place::Previous(mark.clone()));
+    let (pending, previous) = (Slot::Pending(mark.clone()), Slot::Previous(mark.clone()));
     // Cut off after each of its writes.
     for written in 0..3 {
-        sink.write(&Place::Current, &"sk_live_0".into()).await.unwrap();
+        sink.write(&Slot::Current, &"sk_live_0".into()).await.unwrap();
         sink.write(&pending, &"sk_live_1".into()).await.unwrap();
         if written > 0 {
             sink.write(&previous, &"sk_live_0".into()).await.unwrap();
         }
         if written > 1 {
-            sink.write(&Place::Current, &"sk_live_1".into()).await.unwrap();
+            sink.write(&Slot::Current, &"sk_live_1".into()).await.unwrap();
         }
         sink.promote(&mark).await.unwrap();
         assert_eq!(sink.current().await.unwrap(), secret("sk_live_1"));
@@ -245,12 +245,12 @@ async fn a_program() {
 async fn a_program_that_fails_says_nothing_of_the_secret() {
     let run = |script: &str| CommandSink::new("sh", ["-c", script]);
     let fails = |result: Result<(), SinkError>| format!("{:#?}", result.unwrap_err());
-    let write = async |script: &str| run(script).write(&Place::Current, &"sk_live_1".into()).await;
+    let write = async |script: &str| run(script).write(&Slot::Current, &"sk_live_1".into()).await;
     assert!(fails(write("cat; exit 3").await).contains("exit status: 3"));
     assert!(fails(write("kill $$").await).contains("signal"));
     let slow = run("exec sleep 600").timeout(Duration::from_millis(100));
-    assert!(fails(slow.write(&Place::Current, &"sk_live_1".into()).await).contains("took too long"));
-    let read = async |script: &str| run(script).read(&Place::Current).await.map(drop);
+    assert!(fails(slow.write(&Slot::Current, &"sk_live_1".into()).await).contains("took too long"));
+    let read = async |script: &str| run(script).read(&Slot::Current).await.map(drop);
     assert!(fails(read("head -c 70000 /dev/zero").await).contains("prints too much"));
     assert!(fails(read(r"printf 'sk_live_\377'").await).contains("no text"));
     let missing = CommandSink::new("/nowhere/at/all", [""; 0]);
@@ -281,7 +281,7 @@ async fn a_program_that_is_given_up_ends_with_all_that_it_has_begun() {
     });
     let secret = Secret::new("sk_live_1");
     tokio::select! {
-        written = sink.write(&Place::Current, &secret) => panic!("{written:?}"),
+        written = sink.write(&Slot::Current, &secret) => panic!("{written:?}"),
         begun = has_begun => begun.unwrap(),
     }
     assert_eq!(reader.join().unwrap(), "");
@@ -300,7 +300,7 @@ async fn two_variables_of_one_file() {
     let path = folder.path().join(".env");
     fs::write(&path, "A=sk_live_0\nB=sk_live_0\n").unwrap();
     let variable = |name: &str| Arc::new(FileSink::dotenv(&path, name).unwrap()) as Arc<dyn Sink>;
-    behaves(&Several::new(["A", "B"].map(variable)), secret("sk_live_0")).await;
+    behaves(&SinkSet::new(["A", "B"].map(variable)), secret("sk_live_0")).await;
     assert_eq!(fs::read_to_string(&path).unwrap(), "A=sk_live_2\nB=sk_live_2\n");
     assert_eq!(names(folder.path()), [".env"]);
 }
@@ -310,10 +310,10 @@ async fn several() {
     let folder = tempfile::tempdir().unwrap();
     let memory = || Arc::new(MemorySink::new()) as Arc<dyn Sink>;
     let file = Arc::new(FileSink::new(folder.path().join("ci.key")).unwrap());
-    let sink = Several::new([memory(), file, memory()]);
+    let sink = SinkSet::new([memory(), file, memory()]);
     assert_eq!(sink.names().len(), 3);
     behaves(&sink, None).await;
-    assert!(Several::new([]).check().await.is_err());
-    let differing = Several::new(["a", "b"].map(|held| Arc::new(MemorySink::holding(held)) as Arc<dyn Sink>));
+    assert!(SinkSet::new([]).check().await.is_err());
+    let differing = SinkSet::new(["a", "b"].map(|held| Arc::new(MemorySink::holding(held)) as Arc<dyn Sink>));
     assert!(differing.current().await.unwrap_err().to_string().contains("do not hold the same"));
 }

@@ -2,7 +2,7 @@
 
 use api_keyring::{KeyId, ManualClock, Mark, Monad, NewKey, Provider as _, Regeneration};
 use api_keyring_emulator::{Emulator, Revision};
-use api_keyring_rotation::{MemoryJournal, MemorySink, RotateKey, Rotator, State, left_behind};
+use api_keyring_rotation::{MemoryJournal, MemorySink, RotateKey, Rotator, State, find_orphans};
 use chrono::{TimeDelta, Utc};
 
 use crate::bench::monad;
@@ -30,8 +30,8 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn left_behind(&self) -> Vec<(KeyId, bool)> {
-        let left = left_behind(&self.provider, &self.journal).await.unwrap();
+    async fn find_orphans(&self) -> Vec<(KeyId, bool)> {
+        let left = find_orphans(&self.provider, &self.journal).await.unwrap();
         left.into_iter().map(|left| (left.key.id().clone(), left.rotation.is_some())).collect()
     }
 }
@@ -39,15 +39,15 @@ impl Bench {
 #[tokio::test]
 async fn a_key_that_has_got_another_id_with_a_new_secret_is_in_use() {
     let bench = bench().await;
-    assert_eq!(bench.left_behind().await, []);
+    assert_eq!(bench.find_orphans().await, []);
     let record = bench.rotator.rotate(&RotateKey::new(bench.key.clone()).in_place()).await.unwrap();
     let State::Done { key, .. } = record.state else { panic!("{record:?}") };
     assert_ne!(key, bench.key);
-    assert_eq!(bench.left_behind().await, []);
+    assert_eq!(bench.find_orphans().await, []);
     // Also by somebody who writes nothing down.
     let issued = bench.provider.regenerate(&key, &Regeneration::new()).await.unwrap();
     assert_ne!(*issued.id(), key);
-    assert_eq!(bench.left_behind().await, []);
+    assert_eq!(bench.find_orphans().await, []);
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn a_second_key_of_the_same_mark_is_told_of_and_is_no_rotations() {
     let name = bench.provider.get(&bench.key).await.unwrap().name().unwrap().to_owned();
     let twin = NewKey::new(name).role("role-reader").expires_in(TimeDelta::days(90));
     let twin = bench.provider.create(&twin).await.unwrap().id().clone();
-    assert_eq!(bench.left_behind().await, [(twin, false)]);
+    assert_eq!(bench.find_orphans().await, [(twin, false)]);
 }
 
 #[tokio::test]
@@ -66,12 +66,12 @@ async fn a_key_that_a_rotation_has_given_up_is_known() {
     let second = bench.rotator.rotate(&next).await.unwrap();
     let mark = second.marks[0].clone();
     bench.rotator.abort(&second.id, "not today").await.unwrap();
-    assert_eq!(bench.left_behind().await, []);
+    assert_eq!(bench.find_orphans().await, []);
     // The vendor has it again, as after a restored backup.
     let late = NewKey::new("ci").marked(&mark).role("role-reader").expires_in(TimeDelta::days(90));
     let late = bench.provider.create(&late).await.unwrap().id().clone();
-    assert_eq!(bench.left_behind().await, [(late, true)]);
+    assert_eq!(bench.find_orphans().await, [(late, true)]);
     let unknown = NewKey::new("ci").marked(&Mark::random()).role("role-reader").expires_in(TimeDelta::days(90));
     let unknown = bench.provider.create(&unknown).await.unwrap().id().clone();
-    assert!(bench.left_behind().await.contains(&(unknown, false)));
+    assert!(bench.find_orphans().await.contains(&(unknown, false)));
 }

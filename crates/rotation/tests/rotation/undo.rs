@@ -8,7 +8,7 @@ use api_keyring::{
     Clock as _, Error, ErrorKind, Expiry, KeyUpdate, Mark, Memory, NewKey, Operation, Outcome, Provider as _,
     ProviderExt as _, Revocation, Secret,
 };
-use api_keyring_rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Several, Sink, State};
+use api_keyring_rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink, SinkSet, State};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 use crate::bench::{Bench, Brittle, bench, refusal};
@@ -25,12 +25,12 @@ async fn a_sink_that_somebody_else_has_changed_keeps_the_old_key_alive() {
     bench.sink.promote(&mark).await.unwrap();
     bench.clock.advance(Duration::from_secs(3600));
     let stuck = bench.rotator.resume(&record.id).await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("holds another secret"), "{why}");
     assert!(bench.works(bench.old.secret()).await);
     // To go back would lose it as well.
     let stuck = bench.rotator.abort(&record.id, "changed my mind").await.unwrap();
-    let State::Stuck { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
     assert!(why.contains("would be lost"), "{why}");
     assert_eq!(&bench.current().await, other.secret());
     // Once that is put right, it goes on: back, as was decided last.
@@ -105,7 +105,7 @@ async fn the_old_key_expires_with_the_grace_unless_the_rotation_is_undone() {
 async fn an_old_key_that_ends_while_it_is_gone_back_to_leaves_the_new_one_in_use() {
     let bench = bench().await;
     let brittle = Brittle::over(&bench.sink);
-    let rotator = bench.rotator.to(brittle.clone());
+    let rotator = bench.rotator.with_sink(brittle.clone());
     let record = rotator.rotate(&bench.rotate()).await.unwrap();
     brittle.broken.store(true, Ordering::Relaxed);
     rotator.abort(&record.id, "not today").await.unwrap_err();
@@ -124,7 +124,7 @@ async fn an_old_key_that_ends_while_it_is_gone_back_to_leaves_the_new_one_in_use
 async fn an_abort_that_was_cut_off_ends_also_when_no_secret_is_left() {
     let bench = bench().await;
     let brittle = Brittle::over(&bench.sink);
-    let rotator = bench.rotator.to(brittle.clone());
+    let rotator = bench.rotator.with_sink(brittle.clone());
     let record = rotator.rotate(&bench.rotate()).await.unwrap();
     let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
     // The old secret is current again, and that was all.
@@ -151,7 +151,7 @@ async fn a_rotation_of_two_dead_keys_can_be_ended() {
     bench.clock.advance(Duration::from_secs(3600));
     let stuck = bench.rotator.resume(&record.id).await.unwrap();
     assert!(
-        matches!(&stuck.state, State::Stuck { why, .. } if why.contains("the old one is gone as well")),
+        matches!(&stuck.state, State::NeedsAttention { why, .. } if why.contains("the old one is gone as well")),
         "{stuck:?}"
     );
     let done = bench.rotator.waive_evidence(&record.id, "nobody needs it").await.unwrap();
@@ -228,7 +228,7 @@ async fn an_expiry_that_could_not_be_taken_away_again_is_not_set() {
     let bench = bench().await;
     let endless = bench.provider.create(&NewKey::new("ci").role("reader").expiry(Expiry::Never)).await.unwrap();
     let sink = MemorySink::holding(endless.secret().clone());
-    let plan = bench.rotator.to(sink).plan(&RotateKey::new(endless.id().clone()).expire_old()).await;
+    let plan = bench.rotator.with_sink(sink).plan(&RotateKey::new(endless.id().clone()).expire_old()).await;
     assert!(refusal(plan).contains("leave its expiry alone"));
 }
 
@@ -262,11 +262,11 @@ async fn what_somebody_has_put_into_one_of_several_sinks_is_not_lost() {
     let bench = bench().await;
     let other = MemorySink::holding(bench.old.secret().clone());
     let sinks: [Arc<dyn Sink>; 2] = [Arc::new(bench.sink.clone()), Arc::new(other.clone())];
-    let rotator = bench.rotator.to(Several::new(sinks));
+    let rotator = bench.rotator.with_sink(SinkSet::new(sinks));
     let record = rotator.rotate(&bench.rotate()).await.unwrap();
     let mark = put_by_somebody(&other, &"theirs".into()).await;
     let stuck = rotator.abort(&record.id, "not today").await.unwrap();
-    assert!(matches!(&stuck.state, State::Stuck { why, .. } if why.contains("would be lost")), "{stuck:?}");
+    assert!(matches!(&stuck.state, State::NeedsAttention { why, .. } if why.contains("would be lost")), "{stuck:?}");
     assert_eq!(other.current().await.unwrap(), Some("theirs".into()));
     other.withdraw(&mark).await.unwrap();
     assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "aborted");
@@ -276,7 +276,7 @@ async fn what_somebody_has_put_into_one_of_several_sinks_is_not_lost() {
 async fn what_somebody_has_put_into_a_sink_that_was_empty_is_not_lost() {
     let bench = bench().await;
     let sink = MemorySink::new();
-    let rotator = bench.rotator.to(sink.clone());
+    let rotator = bench.rotator.with_sink(sink.clone());
     let record = rotator.rotate(&bench.rotate().adopt_sink()).await.unwrap();
     put_by_somebody(&sink, &"theirs".into()).await;
     assert_eq!(rotator.abort(&record.id, "not today").await.unwrap().state.name(), "stuck");

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 
 use super::{Sink, SinkError, parts_of};
 
-/// Several sinks that all get the new secret.
+/// SinkSet sinks that all get the new secret.
 ///
 /// They do not all get it at once: when one of them fails, others may have it already. The rotation then stands still and can be
 /// resumed, and the secret is taken from where it is to where it is missing.
 #[derive(Clone, Debug)]
-pub struct Several(Vec<Arc<dyn Sink>>);
+pub struct SinkSet(Vec<Arc<dyn Sink>>);
 
-impl Several {
+impl SinkSet {
     /// These sinks. At least one, or every call fails.
     pub fn new(sinks: impl IntoIterator<Item = Arc<dyn Sink>>) -> Self {
         Self(sinks.into_iter().collect())
@@ -36,7 +36,7 @@ impl Several {
 }
 
 #[async_trait]
-impl Sink for Several {
+impl Sink for SinkSet {
     fn name(&self) -> String {
         self.names().join(" and ")
     }
