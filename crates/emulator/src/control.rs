@@ -1,13 +1,16 @@
 //! The emulator's own paths, below `/_emulator/`: what a test in another language has in place of the Rust types.
 
 use std::str;
+use std::sync::Arc;
 
-use hyper::Method;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 
 use crate::changes::StateChange;
-use crate::fault::{Fault, ParseFaultError};
-use crate::http::Answer;
+use crate::connection::Line;
+use crate::fault::{Body, Fault, ParseFaultError};
+use crate::http::{self, Answer};
 use crate::inventory::ExistingKey;
 use crate::lock;
 use crate::record::SeenRequest;
@@ -18,13 +21,22 @@ use crate::timestamp::rfc3339;
 /// What stands before the name of everything here.
 const PREFIX: &str = "/_emulator/";
 
-/// What of the emulator this path names, if it is one of the emulator's own.
-pub(crate) fn subject(path: &str) -> Option<&str> {
-    path.strip_prefix(PREFIX)
+/// Returns whether `path` is one of the emulator's own paths, and those paths are open.
+pub(crate) fn handles(service: &Service, path: &str) -> bool {
+    service.settings.control && path.starts_with(PREFIX)
 }
 
-/// Answers a request to one of these paths.
-pub(crate) fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Result<Answer, Refusal> {
+/// Answers a request to one of the emulator's own paths. The request came over `line`.
+pub(crate) async fn respond(service: &Service, request: Request<Incoming>, line: &Arc<Line>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let subject = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    let received = http::receive(&head.headers, body).await;
+    let answer = received.content.and_then(|body| answer(service, &head.method, subject, &body));
+    answer.unwrap_or_else(|refusal| service.refused(None, &refusal)).into_response(line)
+}
+
+/// Reads or changes what `subject` names.
+fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Result<Answer, Refusal> {
     let rows = match (subject, method.as_str()) {
         ("faults", "POST") => {
             inject(service, body)?;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::connection::{End, Line, Wire};
+use crate::control;
 use crate::door::Door;
 use crate::service::Service;
 
@@ -167,7 +168,12 @@ async fn serve(socket: TcpStream, line: Arc<Line>, service: Arc<Service>, stoppe
         let (service, line) = (Arc::clone(&service), Arc::clone(&line));
         async move {
             line.begin();
-            if let Some(response) = service.respond(request, &line).await {
+            let response = if control::handles(&service, request.uri().path()) {
+                Some(control::respond(&service, request, &line).await)
+            } else {
+                service.respond(request, &line).await
+            };
+            if let Some(response) = response {
                 line.answered();
                 return Ok::<_, Infallible>(response);
             }

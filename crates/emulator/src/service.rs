@@ -14,7 +14,6 @@ use hyper::{Request, Response};
 use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::connection::{End, Line};
-use crate::control;
 use crate::door::Door;
 use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, Fault, Plan, Script, WireFault};
 use crate::http::{self, Answer, Received};
@@ -73,8 +72,14 @@ impl Service {
         let now = clock.now();
         let changes = Arc::new(Changes::new(record_limit));
         Self {
-            company: Mutex::new(Company::new(settings.clone(), rng.fork(), Arc::clone(&changes), spartera, now)),
-            organization: Mutex::new(Organization::new(settings.clone(), rng.fork(), Arc::clone(&changes), monad, now)),
+            company: Mutex::new(Company::restore(settings.clone(), rng.fork(), Arc::clone(&changes), spartera, now)),
+            organization: Mutex::new(Organization::restore(
+                settings.clone(),
+                rng.fork(),
+                Arc::clone(&changes),
+                monad,
+                now,
+            )),
             record: Mutex::new(Record::new(record_limit)),
             changes,
             script: Mutex::new(Script::new(faults, rng.fork())),
@@ -95,12 +100,6 @@ impl Service {
         let (head, body) = request.into_parts();
         let route = route::find(&head.method, head.uri.path());
         let received = http::receive(&head.headers, body).await;
-        if self.settings.control
-            && let Some(subject) = control::subject(head.uri.path())
-        {
-            let answer = received.content.and_then(|body| control::answer(self, &head.method, subject, &body));
-            return Some(answer.unwrap_or_else(|refusal| self.refused(None, &refusal)).into_response(line));
-        }
         let plan = match (route.provider, &route.call) {
             (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation, self.clock.now()),
             _ => Plan::default(),
@@ -246,7 +245,8 @@ impl Service {
         }
     }
 
-    fn refused(&self, provider: Option<Provider>, refusal: &Refusal) -> Answer {
+    /// The answer that words `refusal` as `provider` does.
+    pub(crate) fn refused(&self, provider: Option<Provider>, refusal: &Refusal) -> Answer {
         match provider {
             Some(Provider::Monad) => monad::refused(&self.settings, refusal),
             // A path of neither service has to be answered somehow.

@@ -1,31 +1,36 @@
 //! An organization as it is kept between one run and another.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Key, Organization, lasting, stamp};
-use super::token::{SIGNING_KEY_BYTES, Signer};
-use crate::changes::ChangeKind;
+use super::token::{SIGNING_KEY_BYTES, Signer, SigningKey};
+use crate::changes::{ChangeKind, Changes};
 use crate::permission::Role;
+use crate::secret;
+use crate::settings::Settings;
 use crate::state::{MOST, check_admin, check_id, check_ids, named};
 
 /// An organization, its keys, and that which signs their tokens.
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct OrganizationState {
-    pub(super) organization_id: Option<String>,
+    organization_id: Option<String>,
     /// The key whose token the emulator tells whoever runs it; without it, there will be a new one.
     admin_key_id: Option<String>,
-    pub(super) signing_key: Option<SigningKeyState>,
+    signing_key: Option<SigningKeyState>,
     keys: Vec<KeyState>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SigningKeyState {
-    pub(super) id: String,
+struct SigningKeyState {
+    id: String,
     /// Its bytes in base64.
     secret: String,
 }
@@ -69,8 +74,9 @@ impl OrganizationState {
         let signer = match &self.signing_key {
             Some(key) => {
                 check_id(&key.id)?;
-                let bytes = key.bytes().ok_or_else(|| format!("signing_key: {SIGNING_KEY_BYTES} bytes in base64"))?;
-                Some(Signer::new(&bytes, &key.id))
+                let problem = || format!("signing_key: {SIGNING_KEY_BYTES} bytes in base64");
+                let key = key.to_signing_key().ok_or_else(problem)?;
+                Some(Signer::new(&key.bytes, &key.id))
             }
             None => None,
         };
@@ -104,12 +110,16 @@ impl OrganizationState {
 }
 
 impl SigningKeyState {
-    pub(super) fn new(id: &str, bytes: &[u8; SIGNING_KEY_BYTES]) -> Self {
-        Self { id: id.to_owned(), secret: STANDARD.encode(bytes) }
+    /// Returns the key, or `None` if `secret` is not the base64 form of [`SIGNING_KEY_BYTES`] bytes.
+    fn to_signing_key(&self) -> Option<SigningKey> {
+        let bytes = STANDARD.decode(&self.secret).ok()?.try_into().ok()?;
+        Some(SigningKey { id: self.id.clone(), bytes })
     }
+}
 
-    pub(super) fn bytes(&self) -> Option<[u8; SIGNING_KEY_BYTES]> {
-        STANDARD.decode(&self.secret).ok()?.try_into().ok()
+impl From<&SigningKey> for SigningKeyState {
+    fn from(key: &SigningKey) -> Self {
+        Self { id: key.id.clone(), secret: STANDARD.encode(key.bytes) }
     }
 }
 
@@ -132,21 +142,37 @@ impl KeyState {
 }
 
 impl Organization {
-    /// Adds the keys of a state, oldest first, and the administrator's, if it is not among them.
-    pub(super) fn restore(&mut self, state: OrganizationState, now: DateTime<Utc>) {
+    /// Creates an organization with the keys of `state`, oldest first.
+    ///
+    /// It adds an administrator's key if `state` names none.
+    pub(crate) fn restore(
+        settings: Settings,
+        mut rng: Rng,
+        changes: Arc<Changes>,
+        state: OrganizationState,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let id = state.organization_id.unwrap_or_else(|| secret::random_uuid(&mut rng));
+        // A saved signing key takes nothing from the random numbers that follow: the same seed makes the same keys.
+        let new_key = SigningKey::random(&mut rng);
+        let saved_key = state.signing_key.as_ref().and_then(SigningKeyState::to_signing_key);
+        let mut organization = Self::new(id, saved_key.unwrap_or(new_key), settings, changes, rng);
         for key in state.keys {
             let key = key.into_key(now);
             let id = key.id.clone();
-            self.keys.insert(key, 0);
-            self.note(ChangeKind::Seeded, &id, None, now);
+            organization.keys.insert(key, 0);
+            organization.note(ChangeKind::Seeded, &id, None, now);
         }
-        self.admin_key_id = match state.admin_key_id {
+        organization.admin_key_id = match state.admin_key_id {
             Some(id) => id,
-            None => self.plant(lasting("administrator", Role::Administrator, now), now).0,
+            None => organization.plant(lasting("administrator", Role::Administrator, now), now).0,
         };
+        let administrator = organization.keys.get(&organization.admin_key_id);
+        organization.admin_token = administrator.map_or_else(String::new, |key| organization.token(key));
+        organization
     }
 
-    /// The organization as [`Organization::restore`] takes it.
+    /// Returns the organization in the form that [`Organization::restore`] takes.
     pub(crate) fn state(&self) -> OrganizationState {
         let describe = |key: &Key| KeyState {
             id: key.id.clone(),
@@ -164,7 +190,7 @@ impl Organization {
         OrganizationState {
             organization_id: Some(self.id.clone()),
             admin_key_id: self.keys.get(&self.admin_key_id).map(|key| key.id.clone()),
-            signing_key: Some(self.signing_key.clone()),
+            signing_key: Some(SigningKeyState::from(&self.signing_key)),
             keys: self.keys.iter().map(describe).collect(),
         }
     }

@@ -6,8 +6,7 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use fastrand::Rng;
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-use super::saved::{OrganizationState, SigningKeyState};
-use super::token::{Claims, SIGNING_KEY_BYTES, Signer};
+use super::token::{Claims, Signer, SigningKey};
 use crate::changes::{ChangeKind, Changes, StateChange};
 use crate::fault::Effects;
 use crate::inventory::{ExistingKey, KeyStatus};
@@ -32,7 +31,7 @@ pub(crate) struct Organization {
     pub(super) admin_key_id: String,
     pub(super) settings: Settings,
     pub(super) keys: Store<Key>,
-    pub(super) signing_key: SigningKeyState,
+    pub(super) signing_key: SigningKey,
     pub(super) propagation: Propagation,
     signer: Signer,
     changes: Arc<Changes>,
@@ -80,21 +79,15 @@ impl Key {
 }
 
 impl Organization {
-    /// An organization as `state` has it. There is an administrator's key in any case.
-    pub(crate) fn new(
+    /// Creates an organization that has no key yet.
+    pub(super) fn new(
+        id: String,
+        signing_key: SigningKey,
         settings: Settings,
-        mut rng: Rng,
         changes: Arc<Changes>,
-        mut state: OrganizationState,
-        now: DateTime<Utc>,
+        rng: Rng,
     ) -> Self {
-        let id = state.organization_id.take().unwrap_or_else(|| secret::random_uuid(&mut rng));
-        let new_key_id = secret::random_uuid(&mut rng);
-        let mut new_key = [0; SIGNING_KEY_BYTES];
-        rng.fill(&mut new_key);
-        let kept = state.signing_key.take().and_then(|key| key.bytes().map(|bytes| (key.id, bytes)));
-        let (signing_key_id, signing_key) = kept.unwrap_or((new_key_id, new_key));
-        let mut organization = Self {
+        Self {
             id,
             admin_token: String::new(),
             admin_key_id: String::new(),
@@ -102,14 +95,10 @@ impl Organization {
             keys: Store::new(),
             propagation: Propagation::default(),
             changes,
-            signer: Signer::new(&signing_key, &signing_key_id),
-            signing_key: SigningKeyState::new(&signing_key_id, &signing_key),
+            signer: Signer::new(&signing_key.bytes, &signing_key.id),
+            signing_key,
             rng,
-        };
-        organization.restore(state, now);
-        let administrator = organization.keys.get(&organization.admin_key_id);
-        organization.admin_token = administrator.map_or_else(String::new, |key| organization.token(key));
-        organization
+        }
     }
 
     /// Adds `count` keys that only read; returns their ids and tokens.

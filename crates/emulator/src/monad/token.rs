@@ -2,12 +2,31 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use fastrand::Rng;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
+use crate::secret;
+
 /// How long a signing key is.
 pub(super) const SIGNING_KEY_BYTES: usize = 64;
+
+/// What an organization signs its tokens with.
+pub(super) struct SigningKey {
+    /// Stands in the head of every token.
+    pub(super) id: String,
+    pub(super) bytes: [u8; SIGNING_KEY_BYTES],
+}
+
+impl SigningKey {
+    pub(super) fn random(rng: &mut Rng) -> Self {
+        let id = secret::random_uuid(rng);
+        let mut bytes = [0; SIGNING_KEY_BYTES];
+        rng.fill(&mut bytes);
+        Self { id, bytes }
+    }
+}
 
 /// Signs tokens, and reads those that it has signed.
 pub(super) struct Signer {

@@ -1,33 +1,36 @@
 //! A company as it is kept between one run and another.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
+use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::input::{NewKey, key_type, usual_key_type};
 use super::state::{Company, FIRST_NUMBER, Key, Revocation, USUAL_RATE_LIMIT, Usage};
-use crate::changes::ChangeKind;
+use crate::changes::{ChangeKind, Changes};
 use crate::permission::Role;
 use crate::secret;
+use crate::settings::Settings;
 use crate::state::{MOST, check_admin, check_id, check_ids, named};
 
 /// A company and its keys.
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CompanyState {
-    pub(super) company_id: Option<String>,
+    company_id: Option<String>,
     /// The key whose secret the emulator tells whoever runs it; without it, there will be a new one.
-    pub(super) admin_key_id: Option<String>,
+    admin_key_id: Option<String>,
     /// The next id of a new key, where ids are numbers: that of a deleted key is not used again.
-    pub(super) next_number: Option<u64>,
-    pub(super) keys: Vec<KeyState>,
+    next_number: Option<u64>,
+    keys: Vec<KeyState>,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct KeyState {
-    pub(super) id: String,
+struct KeyState {
+    id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
     role_id: i64,
@@ -164,25 +167,38 @@ impl KeyState {
 }
 
 impl Company {
-    /// Adds the keys of a state, oldest first, and the administrator's, if it is not among them.
-    pub(super) fn restore(&mut self, state: CompanyState, now: DateTime<Utc>) {
+    /// Creates a company with the keys of `state`, oldest first.
+    ///
+    /// It adds an administrator's key if `state` names none.
+    pub(crate) fn restore(
+        settings: Settings,
+        mut rng: Rng,
+        changes: Arc<Changes>,
+        state: CompanyState,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let id = state.company_id.unwrap_or_else(|| format!("company_{}", secret::random_text(&mut rng, 12)));
+        let mut company = Self::new(id, settings, changes, rng);
         // An id that is a greater number was given by nobody who counts.
         let numbers = state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MOST);
         let after_last = numbers.max().map_or(0, |last| last + 1);
-        self.next_number = state.next_number.unwrap_or(FIRST_NUMBER).max(after_last);
+        company.next_number = state.next_number.unwrap_or(FIRST_NUMBER).max(after_last);
         for key in state.keys {
-            let key = key.into_key(|is_endpoint| self.new_secret(is_endpoint), now);
+            let key = key.into_key(|is_endpoint| company.new_secret(is_endpoint), now);
             let id = key.id.clone();
-            self.insert(key, 0);
-            self.note(ChangeKind::Seeded, &id, None, now);
+            company.insert(key, 0);
+            company.note(ChangeKind::Seeded, &id, None, now);
         }
-        self.admin_key_id = match state.admin_key_id {
+        company.admin_key_id = match state.admin_key_id {
             Some(id) => id,
-            None => self.plant(NewKey::named("administrator", Role::Administrator), now).0,
+            None => company.plant(NewKey::named("administrator", Role::Administrator), now).0,
         };
+        let administrator = company.keys.get(&company.admin_key_id);
+        company.admin_secret = administrator.map_or_else(String::new, |key| key.secret.clone());
+        company
     }
 
-    /// The company as [`Company::restore`] takes it.
+    /// Returns the company in the form that [`Company::restore`] takes.
     pub(crate) fn state(&self) -> CompanyState {
         CompanyState {
             company_id: Some(self.id.clone()),

@@ -8,7 +8,6 @@ use fastrand::Rng;
 use hyper::header::HeaderMap;
 
 use super::input::NewKey;
-use super::saved::CompanyState;
 use crate::changes::{ChangeKind, Changes, StateChange};
 use crate::fault::Effects;
 use crate::inventory::{ExistingKey, KeyStatus};
@@ -103,17 +102,10 @@ impl Key {
 }
 
 impl Company {
-    /// A company as `state` has it. There is an administrator's key in any case.
-    pub(crate) fn new(
-        settings: Settings,
-        mut rng: Rng,
-        changes: Arc<Changes>,
-        mut state: CompanyState,
-        now: DateTime<Utc>,
-    ) -> Self {
-        let id = state.company_id.take();
-        let mut company = Self {
-            id: id.unwrap_or_else(|| format!("company_{}", secret::random_text(&mut rng, 12))),
+    /// Creates a company that has no key yet.
+    pub(super) fn new(id: String, settings: Settings, changes: Arc<Changes>, rng: Rng) -> Self {
+        Self {
+            id,
             admin_secret: String::new(),
             admin_key_id: String::new(),
             settings,
@@ -123,11 +115,7 @@ impl Company {
             changes,
             next_number: FIRST_NUMBER,
             rng,
-        };
-        company.restore(state, now);
-        company.admin_secret =
-            company.keys.get(&company.admin_key_id).map_or_else(String::new, |key| key.secret.clone());
-        company
+        }
     }
 
     /// Adds `count` keys that only read and never expire; returns their ids and secrets.
