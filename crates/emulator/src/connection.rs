@@ -23,15 +23,15 @@ pub(crate) enum End {
 
 /// What is to become of a connection; shared by the socket and by the requests that come over it.
 #[derive(Debug, Default)]
-pub(crate) struct Line {
-    fate: Mutex<Fate>,
+pub(crate) struct Connection {
+    ending: Mutex<Ending>,
     ended: Notify,
-    usage: Mutex<Use>,
+    activity: Mutex<Activity>,
 }
 
 /// Whether a request is under way.
 #[derive(Clone, Copy, Debug)]
-enum Use {
+enum Activity {
     /// Since then.
     Idle(Instant),
     Busy,
@@ -40,14 +40,14 @@ enum Use {
     Answered,
 }
 
-impl Default for Use {
+impl Default for Activity {
     fn default() -> Self {
         Self::Idle(Instant::now())
     }
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Fate {
+enum Ending {
     #[default]
     Open,
     /// Once all that was said so far has been written.
@@ -55,7 +55,7 @@ enum Fate {
     Ended(End),
 }
 
-impl Line {
+impl Connection {
     /// Ends the connection at once.
     pub(crate) fn end(&self, end: End) {
         self.will_end(end);
@@ -64,15 +64,15 @@ impl Line {
 
     /// Has the connection end like this, whenever and for whatever reason it does.
     pub(crate) fn will_end(&self, end: End) {
-        *lock(&self.fate) = Fate::Ended(end);
+        *lock(&self.ending) = Ending::Ended(end);
     }
 
     /// Ends the connection as soon as what has been handed to it is written.
     pub(crate) fn end_when_flushed(&self, end: End) {
-        let mut fate = lock(&self.fate);
+        let mut ending = lock(&self.ending);
         // A body may be asked for more after the end has come; that changes nothing.
-        if *fate == Fate::Open {
-            *fate = Fate::EndsWhenFlushed(end);
+        if *ending == Ending::Open {
+            *ending = Ending::EndsWhenFlushed(end);
         }
     }
 
@@ -83,62 +83,62 @@ impl Line {
 
     /// A request has come.
     pub(crate) fn begin(&self) {
-        *lock(&self.usage) = Use::Busy;
+        *lock(&self.activity) = Activity::Busy;
     }
 
     /// The request is answered.
     pub(crate) fn answered(&self) {
-        *lock(&self.usage) = Use::Answered;
+        *lock(&self.activity) = Activity::Answered;
     }
 
     /// Whether the connection is about to end, if it has not.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(*lock(&self.fate), Fate::Ended(_))
+        matches!(*lock(&self.ending), Ending::Ended(_))
     }
 
     /// Since when no request has been under way, if none is.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
-        match *lock(&self.usage) {
-            Use::Idle(since) => Some(since),
-            Use::Busy | Use::Answered => None,
+        match *lock(&self.activity) {
+            Activity::Idle(since) => Some(since),
+            Activity::Busy | Activity::Answered => None,
         }
     }
 
     fn flushed(&self) {
-        let mut usage = lock(&self.usage);
-        if matches!(*usage, Use::Answered) {
-            *usage = Use::default();
+        let mut activity = lock(&self.activity);
+        if matches!(*activity, Activity::Answered) {
+            *activity = Activity::default();
         }
-        drop(usage);
-        let fate = *lock(&self.fate);
-        if let Fate::EndsWhenFlushed(end) = fate {
+        drop(activity);
+        let ending = *lock(&self.ending);
+        if let Ending::EndsWhenFlushed(end) = ending {
             self.end(end);
         }
     }
 }
 
 /// The socket, as hyper sees it.
-pub(crate) struct Wire {
+pub(crate) struct Socket {
     socket: TcpStream,
-    line: Arc<Line>,
+    connection: Arc<Connection>,
 }
 
-impl Wire {
-    pub(crate) fn new(socket: TcpStream, line: Arc<Line>) -> Self {
-        Self { socket, line }
+impl Socket {
+    pub(crate) fn new(socket: TcpStream, connection: Arc<Connection>) -> Self {
+        Self { socket, connection }
     }
 }
 
-impl Drop for Wire {
+impl Drop for Socket {
     fn drop(&mut self) {
-        if *lock(&self.line.fate) == Fate::Ended(End::Reset) {
+        if *lock(&self.connection.ending) == Ending::Ended(End::Reset) {
             // Closing a socket that does not linger is what makes it send a reset. Failing that, it just closes.
             let _ = self.socket.set_zero_linger();
         }
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -148,7 +148,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.socket).poll_write(context, bytes)
     }
@@ -168,7 +168,7 @@ impl AsyncWrite for Wire {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         // hyper flushes the socket only once it has written all that it had.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
-        self.line.flushed();
+        self.connection.flushed();
         Poll::Ready(Ok(()))
     }
 

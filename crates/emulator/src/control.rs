@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response};
 use serde_json::{Value, json};
 
 use crate::changes::StateChange;
-use crate::connection::Line;
+use crate::connection::Connection;
 use crate::fault::{Body, Fault, ParseFaultError};
 use crate::http::{self, Answer};
 use crate::inventory::ExistingKey;
@@ -27,12 +27,16 @@ pub(crate) fn handles(service: &Service, path: &str) -> bool {
 }
 
 /// Answers a request to one of the emulator's own paths. The request came over `line`.
-pub(crate) async fn respond(service: &Service, request: Request<Incoming>, line: &Arc<Line>) -> Response<Body> {
+pub(crate) async fn respond(
+    service: &Service,
+    request: Request<Incoming>,
+    connection: &Arc<Connection>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     let subject = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let received = http::receive(&head.headers, body).await;
     let answer = received.content.and_then(|body| answer(service, &head.method, subject, &body));
-    answer.unwrap_or_else(|refusal| service.refused(None, &refusal)).into_response(line)
+    answer.unwrap_or_else(|refusal| service.refused(None, &refusal)).into_response(connection)
 }
 
 /// Reads or changes what `subject` names.
@@ -43,7 +47,7 @@ fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Res
             faults(service)
         }
         ("faults", "DELETE") => {
-            lock(&service.script).clear();
+            lock(&service.schedule).clear();
             faults(service)
         }
         ("faults", "GET") => faults(service),
@@ -69,7 +73,7 @@ fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Res
 /// Injects the faults of a body, one a line: all of them, or none where one is not understood.
 fn inject(service: &Service, body: &[u8]) -> Result<(), Refusal> {
     let text = str::from_utf8(body).map_err(|_| Refusal::field("body", "must be text"))?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = text.lines().map(str::trim).filter(|connection| !connection.is_empty());
     let faults: Vec<Fault> = lines
         .map(str::parse)
         .collect::<Result<_, _>>()
@@ -77,7 +81,7 @@ fn inject(service: &Service, body: &[u8]) -> Result<(), Refusal> {
     if faults.is_empty() {
         return Err(wrong_fault("a fault is needed, such as create:reset-after:1"));
     }
-    let mut script = lock(&service.script);
+    let mut script = lock(&service.schedule);
     faults.into_iter().for_each(|fault| script.inject(fault));
     Ok(())
 }
@@ -87,7 +91,7 @@ fn wrong_fault(problem: &str) -> Refusal {
 }
 
 fn faults(service: &Service) -> Vec<Value> {
-    lock(&service.script).faults().map(|fault| fault.to_string().into()).collect()
+    lock(&service.schedule).faults().map(|fault| fault.to_string().into()).collect()
 }
 
 fn request(seen: &SeenRequest) -> Value {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::builder::{EmulatorBuilder, StartError};
 use crate::changes::StateChange;
+use crate::connection_gate::Mode;
 use crate::fault::Fault;
 use crate::handle::{MonadHandle, SparteraHandle};
 use crate::inventory::ExistingKey;
@@ -98,26 +99,26 @@ impl Emulator {
     /// # }
     /// ```
     pub fn inject(&self, fault: impl Into<Fault>) {
-        lock(&self.service.script).inject(fault.into());
+        lock(&self.service.schedule).inject(fault.into());
     }
 
     /// Has nothing go wrong with further requests. Secrets that are late, flaky or lingering stay so.
     pub fn clear_faults(&self) {
-        lock(&self.service.script).clear();
+        lock(&self.service.schedule).clear();
     }
 
     /// Refuses connections from now on, as a machine does on which nothing listens, and ends those that are open.
     /// Returns once that is so. The port stays the emulator's. See [`FaultKind::Refuse`](crate::FaultKind::Refuse) for
     /// the same at a certain request and for a certain time.
     pub async fn refuse_connections(&self) {
-        self.service.door.shut(None);
-        self.service.door.settled(false).await;
+        self.service.gate.refuse(None);
+        self.service.gate.reached(Mode::Refusing).await;
     }
 
     /// Lets connections in again. Returns once that is so.
     pub async fn accept_connections(&self) {
-        self.service.door.open();
-        self.service.door.settled(true).await;
+        self.service.gate.accept();
+        self.service.gate.reached(Mode::Accepting).await;
     }
 
     /// What has become of the keys so far, oldest first within each service, those of the start included.

@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::connection::Line;
+use crate::connection::Connection;
 use crate::fault::{Body, Delivery};
 use crate::refusal::Refusal;
 
@@ -77,7 +77,7 @@ impl Answer {
             let _ = serde_json::to_writer(&mut body, value);
         }
         body.push(b'}');
-        Self::of_json(StatusCode::OK, body)
+        Self::from_json(StatusCode::OK, body)
     }
 
     /// An error with this body.
@@ -88,7 +88,7 @@ impl Answer {
         {
             answer.headers.insert(ALLOW, allow);
         }
-        if refusal.leaves_rest() {
+        if refusal.leaves_unread_body() {
             answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         answer
@@ -106,10 +106,10 @@ impl Answer {
             Ok(()) => (status, written),
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, Vec::new()),
         };
-        Self::of_json(status, body)
+        Self::from_json(status, body)
     }
 
-    fn of_json(status: StatusCode, body: Vec<u8>) -> Self {
+    fn from_json(status: StatusCode, body: Vec<u8>) -> Self {
         Self {
             status,
             content_type: "application/json",
@@ -120,8 +120,8 @@ impl Answer {
     }
 
     /// `line` is the connection over which the response goes.
-    pub(crate) fn into_response(self, line: &Arc<Line>) -> Response<Body> {
-        let mut response = Response::new(Body::new(self.body, self.delivery, line));
+    pub(crate) fn into_response(self, connection: &Arc<Connection>) -> Response<Body> {
+        let mut response = Response::new(Body::new(self.body, self.delivery, connection));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
@@ -130,28 +130,28 @@ impl Answer {
 }
 
 /// A request's body as far as it was read.
-pub(crate) struct Received {
+pub(crate) struct ReceivedBody {
     pub(crate) size: usize,
     pub(crate) content: Result<Bytes, Refusal>,
 }
 
 /// Reads the body, within bounds of size and time.
-pub(crate) async fn receive(headers: &HeaderMap, body: Incoming) -> Received {
+pub(crate) async fn receive(headers: &HeaderMap, body: Incoming) -> ReceivedBody {
     if body.is_end_stream() {
-        return Received { size: 0, content: Ok(Bytes::new()) };
+        return ReceivedBody { size: 0, content: Ok(Bytes::new()) };
     }
     let announced = body.size_hint().lower();
     // Nobody is sending yet: the client waits for permission, and gets the refusal instead.
     let waiting = headers.contains_key(EXPECT) && announced > BODY_LIMIT as u64;
     if waiting || announced > DISCARD_LIMIT as u64 {
-        return Received { size: 0, content: Err(Refusal::BodyTooLarge) };
+        return ReceivedBody { size: 0, content: Err(Refusal::BodyTooLarge) };
     }
     let mut size = 0;
     let content = match tokio::time::timeout(BODY_TIME, read(body, &mut size)).await {
         Ok(content) => content,
         Err(_) => Err(Refusal::BodyTooSlow),
     };
-    Received { size, content }
+    ReceivedBody { size, content }
 }
 
 async fn read(mut body: Incoming, size: &mut usize) -> Result<Bytes, Refusal> {

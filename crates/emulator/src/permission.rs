@@ -34,13 +34,13 @@ pub(crate) enum Role {
     Writer,
     Reader,
     /// May do nothing, not even read.
-    Nobody,
+    NoAccess,
 }
 
 impl Role {
     pub(crate) fn allows(self, permission: Permission) -> bool {
         match permission {
-            Permission::Read => self != Role::Nobody,
+            Permission::Read => self != Role::NoAccess,
             Permission::Write => matches!(self, Role::Administrator | Role::Writer),
             Permission::Delete => self == Role::Administrator,
         }
@@ -52,7 +52,7 @@ impl Role {
             Role::Administrator => &["read", "write", "delete"],
             Role::Writer => &["read", "write"],
             Role::Reader => &["read"],
-            Role::Nobody => &[],
+            Role::NoAccess => &[],
         }
     }
 }

@@ -42,7 +42,7 @@ impl Propagation {
     }
 
     /// Whether a new secret works this time. Asking counts as a use.
-    pub(crate) fn admits(&mut self, secret: &str) -> bool {
+    pub(crate) fn accepts(&mut self, secret: &str) -> bool {
         match self.warming.get_mut(secret) {
             None => true,
             Some(Warming::Refused(0)) => {

@@ -78,7 +78,7 @@ impl Observer {
     }
 
     /// Tells of the request, and returns it as it was told.
-    pub(crate) fn tell(&self, request: SeenRequest) -> SeenRequest {
+    pub(crate) fn notify(&self, request: SeenRequest) -> SeenRequest {
         let request = request.bounded();
         (self.0)(&request);
         request

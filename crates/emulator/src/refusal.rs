@@ -70,7 +70,7 @@ impl Refusal {
     }
 
     /// Whether part of the request may still be on its way, so that the connection cannot be used again.
-    pub(crate) fn leaves_rest(&self) -> bool {
+    pub(crate) fn leaves_unread_body(&self) -> bool {
         matches!(self, Self::BodyTooSlow | Self::BodyBroken | Self::BodyTooLarge)
     }
 }

@@ -24,12 +24,12 @@ pub(crate) fn random_uuid(rng: &mut Rng) -> String {
 }
 
 /// A text that is shorter is no secret.
-const SHORTEST: usize = 20;
+const MIN_SECRET_LENGTH: usize = 20;
 
 /// Whether a text is such that it would be [known](redact) as one of Spartera's secrets wherever it stands.
 pub(crate) fn is_recognizable(secret: &str) -> bool {
     let is_one_word = secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    is_one_word && secret.len() >= SHORTEST && (secret.starts_with("sk_") || secret.starts_with("ep_"))
+    is_one_word && secret.len() >= MIN_SECRET_LENGTH && (secret.starts_with("sk_") || secret.starts_with("ep_"))
 }
 
 /// The start and the last four characters of a secret: enough to tell keys apart, too little to use one.
@@ -37,7 +37,7 @@ pub(crate) fn is_recognizable(secret: &str) -> bool {
 /// `sk_live_…1234` becomes `sk_****1234`. What is too short to be a secret is hidden whole.
 pub(crate) fn mask(secret: &str) -> String {
     match (secret.get(..3), secret.len().checked_sub(4).and_then(|at| secret.get(at..))) {
-        (Some(start), Some(end)) if secret.len() >= SHORTEST => format!("{start}****{end}"),
+        (Some(start), Some(end)) if secret.len() >= MIN_SECRET_LENGTH => format!("{start}****{end}"),
         _ => "****".to_owned(),
     }
 }
@@ -72,7 +72,7 @@ fn looks_secret(word: &str) -> bool {
     let mut decoded = word.to_owned();
     // A client may have encoded it more than once.
     while decoded.contains('%') {
-        let again = url::decode_loosely(&decoded);
+        let again = url::decode_lossy(&decoded);
         if again == decoded {
             break;
         }
@@ -80,7 +80,7 @@ fn looks_secret(word: &str) -> bool {
     }
     // In lower case, too: that is how the name of a header is kept.
     let decoded = decoded.to_ascii_lowercase();
-    decoded.len() >= SHORTEST && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
+    decoded.len() >= MIN_SECRET_LENGTH && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
 }
 
 #[cfg(test)]

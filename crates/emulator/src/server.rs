@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::connection::{End, Line, Wire};
+use crate::connection::{Connection, End, Socket};
+use crate::connection_gate::{ConnectionGate, Mode};
 use crate::control;
-use crate::door::Door;
 use crate::service::Service;
 
 /// How long a connection may take over the head of a request, or stay idle between two.
@@ -56,7 +56,7 @@ impl Server {
         self.stop.send_replace(true);
         // An error means that the task has ended by other means, which is what is wanted.
         let _ = (&mut self.task).await;
-        self.service.is_over.store(true, Ordering::Release);
+        self.service.is_stopped.store(true, Ordering::Release);
     }
 }
 
@@ -64,7 +64,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         // The task owns the listener and, in a set, the connections' tasks: all of them go with it.
         self.task.abort();
-        self.service.is_over.store(true, Ordering::Release);
+        self.service.is_stopped.store(true, Ordering::Release);
     }
 }
 
@@ -73,27 +73,27 @@ impl Drop for Server {
 struct Connections {
     tasks: JoinSet<()>,
     /// Some of them may have ended.
-    lines: Vec<Weak<Line>>,
+    open: Vec<Weak<Connection>>,
 }
 
 impl Connections {
     fn serve(&mut self, socket: TcpStream, service: &Arc<Service>, stopped: &watch::Receiver<bool>) {
-        let line = Arc::new(Line::default());
-        self.lines.push(Arc::downgrade(&line));
-        self.tasks.spawn(serve(socket, line, Arc::clone(service), stopped.clone()));
-        if self.lines.len() > 2 * self.tasks.len() {
-            self.lines.retain(|line| line.strong_count() > 0);
+        let connection = Arc::new(Connection::default());
+        self.open.push(Arc::downgrade(&connection));
+        self.tasks.spawn(serve(socket, connection, Arc::clone(service), stopped.clone()));
+        if self.open.len() > 2 * self.tasks.len() {
+            self.open.retain(|connection| connection.strong_count() > 0);
         }
     }
 
     /// Closes the connection that has been idle for longest, if any is besides the newest: whoever opens connections and
     /// says nothing must not keep others out.
     fn close_idle(&self) {
-        let older = self.lines.split_last().map_or(&[][..], |(_, older)| older);
-        let lines = older.iter().filter_map(Weak::upgrade).filter(|line| !line.has_ended());
-        let idle = lines.filter_map(|line| Some((line.idle_since()?, line)));
-        if let Some((_, line)) = idle.min_by_key(|(since, _)| *since) {
-            line.end(End::Close);
+        let older = self.open.split_last().map_or(&[][..], |(_, older)| older);
+        let older = older.iter().filter_map(Weak::upgrade).filter(|connection| !connection.has_ended());
+        let idle = older.filter_map(|connection| Some((connection.idle_since()?, connection)));
+        if let Some((_, connection)) = idle.min_by_key(|(since, _)| *since) {
+            connection.end(End::Close);
         }
     }
 }
@@ -101,16 +101,16 @@ impl Connections {
 async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Service>, stopped: watch::Receiver<bool>) {
     let limit = service.settings.connections.max(1);
     let mut connections = Connections::default();
-    let mut stop = pin!(requested(stopped.clone()));
+    let mut stop = pin!(stop_requested(stopped.clone()));
     loop {
         while connections.tasks.try_join_next().is_some() {}
         tokio::select! {
             () = &mut stop => break,
-            () = service.door.wanted_shut() => {
+            () = service.gate.refuse_requested() => {
                 drop(listener);
                 tokio::select! {
                     () = &mut stop => return,
-                    again = refuse(address, &mut connections.tasks, &service.door) => listener = again,
+                    again = refuse(address, &mut connections.tasks, &service.gate) => listener = again,
                 }
             }
             _ = connections.tasks.join_next(), if connections.tasks.len() > limit => {}
@@ -136,15 +136,15 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Ser
 }
 
 /// Ends all connections and keeps the port without listening, so that others are refused, until the door is to be open.
-async fn refuse(address: SocketAddr, connections: &mut JoinSet<()>, door: &Door) -> TcpListener {
+async fn refuse(address: SocketAddr, connections: &mut JoinSet<()>, gate: &ConnectionGate) -> TcpListener {
     let mut port = keep_port(address);
     connections.shutdown().await;
-    door.settle(false);
-    door.wanted_open().await;
+    gate.report(Mode::Refusing);
+    gate.refusal_ended().await;
     loop {
         match port.and_then(|port| port.listen(BACKLOG)) {
             Ok(listener) => {
-                door.settle(true);
+                gate.report(Mode::Accepting);
                 return listener;
             }
             // Somebody else has taken the port in the meantime.
@@ -161,49 +161,49 @@ fn keep_port(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve(socket: TcpStream, line: Arc<Line>, service: Arc<Service>, stopped: watch::Receiver<bool>) {
+async fn serve(socket: TcpStream, connection: Arc<Connection>, service: Arc<Service>, stopped: watch::Receiver<bool>) {
     // Answers are small and complete: waiting to fill a packet would only delay them. Failure costs time, no more.
     let _ = socket.set_nodelay(true);
     let respond = service_fn(|request| {
-        let (service, line) = (Arc::clone(&service), Arc::clone(&line));
+        let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
         async move {
-            line.begin();
+            connection.begin();
             let response = if control::handles(&service, request.uri().path()) {
-                Some(control::respond(&service, request, &line).await)
+                Some(control::respond(&service, request, &connection).await)
             } else {
-                service.respond(request, &line).await
+                service.respond(request, &connection).await
             };
             if let Some(response) = response {
-                line.answered();
+                connection.answered();
                 return Ok::<_, Infallible>(response);
             }
-            line.end(End::Reset);
+            connection.end(End::Reset);
             std::future::pending().await
         }
     });
-    let connection = http1::Builder::new()
+    let http = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_header_size(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(Wire::new(socket, Arc::clone(&line))), respond);
-    let mut connection = pin!(connection);
+        .serve_connection(TokioIo::new(Socket::new(socket, Arc::clone(&connection))), respond);
+    let mut http = pin!(http);
     // How a connection ends is the client's affair: there is nobody to report an error to.
     let served = async {
         tokio::select! {
-            _ = connection.as_mut() => return,
-            () = requested(stopped) => {}
+            _ = http.as_mut() => return,
+            () = stop_requested(stopped) => {}
         }
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
+        http.as_mut().graceful_shutdown();
+        let _ = http.await;
     };
     tokio::select! {
         () = served => {}
         // Dropping the connection closes or resets it.
-        () = line.ended() => {}
+        () = connection.ended() => {}
     }
 }
 
 /// Waits until the server is to stop; the sender's end says so too.
-async fn requested(mut stop: watch::Receiver<bool>) {
+async fn stop_requested(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

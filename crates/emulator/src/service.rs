@@ -13,10 +13,10 @@ use hyper::{Request, Response};
 
 use crate::changes::Changes;
 use crate::clock::Clock;
-use crate::connection::{End, Line};
-use crate::door::Door;
-use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, Fault, Plan, Script, WireFault};
-use crate::http::{self, Answer, Received};
+use crate::connection::{Connection, End};
+use crate::connection_gate::ConnectionGate;
+use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, ExchangeFault, Fault, FaultSchedule, Plan};
+use crate::http::{self, Answer, ReceivedBody};
 use crate::inventory::ExistingKey;
 use crate::lock;
 use crate::monad::{self, Organization};
@@ -36,15 +36,15 @@ pub(crate) struct Service {
     pub(crate) organization: Mutex<Organization>,
     pub(crate) record: Mutex<Record>,
     pub(crate) changes: Arc<Changes>,
-    pub(crate) script: Mutex<Script>,
-    pub(crate) door: Door,
+    pub(crate) schedule: Mutex<FaultSchedule>,
+    pub(crate) gate: ConnectionGate,
     /// Whether the emulator is over, so that nothing happens any more.
-    pub(crate) is_over: AtomicBool,
+    pub(crate) is_stopped: AtomicBool,
     observer: Option<Observer>,
 }
 
 /// What an operation sees of its request.
-pub(crate) struct Question<'a> {
+pub(crate) struct OperationInput<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Option<&'a str>,
     pub(crate) body: &'a [u8],
@@ -53,7 +53,7 @@ pub(crate) struct Question<'a> {
 }
 
 /// What has become of a request.
-pub(crate) struct Handled {
+pub(crate) struct OperationOutput {
     /// The id of the key that asked, once it is known.
     pub(crate) caller: Option<String>,
     pub(crate) result: Result<Answer, Refusal>,
@@ -82,9 +82,9 @@ impl Service {
             )),
             record: Mutex::new(Record::new(record_limit)),
             changes,
-            script: Mutex::new(Script::new(faults, rng.fork())),
-            door: Door::new(),
-            is_over: AtomicBool::new(false),
+            schedule: Mutex::new(FaultSchedule::new(faults, rng.fork())),
+            gate: ConnectionGate::new(),
+            is_stopped: AtomicBool::new(false),
             observer,
             settings,
             clock,
@@ -95,16 +95,16 @@ impl Service {
     pub(crate) async fn respond(
         self: &Arc<Self>,
         request: Request<Incoming>,
-        line: &Arc<Line>,
+        connection: &Arc<Connection>,
     ) -> Option<Response<Body>> {
         let (head, body) = request.into_parts();
         let route = route::find(&head.method, head.uri.path());
         let received = http::receive(&head.headers, body).await;
         let plan = match (route.provider, &route.call) {
-            (Some(provider), Ok(call)) => lock(&self.script).plan(provider, call.operation, self.clock.now()),
+            (Some(provider), Ok(call)) => lock(&self.schedule).plan(provider, call.operation, self.clock.now()),
             _ => Plan::default(),
         };
-        let wire = plan.wire.clone();
+        let wire = plan.exchange.clone();
         let answer = match plan.delay {
             None => self.act(&route, &head, received, plan),
             Some(delay) => {
@@ -113,27 +113,27 @@ impl Service {
                 let service = Arc::downgrade(self);
                 let acting = async move {
                     tokio::time::sleep(delay).await;
-                    let service = service.upgrade().filter(|service| !service.is_over.load(Ordering::Acquire))?;
+                    let service = service.upgrade().filter(|service| !service.is_stopped.load(Ordering::Acquire))?;
                     service.act(&route, &head, received, plan)
                 };
                 tokio::spawn(acting).await.ok().flatten()
             }
         };
-        if let Some(WireFault::Refuse(span)) = wire {
+        if let Some(ExchangeFault::Refuse(span)) = wire {
             // The server ends this connection with all others, once nobody can make a new one.
-            line.will_end(End::Reset);
-            self.door.shut(Some(span));
-            self.door.not_wanted_shut().await;
+            connection.will_end(End::Reset);
+            self.gate.refuse(Some(span));
+            self.gate.accept_requested().await;
         }
-        answer.map(|answer| answer.into_response(line))
+        answer.map(|answer| answer.into_response(connection))
     }
 
     /// Does what is asked, and remembers it. `None` if the connection is to be reset.
-    fn act(&self, route: &Route, head: &Parts, received: Received, plan: Plan) -> Option<Answer> {
+    fn act(&self, route: &Route, head: &Parts, received: ReceivedBody, plan: Plan) -> Option<Answer> {
         let now = self.clock.now();
-        let leaves_rest = received.content.as_ref().is_err_and(Refusal::leaves_rest);
+        let leaves_unread_body = received.content.as_ref().is_err_and(Refusal::leaves_unread_body);
         let (caller, mut answer) = self.exchange(route, head, received.content, now, &plan);
-        if let Some(answer) = answer.as_mut().filter(|_| leaves_rest) {
+        if let Some(answer) = answer.as_mut().filter(|_| leaves_unread_body) {
             // Whatever is answered in the refusal's place: what is left of the body must not be taken for a request.
             answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -154,7 +154,7 @@ impl Service {
             None => lock(&self.record).push(seen),
             Some(observer) => {
                 // Before the lock is taken: the observer may ask for the requests, and take its time.
-                let seen = observer.tell(seen());
+                let seen = observer.notify(seen());
                 lock(&self.record).push(|| seen);
             }
         }
@@ -173,20 +173,22 @@ impl Service {
     ) -> (Option<String>, Option<Answer>) {
         // A clock that is wrong is wrong wherever it is read, but for the service's own doing.
         let skewed = plan.clock_skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now);
-        let (caller, answer) = match &plan.wire {
-            Some(WireFault::ResetBefore | WireFault::Refuse(_)) => (None, None),
-            Some(WireFault::StatusBefore(error)) => (None, Some(self.failed(route.provider, *error, skewed))),
-            Some(WireFault::Redirect(address)) => (None, Some(fault::redirect(address))),
-            Some(WireFault::After(_)) | None => {
+        let (caller, answer) = match &plan.exchange {
+            Some(ExchangeFault::ResetBefore | ExchangeFault::Refuse(_)) => (None, None),
+            Some(ExchangeFault::StatusBefore(error)) => {
+                (None, Some(self.injected_error(route.provider, *error, skewed)))
+            }
+            Some(ExchangeFault::Redirect(address)) => (None, Some(fault::redirect(address))),
+            Some(ExchangeFault::After(_)) | None => {
                 let handled = self.handle(route, head, body, now, &plan.effects);
                 let answer = match handled.result {
                     Ok(answer) => answer,
                     Err(refusal) => self.refused(route.provider, &refusal),
                 };
-                let answer = match plan.wire {
-                    Some(WireFault::After(AnswerFault::Reset)) => None,
-                    Some(WireFault::After(AnswerFault::Status(error))) => {
-                        Some(plan.distort(self.failed(route.provider, error, skewed)))
+                let answer = match plan.exchange {
+                    Some(ExchangeFault::After(AnswerFault::Reset)) => None,
+                    Some(ExchangeFault::After(AnswerFault::Status(error))) => {
+                        Some(plan.distort(self.injected_error(route.provider, error, skewed)))
                     }
                     _ => Some(plan.distort(answer)),
                 };
@@ -214,7 +216,7 @@ impl Service {
     }
 
     /// An error that the request has not deserved.
-    fn failed(&self, provider: Option<Provider>, error: ErrorStatus, now: DateTime<Utc>) -> Answer {
+    fn injected_error(&self, provider: Option<Provider>, error: ErrorStatus, now: DateTime<Utc>) -> Answer {
         let mut answer = self.refused(provider, &error.refusal());
         error.add_headers(&mut answer.headers, now);
         answer
@@ -227,8 +229,8 @@ impl Service {
         body: Result<Bytes, Refusal>,
         now: DateTime<Utc>,
         effects: &Effects,
-    ) -> Handled {
-        let refused = |refusal| Handled { caller: None, result: Err(refusal) };
+    ) -> OperationOutput {
+        let refused = |refusal| OperationOutput { caller: None, result: Err(refusal) };
         let call = match &route.call {
             Ok(call) => call,
             Err(refusal) => return refused(refusal.clone()),
@@ -237,10 +239,10 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return refused(refusal),
         };
-        let question = Question { headers: &head.headers, query: head.uri.query(), body: &body, now, effects };
+        let input = OperationInput { headers: &head.headers, query: head.uri.query(), body: &body, now, effects };
         match route.provider {
-            Some(Provider::Spartera) => lock(&self.company).handle(call, &question),
-            Some(Provider::Monad) => lock(&self.organization).handle(call, &question),
+            Some(Provider::Spartera) => lock(&self.company).handle(call, &input),
+            Some(Provider::Monad) => lock(&self.organization).handle(call, &input),
             None => refused(Refusal::PathNotFound),
         }
     }

@@ -54,12 +54,12 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// When a secret stops working whose key expires then.
-    pub(crate) fn late(&self, expires: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn secret_end(&self, expires: DateTime<Utc>) -> DateTime<Utc> {
         expires.checked_add_signed(self.expiry_lag).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
     /// The time by which secrets are seen to have expired.
-    pub(crate) fn lagging(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    pub(crate) fn expiry_cutoff(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now.checked_sub_signed(self.expiry_lag).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 }

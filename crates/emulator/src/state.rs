@@ -70,7 +70,7 @@ impl State {
     /// When it is not JSON, has a field that is not known, lacks one that is needed, or contradicts itself: two keys of
     /// one id, say, or a token that the signing key has not signed.
     pub fn from_json(text: &str) -> Result<Self, ParseStateError> {
-        let services: Services = serde_json::from_str(text).map_err(|error| ParseStateError(in_words(&error)))?;
+        let services: Services = serde_json::from_str(text).map_err(|error| ParseStateError(describe(&error)))?;
         services.spartera.check().map_err(|problem| ParseStateError(format!("spartera: {problem}")))?;
         services.monad.check().map_err(|problem| ParseStateError(format!("monad: {problem}")))?;
         Ok(Self(services))
@@ -115,7 +115,7 @@ impl fmt::Display for ParseStateError {
 impl Error for ParseStateError {}
 
 /// The place and the class of a mistake. What the parser says itself may repeat a value, and so a secret.
-fn in_words(error: &serde_json::Error) -> String {
+fn describe(error: &serde_json::Error) -> String {
     let class = match error.classify() {
         serde_json::error::Category::Data => "a field is unknown, missing or of the wrong type",
         serde_json::error::Category::Eof => "it ends too early",
@@ -125,7 +125,7 @@ fn in_words(error: &serde_json::Error) -> String {
 }
 
 /// A key in a message. Its id may be a secret that stands in the wrong place.
-pub(crate) fn named(id: &str, problem: &str) -> String {
+pub(crate) fn key_problem(id: &str, problem: &str) -> String {
     format!("key {}: {problem}", secret::redact(id))
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), String> {
 
 /// The greatest number that is taken: what is counted on from it stays far from the end of all numbers, and JSON in any
 /// language reads it as it is.
-pub(crate) const MOST: u64 = 1 << 53;
+pub(crate) const MAX_NUMBER: u64 = 1 << 53;
 
 /// Refuses an administrator's key that is not among the keys.
 pub(crate) fn check_admin<'a>(admin: Option<&str>, mut ids: impl Iterator<Item = &'a str>) -> Result<(), String> {

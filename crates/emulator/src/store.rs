@@ -24,18 +24,18 @@ impl<K> Row<K> {
     }
 
     /// The key, to be changed: what was written of it is forgotten.
-    pub(crate) fn change(&mut self) -> &mut K {
+    pub(crate) fn edit(&mut self) -> &mut K {
         self.written = Default::default();
         &mut self.key
     }
 
-    /// The key, to change what of it is never [written](Self::written).
-    pub(crate) fn change_unwritten(&mut self) -> &mut K {
+    /// The key, to change what of it is never [written](Self::json).
+    pub(crate) fn edit_uncached(&mut self) -> &mut K {
         &mut self.key
     }
 
     /// The key as JSON, written by `model` unless it was before.
-    pub(crate) fn written<M: Serialize>(&self, is_expired: bool, model: impl FnOnce() -> M) -> &RawValue {
+    pub(crate) fn json<M: Serialize>(&self, is_expired: bool, model: impl FnOnce() -> M) -> &RawValue {
         let [lasting, expired] = &self.written;
         let written = if is_expired { expired } else { lasting };
         // Plain structures of text and numbers: writing them cannot fail.
@@ -56,9 +56,9 @@ pub(crate) struct Store<K> {
     by_id: HashMap<String, u64>,
     next_row: u64,
     /// Rows that lists do not show yet, and how many more lists will not.
-    unseen: HashMap<u64, u64>,
+    not_yet_listed: HashMap<u64, u64>,
     /// Keys that are gone, but that lists still show, and how many more lists will.
-    ghosts: BTreeMap<u64, (Row<K>, u64)>,
+    removed_but_listed: BTreeMap<u64, (Row<K>, u64)>,
 }
 
 impl<K: Identified> Store<K> {
@@ -67,8 +67,8 @@ impl<K: Identified> Store<K> {
             rows: BTreeMap::new(),
             by_id: HashMap::new(),
             next_row: 0,
-            unseen: HashMap::new(),
-            ghosts: BTreeMap::new(),
+            not_yet_listed: HashMap::new(),
+            removed_but_listed: BTreeMap::new(),
         }
     }
 
@@ -77,7 +77,7 @@ impl<K: Identified> Store<K> {
         self.by_id.insert(key.id().to_owned(), self.next_row);
         self.rows.insert(self.next_row, Row::new(key));
         if stale_lists > 0 {
-            self.unseen.insert(self.next_row, stale_lists);
+            self.not_yet_listed.insert(self.next_row, stale_lists);
         }
         self.next_row += 1;
     }
@@ -98,8 +98,8 @@ impl<K: Identified> Store<K> {
         let row = self.by_id.remove(id)?;
         let key = self.rows.remove(&row)?.key;
         // What no list has shown so far cannot stay in one.
-        if self.unseen.remove(&row).is_none() && stale_lists > 0 {
-            self.ghosts.insert(row, (Row::new(key.clone()), stale_lists));
+        if self.not_yet_listed.remove(&row).is_none() && stale_lists > 0 {
+            self.removed_but_listed.insert(row, (Row::new(key.clone()), stale_lists));
         }
         Some(key)
     }
@@ -111,18 +111,18 @@ impl<K: Identified> Store<K> {
             *lists = lists.saturating_sub(1);
             remains
         };
-        self.unseen.retain(|_, lists| passes(lists));
-        self.ghosts.retain(|_, (_, lists)| passes(lists));
+        self.not_yet_listed.retain(|_, lists| passes(lists));
+        self.removed_but_listed.retain(|_, (_, lists)| passes(lists));
     }
 
     /// The keys as a list shows them, oldest first.
     pub(crate) fn listed(&self) -> Vec<&Row<K>> {
-        if self.unseen.is_empty() && self.ghosts.is_empty() {
+        if self.not_yet_listed.is_empty() && self.removed_but_listed.is_empty() {
             return self.rows.values().collect();
         }
-        let seen = self.rows.iter().filter(|(row, _)| !self.unseen.contains_key(row));
-        let ghosts = self.ghosts.iter().map(|(row, (key, _))| (row, key));
-        let mut listed: Vec<_> = seen.chain(ghosts).collect();
+        let seen = self.rows.iter().filter(|(row, _)| !self.not_yet_listed.contains_key(row));
+        let removed_but_listed = self.removed_but_listed.iter().map(|(row, (key, _))| (row, key));
+        let mut listed: Vec<_> = seen.chain(removed_but_listed).collect();
         listed.sort_by_key(|(row, _)| **row);
         listed.into_iter().map(|(_, key)| key).collect()
     }

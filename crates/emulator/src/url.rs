@@ -22,7 +22,7 @@ pub(crate) fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Decodes what can be decoded, and leaves the rest as it stands.
-pub(crate) fn decode_loosely(text: &str) -> String {
+pub(crate) fn decode_lossy(text: &str) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

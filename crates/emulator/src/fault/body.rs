@@ -12,7 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-use crate::connection::{End, Line};
+use crate::connection::{Connection, End};
 
 /// How a body gets to the client.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -39,7 +39,7 @@ pub(crate) enum Body {
 pub(crate) struct Half {
     sent: Option<Bytes>,
     announced: u64,
-    line: Arc<Line>,
+    connection: Arc<Connection>,
     end: End,
 }
 
@@ -53,13 +53,13 @@ pub(crate) struct Slow {
 const BLANKS: &[u8] = &[b' '; 16 << 10];
 
 impl Body {
-    pub(crate) fn new(body: Bytes, delivery: Delivery, line: &Arc<Line>) -> Self {
+    pub(crate) fn new(body: Bytes, delivery: Delivery, connection: &Arc<Connection>) -> Self {
         match delivery {
             Delivery::Whole => Self::Whole(Full::new(body)),
             Delivery::Half(end) => Self::Half(Half {
                 announced: body.len() as u64,
                 sent: Some(body.slice(..body.len() / 2)),
-                line: Arc::clone(line),
+                connection: Arc::clone(connection),
                 end,
             }),
             Delivery::Endless => Self::Endless { begun: false },
@@ -80,7 +80,7 @@ impl HttpBody for Body {
                 Some(sent) => data(sent),
                 None => {
                     // Ending the line at once would lose what has not been written yet.
-                    half.line.end_when_flushed(half.end);
+                    half.connection.end_when_flushed(half.end);
                     Poll::Pending
                 }
             },

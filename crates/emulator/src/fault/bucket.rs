@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 /// A token bucket that fills evenly, kept as the time at which it will be full. Times are in microseconds.
 #[derive(Clone, Debug)]
-pub(crate) struct Bucket {
+pub(crate) struct TokenBucket {
     /// How long a token takes to come.
     interval: i64,
     /// How long an empty bucket takes to fill.
@@ -14,7 +14,7 @@ pub(crate) struct Bucket {
     full_at: i64,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// A full bucket of so many tokens, which is what comes in the time.
     pub(crate) fn new(tokens: u64, per: Duration) -> Self {
         let tokens = i64::try_from(tokens).unwrap_or(i64::MAX).max(1);
@@ -47,7 +47,7 @@ mod tests {
     fn tokens_come_back_evenly_and_no_more_than_there_is_room_for() {
         let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
         let at = |milliseconds| start + TimeDelta::milliseconds(milliseconds);
-        let mut bucket = Bucket::new(2, Duration::from_secs(10));
+        let mut bucket = TokenBucket::new(2, Duration::from_secs(10));
         assert_eq!([0, 0, 0].map(|time| bucket.take(at(time))), [Ok(()), Ok(()), Err(5)]);
         assert_eq!([3_900, 4_999].map(|time| bucket.take(at(time))), [Err(2), Err(1)]);
         assert_eq!([5_000, 5_001].map(|time| bucket.take(at(time))), [Ok(()), Err(5)]);
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_keeps_nobody_waiting_for_long() {
         let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
-        let mut bucket = Bucket::new(1, Duration::from_secs(10));
+        let mut bucket = TokenBucket::new(1, Duration::from_secs(10));
         assert_eq!(bucket.take(start), Ok(()));
         assert_eq!(bucket.take(start - TimeDelta::days(1)), Err(10));
         assert_eq!(bucket.take(start - TimeDelta::days(1) + TimeDelta::seconds(10)), Err(10));
@@ -67,8 +67,8 @@ mod tests {
     fn what_makes_no_sense_does_no_harm() {
         let now = DateTime::<Utc>::MAX_UTC;
         for (tokens, per) in [(0, Duration::ZERO), (u64::MAX, Duration::ZERO), (u64::MAX, Duration::MAX)] {
-            let _ = Bucket::new(tokens, per).take(now);
+            let _ = TokenBucket::new(tokens, per).take(now);
         }
-        assert_eq!(Bucket::new(1, Duration::MAX).take(DateTime::<Utc>::MIN_UTC), Ok(()));
+        assert_eq!(TokenBucket::new(1, Duration::MAX).take(DateTime::<Utc>::MIN_UTC), Ok(()));
     }
 }

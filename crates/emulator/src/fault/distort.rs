@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::{AnswerFault, Delivery, Plan, WireFault};
+use super::{AnswerFault, Delivery, ExchangeFault, Plan};
 use crate::connection::End;
 use crate::http::Answer;
 
@@ -11,7 +11,7 @@ const HTML: &str = "<!DOCTYPE html>\n<html><head><title>Something else</title></
     <body><h1>This is not the service that you are looking for</h1></body></html>\n";
 
 /// A value that no document lists.
-const UNHEARD_OF: &str = "unheard_of";
+const UNKNOWN_VALUE: &str = "unheard_of";
 
 impl Plan {
     /// The answer as this plan lets it out. Resets and replaced statuses are not its affair.
@@ -22,7 +22,7 @@ impl Plan {
         if self.unknown_enum {
             change(&mut answer, replace_enums);
         }
-        let Some(WireFault::After(fault)) = self.wire else { return answer };
+        let Some(ExchangeFault::After(fault)) = self.exchange else { return answer };
         match fault {
             AnswerFault::Reset | AnswerFault::Status(_) => {}
             AnswerFault::ResetBody => answer.delivery = Delivery::Half(End::Reset),
@@ -74,7 +74,7 @@ fn replace_enums(value: &mut Value) {
     each_object(value, &mut |object| {
         for name in ["status", "key_type", "error_type"] {
             if let Some(value @ Value::String(_)) = object.get_mut(name) {
-                *value = Value::from(UNHEARD_OF);
+                *value = Value::from(UNKNOWN_VALUE);
             }
         }
     });

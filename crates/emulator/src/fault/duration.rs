@@ -13,7 +13,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 }
 
 /// A fraction of a millisecond is not shown.
-pub(super) fn show(span: Duration) -> String {
+pub(super) fn format(span: Duration) -> String {
     let millis = span.as_millis();
     let fitting = UNITS.iter().find(|(_, factor)| millis > 0 && millis.is_multiple_of(u128::from(*factor)));
     match fitting {
@@ -30,10 +30,10 @@ mod tests {
     fn spans_are_read_and_written() {
         for (text, millis) in [("20ms", 20), ("2s", 2000), ("90s", 90_000), ("5m", 300_000), ("1h", 3_600_000)] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
-            assert_eq!(show(Duration::from_millis(millis)), text);
+            assert_eq!(format(Duration::from_millis(millis)), text);
         }
         assert_eq!(parse("0s"), Some(Duration::ZERO));
-        assert_eq!(show(Duration::ZERO), "0ms");
+        assert_eq!(format(Duration::ZERO), "0ms");
     }
 
     #[test]

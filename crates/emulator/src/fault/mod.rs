@@ -2,13 +2,13 @@
 
 mod body;
 mod bucket;
+mod display;
 mod distort;
 mod duration;
 mod effects;
 mod failure;
 mod parse;
-mod script;
-mod show;
+mod schedule;
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) use body::{Body, Delivery};
 pub(crate) use effects::{Effects, PageFault, Warmup};
 pub(crate) use failure::{redirect, set_date};
 pub use parse::ParseFaultError;
-pub(crate) use script::{AnswerFault, Plan, Script, WireFault};
+pub(crate) use schedule::{AnswerFault, ExchangeFault, FaultSchedule, Plan};
 
 use crate::route::{Operation, Provider};
 
@@ -56,7 +56,7 @@ pub struct Fault {
     provider: Option<Provider>,
     operation: Option<Operation>,
     times: Option<u64>,
-    let_by: u64,
+    skip: u64,
     /// Of a hundred.
     chance: Option<u8>,
 }
@@ -64,7 +64,7 @@ pub struct Fault {
 impl Fault {
     /// A fault that hits every request that it can.
     pub fn new(kind: FaultKind) -> Self {
-        Self { kind, provider: None, operation: None, times: None, let_by: 0, chance: None }
+        Self { kind, provider: None, operation: None, times: None, skip: 0, chance: None }
     }
 
     /// Hits this operation alone.
@@ -91,7 +91,7 @@ impl Fault {
     /// Lets so many matching requests by before the first is hit.
     #[must_use]
     pub fn after(mut self, requests: u64) -> Self {
-        self.let_by = requests;
+        self.skip = requests;
         self
     }
 

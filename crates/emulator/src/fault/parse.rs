@@ -41,7 +41,7 @@ impl FromStr for Fault {
         };
         let (target, chance) = split_chance(target)?;
         let (provider, operation) = read_target(target)?;
-        let (rest, let_by) = split_nth(rest)?;
+        let (rest, skip) = split_nth(rest)?;
         let (kind, times) = split_count(rest)?;
         let kind: FaultKind = kind.parse()?;
         if let Some(operation) = operation {
@@ -52,7 +52,7 @@ impl FromStr for Fault {
                 return refuse(format!("`{target}` is no operation of that service"));
             }
         }
-        Ok(Self { kind, provider, operation, times, let_by, chance })
+        Ok(Self { kind, provider, operation, times, skip, chance })
     }
 }
 

@@ -108,8 +108,8 @@ fn message(refusal: &Refusal) -> String {
         Refusal::WrongScope | Refusal::NotPermitted => "Forbidden",
         Refusal::UnsupportedMediaType => "Unsupported media type",
         Refusal::InvalidJson(problem) => return format!("Invalid JSON request body: {problem}"),
-        Refusal::InvalidFields(problems) => return format!("Invalid JSON request body: {}", in_words(problems)),
-        Refusal::InvalidQuery(problems) => return format!("Invalid query: {}", in_words(problems)),
+        Refusal::InvalidFields(problems) => return format!("Invalid JSON request body: {}", describe(problems)),
+        Refusal::InvalidQuery(problems) => return format!("Invalid query: {}", describe(problems)),
         Refusal::KeyNotFound => "API key not found",
         Refusal::Conflict(message) | Refusal::Unprocessable(message) => message,
         Refusal::Injected { status, .. } => status.canonical_reason().unwrap_or("Unknown error"),
@@ -117,7 +117,7 @@ fn message(refusal: &Refusal) -> String {
     message.to_owned()
 }
 
-fn in_words(problems: &Problems) -> String {
+fn describe(problems: &Problems) -> String {
     let problems: Vec<_> =
         problems.iter().map(|(name, problems)| format!("{name} {}", problems.join(" and "))).collect();
     problems.join(", ")

@@ -19,7 +19,7 @@ fn role(id: &str) -> Option<Role> {
         "role-admin" => Some(Role::Administrator),
         "role-writer" => Some(Role::Writer),
         "role-reader" => Some(Role::Reader),
-        "role-none" => Some(Role::Nobody),
+        "role-none" => Some(Role::NoAccess),
         _ => None,
     }
 }
@@ -30,6 +30,6 @@ fn role_id(role: Role) -> &'static str {
         Role::Administrator => "role-admin",
         Role::Writer => "role-writer",
         Role::Reader => "role-reader",
-        Role::Nobody => "role-none",
+        Role::NoAccess => "role-none",
     }
 }

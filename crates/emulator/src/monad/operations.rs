@@ -12,111 +12,111 @@ use crate::http::Answer;
 use crate::permission::{Caller, Permission};
 use crate::refusal::Refusal;
 use crate::route::{Call, Operation};
-use crate::service::{Handled, Question};
+use crate::service::{OperationInput, OperationOutput};
 use crate::settings::Revision;
 use crate::store::Row;
 
 impl Organization {
     /// Answers a request that has reached one of the operations.
-    pub(crate) fn handle(&mut self, call: &Call, question: &Question<'_>) -> Handled {
-        let (caller, result) = match self.authenticate(question.headers, question.now) {
+    pub(crate) fn handle(&mut self, call: &Call, input: &OperationInput<'_>) -> OperationOutput {
+        let (caller, result) = match self.authenticate(input.headers, input.now) {
             Ok(caller) => {
                 let result = self
                     .authorize(&caller, &call.scope, Permission::needed_for(call.operation))
-                    .and_then(|()| self.perform(call, question, &caller));
+                    .and_then(|()| self.perform(call, input, &caller));
                 (Some(caller.id), result)
             }
             Err(refusal) => (None, Err(refusal)),
         };
-        Handled { caller, result }
+        OperationOutput { caller, result }
     }
 
-    fn perform(&mut self, call: &Call, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
+    fn perform(&mut self, call: &Call, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let id = call.key_id.as_str();
         match call.operation {
-            Operation::List => self.list(question),
-            Operation::Create => self.create(question, by),
-            Operation::Get => Ok(Answer::ok(self.written(self.find(id)?, question.now))),
-            Operation::Update => self.update(id, question, by),
-            Operation::Delete => self.delete(id, question, by),
+            Operation::List => self.list(input),
+            Operation::Create => self.create(input, by),
+            Operation::Get => Ok(Answer::ok(self.key_json(self.find(id)?, input.now))),
+            Operation::Update => self.update(id, input, by),
+            Operation::Delete => self.delete(id, input, by),
             Operation::Regenerate => match self.settings.revision {
-                Revision::Documented => self.replace(id, question, by),
-                Revision::Current => self.regenerate_in_place(id, question, by),
+                Revision::Documented => self.replace(id, input, by),
+                Revision::Current => self.regenerate_in_place(id, input, by),
             },
             Operation::Revoke | Operation::Stats => Err(Refusal::PathNotFound),
         }
     }
 
-    fn list(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
-        let ListQuery { limit, offset } = ListQuery::read(question.query)?;
+    fn list(&mut self, input: &OperationInput<'_>) -> Result<Answer, Refusal> {
+        let ListQuery { limit, offset } = ListQuery::read(input.query)?;
         self.keys.begin_list();
         let keys = self.keys.listed();
         let pagination = Pagination { limit, offset, total: keys.len() };
-        let page = PageFault::page(question.effects.page, keys, offset, limit);
-        let keys = page.iter().map(|key| self.written(key, question.now));
+        let page = PageFault::page(input.effects.page, keys, offset, limit);
+        let keys = page.iter().map(|key| self.key_json(key, input.now));
         Ok(Answer::list(None, "api_keys", keys, Some(("pagination", &pagination))))
     }
 
-    fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let new = NewKey::read(question.headers, question.body, question.now)?;
-        if question.effects.is_full(self.keys.len()) {
+    fn create(&mut self, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let new = NewKey::read(input.headers, input.body, input.now)?;
+        if input.effects.is_full(self.keys.len()) {
             return Err(Refusal::field("organization_id", "has as many API keys as it may have"));
         }
-        let (id, token) = self.issue(new, question.effects, question.now);
-        self.note(ChangeKind::Created, &id, Some(by), question.now);
+        let (id, token) = self.issue(new, input.effects, input.now);
+        self.record_change(ChangeKind::Created, &id, Some(by), input.now);
         self.with_token(&id, &token)
     }
 
-    fn update(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let changes = Changes::read(question.headers, question.body, self.settings.revision)?;
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
+    fn update(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let changes = Changes::read(input.headers, input.body, self.settings.revision)?;
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.edit();
         if let Some(name) = changes.name {
             key.name = name;
         }
         if changes.description.is_some() {
             key.description = changes.description;
         }
-        key.updated = stamp(question.now);
-        self.note(ChangeKind::Updated, id, Some(by), question.now);
+        key.updated = stamp(input.now);
+        self.record_change(ChangeKind::Updated, id, Some(by), input.now);
         Ok(Answer::ok(&self.key_model(self.find(id)?)))
     }
 
-    fn delete(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
+    fn delete(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
         self.propagation.forget(id);
-        self.end_secret(id, question.effects);
-        let key = self.keys.remove(id, question.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
-        self.note_of(ChangeKind::Deleted, &key, None, Some(by), question.now);
+        self.end_secret(id, input.effects);
+        let key = self.keys.remove(id, input.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
+        self.record_change_to(ChangeKind::Deleted, &key, None, Some(by), input.now);
         Ok(Answer::ok(&"API key deleted successfully"))
     }
 
     /// The documented way: a new key with the old one's metadata, expiry included, and the old one is gone.
-    fn replace(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        if !question.body.is_empty() {
+    fn replace(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        if !input.body.is_empty() {
             return Err(Refusal::UnsupportedMediaType);
         }
         self.propagation.forget(id);
-        self.end_secret(id, question.effects);
-        let old = self.keys.remove(id, question.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
+        self.end_secret(id, input.effects);
+        let old = self.keys.remove(id, input.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
         let new = NewKey { name: old.name, description: old.description, role: old.role, expires: old.expires };
-        let (id, token) = self.issue(new, question.effects, question.now);
-        self.note_of(ChangeKind::Regenerated, self.find(&id)?, Some(old.id), Some(by), question.now);
+        let (id, token) = self.issue(new, input.effects, input.now);
+        self.record_change_to(ChangeKind::Regenerated, self.find(&id)?, Some(old.id), Some(by), input.now);
         self.with_token(&id, &token)
     }
 
     /// The current way: the same key with a new secret.
-    fn regenerate_in_place(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let expires = read_expiry(question.headers, question.body, question.now)?;
-        if expires.is_none() && self.find(id)?.is_expired(question.now) {
+    fn regenerate_in_place(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let expires = read_expiry(input.headers, input.body, input.now)?;
+        if expires.is_none() && self.find(id)?.is_expired(input.now) {
             return Err(Refusal::Unprocessable("API key has expired: an expiration_time is needed"));
         }
-        self.end_secret(id, question.effects);
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
+        self.end_secret(id, input.effects);
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.edit();
         key.expires = expires.unwrap_or(key.expires);
         key.token_version += 1;
-        key.token_issued = question.now;
-        key.updated = stamp(question.now);
-        self.begin_secret(id, question.effects);
-        self.note(ChangeKind::Regenerated, id, Some(by), question.now);
+        key.token_issued = input.now;
+        key.updated = stamp(input.now);
+        self.begin_secret(id, input.effects);
+        self.record_change(ChangeKind::Regenerated, id, Some(by), input.now);
         let token = self.token(self.find(id)?);
         self.with_token(id, &token)
     }
@@ -127,8 +127,8 @@ impl Organization {
     }
 
     /// The key as a list and a get show it.
-    fn written<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
-        key.written(key.is_expired(now), || self.key_model(key))
+    fn key_json<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
+        key.json(key.is_expired(now), || self.key_model(key))
     }
 
     fn find(&self, id: &str) -> Result<&Row<Key>, Refusal> {

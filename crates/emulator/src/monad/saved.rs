@@ -8,13 +8,13 @@ use chrono::{DateTime, Utc};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::state::{Key, Organization, lasting, stamp};
+use super::state::{Key, Organization, long_lived, stamp};
 use super::token::{SIGNING_KEY_BYTES, Signer, SigningKey};
 use crate::changes::{ChangeKind, Changes};
 use crate::permission::Role;
 use crate::secret;
 use crate::settings::Settings;
-use crate::state::{MOST, check_admin, check_id, check_ids, named};
+use crate::state::{MAX_NUMBER, check_admin, check_id, check_ids, key_problem};
 
 /// An organization, its keys, and that which signs their tokens.
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -81,7 +81,7 @@ impl OrganizationState {
             None => None,
         };
         for key in &self.keys {
-            self.check_key(key, signer.as_ref()).map_err(|problem| named(&key.id, problem))?;
+            self.check_key(key, signer.as_ref()).map_err(|problem| key_problem(&key.id, problem))?;
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl OrganizationState {
         if super::role(&key.role_id).is_none() {
             return Err("role_id is role-admin, role-writer, role-reader or role-none");
         }
-        if key.token_version > MOST {
+        if key.token_version > MAX_NUMBER {
             return Err("token_version is no more than 2^53");
         }
         if key.name.is_empty() {
@@ -161,11 +161,11 @@ impl Organization {
             let key = key.into_key(now);
             let id = key.id.clone();
             organization.keys.insert(key, 0);
-            organization.note(ChangeKind::Seeded, &id, None, now);
+            organization.record_change(ChangeKind::Seeded, &id, None, now);
         }
         organization.admin_key_id = match state.admin_key_id {
             Some(id) => id,
-            None => organization.plant(lasting("administrator", Role::Administrator, now), now).0,
+            None => organization.seed_key(long_lived("administrator", Role::Administrator, now), now).0,
         };
         let administrator = organization.keys.get(&organization.admin_key_id);
         organization.admin_token = administrator.map_or_else(String::new, |key| organization.token(key));

@@ -19,7 +19,7 @@ use crate::settings::Settings;
 use crate::store::{Identified, Store};
 
 /// How long the keys work that the emulator makes for itself: longer than any test looks ahead.
-const LONG: TimeDelta = TimeDelta::days(36_500);
+const LONG_LIFETIME: TimeDelta = TimeDelta::days(36_500);
 
 /// How far the date of last use may lag behind.
 const USE_LAG: TimeDelta = TimeDelta::seconds(60);
@@ -106,15 +106,15 @@ impl Organization {
         (0..count)
             .map(|_| {
                 let name = format!("seeded-{:05}", self.keys.len());
-                self.plant(lasting(&name, Role::Reader, now), now)
+                self.seed_key(long_lived(&name, Role::Reader, now), now)
             })
             .collect()
     }
 
     /// Makes a key that nobody has asked for.
-    pub(super) fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+    pub(super) fn seed_key(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
         let (id, token) = self.issue(new, &Effects::default(), now);
-        self.note(ChangeKind::Seeded, &id, None, now);
+        self.record_change(ChangeKind::Seeded, &id, None, now);
         (id, token)
     }
 
@@ -152,18 +152,18 @@ impl Organization {
 
     /// The id of the key whose token the request carries.
     pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
-        let token = presented(headers).ok_or(Refusal::Unauthenticated)?;
+        let token = credential(headers).ok_or(Refusal::Unauthenticated)?;
         let claims = self.signer.verify(token).ok_or(Refusal::Unauthenticated)?;
         let secret = secret_name(&claims.sub, claims.token_version);
         let key = match self.keys.get_mut(&claims.sub) {
             Some(key) if key.token_version == claims.token_version => key,
             _ => return self.propagation.lingering(&secret, now).ok_or(Refusal::Unauthenticated),
         };
-        if key.is_expired(self.settings.lagging(now)) || !self.propagation.admits(&secret) {
+        if key.is_expired(self.settings.expiry_cutoff(now)) || !self.propagation.accepts(&secret) {
             return Err(Refusal::Unauthenticated);
         }
         if key.last_used.is_none_or(|last| now - last >= USE_LAG) {
-            key.change().last_used = Some(stamp(now));
+            key.edit().last_used = Some(stamp(now));
         }
         Ok(Caller { id: claims.sub, role: key.role })
     }
@@ -180,7 +180,7 @@ impl Organization {
     pub(super) fn end_secret(&mut self, id: &str, effects: &Effects) {
         if let Some(key) = self.keys.get(id) {
             let caller = Caller { id: key.id.clone(), role: key.role };
-            let expires = self.settings.late(key.expires);
+            let expires = self.settings.secret_end(key.expires);
             self.propagation.linger(&key.secret_name(), caller, effects.linger, Some(expires));
         }
     }
@@ -193,14 +193,14 @@ impl Organization {
     }
 
     /// Notes a change of a key that exists.
-    pub(super) fn note(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
+    pub(super) fn record_change(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
         if let Some(key) = self.keys.get(id) {
-            self.note_of(kind, key, None, by, now);
+            self.record_change_to(kind, key, None, by, now);
         }
     }
 
     /// Notes a change of a key, whether it still exists or not.
-    pub(super) fn note_of(
+    pub(super) fn record_change_to(
         &self,
         kind: ChangeKind,
         key: &Key,
@@ -228,7 +228,7 @@ impl Organization {
                 id: key.id.clone(),
                 name: Some(secret::redact(&key.name)),
                 status,
-                live_secrets: usize::from(!key.is_expired(self.settings.lagging(now)))
+                live_secrets: usize::from(!key.is_expired(self.settings.expiry_cutoff(now)))
                     + self.propagation.count_lingering(&key.id, now),
             }
         };
@@ -247,7 +247,7 @@ pub(super) fn stamp(now: DateTime<Utc>) -> DateTime<Utc> {
 }
 
 /// The credential that a request carries: in `x-api-key`, or else in `Authorization` as `Bearer` or `ApiKey`.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+fn credential(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = headers.get("x-api-key") {
         return key.to_str().ok();
     }
@@ -256,7 +256,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     known.then(|| token.trim())
 }
 
-pub(super) fn lasting(name: &str, role: Role, now: DateTime<Utc>) -> NewKey {
-    let expires = now.checked_add_signed(LONG).unwrap_or(DateTime::<Utc>::MAX_UTC);
+pub(super) fn long_lived(name: &str, role: Role, now: DateTime<Utc>) -> NewKey {
+    let expires = now.checked_add_signed(LONG_LIFETIME).unwrap_or(DateTime::<Utc>::MAX_UTC);
     NewKey { name: name.to_owned(), description: None, role, expires: expires.trunc_subsecs(0) }
 }

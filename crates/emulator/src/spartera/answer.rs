@@ -69,8 +69,8 @@ enum KeyId<'a> {
     Text(&'a str),
 }
 
-impl<'a> KeyId<'a> {
-    fn of(id: &'a str) -> Self {
+impl<'a> From<&'a str> for KeyId<'a> {
+    fn from(id: &'a str) -> Self {
         // 007 and +7 are no numbers in JSON: they would come back as another id.
         let number = id.parse().ok().filter(|number: &u64| number.to_string() == id);
         number.map_or(Self::Text(id), Self::Number)
@@ -117,7 +117,7 @@ enum Permissions<'a> {
 }
 
 impl<'a> Permissions<'a> {
-    fn of(given: Option<&'a Vec<String>>, role: Role) -> Self {
+    fn new(given: Option<&'a Vec<String>>, role: Role) -> Self {
         match given {
             Some(given) => Self::Given(given),
             None => Self::OfRole(role.permissions()),
@@ -144,7 +144,7 @@ impl Company {
             key.revocation.as_ref().and_then(|revocation| revocation.reason.as_deref()).filter(|_| is_current);
         match self.settings.spartera_shape {
             SparteraShape::Documented => KeyModel::Documented(DocumentedKey {
-                api_key_id: KeyId::of(&key.id),
+                api_key_id: KeyId::from(key.id.as_str()),
                 company_id: &self.id,
                 role_id: super::role_id(key.role),
                 user_id: key.user_id.as_deref(),
@@ -171,7 +171,7 @@ impl Company {
                 last_used: key.usage.last.map(rfc3339),
                 status,
                 rate_limit: key.rate_limit,
-                permissions: Permissions::of(key.permissions.as_ref(), key.role),
+                permissions: Permissions::new(key.permissions.as_ref(), key.role),
                 description: key.description.as_deref(),
                 revocation_reason,
             }),

@@ -10,11 +10,11 @@ use crate::refusal::Refusal;
 use crate::timestamp;
 
 /// The type of a key that is bound to an endpoint, or to an MCP deployment, or to neither.
-pub(super) fn usual_key_type(is_endpoint: bool, is_mcp: bool) -> &'static str {
-    match (is_endpoint, is_mcp) {
-        (true, _) => "endpoint",
-        (false, true) => "mcp",
-        (false, false) => "analytics",
+pub(super) fn default_key_type(endpoint_id: Option<&str>, mcp_deployment_id: Option<&str>) -> &'static str {
+    match (endpoint_id, mcp_deployment_id) {
+        (Some(_), _) => "endpoint",
+        (None, Some(_)) => "mcp",
+        (None, None) => "analytics",
     }
 }
 
@@ -60,7 +60,7 @@ impl NewKey {
         let mut fields = Fields::read(headers, body)?;
         fields.require(&["company_id", "role_id"]);
         let common = Common::read(&mut fields, company, Some(now));
-        let usual_type = usual_key_type(common.endpoint_id.is_some(), common.mcp_deployment_id.is_some());
+        let default_type = default_key_type(common.endpoint_id.as_deref(), common.mcp_deployment_id.as_deref());
         fields.finish(Self {
             // The stand-in never gets out: a missing role is a problem that `finish` reports.
             role: common.role.unwrap_or(Role::Reader),
@@ -70,7 +70,7 @@ impl NewKey {
             expires: common.expires,
             endpoint_id: common.endpoint_id,
             mcp_deployment_id: common.mcp_deployment_id,
-            key_type: common.key_type.unwrap_or(usual_type),
+            key_type: common.key_type.unwrap_or(default_type),
             is_system_generated: common.is_system_generated.unwrap_or(false),
             rate_limit: common.rate_limit,
             permissions: common.permissions,
@@ -149,8 +149,14 @@ pub(super) struct ListQuery {
     pub(super) limit: usize,
     /// `None` is the order in which the keys were made.
     pub(super) sort_by: Option<SortBy>,
-    pub(super) descending: bool,
+    pub(super) order: SortOrder,
     pub(super) search: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum SortOrder {
+    Ascending,
+    Descending,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -187,7 +193,11 @@ impl ListQuery {
             page: parameters.number("page", 1..=usize::MAX, 1),
             limit: parameters.number("limit", 1..=100, 20),
             sort_by: parameters.choice("sort_by", SORTABLE, None),
-            descending: parameters.choice("sort_order", &[("asc", false), ("desc", true)], false),
+            order: parameters.choice(
+                "sort_order",
+                &[("asc", SortOrder::Ascending), ("desc", SortOrder::Descending)],
+                SortOrder::Ascending,
+            ),
             search: parameters.text("search").filter(|search| !search.is_empty()),
         };
         parameters.finish(list)

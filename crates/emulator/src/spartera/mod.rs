@@ -18,7 +18,7 @@ fn role(id: i64) -> Option<Role> {
         1 => Some(Role::Administrator),
         2 => Some(Role::Writer),
         3 => Some(Role::Reader),
-        4 => Some(Role::Nobody),
+        4 => Some(Role::NoAccess),
         _ => None,
     }
 }
@@ -29,6 +29,6 @@ fn role_id(role: Role) -> i64 {
         Role::Administrator => 1,
         Role::Writer => 2,
         Role::Reader => 3,
-        Role::Nobody => 4,
+        Role::NoAccess => 4,
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::value::RawValue;
 
 use super::answer::{Changed, Envelope, Meta};
-use super::input::{Changes, ListQuery, NewKey, SortBy, read_reason};
+use super::input::{Changes, ListQuery, NewKey, SortBy, SortOrder, read_reason};
 use super::state::{Company, Key, Revocation};
 use crate::changes::ChangeKind;
 use crate::fault::PageFault;
@@ -14,44 +14,44 @@ use crate::http::Answer;
 use crate::permission::{Caller, Permission};
 use crate::refusal::Refusal;
 use crate::route::{Call, Operation};
-use crate::service::{Handled, Question};
+use crate::service::{OperationInput, OperationOutput};
 use crate::settings::{Revision, SparteraShape};
 use crate::store::Row;
 
 impl Company {
     /// Answers a request that has reached one of the operations.
-    pub(crate) fn handle(&mut self, call: &Call, question: &Question<'_>) -> Handled {
-        let now = question.now;
-        let (caller, result) = match self.authenticate(question.headers, now) {
+    pub(crate) fn handle(&mut self, call: &Call, input: &OperationInput<'_>) -> OperationOutput {
+        let now = input.now;
+        let (caller, result) = match self.authenticate(input.headers, now) {
             Ok(caller) => {
                 let result = self
                     .authorize(&caller, &call.scope, Permission::needed_for(call.operation))
-                    .and_then(|()| self.perform(call, question, &caller));
+                    .and_then(|()| self.perform(call, input, &caller));
                 (Some(caller.id), result)
             }
             Err(refusal) => (None, Err(refusal)),
         };
-        Handled { caller, result }
+        OperationOutput { caller, result }
     }
 
-    fn perform(&mut self, call: &Call, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
+    fn perform(&mut self, call: &Call, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let id = call.key_id.as_str();
         match call.operation {
-            Operation::List => self.list(question),
-            Operation::Create => self.create(question, by),
-            Operation::Get => self.get(id, question.now),
-            Operation::Update => self.update(id, question, by),
-            Operation::Delete => self.delete(id, question, by),
-            Operation::Revoke => self.revoke(id, question, by),
-            Operation::Stats => self.stats(id, question.now),
+            Operation::List => self.list(input),
+            Operation::Create => self.create(input, by),
+            Operation::Get => self.get(id, input.now),
+            Operation::Update => self.update(id, input, by),
+            Operation::Delete => self.delete(id, input, by),
+            Operation::Revoke => self.revoke(id, input, by),
+            Operation::Stats => self.stats(id, input.now),
             Operation::Regenerate => Err(Refusal::PathNotFound),
         }
     }
 
-    fn list(&mut self, question: &Question<'_>) -> Result<Answer, Refusal> {
+    fn list(&mut self, input: &OperationInput<'_>) -> Result<Answer, Refusal> {
         let query = match self.settings.revision {
             Revision::Documented => None,
-            Revision::Current => Some(ListQuery::read(question.query)?),
+            Revision::Current => Some(ListQuery::read(input.query)?),
         };
         self.keys.begin_list();
         let mut keys = self.keys.listed();
@@ -66,43 +66,43 @@ impl Company {
                     // Stable, so that equal keys stay in the order in which they were made.
                     keys.sort_by(|one, other| compare(one, other, by));
                 }
-                if query.descending {
+                if query.order == SortOrder::Descending {
                     keys.reverse();
                 }
                 (keys.len(), query.page, query.limit)
             }
         };
         let before = (page - 1).saturating_mul(per_page);
-        let keys = PageFault::page(question.effects.page, keys, before, per_page);
+        let keys = PageFault::page(input.effects.page, keys, before, per_page);
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
-        let data = keys.iter().map(|key| self.written(key, question.now));
+        let data = keys.iter().map(|key| self.key_json(key, input.now));
         Ok(Answer::list(Some("API keys retrieved"), "data", data, meta.as_ref().map(|meta| ("meta", meta))))
     }
 
-    fn create(&mut self, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let new = NewKey::read(question.headers, question.body, &self.id, question.now)?;
-        if question.effects.is_full(self.keys.len()) {
+    fn create(&mut self, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let new = NewKey::read(input.headers, input.body, &self.id, input.now)?;
+        if input.effects.is_full(self.keys.len()) {
             return Err(match self.settings.revision {
                 Revision::Documented => Refusal::field("company_id", "has as many API keys as it may have"),
                 Revision::Current => Refusal::Conflict("API key quota exceeded"),
             });
         }
-        let (id, secret) = self.issue(new, question.effects, question.now);
-        self.note(ChangeKind::Created, &id, Some(by), question.now);
+        let (id, secret) = self.issue(new, input.effects, input.now);
+        self.record_change(ChangeKind::Created, &id, Some(by), input.now);
         let key = self.find(&id)?;
-        let data = self.created_model(key, secret, question.now);
+        let data = self.created_model(key, secret, input.now);
         Ok(Answer::ok(&Envelope { message: "API key created", data, meta: None }))
     }
 
     fn get(&self, id: &str, now: DateTime<Utc>) -> Result<Answer, Refusal> {
-        let data = self.written(self.find(id)?, now);
+        let data = self.key_json(self.find(id)?, now);
         Ok(Answer::ok(&Envelope { message: "API key retrieved", data, meta: None }))
     }
 
-    fn update(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let Changes(changes) = Changes::read(question.headers, question.body, &self.id, question.now)?;
+    fn update(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let Changes(changes) = Changes::read(input.headers, input.body, &self.id, input.now)?;
         let revision = self.settings.revision;
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.edit();
         if key.revocation.is_some() {
             return Err(match revision {
                 Revision::Documented => Refusal::field("api_key_id", "has been revoked"),
@@ -120,26 +120,26 @@ impl Company {
         replace(&mut key.endpoint_id, changes.endpoint_id);
         replace(&mut key.mcp_deployment_id, changes.mcp_deployment_id);
         replace(&mut key.permissions, changes.permissions);
-        key.updated = question.now.trunc_subsecs(0);
-        self.note(ChangeKind::Updated, id, Some(by), question.now);
+        key.updated = input.now.trunc_subsecs(0);
+        self.record_change(ChangeKind::Updated, id, Some(by), input.now);
         Ok(changed("API key updated", id))
     }
 
-    fn delete(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let key = self.remove(id, question.effects).ok_or(Refusal::KeyNotFound)?;
-        self.note_of(ChangeKind::Deleted, &key, Some(by), question.now);
+    fn delete(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let key = self.remove(id, input.effects).ok_or(Refusal::KeyNotFound)?;
+        self.record_change_to(ChangeKind::Deleted, &key, Some(by), input.now);
         Ok(changed("API key deleted", id))
     }
 
-    fn revoke(&mut self, id: &str, question: &Question<'_>, by: &Caller) -> Result<Answer, Refusal> {
-        let reason = read_reason(question.headers, question.body, &self.id)?;
-        self.end_secret(id, question.effects);
-        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.change();
+    fn revoke(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
+        let reason = read_reason(input.headers, input.body, &self.id)?;
+        self.end_secret(id, input.effects);
+        let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.edit();
         // Asked again, it stays as it is: the first reason is the true one.
         if key.revocation.is_none() {
             key.revocation = Some(Revocation { reason });
-            key.updated = question.now.trunc_subsecs(0);
-            self.note(ChangeKind::Revoked, id, Some(by), question.now);
+            key.updated = input.now.trunc_subsecs(0);
+            self.record_change(ChangeKind::Revoked, id, Some(by), input.now);
         }
         Ok(changed("API key revoked", id))
     }
@@ -154,8 +154,8 @@ impl Company {
     }
 
     /// The key as a list and a get show it.
-    fn written<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
-        key.written(key.is_expired(now), || self.key_model(key, now))
+    fn key_json<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
+        key.json(key.is_expired(now), || self.key_model(key, now))
     }
 
     fn find(&self, id: &str) -> Result<&Row<Key>, Refusal> {

@@ -7,13 +7,13 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::input::{NewKey, key_type, usual_key_type};
-use super::state::{Company, FIRST_NUMBER, Key, Revocation, USUAL_RATE_LIMIT, Usage};
+use super::input::{NewKey, default_key_type, key_type};
+use super::state::{Company, DEFAULT_RATE_LIMIT, FIRST_NUMBER, Key, Revocation, Usage};
 use crate::changes::{ChangeKind, Changes};
 use crate::permission::Role;
 use crate::secret;
 use crate::settings::Settings;
-use crate::state::{MOST, check_admin, check_id, check_ids, named};
+use crate::state::{MAX_NUMBER, check_admin, check_id, check_ids, key_problem};
 
 /// A company and its keys.
 #[derive(Clone, Default, Deserialize, Serialize)]
@@ -74,7 +74,7 @@ impl CompanyState {
     /// Refuses what no company could be.
     pub(crate) fn check(&self) -> Result<(), String> {
         let ids = || self.keys.iter().map(|key| key.id.as_str());
-        if self.next_number.is_some_and(|number| number > MOST) {
+        if self.next_number.is_some_and(|number| number > MAX_NUMBER) {
             return Err("next_number is no more than 2^53".to_owned());
         }
         self.company_id.as_deref().map_or(Ok(()), check_id)?;
@@ -82,9 +82,9 @@ impl CompanyState {
         check_admin(self.admin_key_id.as_deref(), ids())?;
         let mut secrets = HashSet::new();
         for key in &self.keys {
-            key.check().map_err(|problem| named(&key.id, problem))?;
+            key.check().map_err(|problem| key_problem(&key.id, problem))?;
             if key.secret.as_ref().is_some_and(|secret| !secrets.insert(secret)) {
-                return Err(named(&key.id, "another key has the same secret"));
+                return Err(key_problem(&key.id, "another key has the same secret"));
             }
         }
         Ok(())
@@ -103,7 +103,7 @@ impl KeyState {
         if !self.secret.as_deref().is_none_or(secret::is_recognizable) {
             return Err("secret begins with sk_ or ep_, and is 20 or more letters, digits, _, - and .");
         }
-        if self.usage_count.max(self.failed_attempts) > MOST {
+        if self.usage_count.max(self.failed_attempts) > MAX_NUMBER {
             return Err("usage_count and failed_attempts are no more than 2^53");
         }
         if self.revocation_reason.is_some() && !self.revoked {
@@ -112,7 +112,37 @@ impl KeyState {
         Ok(())
     }
 
-    fn of(key: &Key) -> Self {
+    /// The key; its secret is its own, or else a new one, which is told whether it is bound to an endpoint.
+    fn into_key(self, new_secret: impl FnOnce(Option<&str>) -> String, now: DateTime<Utc>) -> Key {
+        let secret = self.secret.unwrap_or_else(|| new_secret(self.endpoint_id.as_deref()));
+        let created = self.created_at.unwrap_or_else(|| now.trunc_subsecs(0));
+        let revocation = Revocation { reason: self.revocation_reason };
+        let default_type = default_key_type(self.endpoint_id.as_deref(), self.mcp_deployment_id.as_deref());
+        Key {
+            masked: secret::mask(&secret),
+            role: super::role(self.role_id).unwrap_or(Role::Reader),
+            user_id: self.user_id,
+            name: self.name,
+            description: self.description,
+            expires: self.expires_at,
+            created,
+            updated: self.updated_at.unwrap_or(created),
+            key_type: self.key_type.as_deref().and_then(key_type).unwrap_or(default_type),
+            endpoint_id: self.endpoint_id,
+            mcp_deployment_id: self.mcp_deployment_id,
+            is_system_generated: self.is_system_generated,
+            rate_limit: self.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT),
+            permissions: self.permissions,
+            revocation: self.revoked.then_some(revocation),
+            usage: Usage { count: self.usage_count, last: self.last_used, failed: self.failed_attempts },
+            id: self.id,
+            secret,
+        }
+    }
+}
+
+impl From<&Key> for KeyState {
+    fn from(key: &Key) -> Self {
         Self {
             id: key.id.clone(),
             secret: Some(key.secret.clone()),
@@ -136,34 +166,6 @@ impl KeyState {
             failed_attempts: key.usage.failed,
         }
     }
-
-    /// The key; its secret is its own, or else a new one, which is told whether it is bound to an endpoint.
-    fn into_key(self, new_secret: impl FnOnce(bool) -> String, now: DateTime<Utc>) -> Key {
-        let secret = self.secret.unwrap_or_else(|| new_secret(self.endpoint_id.is_some()));
-        let created = self.created_at.unwrap_or_else(|| now.trunc_subsecs(0));
-        let revocation = Revocation { reason: self.revocation_reason };
-        let usual_type = usual_key_type(self.endpoint_id.is_some(), self.mcp_deployment_id.is_some());
-        Key {
-            masked: secret::mask(&secret),
-            role: super::role(self.role_id).unwrap_or(Role::Reader),
-            user_id: self.user_id,
-            name: self.name,
-            description: self.description,
-            expires: self.expires_at,
-            created,
-            updated: self.updated_at.unwrap_or(created),
-            key_type: self.key_type.as_deref().and_then(key_type).unwrap_or(usual_type),
-            endpoint_id: self.endpoint_id,
-            mcp_deployment_id: self.mcp_deployment_id,
-            is_system_generated: self.is_system_generated,
-            rate_limit: self.rate_limit.unwrap_or(USUAL_RATE_LIMIT),
-            permissions: self.permissions,
-            revocation: self.revoked.then_some(revocation),
-            usage: Usage { count: self.usage_count, last: self.last_used, failed: self.failed_attempts },
-            id: self.id,
-            secret,
-        }
-    }
 }
 
 impl Company {
@@ -180,18 +182,19 @@ impl Company {
         let id = state.company_id.unwrap_or_else(|| format!("company_{}", secret::random_text(&mut rng, 12)));
         let mut company = Self::new(id, settings, changes, rng);
         // An id that is a greater number was given by nobody who counts.
-        let numbers = state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MOST);
+        let numbers =
+            state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MAX_NUMBER);
         let after_last = numbers.max().map_or(0, |last| last + 1);
         company.next_number = state.next_number.unwrap_or(FIRST_NUMBER).max(after_last);
         for key in state.keys {
-            let key = key.into_key(|is_endpoint| company.new_secret(is_endpoint), now);
+            let key = key.into_key(|endpoint_id| company.new_secret(endpoint_id), now);
             let id = key.id.clone();
             company.insert(key, 0);
-            company.note(ChangeKind::Seeded, &id, None, now);
+            company.record_change(ChangeKind::Seeded, &id, None, now);
         }
         company.admin_key_id = match state.admin_key_id {
             Some(id) => id,
-            None => company.plant(NewKey::named("administrator", Role::Administrator), now).0,
+            None => company.seed_key(NewKey::named("administrator", Role::Administrator), now).0,
         };
         let administrator = company.keys.get(&company.admin_key_id);
         company.admin_secret = administrator.map_or_else(String::new, |key| key.secret.clone());
@@ -204,7 +207,7 @@ impl Company {
             company_id: Some(self.id.clone()),
             admin_key_id: self.keys.get(&self.admin_key_id).map(|key| key.id.clone()),
             next_number: Some(self.next_number),
-            keys: self.keys.iter().map(KeyState::of).collect(),
+            keys: self.keys.iter().map(KeyState::from).collect(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::settings::{Settings, SparteraShape};
 use crate::store::{Identified, Store};
 
 /// The calls an hour that the reference guide's shape shows for a key that was made without a limit of its own.
-pub(super) const USUAL_RATE_LIMIT: i64 = 1000;
+pub(super) const DEFAULT_RATE_LIMIT: i64 = 1000;
 
 /// The first id, where ids are numbers.
 pub(super) const FIRST_NUMBER: u64 = 1001;
@@ -123,15 +123,15 @@ impl Company {
         (0..count)
             .map(|_| {
                 let name = format!("seeded-{:05}", self.keys.len());
-                self.plant(NewKey::named(&name, Role::Reader), now)
+                self.seed_key(NewKey::named(&name, Role::Reader), now)
             })
             .collect()
     }
 
     /// Makes a key that nobody has asked for.
-    pub(super) fn plant(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
+    pub(super) fn seed_key(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
         let (id, secret) = self.issue(new, &Effects::default(), now);
-        self.note(ChangeKind::Seeded, &id, None, now);
+        self.record_change(ChangeKind::Seeded, &id, None, now);
         (id, secret)
     }
 
@@ -143,7 +143,7 @@ impl Company {
             SparteraShape::Documented => number.to_string(),
             SparteraShape::Guide => format!("key_{}", secret::random_text(&mut self.rng, 12)),
         };
-        let secret = self.new_secret(new.endpoint_id.is_some());
+        let secret = self.new_secret(new.endpoint_id.as_deref());
         let created = now.trunc_subsecs(0);
         self.propagation.warm(&secret, effects.warmup);
         let key = Key {
@@ -160,7 +160,7 @@ impl Company {
             mcp_deployment_id: new.mcp_deployment_id,
             key_type: new.key_type,
             is_system_generated: new.is_system_generated,
-            rate_limit: new.rate_limit.unwrap_or(USUAL_RATE_LIMIT),
+            rate_limit: new.rate_limit.unwrap_or(DEFAULT_RATE_LIMIT),
             permissions: new.permissions,
             revocation: None,
             usage: Usage::default(),
@@ -170,8 +170,8 @@ impl Company {
         (id, secret)
     }
 
-    pub(super) fn new_secret(&mut self, is_endpoint: bool) -> String {
-        let prefix = if is_endpoint { "ep_" } else { "sk_live_" };
+    pub(super) fn new_secret(&mut self, endpoint_id: Option<&str>) -> String {
+        let prefix = if endpoint_id.is_some() { "ep_" } else { "sk_live_" };
         format!("{prefix}{}", secret::random_text(&mut self.rng, 32))
     }
 
@@ -191,24 +191,24 @@ impl Company {
 
     /// The id of the key whose secret the request carries.
     pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
-        let secret = presented(headers).ok_or(Refusal::Unauthenticated)?;
+        let secret = credential(headers).ok_or(Refusal::Unauthenticated)?;
         let key = self.by_secret.get(secret).and_then(|id| self.keys.get_mut(id));
         let Some(key) = key else {
             return self.propagation.lingering(secret, now).ok_or(Refusal::Unauthenticated);
         };
-        let caller = match key.status(self.settings.lagging(now)) {
-            KeyStatus::Active if self.propagation.admits(secret) => Some(key.caller()),
+        let caller = match key.status(self.settings.expiry_cutoff(now)) {
+            KeyStatus::Active if self.propagation.accepts(secret) => Some(key.caller()),
             KeyStatus::Active => None,
             KeyStatus::Expired | KeyStatus::Revoked => self.propagation.lingering(secret, now),
         };
         if caller.is_some() {
-            key.change_unwritten().usage.count += 1;
+            key.edit_uncached().usage.count += 1;
             let last = Some(now.trunc_subsecs(0));
             if key.usage.last != last {
-                key.change().usage.last = last;
+                key.edit().usage.last = last;
             }
         } else {
-            key.change_unwritten().usage.failed += 1;
+            key.edit_uncached().usage.failed += 1;
         }
         caller.ok_or(Refusal::Unauthenticated)
     }
@@ -226,20 +226,20 @@ impl Company {
         if let Some(key) = self.keys.get(id)
             && key.revocation.is_none()
         {
-            let expires = key.expires.map(|expires| self.settings.late(expires));
+            let expires = key.expires.map(|expires| self.settings.secret_end(expires));
             self.propagation.linger(&key.secret, key.caller(), effects.linger, expires);
         }
     }
 
     /// Notes a change of a key that exists.
-    pub(super) fn note(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
+    pub(super) fn record_change(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
         if let Some(key) = self.keys.get(id) {
-            self.note_of(kind, key, by, now);
+            self.record_change_to(kind, key, by, now);
         }
     }
 
     /// Notes a change of a key, whether it still exists or not.
-    pub(super) fn note_of(&self, kind: ChangeKind, key: &Key, by: Option<&Caller>, now: DateTime<Utc>) {
+    pub(super) fn record_change_to(&self, kind: ChangeKind, key: &Key, by: Option<&Caller>, now: DateTime<Utc>) {
         self.changes.push(StateChange {
             time: now,
             provider: Provider::Spartera,
@@ -260,7 +260,7 @@ impl Company {
                 id: key.id.clone(),
                 name: key.name.as_deref().map(secret::redact),
                 status,
-                live_secrets: usize::from(key.status(self.settings.lagging(now)) == KeyStatus::Active)
+                live_secrets: usize::from(key.status(self.settings.expiry_cutoff(now)) == KeyStatus::Active)
                     + self.propagation.count_lingering(&key.id, now),
             }
         };
@@ -269,6 +269,6 @@ impl Company {
 }
 
 /// The credential that a request carries.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+fn credential(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-api-key")?.to_str().ok()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_keyring_emulator::{Clock as _, Emulator, KeyStatus, Revision};
 use serde_json::{Value, json};
 
-use crate::client::{Api, Reply, builder, services, worlds};
+use crate::client::{Api, Reply, builder, services, variants};
 
 const SPARTERA_401: &str = r#"{"code":401,"message":"Authentication required"}"#;
 const SPARTERA_403: &str = r#"{"code":403,"message":"Permission denied"}"#;
@@ -44,7 +44,7 @@ async fn all_of_monad(api: &Api, id: &str) -> Vec<(&'static str, Reply)> {
 
 #[tokio::test]
 async fn no_operation_works_without_a_good_credential() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let (builder, _) = builder();
         let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
         let (spartera, monad) = (Api::spartera(&emulator), Api::monad(&emulator));
@@ -115,7 +115,7 @@ async fn a_key_opens_its_own_company_only() {
 
 #[tokio::test]
 async fn a_role_limits_what_a_key_may_do() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let (builder, _) = builder();
         let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
         let roles: [(i64, &str, &[&str]); 4] = [
@@ -155,7 +155,7 @@ async fn a_role_limits_what_a_key_may_do() {
 
 #[tokio::test]
 async fn spartera_keys_end_when_revoked_deleted_or_expired() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let (builder, clock) = builder();
         let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
         let (api, company) = (Api::spartera(&emulator), emulator.spartera().company_id());
@@ -199,7 +199,7 @@ async fn spartera_keys_end_when_revoked_deleted_or_expired() {
 
 #[tokio::test]
 async fn monad_keys_end_when_they_expire_and_stay_listed() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let (builder, clock) = builder();
         let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
         let api = Api::monad(&emulator);
@@ -218,7 +218,7 @@ async fn monad_keys_end_when_they_expire_and_stay_listed() {
 
 #[tokio::test]
 async fn an_expired_secret_may_work_for_a_while() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let (builder, clock) = builder();
         let builder = builder.revision(revision).spartera_shape(shape).expiry_lag(Duration::from_secs(60));
         let emulator = builder.start().await.unwrap();
@@ -230,11 +230,11 @@ async fn an_expired_secret_may_work_for_a_while() {
             let created = api.post("", body).await.ok();
             let secret = created.get("token").unwrap_or(&created["data"]["key"]).as_str().unwrap();
             clock.advance(Duration::from_secs(3659));
-            assert!(api.admits(secret).await, "{revision:?} {shape:?}");
+            assert!(api.accepts(secret).await, "{revision:?} {shape:?}");
             let live: Vec<_> = emulator.keys().iter().map(|key| (key.status, key.live_secrets)).collect();
             assert!(live.contains(&(KeyStatus::Expired, 1)), "{live:?}");
             clock.advance(Duration::from_secs(1));
-            assert!(!api.admits(secret).await, "{revision:?} {shape:?}");
+            assert!(!api.accepts(secret).await, "{revision:?} {shape:?}");
             assert!(emulator.keys().iter().all(|key| (key.status == KeyStatus::Active) == (key.live_secrets == 1)));
         }
     }

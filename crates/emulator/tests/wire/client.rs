@@ -19,7 +19,7 @@ pub(crate) fn builder() -> (EmulatorBuilder, ManualClock) {
 }
 
 /// Every combination of revision and shape.
-pub(crate) fn worlds() -> impl Iterator<Item = (Revision, SparteraShape)> {
+pub(crate) fn variants() -> impl Iterator<Item = (Revision, SparteraShape)> {
     [Revision::Documented, Revision::Current]
         .into_iter()
         .flat_map(|revision| [SparteraShape::Documented, SparteraShape::Guide].map(|shape| (revision, shape)))
@@ -174,12 +174,12 @@ impl Api {
 
 /// What came back over a connection, and whether it was reset in the end.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct RawReply {
     pub(crate) bytes: Vec<u8>,
     pub(crate) reset: bool,
 }
 
-impl Wire {
+impl RawReply {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
@@ -198,7 +198,7 @@ impl Wire {
 }
 
 /// Sends a request, and reads until the connection ends, one way or the other.
-pub(crate) async fn until_the_end(address: SocketAddr, request: &[u8]) -> Wire {
+pub(crate) async fn read_until_end(address: SocketAddr, request: &[u8]) -> RawReply {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(request).await.unwrap();
     let mut bytes = Vec::new();
@@ -210,24 +210,24 @@ pub(crate) async fn until_the_end(address: SocketAddr, request: &[u8]) -> Wire {
             true
         }
     };
-    Wire { bytes, reset }
+    RawReply { bytes, reset }
 }
 
 impl Api {
     /// Sends a request that leaves the connection open, so that whoever ends it is the emulator.
-    pub(crate) async fn wire(&self, method: &str, path: &str, body: Option<Value>) -> Wire {
-        let request = self.kept_alive(method, path, body);
-        until_the_end(self.address, request.as_bytes()).await
+    pub(crate) async fn send_raw(&self, method: &str, path: &str, body: Option<Value>) -> RawReply {
+        let request = self.keep_alive_request(method, path, body);
+        read_until_end(self.address, request.as_bytes()).await
     }
 
     /// The same, but it is the emulator that is to end the connection, having answered or not.
-    pub(crate) async fn wire_closed(&self, method: &str, path: &str) -> Wire {
-        let request = self.kept_alive(method, path, None).replacen("\r\n", "\r\nConnection: close\r\n", 1);
-        until_the_end(self.address, request.as_bytes()).await
+    pub(crate) async fn send_raw_closing(&self, method: &str, path: &str) -> RawReply {
+        let request = self.keep_alive_request(method, path, None).replacen("\r\n", "\r\nConnection: close\r\n", 1);
+        read_until_end(self.address, request.as_bytes()).await
     }
 
     /// The text of a request without `Connection: close`.
-    pub(crate) fn kept_alive(&self, method: &str, path: &str, body: Option<Value>) -> String {
+    pub(crate) fn keep_alive_request(&self, method: &str, path: &str, body: Option<Value>) -> String {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         format!(
             "{method} {}{path} HTTP/1.1\r\nHost: emulator\r\n{}\r\nContent-Type: application/json\r\n\
@@ -239,7 +239,7 @@ impl Api {
     }
 
     /// Whether a request with this secret is let in.
-    pub(crate) async fn admits(&self, secret: &str) -> bool {
+    pub(crate) async fn accepts(&self, secret: &str) -> bool {
         match self.with_key(secret).get("").await.status {
             200 => true,
             401 => false,

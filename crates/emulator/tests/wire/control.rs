@@ -48,8 +48,8 @@ async fn what_has_happened_is_told_without_a_secret() {
     let api = control(&emulator);
     inject(&api, "spartera.create:reset-after:1").await.ok();
     for (service, body) in services(&emulator) {
-        let request = service.kept_alive("POST", "", Some(body)).replace("Host", "Connection: close\r\nHost");
-        crate::client::until_the_end(service.address, request.as_bytes()).await;
+        let request = service.keep_alive_request("POST", "", Some(body)).replace("Host", "Connection: close\r\nHost");
+        crate::client::read_until_end(service.address, request.as_bytes()).await;
     }
     let requests = api.get("requests").await.ok();
     let expected = json!({

@@ -231,7 +231,7 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
 async fn busy(emulator: &Emulator, api: &Api) -> (TcpStream, String) {
     let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
     let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
-    let request = api.kept_alive("POST", "", Some(body)).replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
+    let request = api.keep_alive_request("POST", "", Some(body)).replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     socket.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
     let mut go_on = [0; 25];

@@ -7,19 +7,19 @@ use crate::client::{Api, builder};
 
 const REVISIONS: [Revision; 2] = [Revision::Documented, Revision::Current];
 
-struct World {
+struct Fixture {
     emulator: Emulator,
     api: Api,
     organization: String,
     clock: ManualClock,
 }
 
-async fn world(revision: Revision) -> World {
+async fn fixture(revision: Revision) -> Fixture {
     let (builder, clock) = builder();
     let emulator = builder.revision(revision).start().await.unwrap();
     let api = Api::monad(&emulator);
     let organization = emulator.monad().organization_id();
-    World { emulator, api, organization, clock }
+    Fixture { emulator, api, organization, clock }
 }
 
 fn new_key() -> Value {
@@ -78,10 +78,10 @@ fn token_part(token: &str, index: usize) -> Value {
 #[tokio::test]
 async fn create_answers_the_key_with_its_token() {
     for revision in REVISIONS {
-        let world = world(revision).await;
-        let created = world.api.post("", new_key()).await.ok();
-        let mut expected = expected_key(revision, &world.organization, &created);
-        let shown = world.api.get(&format!("/{}", id_of(&created))).await.ok();
+        let fixture = fixture(revision).await;
+        let created = fixture.api.post("", new_key()).await.ok();
+        let mut expected = expected_key(revision, &fixture.organization, &created);
+        let shown = fixture.api.get(&format!("/{}", id_of(&created))).await.ok();
         assert_eq!(shown, expected);
         let token = token_of(&created);
         expected["token"] = json!(token);
@@ -98,40 +98,40 @@ async fn create_answers_the_key_with_its_token() {
             token_part(&token, 1),
             json!({
                 "sub": created["id"],
-                "organization_id": world.organization,
+                "organization_id": fixture.organization,
                 "token_version": 1,
                 "iat": 1_767_225_600,
                 "exp": 1_775_001_600,
             }),
         );
-        world.api.with_key(&token).get("").await.ok();
+        fixture.api.with_key(&token).get("").await.ok();
     }
 }
 
 #[tokio::test]
 async fn a_description_may_be_left_out() {
     for revision in REVISIONS {
-        let world = world(revision).await;
+        let fixture = fixture(revision).await;
         let mut body = new_key();
         body.as_object_mut().unwrap().remove("description");
-        let mut created = world.api.post("", body).await.ok();
-        let mut expected = expected_key(revision, &world.organization, &created);
+        let mut created = fixture.api.post("", body).await.ok();
+        let mut expected = expected_key(revision, &fixture.organization, &created);
         expected.as_object_mut().unwrap().remove("description");
         created.as_object_mut().unwrap().remove("token").unwrap();
         assert_eq!(created, expected);
-        assert_eq!(world.api.get(&format!("/{}", id_of(&created))).await.ok(), expected);
-        assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
+        assert_eq!(fixture.api.get(&format!("/{}", id_of(&created))).await.ok(), expected);
+        assert_eq!(fixture.api.get("").await.ok()["api_keys"][1], expected);
     }
 }
 
 #[tokio::test]
 async fn list_has_every_key_and_no_token() {
     for revision in REVISIONS {
-        let world = world(revision).await;
-        let created = world.api.post("", new_key()).await.ok();
-        let reply = world.api.get("").await;
+        let fixture = fixture(revision).await;
+        let created = fixture.api.post("", new_key()).await.ok();
+        let reply = fixture.api.get("").await;
         let listed = reply.ok();
-        let mut admins = expected_key(revision, &world.organization, &listed["api_keys"][0]);
+        let mut admins = expected_key(revision, &fixture.organization, &listed["api_keys"][0]);
         admins.as_object_mut().unwrap().remove("description");
         admins["name"] = json!("administrator");
         admins["role_id"] = json!("role-admin");
@@ -141,7 +141,7 @@ async fn list_has_every_key_and_no_token() {
             admins["last_used_at"] = json!("2026-01-01T00:00:00Z");
         }
         let expected = json!({
-            "api_keys": [admins, expected_key(revision, &world.organization, &created)],
+            "api_keys": [admins, expected_key(revision, &fixture.organization, &created)],
             "pagination": {"limit": 50, "offset": 0, "total": 2},
         });
         assert_eq!(listed, expected);
@@ -152,23 +152,23 @@ async fn list_has_every_key_and_no_token() {
 #[tokio::test]
 async fn update_changes_name_and_description_only() {
     for revision in REVISIONS {
-        let world = world(revision).await;
-        let created = world.api.post("", new_key()).await.ok();
+        let fixture = fixture(revision).await;
+        let created = fixture.api.post("", new_key()).await.ok();
         let path = format!("/{}", id_of(&created));
-        world.clock.set("2026-01-02T03:04:05.678901234Z".parse().unwrap());
-        let mut expected = expected_key(revision, &world.organization, &created);
+        fixture.clock.set("2026-01-02T03:04:05.678901234Z".parse().unwrap());
+        let mut expected = expected_key(revision, &fixture.organization, &created);
         expected["updated_at"] = json!("2026-01-02T03:04:05.678901Z");
 
         let body = json!({"name": "renamed", "role_id": "role-admin", "expiration_time": "2030-01-01T00:00:00Z"});
         expected["name"] = json!("renamed");
-        assert_eq!(world.api.patch(&path, body).await.ok(), expected);
+        assert_eq!(fixture.api.patch(&path, body).await.ok(), expected);
 
         expected["description"] = json!("another");
         let body = json!({"name": "renamed", "description": "another"});
-        assert_eq!(world.api.patch(&path, body).await.ok(), expected);
-        assert_eq!(world.api.get(&path).await.ok(), expected);
+        assert_eq!(fixture.api.patch(&path, body).await.ok(), expected);
+        assert_eq!(fixture.api.get(&path).await.ok(), expected);
 
-        let nameless = world.api.patch(&path, json!({"description": "a third"})).await;
+        let nameless = fixture.api.patch(&path, json!({"description": "a third"})).await;
         match revision {
             Revision::Documented => {
                 assert_eq!(nameless.refused(400), json!("Invalid JSON request body: name is required"));
@@ -176,39 +176,39 @@ async fn update_changes_name_and_description_only() {
             _ => {
                 expected["description"] = json!("a third");
                 assert_eq!(nameless.ok(), expected);
-                assert_eq!(world.api.patch(&path, json!({})).await.ok(), expected, "nothing is a change, too");
+                assert_eq!(fixture.api.patch(&path, json!({})).await.ok(), expected, "nothing is a change, too");
             }
         }
         // What cannot be changed is not even looked at.
         expected["name"] = json!("last");
-        assert_eq!(world.api.patch(&path, json!({"name": "last", "role_id": 5})).await.ok(), expected);
-        assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
+        assert_eq!(fixture.api.patch(&path, json!({"name": "last", "role_id": 5})).await.ok(), expected);
+        assert_eq!(fixture.api.get("").await.ok()["api_keys"][1], expected);
     }
 }
 
 #[tokio::test]
 async fn delete_removes_the_key() {
     for revision in REVISIONS {
-        let world = world(revision).await;
-        let created = world.api.post("", new_key()).await.ok();
+        let fixture = fixture(revision).await;
+        let created = fixture.api.post("", new_key()).await.ok();
         let path = format!("/{}", id_of(&created));
-        assert_eq!(world.api.delete(&path).await.ok(), json!("API key deleted successfully"));
-        assert_eq!(world.api.get(&path).await.refused(404), json!("API key not found"));
-        assert_eq!(world.api.delete(&path).await.refused(404), json!("API key not found"));
-        assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 1);
-        let unauthorized = world.api.with_key(&token_of(&created)).get("").await.refused(401);
+        assert_eq!(fixture.api.delete(&path).await.ok(), json!("API key deleted successfully"));
+        assert_eq!(fixture.api.get(&path).await.refused(404), json!("API key not found"));
+        assert_eq!(fixture.api.delete(&path).await.refused(404), json!("API key not found"));
+        assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 1);
+        let unauthorized = fixture.api.with_key(&token_of(&created)).get("").await.refused(401);
         assert_eq!(unauthorized, json!("Unauthorized"));
     }
 }
 
 #[tokio::test]
 async fn documented_regenerate_replaces_the_key() {
-    let world = world(Revision::Documented).await;
-    let created = world.api.post("", new_key()).await.ok();
+    let fixture = fixture(Revision::Documented).await;
+    let created = fixture.api.post("", new_key()).await.ok();
     let old = format!("/{}", id_of(&created));
-    world.clock.set("2026-02-01T00:00:00Z".parse().unwrap());
+    fixture.clock.set("2026-02-01T00:00:00Z".parse().unwrap());
 
-    let new = world.api.send("POST", &format!("{old}/regenerate"), None).await.ok();
+    let new = fixture.api.send("POST", &format!("{old}/regenerate"), None).await.ok();
     assert_ne!(new["id"], created["id"]);
     let mut expected = created.clone();
     expected["id"] = new["id"].clone();
@@ -221,57 +221,57 @@ async fn documented_regenerate_replaces_the_key() {
         token_part(&token_of(&new), 1),
         json!({
             "sub": new["id"],
-            "organization_id": world.organization,
+            "organization_id": fixture.organization,
             "token_version": 1,
             "iat": 1_769_904_000,
             "exp": 1_775_001_600,
         }),
     );
     expected.as_object_mut().unwrap().remove("token");
-    assert_eq!(world.api.get(&format!("/{}", id_of(&new))).await.ok(), expected);
-    assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
+    assert_eq!(fixture.api.get(&format!("/{}", id_of(&new))).await.ok(), expected);
+    assert_eq!(fixture.api.get("").await.ok()["api_keys"][1], expected);
 
-    assert_eq!(world.api.get(&old).await.refused(404), json!("API key not found"));
-    world.api.with_key(&token_of(&created)).get("").await.refused(401);
-    world.api.with_key(&token_of(&new)).get("").await.ok();
-    assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 2);
-    let again = world.api.send("POST", &format!("{old}/regenerate"), None).await;
+    assert_eq!(fixture.api.get(&old).await.refused(404), json!("API key not found"));
+    fixture.api.with_key(&token_of(&created)).get("").await.refused(401);
+    fixture.api.with_key(&token_of(&new)).get("").await.ok();
+    assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 2);
+    let again = fixture.api.send("POST", &format!("{old}/regenerate"), None).await;
     assert_eq!(again.refused(404), json!("API key not found"));
 }
 
 #[tokio::test]
 async fn a_key_that_has_expired_is_replaced_by_one_that_is_born_expired() {
-    let world = world(Revision::Documented).await;
-    let created = world.api.post("", new_key()).await.ok();
-    world.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
-    let new = world.api.send("POST", &format!("/{}/regenerate", id_of(&created)), None).await.ok();
+    let fixture = fixture(Revision::Documented).await;
+    let created = fixture.api.post("", new_key()).await.ok();
+    fixture.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
+    let new = fixture.api.send("POST", &format!("/{}/regenerate", id_of(&created)), None).await.ok();
     assert_eq!(new["expiration_time"], "2026-04-01T00:00:00Z");
-    world.api.with_key(&token_of(&new)).get("").await.refused(401);
+    fixture.api.with_key(&token_of(&new)).get("").await.refused(401);
 }
 
 #[tokio::test]
 async fn documented_regenerate_refuses_any_body() {
-    let world = world(Revision::Documented).await;
-    let created = world.api.post("", new_key()).await.ok();
+    let fixture = fixture(Revision::Documented).await;
+    let created = fixture.api.post("", new_key()).await.ok();
     let path = format!("/{}/regenerate", id_of(&created));
     for body in ["{}", "[1]", "{", r#"{"expiration_time": "2026-05-01T00:00:00Z"}"#] {
-        let refused = world.api.send("POST", &path, Some(("application/json", body))).await.refused(415);
+        let refused = fixture.api.send("POST", &path, Some(("application/json", body))).await.refused(415);
         assert_eq!(refused, json!("Unsupported media type"));
     }
     // The old key is untouched.
-    world.api.with_key(&token_of(&created)).get("").await.ok();
+    fixture.api.with_key(&token_of(&created)).get("").await.ok();
     // A content type without content is no body.
-    world.api.send("POST", &path, Some(("application/json", ""))).await.ok();
+    fixture.api.send("POST", &path, Some(("application/json", ""))).await.ok();
 }
 
 #[tokio::test]
 async fn current_regenerate_renews_the_secret_in_place() {
-    let world = world(Revision::Current).await;
-    let created = world.api.post("", new_key()).await.ok();
+    let fixture = fixture(Revision::Current).await;
+    let created = fixture.api.post("", new_key()).await.ok();
     let path = format!("/{}", id_of(&created));
-    world.clock.set("2026-02-01T00:00:00Z".parse().unwrap());
+    fixture.clock.set("2026-02-01T00:00:00Z".parse().unwrap());
 
-    let second = world.api.send("POST", &format!("{path}/regenerate"), None).await.ok();
+    let second = fixture.api.send("POST", &format!("{path}/regenerate"), None).await.ok();
     let mut expected = created.clone();
     expected["token"] = second["token"].clone();
     expected["token_version"] = json!(2);
@@ -281,7 +281,7 @@ async fn current_regenerate_renews_the_secret_in_place() {
         token_part(&token_of(&second), 1),
         json!({
             "sub": created["id"],
-            "organization_id": world.organization,
+            "organization_id": fixture.organization,
             "token_version": 2,
             "iat": 1_769_904_000,
             "exp": 1_775_001_600,
@@ -292,10 +292,11 @@ async fn current_regenerate_renews_the_secret_in_place() {
         key.as_object_mut().unwrap().remove("token").unwrap();
         key
     };
-    assert_eq!(world.api.get(&path).await.ok(), without_token(&second));
-    assert_eq!(world.api.get("").await.ok()["api_keys"][1], without_token(&second));
+    assert_eq!(fixture.api.get(&path).await.ok(), without_token(&second));
+    assert_eq!(fixture.api.get("").await.ok()["api_keys"][1], without_token(&second));
 
-    let third = world.api.post(&format!("{path}/regenerate"), json!({"expiration_time": "2026-05-01T00:00:00Z"})).await;
+    let third =
+        fixture.api.post(&format!("{path}/regenerate"), json!({"expiration_time": "2026-05-01T00:00:00Z"})).await;
     let third = third.ok();
     expected["token"] = third["token"].clone();
     expected["token_version"] = json!(3);
@@ -303,33 +304,33 @@ async fn current_regenerate_renews_the_secret_in_place() {
     assert_eq!(third, expected);
 
     for old in [&created, &second] {
-        world.api.with_key(&token_of(old)).get("").await.refused(401);
+        fixture.api.with_key(&token_of(old)).get("").await.refused(401);
     }
-    world.api.with_key(&token_of(&third)).get("").await.ok();
+    fixture.api.with_key(&token_of(&third)).get("").await.ok();
 
-    let kept = world.api.post(&format!("{path}/regenerate"), json!({})).await.ok();
+    let kept = fixture.api.post(&format!("{path}/regenerate"), json!({})).await.ok();
     assert_eq!(kept["expiration_time"], "2026-05-01T00:00:00Z");
-    assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 2);
+    assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 2);
 }
 
 #[tokio::test]
 async fn an_expired_key_is_regenerated_only_with_a_new_expiry() {
-    let world = world(Revision::Current).await;
-    let created = world.api.post("", new_key()).await.ok();
+    let fixture = fixture(Revision::Current).await;
+    let created = fixture.api.post("", new_key()).await.ok();
     let path = format!("/{}/regenerate", id_of(&created));
-    world.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
+    fixture.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
     let expired = json!("API key has expired: an expiration_time is needed");
-    assert_eq!(world.api.send("POST", &path, None).await.refused(422), expired);
-    assert_eq!(world.api.post(&path, json!({})).await.refused(422), expired);
-    let renewed = world.api.post(&path, json!({"expiration_time": "2026-05-01T00:00:00Z"})).await.ok();
+    assert_eq!(fixture.api.send("POST", &path, None).await.refused(422), expired);
+    assert_eq!(fixture.api.post(&path, json!({})).await.refused(422), expired);
+    let renewed = fixture.api.post(&path, json!({"expiration_time": "2026-05-01T00:00:00Z"})).await.ok();
     assert_eq!(renewed["token_version"], 2, "what was refused left no trace");
-    world.api.with_key(&token_of(&renewed)).get("").await.ok();
+    fixture.api.with_key(&token_of(&renewed)).get("").await.ok();
 }
 
 #[tokio::test]
 async fn current_regenerate_holds_its_body_to_the_schema() {
-    let world = world(Revision::Current).await;
-    let created = world.api.post("", new_key()).await.ok();
+    let fixture = fixture(Revision::Current).await;
+    let created = fixture.api.post("", new_key()).await.ok();
     let path = format!("/{}/regenerate", id_of(&created));
     for (value, problem) in [
         (json!(null), "may not be null"),
@@ -337,60 +338,60 @@ async fn current_regenerate_holds_its_body_to_the_schema() {
         (json!("2026-05-01 00:00:00Z"), "must be a timestamp with an offset"),
         (json!("2025-05-01T00:00:00Z"), "must be in the future"),
     ] {
-        let refused = world.api.post(&path, json!({"expiration_time": value})).await.refused(400);
+        let refused = fixture.api.post(&path, json!({"expiration_time": value})).await.refused(400);
         assert_eq!(refused, json!(format!("Invalid JSON request body: expiration_time {problem}")));
     }
-    let text = world.api.send("POST", &path, Some(("text/plain", "{}"))).await;
+    let text = fixture.api.send("POST", &path, Some(("text/plain", "{}"))).await;
     assert_eq!(text.refused(415), json!("Unsupported media type"));
     for (body, problem) in
         [("{", "the body is not valid JSON (line 1, column 1)"), ("[1]", "the body must be an object")]
     {
-        let refused = world.api.send("POST", &path, Some(("application/json", body))).await.refused(400);
+        let refused = fixture.api.send("POST", &path, Some(("application/json", body))).await.refused(400);
         assert_eq!(refused, json!(format!("Invalid JSON request body: {problem}")));
     }
-    world.api.send("POST", "/unknown/regenerate", None).await.refused(404);
-    world.api.with_key(&token_of(&created)).get("").await.ok();
+    fixture.api.send("POST", "/unknown/regenerate", None).await.refused(404);
+    fixture.api.with_key(&token_of(&created)).get("").await.ok();
 }
 
 #[tokio::test]
 async fn last_use_is_shown_a_minute_behind_at_most() {
-    let world = world(Revision::Current).await;
-    let created = world.api.post("", new_key()).await.ok();
-    let (path, holder) = (format!("/{}", id_of(&created)), world.api.with_key(&token_of(&created)));
-    let seen = async || world.api.get(&path).await.ok().get("last_used_at").cloned();
+    let fixture = fixture(Revision::Current).await;
+    let created = fixture.api.post("", new_key()).await.ok();
+    let (path, holder) = (format!("/{}", id_of(&created)), fixture.api.with_key(&token_of(&created)));
+    let seen = async || fixture.api.get(&path).await.ok().get("last_used_at").cloned();
     assert_eq!(seen().await, None);
     for (time, shown) in [
         ("2026-01-01T00:00:10Z", "2026-01-01T00:00:10Z"),
         ("2026-01-01T00:01:09Z", "2026-01-01T00:00:10Z"),
         ("2026-01-01T00:01:10Z", "2026-01-01T00:01:10Z"),
     ] {
-        world.clock.set(time.parse().unwrap());
+        fixture.clock.set(time.parse().unwrap());
         holder.get("").await.ok();
         assert_eq!(seen().await, Some(json!(shown)));
     }
-    assert_eq!(world.api.get("").await.ok()["api_keys"][1]["last_used_at"], "2026-01-01T00:01:10Z");
+    assert_eq!(fixture.api.get("").await.ok()["api_keys"][1]["last_used_at"], "2026-01-01T00:01:10Z");
 }
 
 #[tokio::test]
 async fn the_documented_revision_does_not_tell_when_a_key_was_used() {
-    let world = world(Revision::Documented).await;
-    let created = world.api.post("", new_key()).await.ok();
-    world.api.with_key(&token_of(&created)).get("").await.ok();
-    let expected = expected_key(Revision::Documented, &world.organization, &created);
-    assert_eq!(world.api.get(&format!("/{}", id_of(&created))).await.ok(), expected);
-    assert_eq!(world.api.get("").await.ok()["api_keys"][1], expected);
+    let fixture = fixture(Revision::Documented).await;
+    let created = fixture.api.post("", new_key()).await.ok();
+    fixture.api.with_key(&token_of(&created)).get("").await.ok();
+    let expected = expected_key(Revision::Documented, &fixture.organization, &created);
+    assert_eq!(fixture.api.get(&format!("/{}", id_of(&created))).await.ok(), expected);
+    assert_eq!(fixture.api.get("").await.ok()["api_keys"][1], expected);
 }
 
 #[tokio::test]
 async fn unknown_ids_are_not_found() {
     for revision in REVISIONS {
-        let world = world(revision).await;
+        let fixture = fixture(revision).await;
         let path = "/00000000-0000-4000-8000-000000000000";
         let replies = [
-            world.api.get(path).await,
-            world.api.delete(path).await,
-            world.api.patch(path, json!({"name": "x"})).await,
-            world.api.send("POST", &format!("{path}/regenerate"), None).await,
+            fixture.api.get(path).await,
+            fixture.api.delete(path).await,
+            fixture.api.patch(path, json!({"name": "x"})).await,
+            fixture.api.send("POST", &format!("{path}/regenerate"), None).await,
         ];
         for reply in replies {
             assert_eq!(reply.refused(404), json!("API key not found"));
@@ -401,11 +402,11 @@ async fn unknown_ids_are_not_found() {
 #[tokio::test]
 async fn bodies_are_held_to_the_schema() {
     for revision in REVISIONS {
-        let world = world(revision).await;
-        let created = world.api.post("", new_key()).await.ok();
+        let fixture = fixture(revision).await;
+        let created = fixture.api.post("", new_key()).await.ok();
         let path = format!("/{}", id_of(&created));
 
-        let empty = world.api.post("", json!({})).await.refused(400);
+        let empty = fixture.api.post("", json!({})).await.refused(400);
         let problem = "expiration_time is required, name is required, role_id is required";
         assert_eq!(empty, json!(format!("Invalid JSON request body: {problem}")));
 
@@ -425,11 +426,11 @@ async fn bodies_are_held_to_the_schema() {
             let expected = json!(format!("Invalid JSON request body: {field} {problem}"));
             let mut body = new_key();
             body[field] = value.clone();
-            assert_eq!(world.api.post("", body).await.refused(400), expected, "create {field} {value}");
+            assert_eq!(fixture.api.post("", body).await.refused(400), expected, "create {field} {value}");
             if matches!(field, "name" | "description") {
                 let mut body = json!({"name": "deploy"});
                 body[field] = value.clone();
-                assert_eq!(world.api.patch(&path, body).await.refused(400), expected, "update {field} {value}");
+                assert_eq!(fixture.api.patch(&path, body).await.refused(400), expected, "update {field} {value}");
             }
         }
 
@@ -437,13 +438,13 @@ async fn bodies_are_held_to_the_schema() {
             for (body, problem) in
                 [("{", "the body is not valid JSON (line 1, column 1)"), ("[1]", "the body must be an object")]
             {
-                let reply = world.api.send(method, path, Some(("application/json", body))).await;
+                let reply = fixture.api.send(method, path, Some(("application/json", body))).await;
                 assert_eq!(reply.refused(400), json!(format!("Invalid JSON request body: {problem}")));
             }
-            let reply = world.api.send(method, path, Some(("text/plain", "{}"))).await;
+            let reply = fixture.api.send(method, path, Some(("text/plain", "{}"))).await;
             assert_eq!(reply.refused(415), json!("Unsupported media type"));
         }
-        assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 2, "nothing of all that was done");
+        assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 2, "nothing of all that was done");
     }
 }
 
@@ -470,11 +471,11 @@ async fn errors_may_be_objects() {
 
 #[tokio::test]
 async fn seeded_keys_are_listed_and_work() {
-    let world = world(Revision::Current).await;
-    let seeded = world.emulator.monad().add_keys(10_000);
-    assert_eq!(world.api.get("").await.ok()["pagination"]["total"], 10_001);
+    let fixture = fixture(Revision::Current).await;
+    let seeded = fixture.emulator.monad().add_keys(10_000);
+    assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 10_001);
     let last = seeded.last().unwrap();
-    let key = world.api.with_key(&last.secret).get(&format!("/{}", last.id)).await.ok();
+    let key = fixture.api.with_key(&last.secret).get(&format!("/{}", last.id)).await.ok();
     assert_eq!(key["name"], "seeded-10000");
     assert_eq!(key["role_id"], "role-reader");
 }

@@ -111,7 +111,7 @@ async fn every_request_is_told_of_as_a_line_without_a_secret() {
     let emulator = builder.fault("get:reset-after".parse::<Fault>().unwrap()).start().await.unwrap();
     let api = Api::spartera(&emulator);
     api.get("").await.ok();
-    api.wire("GET", "/1001", None).await;
+    api.send_raw("GET", "/1001", None).await;
     api.with_key("sk_live_abcdefghijklmnopqrstuvwxyz1234").get("").await.refused(401);
     api.with_header("").get("/").await.refused(404);
     let list = format!("2026-01-01T00:00:00Z spartera list GET {}", api.keys);

@@ -3,11 +3,11 @@
 use api_keyring_emulator::{Emulator, ManualClock, Revision, SparteraShape};
 use serde_json::{Value, json};
 
-use crate::client::{Api, builder, worlds};
+use crate::client::{Api, builder, variants};
 
 /// What a key looks like right after `create` below.
-fn expected_key(world: (Revision, SparteraShape), company: &str, id: &str, masked: &str) -> Value {
-    match world {
+fn expected_key(fixture: (Revision, SparteraShape), company: &str, id: &str, masked: &str) -> Value {
+    match fixture {
         (revision, SparteraShape::Documented) => {
             let mut key = json!({
                 "api_key_id": id.parse::<u64>().unwrap(),
@@ -71,22 +71,22 @@ fn mask(secret: &str) -> String {
     format!("{prefix}_****{last}")
 }
 
-struct World {
+struct Fixture {
     emulator: Emulator,
     api: Api,
     company: String,
     clock: ManualClock,
 }
 
-async fn world(which: (Revision, SparteraShape)) -> World {
+async fn fixture(which: (Revision, SparteraShape)) -> Fixture {
     let (builder, clock) = builder();
     let emulator = builder.revision(which.0).spartera_shape(which.1).start().await.unwrap();
     let api = Api::spartera(&emulator);
     let company = emulator.spartera().company_id();
-    World { emulator, api, company, clock }
+    Fixture { emulator, api, company, clock }
 }
 
-impl World {
+impl Fixture {
     async fn create(&self) -> (String, String) {
         let created = self.api.post("", new_key(&self.company)).await.ok();
         (id_of(&created), created["data"]["key"].as_str().unwrap().to_owned())
@@ -95,9 +95,9 @@ impl World {
 
 #[tokio::test]
 async fn create_shows_the_secret_once_and_get_masks_it() {
-    for which in worlds() {
-        let world = world(which).await;
-        let created = world.api.post("", new_key(&world.company)).await.ok();
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let created = fixture.api.post("", new_key(&fixture.company)).await.ok();
         let id = id_of(&created);
         let secret = created["data"]["key"].as_str().unwrap().to_owned();
         let random = secret.strip_prefix("sk_live_").unwrap();
@@ -107,31 +107,31 @@ async fn create_shows_the_secret_once_and_get_masks_it() {
                 assert_eq!(created, json!({"message": "API key created", "data": {"api_key_id": id, "key": secret}}));
             }
             _ => {
-                let data = expected_key(which, &world.company, &id, &secret);
+                let data = expected_key(which, &fixture.company, &id, &secret);
                 assert_eq!(created, json!({"message": "API key created", "data": data}));
             }
         }
 
         let masked = mask(&secret);
-        let got = world.api.get(&format!("/{id}")).await.ok();
-        let expected = expected_key(which, &world.company, &id, &masked);
+        let got = fixture.api.get(&format!("/{id}")).await.ok();
+        let expected = expected_key(which, &fixture.company, &id, &masked);
         assert_eq!(got, json!({"message": "API key retrieved", "data": expected}), "{which:?}");
     }
 }
 
 #[tokio::test]
 async fn list_has_every_key_and_no_secret() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, secret) = world.create().await;
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, secret) = fixture.create().await;
         let masked = mask(&secret);
-        let reply = world.api.get("").await;
+        let reply = fixture.api.get("").await;
         let listed = reply.ok();
-        let admin = world.emulator.spartera().admin_key();
-        let admins = admins_key(which, &world, &listed["data"][0], &mask(&admin));
+        let admin = fixture.emulator.spartera().admin_key();
+        let admins = admins_key(which, &fixture, &listed["data"][0], &mask(&admin));
         let mut expected = json!({
             "message": "API keys retrieved",
-            "data": [admins, expected_key(which, &world.company, &id, &masked)],
+            "data": [admins, expected_key(which, &fixture.company, &id, &masked)],
         });
         let meta = match which {
             (_, SparteraShape::Documented) => None,
@@ -148,8 +148,8 @@ async fn list_has_every_key_and_no_secret() {
 
 /// The administrator's key, once it has been used for nothing but a create and this list. Its id is random in the guide's
 /// shape.
-fn admins_key(which: (Revision, SparteraShape), world: &World, seen: &Value, masked: &str) -> Value {
-    let mut key = bare_key(which, &world.company, &seen["id"], 1001, masked);
+fn admins_key(which: (Revision, SparteraShape), fixture: &Fixture, seen: &Value, masked: &str) -> Value {
+    let mut key = bare_key(which, &fixture.company, &seen["id"], 1001, masked);
     key["name"] = json!("administrator");
     match which.1 {
         SparteraShape::Documented => key["role_id"] = json!(1),
@@ -196,15 +196,15 @@ fn bare_key(which: (Revision, SparteraShape), company: &str, id: &Value, number:
 
 #[tokio::test]
 async fn unset_fields_are_left_out_or_null() {
-    for which in worlds() {
-        let world = world(which).await;
-        let mut created = world.api.post("", json!({"company_id": world.company, "role_id": 3})).await.ok();
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let mut created = fixture.api.post("", json!({"company_id": fixture.company, "role_id": 3})).await.ok();
         let (id, secret) = (id_of(&created), created["data"]["key"].take());
         let secret = secret.as_str().unwrap();
         let masked = mask(secret);
-        let mut expected = bare_key(which, &world.company, &json!(id), 1002, &masked);
-        assert_eq!(world.api.get(&format!("/{id}")).await.ok()["data"], expected, "{which:?}");
-        assert_eq!(world.api.get("").await.ok()["data"][1], expected, "{which:?}");
+        let mut expected = bare_key(which, &fixture.company, &json!(id), 1002, &masked);
+        assert_eq!(fixture.api.get(&format!("/{id}")).await.ok()["data"], expected, "{which:?}");
+        assert_eq!(fixture.api.get("").await.ok()["data"][1], expected, "{which:?}");
         expected["key"] = Value::Null;
         if which.1 == SparteraShape::Documented {
             expected = json!({"api_key_id": id, "key": null});
@@ -215,20 +215,20 @@ async fn unset_fields_are_left_out_or_null() {
 
 #[tokio::test]
 async fn update_changes_what_it_is_given_and_nothing_else() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, secret) = world.create().await;
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, secret) = fixture.create().await;
         let path = format!("/{id}");
-        let before = world.api.get(&path).await.ok()["data"].clone();
+        let before = fixture.api.get(&path).await.ok()["data"].clone();
 
-        let updated = world.api.patch(&path, json!({"name": "renamed"})).await.ok();
+        let updated = fixture.api.patch(&path, json!({"name": "renamed"})).await.ok();
         assert_eq!(updated, json!({"message": "API key updated", "data": {"api_key_id": id}}));
         let mut expected = before.clone();
         expected["name"] = json!("renamed");
-        assert_eq!(world.api.get(&path).await.ok()["data"], expected);
+        assert_eq!(fixture.api.get(&path).await.ok()["data"], expected);
 
         let changes = json!({
-            "company_id": world.company,
+            "company_id": fixture.company,
             "role_id": 3,
             "user_id": "user-8",
             "expires_at": "2027-01-01T00:00:00Z",
@@ -240,7 +240,7 @@ async fn update_changes_what_it_is_given_and_nothing_else() {
             "mcp_deployment_id": "mcp-2",
             "endpoint_id": "endpoint-2",
         });
-        world.api.patch(&path, changes).await.ok();
+        fixture.api.patch(&path, changes).await.ok();
         match which.1 {
             SparteraShape::Documented => {
                 expected["role_id"] = json!(3);
@@ -260,9 +260,9 @@ async fn update_changes_what_it_is_given_and_nothing_else() {
                 expected["permissions"] = json!([]);
             }
         }
-        assert_eq!(world.api.get(&path).await.ok()["data"], expected, "{which:?}");
+        assert_eq!(fixture.api.get(&path).await.ok()["data"], expected, "{which:?}");
         // The role really is another one now.
-        let holder = world.api.with_key(&secret);
+        let holder = fixture.api.with_key(&secret);
         holder.get("").await.ok();
         holder.patch(&path, json!({})).await.refused(403);
     }
@@ -283,30 +283,30 @@ async fn update_stamps_the_key() {
 
 #[tokio::test]
 async fn delete_removes_the_key() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, _) = world.create().await;
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, _) = fixture.create().await;
         let path = format!("/{id}");
-        let deleted = world.api.delete(&path).await.ok();
+        let deleted = fixture.api.delete(&path).await.ok();
         assert_eq!(deleted, json!({"message": "API key deleted", "data": {"api_key_id": id}}));
         let missing = json!({"code": 404, "message": "Resource not found"});
-        assert_eq!(world.api.get(&path).await.refused(404), missing);
-        assert_eq!(world.api.delete(&path).await.refused(404), missing);
-        assert_eq!(world.api.get("").await.ok()["data"].as_array().unwrap().len(), 1);
+        assert_eq!(fixture.api.get(&path).await.refused(404), missing);
+        assert_eq!(fixture.api.delete(&path).await.refused(404), missing);
+        assert_eq!(fixture.api.get("").await.ok()["data"].as_array().unwrap().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn revoke_keeps_the_key_and_the_first_reason() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, _) = world.create().await;
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, _) = fixture.create().await;
         let path = format!("/{id}");
-        let mut expected = world.api.get(&path).await.ok()["data"].clone();
-        let body = |reason: &str| json!({"company_id": world.company, "role_id": 2, "reason": reason});
+        let mut expected = fixture.api.get(&path).await.ok()["data"].clone();
+        let body = |reason: &str| json!({"company_id": fixture.company, "role_id": 2, "reason": reason});
         for (day, reason) in [("2026-01-02", "leaked"), ("2026-01-03", "again")] {
-            world.clock.set(format!("{day}T03:04:05.678Z").parse().unwrap());
-            let revoked = world.api.post(&format!("{path}/revoke"), body(reason)).await.ok();
+            fixture.clock.set(format!("{day}T03:04:05.678Z").parse().unwrap());
+            let revoked = fixture.api.post(&format!("{path}/revoke"), body(reason)).await.ok();
             assert_eq!(revoked, json!({"message": "API key revoked", "data": {"api_key_id": id}}));
         }
         if which.1 == SparteraShape::Documented {
@@ -318,10 +318,10 @@ async fn revoke_keeps_the_key_and_the_first_reason() {
         if which.0 == Revision::Current {
             expected["revocation_reason"] = json!("leaked");
         }
-        assert_eq!(world.api.get(&path).await.ok()["data"], expected, "{which:?}");
-        assert_eq!(world.api.get("").await.ok()["data"][1], expected, "{which:?}");
+        assert_eq!(fixture.api.get(&path).await.ok()["data"], expected, "{which:?}");
+        assert_eq!(fixture.api.get("").await.ok()["data"][1], expected, "{which:?}");
 
-        let update = world.api.patch(&path, json!({"name": "too late"})).await;
+        let update = fixture.api.patch(&path, json!({"name": "too late"})).await;
         match which.0 {
             Revision::Documented => assert_eq!(
                 update.refused(400),
@@ -329,32 +329,32 @@ async fn revoke_keeps_the_key_and_the_first_reason() {
             ),
             _ => assert_eq!(update.refused(409), json!({"code": 409, "message": "API key has been revoked"})),
         }
-        assert_eq!(world.api.get(&path).await.ok()["data"], expected, "{which:?}");
-        world.api.delete(&path).await.ok();
+        assert_eq!(fixture.api.get(&path).await.ok()["data"], expected, "{which:?}");
+        fixture.api.delete(&path).await.ok();
     }
 }
 
 #[tokio::test]
 async fn a_reason_may_be_left_out_and_nothing_else_of_the_body_counts() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, _) = world.create().await;
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, _) = fixture.create().await;
         let path = format!("/{id}");
-        let before = world.api.get(&path).await.ok()["data"].clone();
+        let before = fixture.api.get(&path).await.ok()["data"].clone();
         let other = json!({
-            "company_id": world.company, "role_id": 1, "name": "other", "user_id": "user-9", "rate_limit": 1,
+            "company_id": fixture.company, "role_id": 1, "name": "other", "user_id": "user-9", "rate_limit": 1,
             "expires_at": "2020-01-01T00:00:00Z", "permissions": ["all"], "description": "other",
         });
-        world.api.post(&format!("{path}/revoke"), other).await.ok();
-        let after = world.api.get(&path).await.ok()["data"].clone();
+        fixture.api.post(&format!("{path}/revoke"), other).await.ok();
+        let after = fixture.api.get(&path).await.ok()["data"].clone();
         assert_eq!(after.get("revocation_reason"), None, "{which:?}");
         for (name, value) in before.as_object().unwrap() {
             let expected = if name == "status" { &json!("revoked") } else { value };
             assert_eq!(&after[name], expected, "{which:?} {name}");
         }
         for (reason, problem) in [(json!(null), "may not be null"), (json!(5), "must be a string")] {
-            let body = json!({"company_id": world.company, "role_id": 2, "reason": reason});
-            let refused = world.api.post(&format!("{path}/revoke"), body).await.refused(400);
+            let body = json!({"company_id": fixture.company, "role_id": 2, "reason": reason});
+            let refused = fixture.api.post(&format!("{path}/revoke"), body).await.refused(400);
             assert_eq!(refused["errors"], json!({"reason": [problem]}), "{which:?}");
         }
     }
@@ -390,17 +390,17 @@ fn with_usage(which: (Revision, SparteraShape), key: &Value, count: u64, failed:
 
 #[tokio::test]
 async fn stats_tell_how_a_key_was_used() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, secret) = world.create().await;
-        let key = async || world.api.get(&format!("/{id}")).await.ok()["data"].clone();
-        let stats = async || world.api.get(&format!("/{id}/stats")).await.ok();
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, secret) = fixture.create().await;
+        let key = async || fixture.api.get(&format!("/{id}")).await.ok()["data"].clone();
+        let stats = async || fixture.api.get(&format!("/{id}/stats")).await.ok();
         let in_envelope = |data: Value| json!({"message": "API key usage retrieved", "data": data});
         let unused = key().await;
         assert_eq!(stats().await, in_envelope(with_usage(which, &unused, 0, 0)), "{which:?}");
 
-        world.clock.set("2026-01-02T03:04:05.678Z".parse().unwrap());
-        let holder = world.api.with_key(&secret);
+        fixture.clock.set("2026-01-02T03:04:05.678Z".parse().unwrap());
+        let holder = fixture.api.with_key(&secret);
         holder.get("").await.ok();
         holder.get("").await.ok();
         let used = key().await;
@@ -409,14 +409,14 @@ async fn stats_tell_how_a_key_was_used() {
             expected["last_used"] = json!("2026-01-02T03:04:05Z");
         }
         assert_eq!(used, expected, "{which:?}");
-        assert_eq!(world.api.get("").await.ok()["data"][1], expected, "{which:?}");
+        assert_eq!(fixture.api.get("").await.ok()["data"][1], expected, "{which:?}");
         assert_eq!(stats().await, in_envelope(with_usage(which, &used, 2, 0)), "{which:?}");
 
         // It expires, and is revoked on top of that: refused either way.
-        world.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
+        fixture.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
         holder.get("").await.refused(401);
-        let body = json!({"company_id": world.company, "role_id": 2});
-        world.api.post(&format!("/{id}/revoke"), body).await.ok();
+        let body = json!({"company_id": fixture.company, "role_id": 2});
+        fixture.api.post(&format!("/{id}/revoke"), body).await.ok();
         holder.get("").await.refused(401);
         assert_eq!(stats().await, in_envelope(with_usage(which, &key().await, 2, 2)), "{which:?}");
     }
@@ -424,30 +424,30 @@ async fn stats_tell_how_a_key_was_used() {
 
 #[tokio::test]
 async fn a_writer_may_make_an_administrator_and_what_is_unknown_is_ignored() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (_, writer) = world.create().await;
-        let body = json!({"company_id": world.company, "role_id": 1, "colour": null});
-        let made = world.api.with_key(&writer).post("?colour=red", body).await.ok();
-        let admin = world.api.with_key(made["data"]["key"].as_str().unwrap());
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (_, writer) = fixture.create().await;
+        let body = json!({"company_id": fixture.company, "role_id": 1, "colour": null});
+        let made = fixture.api.with_key(&writer).post("?colour=red", body).await.ok();
+        let admin = fixture.api.with_key(made["data"]["key"].as_str().unwrap());
         admin.delete(&format!("/{}?colour=red", id_of(&made))).await.ok();
-        assert_eq!(world.api.get("?colour=red").await.ok()["data"].as_array().unwrap().len(), 2);
+        assert_eq!(fixture.api.get("?colour=red").await.ok()["data"].as_array().unwrap().len(), 2);
     }
 }
 
 #[tokio::test]
 async fn unknown_ids_are_not_found() {
-    for which in worlds() {
-        let world = world(which).await;
-        let body = json!({"company_id": world.company, "role_id": 1});
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let body = json!({"company_id": fixture.company, "role_id": 1});
         let replies = [
-            world.api.get("/999999").await,
-            world.api.get("/999999/stats").await,
-            world.api.delete("/999999").await,
-            world.api.patch("/999999", json!({"name": "x"})).await,
-            world.api.post("/999999/revoke", body).await,
-            world.api.get("/..").await,
-            world.api.get("/%2e%2e%2f").await,
+            fixture.api.get("/999999").await,
+            fixture.api.get("/999999/stats").await,
+            fixture.api.delete("/999999").await,
+            fixture.api.patch("/999999", json!({"name": "x"})).await,
+            fixture.api.post("/999999/revoke", body).await,
+            fixture.api.get("/..").await,
+            fixture.api.get("/%2e%2e%2f").await,
         ];
         for reply in replies {
             assert_eq!(reply.refused(404), json!({"code": 404, "message": "Resource not found"}));
@@ -457,12 +457,12 @@ async fn unknown_ids_are_not_found() {
 
 #[tokio::test]
 async fn bodies_are_held_to_the_schema() {
-    for which in worlds() {
-        let world = world(which).await;
-        let (id, _) = world.create().await;
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let (id, _) = fixture.create().await;
         let revoke = format!("/{id}/revoke");
         let key = format!("/{id}");
-        let company = world.company.as_str();
+        let company = fixture.company.as_str();
         let with = |field: &str, value: Value| {
             let mut body = json!({"company_id": company, "role_id": 3});
             body[field] = value;
@@ -471,7 +471,7 @@ async fn bodies_are_held_to_the_schema() {
 
         let missing = json!({"company_id": ["is required"], "role_id": ["is required"]});
         for path in ["", revoke.as_str()] {
-            let refused = world.api.post(path, json!({})).await.refused(400);
+            let refused = fixture.api.post(path, json!({})).await.refused(400);
             assert_eq!(refused, json!({"code": 400, "message": "Invalid input", "errors": missing}));
         }
 
@@ -495,10 +495,10 @@ async fn bodies_are_held_to_the_schema() {
         for (field, value, problem) in &cases {
             let expected = json!({"code": 400, "message": "Invalid input", "errors": {*field: [problem]}});
             let body = with(field, value.clone());
-            assert_eq!(world.api.post("", body.clone()).await.refused(400), expected, "create {field} {value}");
-            assert_eq!(world.api.post(&revoke, body).await.refused(400), expected, "revoke {field} {value}");
+            assert_eq!(fixture.api.post("", body.clone()).await.refused(400), expected, "create {field} {value}");
+            assert_eq!(fixture.api.post(&revoke, body).await.refused(400), expected, "revoke {field} {value}");
             let body = json!({*field: value});
-            assert_eq!(world.api.patch(&key, body).await.refused(400), expected, "update {field} {value}");
+            assert_eq!(fixture.api.patch(&key, body).await.refused(400), expected, "update {field} {value}");
         }
 
         let cases = [
@@ -518,13 +518,13 @@ async fn bodies_are_held_to_the_schema() {
         ];
         for (field, value, problem) in &cases {
             let expected = json!({"code": 400, "message": "Invalid input", "errors": {*field: [problem]}});
-            let created = world.api.post("", with(field, value.clone())).await;
+            let created = fixture.api.post("", with(field, value.clone())).await;
             assert_eq!(created.refused(400), expected, "create {field} {value}");
-            let updated = world.api.patch(&key, json!({*field: value})).await;
+            let updated = fixture.api.patch(&key, json!({*field: value})).await;
             assert_eq!(updated.refused(400), expected, "update {field} {value}");
             // What is revoked may have expired long ago.
             if *problem != "must be in the future" {
-                let revoked = world.api.post(&revoke, with(field, value.clone())).await;
+                let revoked = fixture.api.post(&revoke, with(field, value.clone())).await;
                 assert_eq!(revoked.refused(400), expected, "revoke {field} {value}");
             }
         }
@@ -532,12 +532,12 @@ async fn bodies_are_held_to_the_schema() {
         let mut both = with("expiration_date_utc", json!("2026-04-01T00:00:00Z"));
         both["expires_at"] = json!("soon");
         for path in ["", revoke.as_str()] {
-            let refused = world.api.post(path, both.clone()).await.refused(400);
+            let refused = fixture.api.post(path, both.clone()).await.refused(400);
             assert_eq!(refused["errors"], json!({"expires_at": ["must be a timestamp with an offset"]}));
         }
 
         // Nothing of all that was done.
-        let listed = world.api.get("").await.ok();
+        let listed = fixture.api.get("").await.ok();
         assert_eq!(listed["data"].as_array().unwrap().len(), 2);
         assert_ne!(listed["data"][1]["status"], "revoked");
     }
@@ -545,16 +545,16 @@ async fn bodies_are_held_to_the_schema() {
 
 #[tokio::test]
 async fn only_json_objects_are_read() {
-    for which in worlds() {
-        only_json_objects_are_read_in(&world(which).await).await;
+    for which in variants() {
+        only_json_objects_are_read_in(&fixture(which).await).await;
     }
 }
 
-async fn only_json_objects_are_read_in(world: &World) {
-    let (id, _) = world.create().await;
+async fn only_json_objects_are_read_in(fixture: &Fixture) {
+    let (id, _) = fixture.create().await;
     for (method, path) in [("POST", String::new()), ("POST", format!("/{id}/revoke")), ("PATCH", format!("/{id}"))] {
         for content_type in ["", "text/plain", "application/x-www-form-urlencoded", "application/merge-patch+json"] {
-            let refused = world.api.send(method, &path, Some((content_type, "{}"))).await.refused(415);
+            let refused = fixture.api.send(method, &path, Some((content_type, "{}"))).await.refused(415);
             assert_eq!(refused, json!({"code": 415, "message": "Request body must be application/json"}));
         }
         for (body, problem) in [
@@ -563,23 +563,23 @@ async fn only_json_objects_are_read_in(world: &World) {
             ("[]", "the body must be an object"),
             ("\"text\"", "the body must be an object"),
         ] {
-            let reply = world.api.send(method, &path, Some(("application/json", body))).await;
+            let reply = fixture.api.send(method, &path, Some(("application/json", body))).await;
             let errors = json!({"body": [problem]});
             assert_eq!(reply.refused(400), json!({"code": 400, "message": "Invalid input", "errors": errors}));
         }
         let deep = "[".repeat(100_000);
-        world.api.send(method, &path, Some(("application/json", &deep))).await.refused(400);
+        fixture.api.send(method, &path, Some(("application/json", &deep))).await.refused(400);
     }
-    world.api.send("PATCH", &format!("/{id}"), Some(("Application/JSON; charset=utf-8", "{}"))).await.ok();
+    fixture.api.send("PATCH", &format!("/{id}"), Some(("Application/JSON; charset=utf-8", "{}"))).await.ok();
 }
 
 #[tokio::test]
 async fn either_name_and_form_of_expiry_is_read() {
-    for which in worlds() {
-        let world = world(which).await;
+    for which in variants() {
+        let fixture = fixture(which).await;
         let shown = async |body: Value| {
-            let id = id_of(&world.api.post("", body).await.ok());
-            let key = world.api.get(&format!("/{id}")).await.ok()["data"].clone();
+            let id = id_of(&fixture.api.post("", body).await.ok());
+            let key = fixture.api.get(&format!("/{id}")).await.ok()["data"].clone();
             key.get("expiration_date_utc").or(key.get("expires_at")).unwrap().as_str().unwrap().to_owned()
         };
         for (field, value, spaced, rfc3339) in [
@@ -587,12 +587,12 @@ async fn either_name_and_form_of_expiry_is_read() {
             ("expiration_date_utc", "2026-04-01T02:00:00+02:00", "2026-04-01 00:00:00+00:00", "2026-04-01T00:00:00Z"),
             ("expires_at", "2026-04-01T00:00:00.5Z", "2026-04-01 00:00:00.500+00:00", "2026-04-01T00:00:00.500Z"),
         ] {
-            let body = json!({"company_id": world.company, "role_id": 3, field: value});
+            let body = json!({"company_id": fixture.company, "role_id": 3, field: value});
             let expected = if which.1 == SparteraShape::Documented { spaced } else { rfc3339 };
             assert_eq!(shown(body).await, expected, "{which:?}");
         }
         let both = json!({
-            "company_id": world.company,
+            "company_id": fixture.company,
             "role_id": 3,
             "expiration_date_utc": "2026-04-01T00:00:00Z",
             "expires_at": "2026-05-01T00:00:00Z",
@@ -603,20 +603,20 @@ async fn either_name_and_form_of_expiry_is_read() {
 
 #[tokio::test]
 async fn keys_of_an_endpoint_look_different() {
-    for which in worlds() {
-        let world = world(which).await;
-        let body = json!({"company_id": world.company, "role_id": 3, "endpoint_id": "endpoint-1"});
-        let created = world.api.post("", body).await.ok();
+    for which in variants() {
+        let fixture = fixture(which).await;
+        let body = json!({"company_id": fixture.company, "role_id": 3, "endpoint_id": "endpoint-1"});
+        let created = fixture.api.post("", body).await.ok();
         let secret = created["data"]["key"].as_str().unwrap();
         assert!(secret.starts_with("ep_"), "{secret}");
         let id = id_of(&created);
-        let mut expected = bare_key(which, &world.company, &json!(id), 1002, &mask(secret));
+        let mut expected = bare_key(which, &fixture.company, &json!(id), 1002, &mask(secret));
         if which == (Revision::Current, SparteraShape::Documented) {
             expected["endpoint_id"] = json!("endpoint-1");
             expected["key_type"] = json!("endpoint");
         }
-        assert_eq!(world.api.get(&format!("/{id}")).await.ok()["data"], expected, "{which:?}");
-        world.api.with_key(secret).get("").await.ok();
+        assert_eq!(fixture.api.get(&format!("/{id}")).await.ok()["data"], expected, "{which:?}");
+        fixture.api.with_key(secret).get("").await.ok();
     }
 }
 
@@ -643,13 +643,13 @@ async fn the_secret_may_have_another_name_or_be_missing() {
 
 #[tokio::test]
 async fn seeded_keys_are_listed_and_work() {
-    let world = world((Revision::Documented, SparteraShape::Documented)).await;
-    let seeded = world.emulator.spartera().add_keys(10_000);
+    let fixture = fixture((Revision::Documented, SparteraShape::Documented)).await;
+    let seeded = fixture.emulator.spartera().add_keys(10_000);
     assert_eq!(seeded.len(), 10_000);
-    let listed = world.api.get("").await.ok();
+    let listed = fixture.api.get("").await.ok();
     assert_eq!(listed["data"].as_array().unwrap().len(), 10_001);
     let last = seeded.last().unwrap();
-    let key = world.api.with_key(&last.secret).get(&format!("/{}", last.id)).await.ok();
+    let key = fixture.api.with_key(&last.secret).get(&format!("/{}", last.id)).await.ok();
     assert_eq!(key["data"]["name"], "seeded-10000");
-    assert!(world.emulator.spartera().add_keys(0).is_empty());
+    assert!(fixture.emulator.spartera().add_keys(0).is_empty());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use api_keyring_emulator::{Emulator, ManualClock, SparteraShape, State};
 use serde_json::{Value, json};
 
-use crate::client::{Api, START, builder, worlds};
+use crate::client::{Api, START, builder, variants};
 
 /// All that the administrator's requests tell of a service.
 async fn told(api: &Api) -> Vec<Value> {
@@ -21,12 +21,12 @@ async fn told(api: &Api) -> Vec<Value> {
 
 #[tokio::test]
 async fn another_emulator_goes_on_where_one_has_stopped() {
-    for (revision, shape) in worlds() {
-        let world = || {
+    for (revision, shape) in variants() {
+        let fixture = || {
             let (builder, clock) = builder();
             (builder.revision(revision).spartera_shape(shape), clock)
         };
-        let (first, _) = world();
+        let (first, _) = fixture();
         let first = first.start().await.unwrap();
         let (spartera, monad) = (Api::spartera(&first), Api::monad(&first));
         let company = first.spartera().company_id();
@@ -50,7 +50,7 @@ async fn another_emulator_goes_on_where_one_has_stopped() {
         let environment = first.environment();
         first.shutdown().await;
 
-        let (second, clock) = world();
+        let (second, clock) = fixture();
         let second = second.state(State::from_json(&kept).unwrap()).start().await.unwrap();
         // The address is another, and all the rest is not.
         let known = |environment: Vec<(&'static str, String)>| {
@@ -61,17 +61,17 @@ async fn another_emulator_goes_on_where_one_has_stopped() {
         let (spartera, monad) = (Api::spartera(&second), Api::monad(&second));
         assert_eq!((told(&spartera).await, told(&monad).await), before, "{revision:?} {shape:?}");
 
-        assert!(spartera.admits(&endpoint_secret).await);
-        assert!(spartera.admits(&plain[1].secret).await);
-        assert!(!spartera.admits(&plain[0].secret).await, "revoked");
-        assert!(!spartera.admits(&plain[2].secret).await, "deleted");
-        assert!(monad.admits(&tokens[0].secret).await);
-        assert!(monad.admits(regenerated["token"].as_str().unwrap()).await);
-        assert!(!monad.admits(&tokens[1].secret).await, "superseded");
+        assert!(spartera.accepts(&endpoint_secret).await);
+        assert!(spartera.accepts(&plain[1].secret).await);
+        assert!(!spartera.accepts(&plain[0].secret).await, "revoked");
+        assert!(!spartera.accepts(&plain[2].secret).await, "deleted");
+        assert!(monad.accepts(&tokens[0].secret).await);
+        assert!(monad.accepts(regenerated["token"].as_str().unwrap()).await);
+        assert!(!monad.accepts(&tokens[1].secret).await, "superseded");
         let id = &second.spartera().add_keys(1)[0].id;
         assert!(!plain.iter().any(|key| key.id == *id), "a deleted key's id is not used again");
         clock.advance(Duration::from_secs(366 * 24 * 3600));
-        assert!(!spartera.admits(&endpoint_secret).await, "expired");
+        assert!(!spartera.accepts(&endpoint_secret).await, "expired");
     }
 }
 
@@ -104,12 +104,12 @@ async fn what_a_person_leaves_out_is_made_up() {
     );
     assert_eq!(listed[0]["date_created"], "2026-01-01 00:00:00+00:00");
     assert_eq!(spartera.get("/key_abc123").await.ok()["data"], listed[0]);
-    assert!(spartera.admits("sk_live_of_the_reader").await);
-    assert!(!spartera.admits("sk_live_that_is_revoked").await);
+    assert!(spartera.accepts("sk_live_of_the_reader").await);
+    assert!(!spartera.accepts("sk_live_that_is_revoked").await);
     let kept: Value = serde_json::from_str(&emulator.state().to_json()).unwrap();
     assert!(kept["spartera"]["keys"][2]["secret"].as_str().unwrap().starts_with("sk_live_"));
     assert_eq!(kept["monad"]["keys"][0]["created_at"], START);
-    assert!(monad.admits(kept["monad"]["keys"][0]["token"].as_str().unwrap()).await);
+    assert!(monad.accepts(kept["monad"]["keys"][0]["token"].as_str().unwrap()).await);
     assert_eq!(emulator.changes().len(), 7, "each key is in the record");
 }
 

@@ -3,7 +3,7 @@
 use api_keyring_emulator::{Emulator, Fault, ManualClock, MonadErrorShape, Revision, SparteraShape};
 use serde_json::{Value, json};
 
-use crate::client::{Api, Reply, builder, monads_error, worlds};
+use crate::client::{Api, Reply, builder, monads_error, variants};
 
 /// An operation: how it is asked for, and which errors are documented for it.
 struct Case {
@@ -170,7 +170,7 @@ async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Re
 
 #[tokio::test]
 async fn spartera_has_every_documented_error_of_every_operation() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let service = spartera(revision, shape).await;
         for case in &SPARTERA {
             for status in case.errors(revision) {
@@ -285,7 +285,7 @@ async fn monad_has_every_documented_error_of_every_operation_in_both_forms() {
 /// Errors that no document lists, for they are HTTP's own rather than the service's.
 #[tokio::test]
 async fn other_errors_have_the_services_form_too() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let service = spartera(revision, shape).await;
         for (reply, status, message) in [
             (service.admin.get("/1/nothing").await, 404, "Path not found"),
@@ -329,7 +329,7 @@ async fn other_errors_have_the_services_form_too() {
 /// Of two things that are wrong with a request, the first is told: one pair for each neighbours in the order.
 #[tokio::test]
 async fn the_first_thing_wrong_is_the_answer() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let service = spartera(revision, shape).await;
         let Service { admin, powerless, key, .. } = &service;
         let bad = admin.with_key("sk_live_unknown");

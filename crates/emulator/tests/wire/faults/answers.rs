@@ -4,7 +4,7 @@ use api_keyring_emulator::{Fault, FaultKind, MonadErrorShape, Revision, Spartera
 use serde_json::{Value, json};
 
 use super::{count, with, with_builder};
-use crate::client::{builder, id_of, monads_error, services, worlds};
+use crate::client::{builder, id_of, monads_error, services, variants};
 
 #[tokio::test]
 async fn an_empty_body_says_that_it_is_empty() {
@@ -121,7 +121,7 @@ async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
 
 #[tokio::test]
 async fn an_unknown_value_stands_where_there_is_an_enumeration() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let emulator = with_builder(builder().0.revision(revision).spartera_shape(shape), &[]).await;
         let [(api, body), _] = services(&emulator);
         let id = emulator.spartera().add_keys(1)[0].id.clone();

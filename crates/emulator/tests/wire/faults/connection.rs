@@ -17,8 +17,8 @@ async fn a_reset_before_leaves_everything_as_it_was() {
     let emulator = with(&["*:reset-before"]).await;
     let before = (emulator.keys(), emulator.changes());
     for (api, body) in services(&emulator) {
-        let wire = api.wire("POST", "", Some(body)).await;
-        assert!(wire.reset && wire.bytes.is_empty(), "{wire:?}");
+        let reply = api.send_raw("POST", "", Some(body)).await;
+        assert!(reply.reset && reply.bytes.is_empty(), "{reply:?}");
     }
     assert_eq!((emulator.keys(), emulator.changes()), before);
     for seen in emulator.requests() {
@@ -33,8 +33,8 @@ async fn a_reset_after_has_done_what_was_asked() {
     let emulator = with(&["create:reset-after"]).await;
     emulator.clear_changes();
     for (done, (api, body)) in services(&emulator).into_iter().enumerate() {
-        let wire = api.wire("POST", "", Some(body)).await;
-        assert!(wire.reset && wire.bytes.is_empty(), "{wire:?}");
+        let reply = api.send_raw("POST", "", Some(body)).await;
+        assert!(reply.reset && reply.bytes.is_empty(), "{reply:?}");
         assert_eq!(count(&emulator), 2 + done + 1);
         assert_eq!(emulator.changes()[done].kind, ChangeKind::Created);
         api.get("").await.ok();
@@ -48,11 +48,11 @@ async fn a_reset_after_has_done_what_was_asked() {
 async fn a_reset_body_breaks_off_half_way() {
     let emulator = with(&["create:reset-body"]).await;
     for (api, body) in services(&emulator) {
-        let wire = api.wire("POST", "", Some(body)).await;
-        assert!(wire.reset, "{wire:?}");
-        assert!(wire.text().starts_with("HTTP/1.1 200 OK\r\n"), "{wire:?}");
-        assert_eq!(wire.body().len(), wire.announced() / 2, "{wire:?}");
-        assert!(!wire.body().is_empty());
+        let reply = api.send_raw("POST", "", Some(body)).await;
+        assert!(reply.reset, "{reply:?}");
+        assert!(reply.text().starts_with("HTTP/1.1 200 OK\r\n"), "{reply:?}");
+        assert_eq!(reply.body().len(), reply.announced() / 2, "{reply:?}");
+        assert!(!reply.body().is_empty());
     }
     assert_eq!(count(&emulator), 4);
     assert!(emulator.requests().iter().all(|seen| seen.status == 200));
@@ -62,10 +62,10 @@ async fn a_reset_body_breaks_off_half_way() {
 async fn a_truncated_body_is_shorter_than_announced_and_then_the_connection_closes() {
     let emulator = with(&["create:truncate"]).await;
     for (api, body) in services(&emulator) {
-        let wire = api.wire("POST", "", Some(body)).await;
-        assert!(!wire.reset, "{wire:?}");
-        assert_eq!(wire.body().len(), wire.announced() / 2, "{wire:?}");
-        assert!(!wire.body().is_empty());
+        let reply = api.send_raw("POST", "", Some(body)).await;
+        assert!(!reply.reset, "{reply:?}");
+        assert_eq!(reply.body().len(), reply.announced() / 2, "{reply:?}");
+        assert!(!reply.body().is_empty());
     }
     assert_eq!(count(&emulator), 4);
 }
@@ -74,9 +74,9 @@ async fn a_truncated_body_is_shorter_than_announced_and_then_the_connection_clos
 async fn other_requests_of_the_connection_are_answered_before_it_is_reset() {
     let emulator = with(&["get:reset-after"]).await;
     let [(api, _), _] = services(&emulator);
-    let both = api.kept_alive("GET", "", None) + &api.kept_alive("GET", "/1001", None);
-    let wire = crate::client::until_the_end(emulator.address(), both.as_bytes()).await;
-    assert!(wire.reset);
+    let both = api.keep_alive_request("GET", "", None) + &api.keep_alive_request("GET", "/1001", None);
+    let reply = crate::client::read_until_end(emulator.address(), both.as_bytes()).await;
+    assert!(reply.reset);
     assert_eq!(recorded(&emulator), ["", "reset-after"]);
 }
 
@@ -85,7 +85,7 @@ async fn an_endless_body_goes_on_and_on() {
     let emulator = with(&["create:endless"]).await;
     for (api, body) in services(&emulator) {
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
-        socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+        socket.write_all(api.keep_alive_request("POST", "", Some(body)).as_bytes()).await.unwrap();
         let (mut read, mut buffer) = (0, vec![0; 64 << 10]);
         let mut start = Vec::new();
         // Far more than any client should take, and than any buffer between here and there holds.
@@ -143,7 +143,7 @@ async fn a_service_that_is_gone_does_nothing_and_comes_back() {
         let before = count(&emulator);
 
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
-        socket.write_all(api.kept_alive("POST", "", Some(body.clone())).as_bytes()).await.unwrap();
+        socket.write_all(api.keep_alive_request("POST", "", Some(body.clone())).as_bytes()).await.unwrap();
         let ended = socket.read(&mut [0; 1]).await;
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
         let mut rest = Vec::new();
@@ -172,7 +172,7 @@ async fn a_delay_passes_before_the_service_acts() {
         let before = count(&emulator);
         let begun = Instant::now();
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
-        socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+        socket.write_all(api.keep_alive_request("POST", "", Some(body)).as_bytes()).await.unwrap();
         // The request has arrived, in tokio's time, when this is over.
         tokio::time::sleep(Duration::from_secs(6)).await;
         assert_eq!(count(&emulator), before, "nothing is done so far");
@@ -195,7 +195,7 @@ async fn the_service_acts_for_a_client_that_has_given_up() {
     for (api, body) in services(&emulator) {
         let before = count(&emulator);
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
-        socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+        socket.write_all(api.keep_alive_request("POST", "", Some(body)).as_bytes()).await.unwrap();
         tokio::time::sleep(Duration::from_secs(6)).await;
         drop(socket);
         assert_eq!(count(&emulator), before);
@@ -211,7 +211,7 @@ async fn nothing_happens_after_the_end() {
     let handle = emulator.spartera();
     let [(api, body), _] = services(&emulator);
     let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
-    socket.write_all(api.kept_alive("POST", "", Some(body)).as_bytes()).await.unwrap();
+    socket.write_all(api.keep_alive_request("POST", "", Some(body)).as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     emulator.shutdown().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -235,7 +235,7 @@ async fn a_slow_body_comes_byte_by_byte() {
     for (api, _) in services(&emulator) {
         let begun = Instant::now();
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
-        socket.write_all(api.kept_alive("GET", "", None).as_bytes()).await.unwrap();
+        socket.write_all(api.keep_alive_request("GET", "", None).as_bytes()).await.unwrap();
         let (mut received, mut arrivals, mut buffer) = (Vec::new(), 0, [0; 4096]);
         let body = loop {
             let size = socket.read(&mut buffer).await.unwrap();

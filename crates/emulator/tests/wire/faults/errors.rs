@@ -65,11 +65,11 @@ async fn what_strikes_before_the_service_acts_does_not_look_at_the_credential() 
     let emulator = with(&["get:status=503:2", "get:redirect=http://127.0.0.1:9/:2", "get:reset-before:2"]).await;
     for round in 0..3 {
         for (api, _) in services(&emulator) {
-            let wire = api.with_key("wrong").wire_closed("GET", "/1").await;
+            let reply = api.with_key("wrong").send_raw_closing("GET", "/1").await;
             match round {
-                0 => assert!(wire.text().starts_with("HTTP/1.1 503 "), "{wire:?}"),
-                1 => assert!(wire.text().starts_with("HTTP/1.1 307 "), "{wire:?}"),
-                _ => assert!(wire.reset && wire.bytes.is_empty(), "{wire:?}"),
+                0 => assert!(reply.text().starts_with("HTTP/1.1 503 "), "{reply:?}"),
+                1 => assert!(reply.text().starts_with("HTTP/1.1 307 "), "{reply:?}"),
+                _ => assert!(reply.reset && reply.bytes.is_empty(), "{reply:?}"),
             }
         }
     }

@@ -4,7 +4,7 @@ use api_keyring_emulator::{Fault, Revision, SparteraShape};
 use serde_json::{Value, json};
 
 use super::{count, with, with_builder};
-use crate::client::{Api, builder, id_of, services, worlds};
+use crate::client::{Api, builder, id_of, services, variants};
 
 /// The ids in a list, in its order.
 async fn ids(api: &Api, query: &str) -> Vec<String> {
@@ -19,7 +19,7 @@ fn made(answer: &Value) -> String {
 
 #[tokio::test]
 async fn a_new_key_is_not_listed_at_once() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let builder = builder().0.revision(revision).spartera_shape(shape);
         let emulator = with_builder(builder, &["create:stale-list=2:2"]).await;
         for (api, body) in services(&emulator) {
@@ -43,7 +43,7 @@ async fn a_new_key_is_not_listed_at_once() {
 
 #[tokio::test]
 async fn a_deleted_key_is_still_listed_in_its_place() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let builder = builder().0.revision(revision).spartera_shape(shape);
         let emulator = with_builder(builder, &["delete:stale-list=1"]).await;
         for (api, body) in services(&emulator) {
@@ -150,7 +150,7 @@ async fn an_empty_page_keeps_the_total() {
 
 #[tokio::test]
 async fn a_quota_refuses_one_key_too_many() {
-    for (revision, shape) in worlds() {
+    for (revision, shape) in variants() {
         let emulator = with_builder(builder().0.revision(revision).spartera_shape(shape), &["create:quota=2"]).await;
         let full = "has as many API keys as it may have";
         let spartera = match revision {

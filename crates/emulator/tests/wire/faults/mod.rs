@@ -4,7 +4,7 @@ mod answers;
 mod connection;
 mod errors;
 mod lists;
-mod script;
+mod schedule;
 mod secrets;
 
 use api_keyring_emulator::{Emulator, EmulatorBuilder, Fault};

@@ -24,14 +24,14 @@ async fn a_late_secret_is_refused_at_first() {
         let (secret, _) = issued(&api.post("", body.clone()).await.ok());
         let mut seen = Vec::new();
         for _ in 0..6 {
-            seen.push(api.admits(&secret).await);
+            seen.push(api.accepts(&secret).await);
         }
         assert_eq!(seen, [false, false, false, true, true, true]);
         assert_eq!(emulator.keys().last().unwrap().live_secrets, 1);
     }
     for (api, body) in services(&emulator) {
         let (secret, _) = issued(&api.post("", body).await.ok());
-        assert!(api.admits(&secret).await, "the fault is used up");
+        assert!(api.accepts(&secret).await, "the fault is used up");
     }
 }
 
@@ -42,7 +42,7 @@ async fn a_flaky_secret_works_on_every_second_use() {
         let (secret, _) = issued(&api.post("", body).await.ok());
         let mut seen = Vec::new();
         for _ in 0..6 {
-            seen.push(api.admits(&secret).await);
+            seen.push(api.accepts(&secret).await);
         }
         assert_eq!(seen, [false, true, false, true, false, true]);
     }
@@ -57,7 +57,7 @@ async fn a_regenerated_secret_may_be_flaky_too() {
         let (secret, _) = issued(&api.send("POST", &format!("/{id}/regenerate"), None).await.ok());
         let mut seen = Vec::new();
         for _ in 0..4 {
-            seen.push(api.admits(&secret).await);
+            seen.push(api.accepts(&secret).await);
         }
         assert_eq!(seen, [false, true, false, true], "{revision:?}");
     }
@@ -87,7 +87,7 @@ async fn a_deleted_secret_lingers() {
         api.get(&format!("/{id}")).await.refused(404);
         let mut seen = Vec::new();
         for _ in 0..4 {
-            seen.push(api.admits(&secret).await);
+            seen.push(api.accepts(&secret).await);
         }
         assert_eq!(seen, [true, true, false, false]);
         let used = emulator.requests().iter().filter(|seen| seen.authenticated_as.as_ref() == Some(&id)).count();
@@ -114,11 +114,11 @@ async fn a_revoked_secret_lingers_and_counts_as_live_until_then() {
     api.post(&revoke, body.clone()).await.ok();
     let key = || emulator.keys().into_iter().find(|key| key.id == id).unwrap();
     assert_eq!((key().status, key().live_secrets), (KeyStatus::Revoked, 1));
-    assert!(api.admits(&secret).await);
+    assert!(api.accepts(&secret).await);
     assert_eq!(key().live_secrets, 0);
-    assert!(!api.admits(&secret).await);
+    assert!(!api.accepts(&secret).await);
     api.post(&revoke, body).await.ok();
-    assert!(!api.admits(&secret).await, "revoking again brings nothing back");
+    assert!(!api.accepts(&secret).await, "revoking again brings nothing back");
 }
 
 #[tokio::test]
@@ -133,9 +133,9 @@ async fn a_regenerated_secret_lingers_beside_the_new_one_which_may_be_late() {
         assert_eq!(new_id == id, revision == Revision::Current);
         let key = emulator.keys().into_iter().find(|key| key.id == new_id).unwrap();
         assert_eq!(key.live_secrets, if revision == Revision::Current { 2 } else { 1 });
-        assert!(!api.admits(&new).await);
-        assert!(api.admits(&old).await && api.admits(&new).await && api.admits(&old).await);
-        assert!(!api.admits(&old).await && api.admits(&new).await);
+        assert!(!api.accepts(&new).await);
+        assert!(api.accepts(&old).await && api.accepts(&new).await && api.accepts(&old).await);
+        assert!(!api.accepts(&old).await && api.accepts(&new).await);
     }
 }
 
@@ -149,9 +149,9 @@ async fn a_lingering_secret_expires_all_the_same() {
         body[field] = json!(expiry.0);
         let (secret, id) = issued(&api.post("", body).await.ok());
         api.delete(&format!("/{id}")).await.ok();
-        assert!(api.admits(&secret).await);
+        assert!(api.accepts(&secret).await);
         clock.advance(Duration::from_secs(60));
-        assert!(!api.admits(&secret).await);
+        assert!(!api.accepts(&secret).await);
     }
 }
 
@@ -170,9 +170,9 @@ async fn a_deleted_keys_older_secrets_end_with_it() {
         } else {
             api.post(&format!("/{id}/revoke"), body).await.ok();
         }
-        assert!(api.admits(secret).await, "it lingers");
+        assert!(api.accepts(secret).await, "it lingers");
         api.delete(&format!("/{id}")).await.ok();
-        assert!(!api.admits(secret).await);
+        assert!(!api.accepts(secret).await);
         emulator.clear_faults();
     }
 }

@@ -17,9 +17,9 @@ impl fmt::Display for Fault {
         if let Some(times) = self.times {
             write!(f, ":{times}")?;
         }
-        match self.let_by {
+        match self.skip {
             0 => Ok(()),
-            let_by => write!(f, "@{}", let_by.saturating_add(1)),
+            skip => write!(f, "@{}", skip.saturating_add(1)),
         }
     }
 }
@@ -27,13 +27,13 @@ impl fmt::Display for Fault {
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Delay(span) => write!(f, "delay={}", duration::show(*span)),
-            Self::Refuse(span) => write!(f, "refuse={}", duration::show(*span)),
+            Self::Delay(span) => write!(f, "delay={}", duration::format(*span)),
+            Self::Refuse(span) => write!(f, "refuse={}", duration::format(*span)),
             Self::ResetBefore => f.write_str("reset-before"),
             Self::ResetAfter => f.write_str("reset-after"),
             Self::ResetBody => f.write_str("reset-body"),
             Self::Status(error) => write!(f, "status={error}"),
-            Self::RateLimit { requests, per } => write!(f, "rate-limit={requests}/{}", duration::show(*per)),
+            Self::RateLimit { requests, per } => write!(f, "rate-limit={requests}/{}", duration::format(*per)),
             Self::StatusAfter(error) => write!(f, "status-after={error}"),
             Self::Redirect(address) => write!(f, "redirect={address}"),
             Self::Truncate => f.write_str("truncate"),
@@ -42,11 +42,11 @@ impl fmt::Display for FaultKind {
             Self::HtmlStatus(status) => write!(f, "html={status}"),
             Self::WrongType => f.write_str("wrong-type"),
             Self::Endless => f.write_str("endless"),
-            Self::SlowBody(span) => write!(f, "slow-body={}", duration::show(*span)),
+            Self::SlowBody(span) => write!(f, "slow-body={}", duration::format(*span)),
             Self::ExtraFields => f.write_str("extra-fields"),
             Self::UnknownEnum => f.write_str("unknown-enum"),
-            Self::ClockAhead(span) => write!(f, "clock-ahead={}", duration::show(*span)),
-            Self::ClockBehind(span) => write!(f, "clock-behind={}", duration::show(*span)),
+            Self::ClockAhead(span) => write!(f, "clock-ahead={}", duration::format(*span)),
+            Self::ClockBehind(span) => write!(f, "clock-behind={}", duration::format(*span)),
             Self::Late(uses) => write!(f, "late={uses}"),
             Self::Flaky => f.write_str("flaky"),
             Self::Linger(uses) => write!(f, "linger={uses}"),
@@ -65,7 +65,7 @@ impl fmt::Display for ErrorStatus {
         match self.retry_after {
             None => Ok(()),
             Some(RetryAfter::Seconds(seconds)) => write!(f, ",retry-after={seconds}"),
-            Some(RetryAfter::Date(ahead)) => write!(f, ",retry-after-date={}", duration::show(ahead)),
+            Some(RetryAfter::Date(ahead)) => write!(f, ",retry-after-date={}", duration::format(ahead)),
             Some(RetryAfter::Body(seconds)) => write!(f, ",retry-after-body={seconds}"),
         }
     }

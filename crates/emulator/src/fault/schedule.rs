@@ -5,29 +5,29 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
-use super::bucket::Bucket;
+use super::bucket::TokenBucket;
 use super::{Effects, ErrorStatus, Fault, FaultKind, PageFault, RetryAfter, Warmup};
 use crate::route::{Operation, Provider};
 
 /// The faults that are still to come, in the order in which they were injected.
 #[derive(Debug)]
-pub(crate) struct Script {
-    faults: Vec<Scripted>,
+pub(crate) struct FaultSchedule {
+    faults: Vec<ScheduledFault>,
     /// Decides about chances.
     rng: Rng,
 }
 
 /// A fault that is still to come.
 #[derive(Debug)]
-struct Scripted {
+struct ScheduledFault {
     fault: Fault,
-    bucket: Option<Bucket>,
+    bucket: Option<TokenBucket>,
 }
 
-impl From<Fault> for Scripted {
+impl From<Fault> for ScheduledFault {
     fn from(fault: Fault) -> Self {
         let bucket = match fault.kind {
-            FaultKind::RateLimit { requests, per } => Some(Bucket::new(requests, per)),
+            FaultKind::RateLimit { requests, per } => Some(TokenBucket::new(requests, per)),
             _ => None,
         };
         Self { fault, bucket }
@@ -38,7 +38,7 @@ impl From<Fault> for Scripted {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Group {
     Delay,
-    Wire,
+    Exchange,
     Date,
     ExtraFields,
     UnknownEnum,
@@ -53,7 +53,7 @@ enum Group {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) delay: Option<Duration>,
-    pub(crate) wire: Option<WireFault>,
+    pub(crate) exchange: Option<ExchangeFault>,
     pub(crate) effects: Effects,
     pub(crate) extra_fields: bool,
     pub(crate) unknown_enum: bool,
@@ -65,7 +65,7 @@ pub(crate) struct Plan {
 
 /// What happens to the exchange as a whole.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum WireFault {
+pub(crate) enum ExchangeFault {
     ResetBefore,
     /// Reset, and then nobody is let in for so long.
     Refuse(Duration),
@@ -89,13 +89,13 @@ pub(crate) enum AnswerFault {
     Slow(Duration),
 }
 
-impl Script {
+impl FaultSchedule {
     pub(crate) fn new(faults: Vec<Fault>, rng: Rng) -> Self {
-        Self { faults: faults.into_iter().map(Scripted::from).collect(), rng }
+        Self { faults: faults.into_iter().map(ScheduledFault::from).collect(), rng }
     }
 
     pub(crate) fn faults(&self) -> impl Iterator<Item = &Fault> {
-        self.faults.iter().map(|scripted| &scripted.fault)
+        self.faults.iter().map(|scheduled| &scheduled.fault)
     }
 
     pub(crate) fn inject(&mut self, fault: Fault) {
@@ -114,12 +114,12 @@ impl Script {
         }
         let mut candidates = Vec::new();
         let rng = &mut self.rng;
-        for (index, Scripted { fault, bucket }) in self.faults.iter_mut().enumerate() {
+        for (index, ScheduledFault { fault, bucket }) in self.faults.iter_mut().enumerate() {
             if !fault.matches(provider, operation) || fault.times == Some(0) {
                 continue;
             }
-            if fault.let_by > 0 {
-                fault.let_by -= 1;
+            if fault.skip > 0 {
+                fault.skip -= 1;
                 continue;
             }
             if fault.chance.is_some_and(|chance| rng.u8(0..100) >= chance) {
@@ -137,29 +137,29 @@ impl Script {
         let acts = candidates
             .iter()
             .filter_map(|(index, _)| self.faults.get(*index))
-            .find(|scripted| scripted.fault.kind.group() == Group::Wire)
-            .is_none_or(|scripted| scripted.fault.kind.lets_the_service_act());
-        let mut struck = Vec::new();
+            .find(|scheduled| scheduled.fault.kind.group() == Group::Exchange)
+            .is_none_or(|scheduled| scheduled.fault.kind.lets_service_act());
+        let mut used_groups = Vec::new();
         for (index, wait) in candidates {
-            let Some(Scripted { fault, .. }) = self.faults.get_mut(index) else { continue };
+            let Some(ScheduledFault { fault, .. }) = self.faults.get_mut(index) else { continue };
             let group = fault.kind.group();
-            if struck.contains(&group) || !(acts || group.is_outside_the_service()) {
+            if used_groups.contains(&group) || !(acts || group.is_outside_service()) {
                 continue;
             }
-            struck.push(group);
+            used_groups.push(group);
             if let Some(times) = &mut fault.times {
                 *times -= 1;
             }
             plan.add(&fault.kind, wait);
         }
-        self.faults.retain(|scripted| scripted.fault.times != Some(0));
+        self.faults.retain(|scheduled| scheduled.fault.times != Some(0));
         plan
     }
 }
 
 impl Group {
-    fn is_outside_the_service(self) -> bool {
-        matches!(self, Self::Delay | Self::Wire | Self::Date)
+    fn is_outside_service(self) -> bool {
+        matches!(self, Self::Delay | Self::Exchange | Self::Date)
     }
 }
 
@@ -181,7 +181,7 @@ impl FaultKind {
             | Self::HtmlStatus(_)
             | Self::WrongType
             | Self::Endless
-            | Self::SlowBody(_) => Group::Wire,
+            | Self::SlowBody(_) => Group::Exchange,
             Self::ExtraFields => Group::ExtraFields,
             Self::UnknownEnum => Group::UnknownEnum,
             Self::ClockAhead(_) | Self::ClockBehind(_) => Group::Date,
@@ -193,7 +193,7 @@ impl FaultKind {
         }
     }
 
-    fn lets_the_service_act(&self) -> bool {
+    fn lets_service_act(&self) -> bool {
         !matches!(
             self,
             Self::Refuse(_) | Self::ResetBefore | Self::Status(_) | Self::RateLimit { .. } | Self::Redirect(_)
@@ -206,14 +206,14 @@ impl Plan {
     fn add(&mut self, kind: &FaultKind, wait: Option<u64>) {
         match kind {
             FaultKind::Delay(span) => self.delay = Some(*span),
-            FaultKind::Refuse(span) => self.wire = Some(WireFault::Refuse(*span)),
-            FaultKind::ResetBefore => self.wire = Some(WireFault::ResetBefore),
-            FaultKind::Status(error) => self.wire = Some(WireFault::StatusBefore(*error)),
+            FaultKind::Refuse(span) => self.exchange = Some(ExchangeFault::Refuse(*span)),
+            FaultKind::ResetBefore => self.exchange = Some(ExchangeFault::ResetBefore),
+            FaultKind::Status(error) => self.exchange = Some(ExchangeFault::StatusBefore(*error)),
             FaultKind::RateLimit { .. } => {
                 let error = ErrorStatus::new(429).retry_after(RetryAfter::Seconds(wait.unwrap_or(1)));
-                self.wire = Some(WireFault::StatusBefore(error));
+                self.exchange = Some(ExchangeFault::StatusBefore(error));
             }
-            FaultKind::Redirect(address) => self.wire = Some(WireFault::Redirect(address.clone())),
+            FaultKind::Redirect(address) => self.exchange = Some(ExchangeFault::Redirect(address.clone())),
             FaultKind::ResetAfter => self.answer(AnswerFault::Reset),
             FaultKind::ResetBody => self.answer(AnswerFault::ResetBody),
             FaultKind::StatusAfter(error) => self.answer(AnswerFault::Status(*error)),
@@ -241,7 +241,7 @@ impl Plan {
     }
 
     fn answer(&mut self, fault: AnswerFault) {
-        self.wire = Some(WireFault::After(fault));
+        self.exchange = Some(ExchangeFault::After(fault));
     }
 }
 
@@ -253,15 +253,15 @@ fn delta(span: Duration) -> TimeDelta {
 mod tests {
     use super::*;
 
-    fn script(faults: &[&str]) -> Script {
-        Script::new(faults.iter().map(|fault| fault.parse().unwrap()).collect(), Rng::with_seed(7))
+    fn script(faults: &[&str]) -> FaultSchedule {
+        FaultSchedule::new(faults.iter().map(|fault| fault.parse().unwrap()).collect(), Rng::with_seed(7))
     }
 
-    fn plan(script: &mut Script, provider: Provider, operation: Operation) -> Plan {
+    fn plan(script: &mut FaultSchedule, provider: Provider, operation: Operation) -> Plan {
         script.plan(provider, operation, DateTime::UNIX_EPOCH)
     }
 
-    fn hits(script: &mut Script, operation: Operation) -> String {
+    fn hits(script: &mut FaultSchedule, operation: Operation) -> String {
         let applied: Vec<_> =
             plan(script, Provider::Spartera, operation).applied.iter().map(ToString::to_string).collect();
         applied.join(" ")
@@ -312,7 +312,7 @@ mod tests {
     fn a_chance_is_the_seeds_choice() {
         let run = |seed| {
             let faults = vec!["*%30:reset-before".parse().unwrap()];
-            let mut script = Script::new(faults, Rng::with_seed(seed));
+            let mut script = FaultSchedule::new(faults, Rng::with_seed(seed));
             let mut hits = |_| !plan(&mut script, Provider::Monad, Operation::Get).applied.is_empty();
             (0..1000).map(&mut hits).collect::<Vec<bool>>()
         };
@@ -328,7 +328,7 @@ mod tests {
     #[test]
     fn a_fault_that_hits_nothing_hits_nothing() {
         let never = Fault::new(FaultKind::ResetBefore).times(0);
-        let mut script = Script::new(vec![never], Rng::with_seed(7));
+        let mut script = FaultSchedule::new(vec![never], Rng::with_seed(7));
         assert_eq!(hits(&mut script, Operation::Get), "");
     }
 }

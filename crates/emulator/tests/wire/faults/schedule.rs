@@ -12,7 +12,7 @@ async fn faults_come_in_turn_and_then_no_more() {
     for _ in 0..2 {
         api.post("", body.clone()).await.refused(503);
     }
-    assert!(api.wire("POST", "", Some(body.clone())).await.reset);
+    assert!(api.send_raw("POST", "", Some(body.clone())).await.reset);
     api.post("", body).await.ok();
     // A service that was not reached has not used its own faults up.
     assert_eq!(recorded(&emulator), ["status=503", "status=503", "reset-after extra-fields", ""]);
@@ -57,7 +57,7 @@ async fn a_refused_request_uses_a_fault_up_like_any_other() {
         api.post("", serde_json::json!({})).await.refused(400);
         let made = api.post("", body).await.ok();
         let secret = made.get("token").unwrap_or(&made["data"]["key"]).as_str().unwrap();
-        assert!(api.admits(secret).await, "it is not late");
+        assert!(api.accepts(secret).await, "it is not late");
         emulator.clear_faults();
     }
 }
