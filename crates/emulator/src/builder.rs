@@ -1,4 +1,4 @@
-//! Choosing how an emulator behaves.
+//! The builder of an emulator.
 
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
@@ -20,15 +20,15 @@ use crate::service::Service;
 use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
 use crate::state::State;
 
-/// How many connections are served at once unless told otherwise.
+/// The default number of connections at once.
 const CONNECTION_LIMIT: usize = 512;
 
-/// How many requests are remembered unless told otherwise.
+/// The default number of recorded requests.
 const RECORD_LIMIT: usize = 100_000;
 
 /// An [`Emulator`] that has not started yet.
 #[derive(Clone, Debug)]
-#[must_use = "an emulator does nothing until it is started"]
+#[must_use = "the builder does nothing until `start` is called"]
 pub struct EmulatorBuilder {
     port: u16,
     settings: Settings,
@@ -62,107 +62,114 @@ impl EmulatorBuilder {
         }
     }
 
-    /// The port on the loopback address; 0, the default, takes any free one.
+    /// Sets the port on the loopback address. The default, 0, takes any free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Which published description both services follow; the current one by default.
+    /// Sets which published description both services follow. The default is the current one.
     pub fn revision(mut self, revision: Revision) -> Self {
         self.settings.revision = revision;
         self
     }
 
-    /// How Spartera writes a key; as in the SDK documentation by default.
+    /// Sets how Spartera writes a key. The default is the form of the SDK documentation.
     pub fn spartera_shape(mut self, shape: SparteraShape) -> Self {
         self.settings.spartera_shape = shape;
         self
     }
 
-    /// The field of Spartera's create answer that carries the secret; `key` by default.
+    /// Sets the field of Spartera's create answer that contains the secret. The default is `key`.
     ///
-    /// The documentation says that the secret is there, but its schema has no field for it, so a client should find it
-    /// under any name. A name that the answer has already takes that field's place.
+    /// The documentation says that the answer contains the secret, but its schema has no field for it. A client should
+    /// therefore find the secret under any name. If the answer already has a field with this name, the secret replaces
+    /// it.
     pub fn spartera_secret_field(mut self, name: impl Into<String>) -> Self {
         self.settings.spartera_secret_field = Some(name.into());
         self
     }
 
-    /// Leaves the secret out of Spartera's create answer, as the documentation's schema does to the letter.
+    /// Leaves the secret out of Spartera's create answer, exactly as the documentation's schema does.
     pub fn without_spartera_secret(mut self) -> Self {
         self.settings.spartera_secret_field = None;
         self
     }
 
-    /// How Monad writes an error; as a JSON string by default.
+    /// Sets how Monad writes an error. The default is a JSON string.
     pub fn monad_error_shape(mut self, shape: MonadErrorShape) -> Self {
         self.settings.monad_error_shape = shape;
         self
     }
 
-    /// The clock; the machine's by default.
+    /// Sets the clock. The default is the machine's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Makes ids and secrets the same in every run that asks the same in the same order. By default they differ.
+    /// Sets the seed, so that every run with the same requests in the same order makes the same ids and secrets.
+    ///
+    /// By default each run makes different ones.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Has this go wrong from the start; see [`Emulator::inject`].
+    /// Injects a fault from the start; see [`Emulator::inject`].
     pub fn fault(mut self, fault: impl Into<Fault>) -> Self {
         self.faults.push(fault.into());
         self
     }
 
-    /// Begins with these keys, rather than with an administrator's alone on each service. One is added where the state
-    /// names no administrator's key.
+    /// Starts with the keys of `state`. The default is a single administrator's key on each service.
     ///
-    /// Ids stay as they are, whichever [shape](EmulatorBuilder::spartera_shape) is chosen: one that is not a number is
-    /// text in the documented shape, too.
+    /// A service adds an administrator's key if the state names none. Ids stay unchanged in every
+    /// [shape](EmulatorBuilder::spartera_shape): the documented shape writes an id that is not a number as text.
     pub fn state(mut self, state: State) -> Self {
         self.state = state;
         self
     }
 
-    /// Opens the paths below `/_emulator/`, over which a client of any kind injects faults and asks what has happened;
-    /// see the [crate's documentation](crate#over-http). They ask for no credential, and are closed by default.
+    /// Opens or closes the paths below `/_emulator/`. By default they are closed.
+    ///
+    /// Over these paths any client injects faults and reads the records; see the
+    /// [crate's documentation](crate#over-http). They need no credential.
     pub fn control(mut self, open: bool) -> Self {
         self.settings.control = open;
         self
     }
 
-    /// How many requests [`Emulator::requests`] remembers, and how many changes [`Emulator::changes`] does, the oldest
-    /// being forgotten first; 100,000 of each by default.
+    /// Sets how many requests [`Emulator::requests`] and how many changes [`Emulator::changes`] remember.
+    ///
+    /// The emulator forgets the oldest first. The default is 100,000 of each.
     pub fn record_limit(mut self, requests: usize) -> Self {
         self.record_limit = requests;
         self
     }
 
-    /// How long a secret goes on working after its key has expired, by the emulator's clock; not at all by default. The
-    /// key is shown as expired meanwhile.
+    /// Sets how long a secret still works after its key has expired, by the emulator's clock. The default is zero.
+    ///
+    /// During that time the services already show the key as expired.
     pub fn expiry_lag(mut self, lag: Duration) -> Self {
         self.settings.expiry_lag = TimeDelta::from_std(lag).unwrap_or(TimeDelta::MAX);
         self
     }
 
-    /// Tells of every request as it is answered: for a log, say, since a request [prints](SeenRequest) as a line that
-    /// holds no secret.
+    /// Calls `observe` with every request, for example to write a log.
     ///
-    /// It is called on the server's way to the answer, which waits for it, and before the request is remembered; by
-    /// several threads at once, if the runtime has several.
+    /// A request [prints](SeenRequest) as one line without a secret. The server calls `observe` before it records the
+    /// request and sends the answer, so the answer waits for it. On a multi-threaded runtime, several threads may call it
+    /// at once.
     pub fn observe(mut self, observe: impl Fn(&SeenRequest) + Send + Sync + 'static) -> Self {
         self.observer = Some(Observer::new(observe));
         self
     }
 
-    /// How many connections there may be beside the newest one; 512 by default, and at least one. When there are more, the
-    /// one that has been idle for longest is closed, a request's unfinished head being idleness too; while all are busy,
-    /// no other is let in.
+    /// Sets how many connections may exist beside the newest one. The default is 512, the minimum is one.
+    ///
+    /// Beyond the limit, the server closes the connection that has been idle for longest. A connection with an unfinished
+    /// head counts as idle. While all are busy, the server accepts no further connection.
     pub fn connection_limit(mut self, connections: usize) -> Self {
         self.settings.connections = connections;
         self
@@ -170,22 +177,22 @@ impl EmulatorBuilder {
 
     /// Starts both services.
     ///
-    /// They run as tasks of the tokio runtime that calls this, which needs its I/O and time drivers, and end with it.
+    /// They run as tasks of the tokio runtime that calls this, and end with it. The runtime needs its I/O and time drivers.
     ///
     /// # Errors
     ///
-    /// When the port is taken or may not be used, or when this is not called on a tokio runtime.
+    /// Returns an error if the port is taken or forbidden, or if the caller is not on a tokio runtime.
     pub async fn start(self) -> Result<Emulator, StartError> {
         let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let failed = |source| StartError { address: wanted, source };
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(failed(io::Error::other("not called on a tokio runtime")));
+            return Err(failed(io::Error::other("the caller is not on a tokio runtime")));
         }
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         // The standard library's hasher keys come from the operating system.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
-        // With a state that another run has left, other keys than that run's.
+        // A run that starts from another run's state makes other keys than that run, even with the same seed.
         let rng = Rng::with_seed(seed ^ self.state.number());
         let service =
             Service::new(self.settings, self.clock, rng, self.record_limit, self.observer, self.faults, self.state.0);
@@ -201,7 +208,7 @@ impl Default for EmulatorBuilder {
     }
 }
 
-/// An emulator could not be started.
+/// The error for an emulator that cannot start.
 #[derive(Debug)]
 pub struct StartError {
     address: SocketAddr,
@@ -209,12 +216,12 @@ pub struct StartError {
 }
 
 impl StartError {
-    /// The address that was to be listened on.
+    /// Returns the address on which the emulator tried to listen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The kind of the underlying error, such as [`io::ErrorKind::AddrInUse`].
+    /// Returns the kind of the underlying error, such as [`io::ErrorKind::AddrInUse`].
     pub fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
@@ -222,7 +229,7 @@ impl StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: choose another port, or 0 for any free one", self.address)
+        write!(f, "cannot listen on {}: choose another port, or 0 for any free port", self.address)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What has become of the keys.
+//! The record of changes to the keys.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,25 +10,25 @@ use crate::lock;
 use crate::route::Provider;
 use crate::secret;
 
-/// One change of a service's state: what happened to which key, and who asked for it.
+/// One change of a service's state: what happened, to which key, and on whose request.
 ///
-/// It tells what really happened, whatever the client was answered, and holds no secret.
+/// It shows what really happened, even if the client got another answer. It contains no secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct StateChange {
-    /// When it happened, by the emulator's clock.
+    /// When the change happened, by the emulator's clock.
     pub time: DateTime<Utc>,
     /// The service.
     pub provider: Provider,
     /// What happened.
     pub kind: ChangeKind,
-    /// The id of the key; of the new one, where a regenerate has replaced a key.
+    /// The id of the key. If a regenerate has replaced the key, this is the new key's id.
     pub key_id: String,
-    /// The key's name after the change, no more than 256 characters of it.
+    /// The key's name after the change, cut to 256 characters.
     pub name: Option<String>,
-    /// The id of the key that a regenerate has replaced, and that is gone therefore.
+    /// The id of the old key, if a regenerate has replaced and thereby deleted it.
     pub replaces: Option<String>,
-    /// The id of the key whose holder asked for it; `None` where nobody did, but the emulator's owner.
+    /// The id of the key that authenticated the request; `None` if the emulator's owner made the change without one.
     pub by: Option<String>,
 }
 
@@ -36,22 +36,22 @@ pub struct StateChange {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeKind {
-    /// It was there from the start, or was added without a request.
+    /// The key existed from the start, or the emulator's owner added it without a request.
     Seeded,
-    /// It was made.
+    /// A request created the key.
     Created,
-    /// Its metadata were changed.
+    /// A request changed the key's metadata.
     Updated,
-    /// It got a new secret; or it took an old key's place, which [`StateChange::replaces`] names.
+    /// The key got a new secret, or it replaced the key that [`StateChange::replaces`] names.
     Regenerated,
-    /// It was revoked. Revoking it again is no change.
+    /// A request revoked the key. Revoking it again is not a change.
     Revoked,
-    /// It was deleted.
+    /// A request deleted the key.
     Deleted,
 }
 
 impl ChangeKind {
-    /// The kind in lower case, such as `created`.
+    /// Returns the kind in lower case, such as `created`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Seeded => "seeded",
@@ -70,7 +70,7 @@ impl fmt::Display for ChangeKind {
     }
 }
 
-/// How much of a key's name is kept.
+/// How many characters of a key's name the record keeps.
 const MAX_NAME: usize = 256;
 
 /// The latest changes of both services.
@@ -88,8 +88,8 @@ impl Changes {
         if self.limit == 0 {
             return;
         }
-        // A name is the client's choice, so it can be anything.
-        // Cut after it was searched: half a secret looks like none.
+        // The client chooses the name, so it may contain a secret. Mask before cutting, because half a secret does not
+        // look like one.
         change.name = change.name.map(|name| secret::redact(&name).chars().take(MAX_NAME).collect());
         let mut changes = lock(&self.changes);
         while changes.len() >= self.limit {

@@ -1,4 +1,4 @@
-//! Where the emulator reads the time.
+//! The clocks that an emulator can use.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -8,16 +8,17 @@ use chrono::{DateTime, Utc};
 
 use crate::lock;
 
-/// The emulator's idea of now.
+/// The emulator's clock.
 ///
-/// Expiry, the stamps on keys and the record of requests all follow it. Timeouts of the HTTP server do not: they
-/// protect the process and run on the machine's own clock. Nor does the header `Date`, unless a fault has the clock wrong.
+/// Expiry, the timestamps of keys and the records follow it. The timeouts of the HTTP server do not: they protect the
+/// process and follow the machine's clock. The services' `Date` header follows the
+/// emulator's clock.
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
-    /// The current time.
+    /// Returns the current time.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock; the default.
+/// The machine's clock, which is the default.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -27,7 +28,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to, so that a test can let a key expire without waiting.
+/// A clock that only the test moves, so that a key can expire without a wait.
 ///
 /// Clones share one time: give a clone to the emulator and keep the other.
 ///
@@ -44,12 +45,12 @@ impl Clock for SystemClock {
 pub struct ManualClock(Arc<Mutex<DateTime<Utc>>>);
 
 impl ManualClock {
-    /// A clock that stands still at `time`.
+    /// Creates a clock that stands still at `time`.
     pub fn new(time: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(time)))
     }
 
-    /// Moves the clock forward; at the end of representable time it stops.
+    /// Moves the clock forward. It stops at the latest time that it can represent.
     pub fn advance(&self, by: Duration) {
         let mut time = lock(&self.0);
         *time = chrono::TimeDelta::from_std(by)
@@ -58,7 +59,7 @@ impl ManualClock {
             .unwrap_or(DateTime::<Utc>::MAX_UTC);
     }
 
-    /// Sets the clock, backwards too.
+    /// Sets the clock, forwards or backwards.
     pub fn set(&self, time: DateTime<Utc>) {
         *lock(&self.0) = time;
     }

@@ -1,4 +1,4 @@
-//! A connection that can be ended from within a request.
+//! A connection that a request can end.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,16 +12,16 @@ use tokio::sync::Notify;
 
 use crate::lock;
 
-/// How a connection ends before its time.
+/// How the emulator ends a connection early.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum End {
-    /// As when all has been said (FIN).
+    /// In the regular way (FIN).
     Close,
-    /// As when a machine crashes (RST).
+    /// As after a crash of the machine (RST).
     Reset,
 }
 
-/// What is to become of a connection; shared by the socket and by the requests that come over it.
+/// The state of a connection, shared by its socket and its requests.
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     ending: Mutex<Ending>,
@@ -29,14 +29,14 @@ pub(crate) struct Connection {
     activity: Mutex<Activity>,
 }
 
-/// Whether a request is under way.
+/// Whether a request is in progress.
 #[derive(Clone, Copy, Debug)]
 enum Activity {
-    /// Since then.
+    /// Since this time.
     Idle(Instant),
     Busy,
-    /// The answer is there, but may not have been written. One that comes in parts counts as written with the first of
-    /// them: only slow and endless bodies do, and those need not be spared where there are too many connections.
+    /// The answer exists, but the socket may not have written it. An answer in parts counts as written with its first
+    /// part. Only slow and endless bodies have parts, and they need no protection when there are too many connections.
     Answered,
 }
 
@@ -50,7 +50,7 @@ impl Default for Activity {
 enum Ending {
     #[default]
     Open,
-    /// Once all that was said so far has been written.
+    /// Ends as soon as the socket has written everything so far.
     EndsWhenFlushed(End),
     Ended(End),
 }
@@ -62,41 +62,41 @@ impl Connection {
         self.ended.notify_one();
     }
 
-    /// Has the connection end like this, whenever and for whatever reason it does.
+    /// Sets how the connection ends, at any time and for any reason. It does not end the connection.
     pub(crate) fn will_end(&self, end: End) {
         *lock(&self.ending) = Ending::Ended(end);
     }
 
-    /// Ends the connection as soon as what has been handed to it is written.
+    /// Ends the connection as soon as the socket has written everything so far.
     pub(crate) fn end_when_flushed(&self, end: End) {
         let mut ending = lock(&self.ending);
-        // A body may be asked for more after the end has come; that changes nothing.
+        // hyper may poll the body again after the end; that changes nothing.
         if *ending == Ending::Open {
             *ending = Ending::EndsWhenFlushed(end);
         }
     }
 
-    /// Waits until the connection is to end.
+    /// Waits until a call ends the connection.
     pub(crate) async fn ended(&self) {
         self.ended.notified().await;
     }
 
-    /// A request has come.
+    /// Marks the connection as busy, because a request has arrived.
     pub(crate) fn begin(&self) {
         *lock(&self.activity) = Activity::Busy;
     }
 
-    /// The request is answered.
+    /// Marks the request as answered.
     pub(crate) fn answered(&self) {
         *lock(&self.activity) = Activity::Answered;
     }
 
-    /// Whether the connection is about to end, if it has not.
+    /// Returns whether the connection has ended or is about to.
     pub(crate) fn has_ended(&self) -> bool {
         matches!(*lock(&self.ending), Ending::Ended(_))
     }
 
-    /// Since when no request has been under way, if none is.
+    /// Returns since when the connection has been idle, or `None` if a request is in progress.
     pub(crate) fn idle_since(&self) -> Option<Instant> {
         match *lock(&self.activity) {
             Activity::Idle(since) => Some(since),
@@ -117,7 +117,7 @@ impl Connection {
     }
 }
 
-/// The socket, as hyper sees it.
+/// The socket that hyper uses.
 pub(crate) struct Socket {
     socket: TcpStream,
     connection: Arc<Connection>,
@@ -132,7 +132,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if *lock(&self.connection.ending) == Ending::Ended(End::Reset) {
-            // Closing a socket that does not linger is what makes it send a reset. Failing that, it just closes.
+            // A socket without a linger time sends a reset when it closes. If this call fails, it closes normally.
             let _ = self.socket.set_zero_linger();
         }
     }
@@ -166,7 +166,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper flushes the socket only once it has written all that it had.
+        // hyper flushes the socket only after it has written everything.
         ready!(Pin::new(&mut self.socket).poll_flush(context))?;
         self.connection.flushed();
         Poll::Ready(Ok(()))

@@ -1,4 +1,4 @@
-//! The emulator's own paths, below `/_emulator/`: what a test in another language has in place of the Rust types.
+//! The emulator's own paths below `/_emulator/`, for tests in languages other than Rust.
 
 use std::str;
 use std::sync::Arc;
@@ -18,15 +18,15 @@ use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::timestamp::rfc3339;
 
-/// What stands before the name of everything here.
+/// The prefix of the emulator's own paths.
 const PREFIX: &str = "/_emulator/";
 
-/// Returns whether `path` is one of the emulator's own paths, and those paths are open.
+/// Returns whether `path` is one of the emulator's own paths and those paths are open.
 pub(crate) fn handles(service: &Service, path: &str) -> bool {
     service.settings.control && path.starts_with(PREFIX)
 }
 
-/// Answers a request to one of the emulator's own paths. The request came over `line`.
+/// Answers a request over `connection` to one of the emulator's own paths.
 pub(crate) async fn respond(
     service: &Service,
     request: Request<Incoming>,
@@ -39,7 +39,7 @@ pub(crate) async fn respond(
     answer.unwrap_or_else(|refusal| service.refused(None, &refusal)).into_response(connection)
 }
 
-/// Reads or changes what `subject` names.
+/// Reads or changes what `subject` names, such as `faults`.
 fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Result<Answer, Refusal> {
     let rows = match (subject, method.as_str()) {
         ("faults", "POST") => {
@@ -70,7 +70,7 @@ fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Res
     Ok(Answer::ok(&rows))
 }
 
-/// Injects the faults of a body, one a line: all of them, or none where one is not understood.
+/// Injects the faults of a body, one per line. If one line is not a fault, it injects nothing.
 fn inject(service: &Service, body: &[u8]) -> Result<(), Refusal> {
     let text = str::from_utf8(body).map_err(|_| Refusal::field("body", "must be text"))?;
     let lines = text.lines().map(str::trim).filter(|connection| !connection.is_empty());
@@ -79,7 +79,7 @@ fn inject(service: &Service, body: &[u8]) -> Result<(), Refusal> {
         .collect::<Result<_, _>>()
         .map_err(|error: ParseFaultError| wrong_fault(&error.to_string()))?;
     if faults.is_empty() {
-        return Err(wrong_fault("a fault is needed, such as create:reset-after:1"));
+        return Err(wrong_fault("the body needs a fault, such as create:reset-after:1"));
     }
     let mut script = lock(&service.schedule);
     faults.into_iter().for_each(|fault| script.inject(fault));

@@ -16,10 +16,10 @@ use crate::server::Server;
 use crate::service::Service;
 use crate::state::State;
 
-/// Both services, listening on one port of the loopback address.
+/// A running emulator: both services on one port of the loopback address.
 ///
-/// Dropping it stops everything: no request is answered any more, and the port is free as soon as the runtime has
-/// cleaned up. [`Emulator::shutdown`] does the same in an orderly way and waits for it.
+/// Dropping it stops both services. They answer no further requests, and the port is free as soon as the runtime has
+/// cleaned up. [`Emulator::shutdown`] stops them in order and waits until the port is free.
 pub struct Emulator {
     address: SocketAddr,
     service: Arc<Service>,
@@ -27,7 +27,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts an emulator with the usual behaviour on any free port.
+    /// Starts an emulator with the default behaviour on any free port.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Emulator {
         Self::builder().start().await
     }
 
-    /// Starts to choose how an emulator behaves.
+    /// Returns a builder, which sets how the emulator behaves.
     pub fn builder() -> EmulatorBuilder {
         EmulatorBuilder::new()
     }
@@ -45,22 +45,24 @@ impl Emulator {
         Self { address, service, server }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the emulator listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The emulated Spartera.
+    /// Returns a handle to the emulated Spartera.
     pub fn spartera(&self) -> SparteraHandle {
         SparteraHandle::new(self.address, Arc::clone(&self.service))
     }
 
-    /// The emulated Monad.
+    /// Returns a handle to the emulated Monad.
     pub fn monad(&self) -> MonadHandle {
         MonadHandle::new(self.address, Arc::clone(&self.service))
     }
 
-    /// The environment variables with which a program finds both services, the administrators' secrets among them.
+    /// Returns the environment variables that lead a program to both services.
+    ///
+    /// They include the administrators' secrets.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let (spartera, monad) = (self.spartera(), self.monad());
         vec![
@@ -73,17 +75,17 @@ impl Emulator {
         ]
     }
 
-    /// The requests answered so far, oldest first. What is not HTTP at all never becomes a request.
+    /// Returns the requests answered so far, oldest first. It omits input that is not HTTP.
     pub fn requests(&self) -> Vec<SeenRequest> {
         lock(&self.service.record).to_vec()
     }
 
-    /// Forgets the requests seen so far.
+    /// Clears the record of requests.
     pub fn clear_requests(&self) {
         lock(&self.service.record).clear();
     }
 
-    /// Has this go wrong from now on, after all that was injected before.
+    /// Injects a fault, which applies from now on and after all earlier faults.
     ///
     /// ```
     /// # use std::error::Error;
@@ -93,7 +95,7 @@ impl Emulator {
     /// # async fn main() -> Result<(), Box<dyn Error>> {
     /// let emulator = Emulator::start().await?;
     /// emulator.inject(Fault::new(FaultKind::ResetAfter).on(Operation::Create).times(1));
-    /// // The same from text.
+    /// // The same fault from text.
     /// emulator.inject("create:reset-after:1".parse::<Fault>()?);
     /// # Ok(())
     /// # }
@@ -102,52 +104,54 @@ impl Emulator {
         lock(&self.service.schedule).inject(fault.into());
     }
 
-    /// Has nothing go wrong with further requests. Secrets that are late, flaky or lingering stay so.
+    /// Removes all pending faults. Secrets that are already late, flaky or lingering stay so.
     pub fn clear_faults(&self) {
         lock(&self.service.schedule).clear();
     }
 
-    /// Refuses connections from now on, as a machine does on which nothing listens, and ends those that are open.
-    /// Returns once that is so. The port stays the emulator's. See [`FaultKind::Refuse`](crate::FaultKind::Refuse) for
-    /// the same at a certain request and for a certain time.
+    /// Refuses new connections, like a machine without a listener, and ends all open ones.
+    ///
+    /// Returns once both are done. The emulator keeps the port.
+    /// [`FaultKind::Refuse`](crate::FaultKind::Refuse) does the same at a certain request and for a certain time.
     pub async fn refuse_connections(&self) {
         self.service.gate.refuse(None);
         self.service.gate.reached(Mode::Refusing).await;
     }
 
-    /// Lets connections in again. Returns once that is so.
+    /// Accepts connections again. Returns once the emulator listens.
     pub async fn accept_connections(&self) {
         self.service.gate.accept();
         self.service.gate.reached(Mode::Accepting).await;
     }
 
-    /// What has become of the keys so far, oldest first within each service, those of the start included.
+    /// Returns the changes of the keys so far, oldest first within each service. They include the keys from the start.
     pub fn changes(&self) -> Vec<StateChange> {
         self.service.changes.to_vec()
     }
 
-    /// Forgets the changes so far.
+    /// Clears the record of changes.
     pub fn clear_changes(&self) {
         self.service.changes.clear();
     }
 
-    /// The keys that exist: Spartera's, then Monad's, oldest first.
+    /// Returns the keys that exist: Spartera's, then Monad's, oldest first.
     pub fn keys(&self) -> Vec<ExistingKey> {
         self.service.keys()
     }
 
-    /// What both services keep at this moment, secrets included: to be written as JSON, and to
-    /// [begin with](EmulatorBuilder::state) another time.
+    /// Returns the current state of both services, including secrets.
+    ///
+    /// You can write it as JSON, and another emulator can [start from it](EmulatorBuilder::state).
     pub fn state(&self) -> State {
         self.service.state()
     }
 
-    /// Stops accepting, finishes what is in progress (for at most five seconds), and frees the port.
+    /// Stops accepting connections, finishes the requests in progress (for at most five seconds), and frees the port.
     pub async fn shutdown(self) {
         self.server.shutdown().await;
     }
 
-    /// Stops as [`Emulator::shutdown`] does, and returns what both services keep in the end.
+    /// Stops like [`Emulator::shutdown`], and returns the final state of both services.
     pub async fn into_state(self) -> State {
         self.server.shutdown().await;
         self.service.state()

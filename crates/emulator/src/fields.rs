@@ -1,7 +1,7 @@
-//! A JSON body, checked field by field.
+//! Reads and checks a JSON body field by field.
 //!
-//! Each getter notes what is wrong and returns a stand-in; [`Fields::finish`] then refuses the whole body and names
-//! every problem, so no stand-in is ever used. Fields that are never asked for are ignored, as neither vendor's schema
+//! Each getter notes what is wrong and returns a placeholder. [`Fields::finish`] then refuses the whole body and names
+//! every problem, so nothing uses a placeholder. Fields that no getter reads are ignored, because neither vendor's schema
 //! forbids them.
 
 use chrono::{DateTime, Utc};
@@ -15,11 +15,11 @@ pub(crate) struct Fields {
     problems: Problems,
 }
 
-/// How a service reads a timestamp.
+/// The function with which a service reads a timestamp.
 pub(crate) type ReadTime = fn(&str) -> Option<DateTime<Utc>>;
 
 impl Fields {
-    /// Reads a body that has to be there.
+    /// Reads a required body.
     pub(crate) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Self, Refusal> {
         if !body.is_empty() && !is_json(headers) {
             return Err(Refusal::UnsupportedMediaType);
@@ -27,7 +27,7 @@ impl Fields {
         match serde_json::from_slice(body) {
             Ok(Value::Object(values)) => Ok(Self { values, problems: Problems::new() }),
             Ok(_) => Err(Refusal::InvalidJson("the body must be an object".to_owned())),
-            // The position is enough to find the mistake, and quotes nothing of what was sent.
+            // The position is enough to find the mistake. It quotes nothing of the body.
             Err(error) => Err(Refusal::InvalidJson(format!(
                 "the body is not valid JSON (line {}, column {})",
                 error.line(),
@@ -36,7 +36,7 @@ impl Fields {
         }
     }
 
-    /// Reads a body that may be missing.
+    /// Reads an optional body.
     pub(crate) fn read_optional(headers: &HeaderMap, body: &[u8]) -> Result<Self, Refusal> {
         if body.is_empty() {
             return Ok(Self { values: Map::new(), problems: Problems::new() });
@@ -57,7 +57,7 @@ impl Fields {
         self.take(name, "must be a string", |value| value.as_str().map(str::to_owned))
     }
 
-    /// A string with something other than blanks in it.
+    /// Reads a string that contains more than blanks.
     pub(crate) fn filled_text(&mut self, name: &'static str) -> Option<String> {
         let text = self.text(name)?;
         if text.trim().is_empty() {
@@ -80,7 +80,7 @@ impl Fields {
         })
     }
 
-    /// A point in time, in the form that `read` knows.
+    /// Reads a timestamp in the form that `read` accepts.
     pub(crate) fn time(&mut self, name: &'static str, read: ReadTime) -> Option<DateTime<Utc>> {
         let text = self.text(name)?;
         let time = read(&text);
@@ -90,7 +90,7 @@ impl Fields {
         time
     }
 
-    /// A point in time after `now`.
+    /// Reads a timestamp that must be after `now`.
     pub(crate) fn future(&mut self, name: &'static str, read: ReadTime, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let time = self.time(name, read)?;
         if time <= now {
@@ -99,12 +99,12 @@ impl Fields {
         Some(time)
     }
 
-    /// Notes a problem that the caller has found.
+    /// Notes a problem with a field.
     pub(crate) fn refuse(&mut self, name: &'static str, problem: &str) {
         self.problems.entry(name).or_default().push(problem.to_owned());
     }
 
-    /// The value that was built from the fields, unless any of them was wrong.
+    /// Returns `value`, or all problems if any field was wrong.
     pub(crate) fn finish<T>(self, value: T) -> Result<T, Refusal> {
         if self.problems.is_empty() { Ok(value) } else { Err(Refusal::InvalidFields(self.problems)) }
     }

@@ -1,4 +1,4 @@
-//! Each service as the test that runs it sees it.
+//! Handles to the emulated services.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::lock;
 use crate::service::Service;
 
-/// The emulated Spartera: where it is, how to get in, and what to fill it with.
+/// A handle to the emulated Spartera: its address, its administrator's secret, and a way to add keys.
 ///
-/// It may outlive its emulator, but then nobody answers at its address.
+/// It may outlive its emulator; then its address no longer answers.
 #[derive(Clone)]
 pub struct SparteraHandle {
     address: SocketAddr,
@@ -21,22 +21,22 @@ impl SparteraHandle {
         Self { address, service }
     }
 
-    /// What stands in for `https://api.spartera.com`.
+    /// Returns the base URL, which replaces `https://api.spartera.com`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The one company that there is.
+    /// Returns the id of the emulator's only company.
     pub fn company_id(&self) -> String {
         lock(&self.service.company).id.clone()
     }
 
-    /// The secret of the administrator's key, which is there from the start and is listed like any other.
+    /// Returns the secret of the administrator's key. That key exists from the start, and lists show it like any other.
     pub fn admin_key(&self) -> String {
         lock(&self.service.company).admin_secret.clone()
     }
 
-    /// Adds keys without a request for each: they may only read, and never expire.
+    /// Adds `count` keys without requests. They may only read, and they never expire.
     pub fn add_keys(&self, count: usize) -> Vec<SeededKey> {
         let now = self.service.clock.now();
         seeded(lock(&self.service.company).seed(count, now))
@@ -49,9 +49,9 @@ impl fmt::Debug for SparteraHandle {
     }
 }
 
-/// The emulated Monad: where it is, how to get in, and what to fill it with.
+/// A handle to the emulated Monad: its address, its administrator's token, and a way to add keys.
 ///
-/// It may outlive its emulator, but then nobody answers at its address.
+/// It may outlive its emulator; then its address no longer answers.
 #[derive(Clone)]
 pub struct MonadHandle {
     address: SocketAddr,
@@ -63,22 +63,22 @@ impl MonadHandle {
         Self { address, service }
     }
 
-    /// What stands in for `https://monad.com/api`.
+    /// Returns the base URL, which replaces `https://monad.com/api`.
     pub fn base_url(&self) -> String {
         format!("http://{}/api", self.address)
     }
 
-    /// The one organization that there is.
+    /// Returns the id of the emulator's only organization.
     pub fn organization_id(&self) -> String {
         lock(&self.service.organization).id.clone()
     }
 
-    /// The token of the administrator's key, which is there from the start and is listed like any other.
+    /// Returns the token of the administrator's key. That key exists from the start, and lists show it like any other.
     pub fn admin_key(&self) -> String {
         lock(&self.service.organization).admin_token.clone()
     }
 
-    /// Adds keys without a request for each: they may only read, and work for a hundred years.
+    /// Adds `count` keys without requests. They may only read, and they work for a hundred years.
     pub fn add_keys(&self, count: usize) -> Vec<SeededKey> {
         let now = self.service.clock.now();
         seeded(lock(&self.service.organization).seed(count, now))
@@ -91,11 +91,11 @@ impl fmt::Debug for MonadHandle {
     }
 }
 
-/// A key that was added without a request.
+/// A key that the emulator added without a request.
 #[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SeededKey {
-    /// Its id, as it stands in a path.
+    /// The id, as in a path.
     pub id: String,
     /// The secret that authenticates with it. `Debug` leaves it out.
     pub secret: String,

@@ -1,4 +1,4 @@
-//! The HTTP that both services share: reading a request's body, and turning an answer into a response.
+//! The HTTP that both services share: it reads request bodies and turns answers into responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,37 +15,38 @@ use crate::connection::Connection;
 use crate::fault::{Body, Delivery};
 use crate::refusal::Refusal;
 
-/// The longest body that is read: far more than any operation needs.
+/// The longest body that the emulator reads. It is far more than any operation needs.
 pub(crate) const BODY_LIMIT: usize = 1 << 20;
 
-/// How much of an oversized body is read and thrown away before the answer. A client that is still sending when the
-/// connection closes may see a reset instead of the 413.
+/// How much of an oversized body the emulator reads and discards before it answers.
+///
+/// If the connection closes while the client still sends, the client may see a reset instead of the 413.
 const DISCARD_LIMIT: usize = 16 << 20;
 
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(30);
 
-/// What a service answers, before it is HTTP.
+/// A service's answer, before it becomes an HTTP response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
-    /// What else the head says.
+    /// The other headers.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
     pub(crate) delivery: Delivery,
 }
 
 impl Answer {
-    /// 200 with this body.
+    /// Returns a 200 with this body.
     pub(crate) fn ok(body: &(impl Serialize + ?Sized)) -> Self {
         Self::json(StatusCode::OK, body, 128)
     }
 
-    /// 200 with an object: a message if there is one, the rows under their name, and another field if there is one.
+    /// Returns a 200 with an object: an optional message, the rows in the field `name`, and another optional field.
     ///
-    /// Written by hand, and into room that is there from the start: these are what a benchmark of a client asks for, and a
-    /// serializer takes longer over rows that are JSON already than the rest of the service does.
+    /// This function writes the JSON itself, into a buffer that has the final size. Client benchmarks request lists, and
+    /// for rows that are already JSON a serializer takes longer than the rest of the service.
     pub(crate) fn list<'a>(
         message: Option<&str>,
         name: &str,
@@ -57,7 +58,7 @@ impl Answer {
         let mut opening = b"{".as_slice();
         let mut field = |body: &mut Vec<u8>, name: &str| {
             body.extend_from_slice(std::mem::replace(&mut opening, b","));
-            // Text, which can always be written.
+            // Writing text to memory cannot fail.
             let _ = serde_json::to_writer(&mut *body, name);
             body.push(b':');
         };
@@ -80,7 +81,7 @@ impl Answer {
         Self::from_json(StatusCode::OK, body)
     }
 
-    /// An error with this body.
+    /// Returns the error for `refusal` with this body.
     pub(crate) fn refused(refusal: &Refusal, body: &impl Serialize) -> Self {
         let mut answer = Self::json(refusal.status(), body, 128);
         if let Refusal::MethodNotAllowed { allow } = refusal
@@ -94,12 +95,12 @@ impl Answer {
         answer
     }
 
-    /// Nothing but a head.
+    /// Returns an answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
         Self { body: Bytes::new(), ..Self::json(status, &(), 0) }
     }
 
-    /// `capacity` is how long the body is going to be, or about that.
+    /// Writes `body` as JSON. `capacity` is the expected length.
     fn json(status: StatusCode, body: &(impl Serialize + ?Sized), capacity: usize) -> Self {
         let mut written = Vec::with_capacity(capacity);
         let (status, body) = match serde_json::to_writer(&mut written, body) {
@@ -119,7 +120,7 @@ impl Answer {
         }
     }
 
-    /// `line` is the connection over which the response goes.
+    /// Returns the response, which goes over `connection`.
     pub(crate) fn into_response(self, connection: &Arc<Connection>) -> Response<Body> {
         let mut response = Response::new(Body::new(self.body, self.delivery, connection));
         *response.status_mut() = self.status;
@@ -129,19 +130,19 @@ impl Answer {
     }
 }
 
-/// A request's body as far as it was read.
+/// The part of a request's body that the emulator has read.
 pub(crate) struct ReceivedBody {
     pub(crate) size: usize,
     pub(crate) content: Result<Bytes, Refusal>,
 }
 
-/// Reads the body, within bounds of size and time.
+/// Reads the body, within limits of size and time.
 pub(crate) async fn receive(headers: &HeaderMap, body: Incoming) -> ReceivedBody {
     if body.is_end_stream() {
         return ReceivedBody { size: 0, content: Ok(Bytes::new()) };
     }
     let announced = body.size_hint().lower();
-    // Nobody is sending yet: the client waits for permission, and gets the refusal instead.
+    // The client waits for `100 Continue` before it sends, and gets the refusal instead.
     let waiting = headers.contains_key(EXPECT) && announced > BODY_LIMIT as u64;
     if waiting || announced > DISCARD_LIMIT as u64 {
         return ReceivedBody { size: 0, content: Err(Refusal::BodyTooLarge) };

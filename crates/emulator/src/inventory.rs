@@ -1,40 +1,40 @@
-//! Which keys there are.
+//! The keys that exist.
 
 use std::fmt;
 
 use crate::route::Provider;
 
-/// A key that exists, as the service itself knows it: whatever faults there are, and without a request.
+/// A key that exists. It shows the service's own view, which no fault distorts and which needs no request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ExistingKey {
     /// The service.
     pub provider: Provider,
-    /// Its id, as it stands in a path.
+    /// The id, as in a path.
     pub id: String,
-    /// Its name, if it has one; what looks like a secret in it is masked.
+    /// The name, if the key has one. Text that looks like a secret is masked.
     pub name: Option<String>,
-    /// How it is doing.
+    /// The status.
     pub status: KeyStatus,
-    /// How many secrets there are that authenticate with it, now or, where a new one is [late](crate::FaultKind::Late),
-    /// soon: its own if it works, and those that [linger](crate::FaultKind::Linger).
+    /// How many secrets authenticate with this key: its own, if it works, and those that
+    /// [linger](crate::FaultKind::Linger). A new secret that is still [late](crate::FaultKind::Late) counts too.
     pub live_secrets: usize,
 }
 
-/// How a key is doing.
+/// The status of a key.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum KeyStatus {
-    /// It works.
+    /// The key works.
     Active,
-    /// Its time is over.
+    /// The key has expired.
     Expired,
-    /// It was revoked (Spartera).
+    /// A request has revoked the key (Spartera).
     Revoked,
 }
 
 impl KeyStatus {
-    /// The status in lower case, as Spartera writes it.
+    /// Returns the status in lower case, as Spartera writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",

@@ -1,4 +1,4 @@
-//! A query string, checked parameter by parameter. Everything wrong is collected before the request is refused.
+//! Reads and checks a query string parameter by parameter. It collects all problems before it refuses the request.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ impl<'q> Parameters<'q> {
         Self { query: query.unwrap_or_default(), problems: Problems::new() }
     }
 
-    /// A number within `range`; `default` where the parameter is not given.
+    /// Reads a number within `range`, or returns `default` if the parameter is missing.
     pub(crate) fn number(&mut self, name: &'static str, range: RangeInclusive<usize>, default: usize) -> usize {
         let Some(text) = self.text(name) else { return default };
         match text.parse() {
@@ -32,7 +32,7 @@ impl<'q> Parameters<'q> {
         }
     }
 
-    /// One of `choices`; `default` where the parameter is not given.
+    /// Reads one of `choices`, or returns `default` if the parameter is missing.
     pub(crate) fn choice<T: Copy>(&mut self, name: &'static str, choices: &[(&str, T)], default: T) -> T {
         let Some(text) = self.text(name) else { return default };
         match choices.iter().find(|(known, _)| *known == text) {
@@ -45,12 +45,12 @@ impl<'q> Parameters<'q> {
         }
     }
 
-    /// The parameter as it was given.
+    /// Returns the parameter as text.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         url::query_value(self.query, name)
     }
 
-    /// The value that was built from the parameters, unless any of them was wrong.
+    /// Returns `value`, or all problems if any parameter was wrong.
     pub(crate) fn finish<T>(self, value: T) -> Result<T, Refusal> {
         if self.problems.is_empty() { Ok(value) } else { Err(Refusal::InvalidQuery(self.problems)) }
     }

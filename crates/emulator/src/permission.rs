@@ -1,8 +1,8 @@
-//! What a key may do. Both services have the same four roles here, under ids of their own.
+//! What a key may do. Both services have the same four roles, each with its own ids.
 
 use crate::route::Operation;
 
-/// What an operation needs of the key that asks for it.
+/// The permission that an operation needs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Permission {
     Read,
@@ -20,20 +20,20 @@ impl Permission {
     }
 }
 
-/// The key whose secret a request carries.
+/// The key that authenticated a request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Caller {
     pub(crate) id: String,
     pub(crate) role: Role,
 }
 
-/// What a key has been given.
+/// The role of a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Role {
     Administrator,
     Writer,
     Reader,
-    /// May do nothing, not even read.
+    /// The key may do nothing, not even read.
     NoAccess,
 }
 
@@ -46,7 +46,7 @@ impl Role {
         }
     }
 
-    /// The permissions' names, as a key shows them.
+    /// Returns the names of the permissions, as a key shows them.
     pub(crate) fn permissions(self) -> &'static [&'static str] {
         match self {
             Role::Administrator => &["read", "write", "delete"],

@@ -1,4 +1,4 @@
-//! Secrets that do not work yet, and secrets that still do.
+//! Secrets that do not work yet, and ended secrets that still work.
 
 use std::collections::HashMap;
 
@@ -7,19 +7,20 @@ use chrono::{DateTime, Utc};
 use crate::fault::Warmup;
 use crate::permission::Caller;
 
-/// The secrets whose state has not got through to every part of the service. They go by whatever tells one secret from
-/// another: the secret itself, or the key with the secret's version.
+/// The secrets whose state has not reached every part of the service.
+///
+/// A secret is identified by itself, or by its key's id with the secret's version.
 #[derive(Default)]
 pub(crate) struct Propagation {
     warming: HashMap<String, Warming>,
     lingering: HashMap<String, Lingering>,
 }
 
-/// How a new secret will answer to its next use.
+/// What happens at the next use of a new secret.
 enum Warming {
-    /// Refused so many times.
+    /// The service refuses it this number of times.
     Refused(u64),
-    /// Refused or not, and the other way round the next time.
+    /// The service accepts and refuses it in turn.
     Alternating { works: bool },
 }
 
@@ -30,7 +31,7 @@ struct Lingering {
 }
 
 impl Propagation {
-    /// The secret is new, and begins to work like this.
+    /// Sets how a new secret starts to work.
     pub(crate) fn warm(&mut self, secret: &str, warmup: Option<Warmup>) {
         if let Some(warmup) = warmup {
             let warming = match warmup {
@@ -41,7 +42,7 @@ impl Propagation {
         }
     }
 
-    /// Whether a new secret works this time. Asking counts as a use.
+    /// Returns whether a secret that has not ended works this time. The call counts as a use.
     pub(crate) fn accepts(&mut self, secret: &str) -> bool {
         match self.warming.get_mut(secret) {
             None => true,
@@ -60,7 +61,7 @@ impl Propagation {
         }
     }
 
-    /// The secret has ended, but works for so many uses more, unless it expires.
+    /// Lets an ended secret work `uses` more times, until `expires`.
     pub(crate) fn linger(&mut self, secret: &str, caller: Caller, uses: u64, expires: Option<DateTime<Utc>>) {
         self.warming.remove(secret);
         if uses > 0 {
@@ -68,12 +69,12 @@ impl Propagation {
         }
     }
 
-    /// A key is gone, and with it every secret that it ever had.
+    /// Ends all lingering secrets of a deleted key.
     pub(crate) fn forget(&mut self, id: &str) {
         self.lingering.retain(|_, lingering| lingering.caller.id != id);
     }
 
-    /// Whose the ended secret is, if it still works. Asking counts as a use.
+    /// Returns the owner of an ended secret, if the secret still works. The call counts as a use.
     pub(crate) fn lingering(&mut self, secret: &str, now: DateTime<Utc>) -> Option<Caller> {
         let lingering = self.lingering.get_mut(secret)?;
         if lingering.is_over(now) {
@@ -84,7 +85,7 @@ impl Propagation {
         Some(lingering.caller.clone())
     }
 
-    /// How many ended secrets of this key still work.
+    /// Returns how many ended secrets of this key still work.
     pub(crate) fn count_lingering(&self, id: &str, now: DateTime<Utc>) -> usize {
         self.lingering.values().filter(|lingering| lingering.caller.id == id && !lingering.is_over(now)).count()
     }

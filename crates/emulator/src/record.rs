@@ -1,4 +1,4 @@
-//! What the emulator has seen.
+//! The record of requests.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,37 +14,36 @@ use crate::timestamp::rfc3339;
 
 /// One request, as the emulator saw and answered it.
 ///
-/// It holds no secret: the credential is masked, as is whatever looks like one in the URL, and bodies and the values of
-/// headers are not kept at all.
+/// It contains no secret. The emulator masks the credential and all text in the URL that looks like a secret. It keeps
+/// neither bodies nor the values of headers.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SeenRequest {
-    /// When it was answered, by the emulator's clock.
+    /// When the emulator answered, by its clock.
     pub time: DateTime<Utc>,
-    /// The service, where the path tells.
+    /// The service, if the path belongs to one.
     pub provider: Option<Provider>,
-    /// The operation, where path and method name one.
+    /// The operation, if path and method belong to one.
     pub operation: Option<Operation>,
-    /// The HTTP method, no more than 32 characters of it.
+    /// The HTTP method, cut to 32 characters.
     pub method: String,
-    /// Path and query, no more than 1024 characters of them.
+    /// The path and query, cut to 1024 characters.
     pub target: String,
-    /// The status of the answer, as it was sent; 0 if a fault reset the connection before anything was sent.
+    /// The status of the answer as sent; 0 if a fault reset the connection before the emulator sent anything.
     pub status: u16,
-    /// The credential that was presented, masked: `sk_****1234`.
+    /// The credential of the request, masked: `sk_****1234`.
     pub credential: Option<String>,
-    /// The id of the key that the credential belongs to, if it was accepted.
+    /// The id of the credential's key, if the service accepted the credential.
     pub authenticated_as: Option<String>,
-    /// The names of the request's headers, in lower case, each once: no more than 32 of them, nor than 64 characters of
-    /// each.
+    /// The names of the request's headers, in lower case, each once. The list is cut to 32 names of 64 characters.
     pub headers: Vec<String>,
-    /// How many bytes of a body were received.
+    /// How many bytes of a body the emulator received.
     pub body_size: usize,
-    /// The faults that were in force for it, in the order in which they were injected.
+    /// The faults that hit the request, in the order of their injection.
     pub faults: Vec<FaultKind>,
 }
 
-/// One line for people, without its end: when, what, how it was answered, who asked, and what went wrong on purpose.
+/// Writes one line without a line break: the time, the request, the answer, the authenticated key and the faults.
 ///
 /// `2026-01-01T00:00:00Z spartera create POST /companies/c/api-keys -> 200 by 1001 (late=2)`
 impl fmt::Display for SeenRequest {
@@ -68,7 +67,7 @@ impl fmt::Display for SeenRequest {
     }
 }
 
-/// What is told of every request.
+/// A function that is called with every request.
 #[derive(Clone)]
 pub(crate) struct Observer(Arc<dyn Fn(&SeenRequest) + Send + Sync>);
 
@@ -77,7 +76,7 @@ impl Observer {
         Self(Arc::new(observe))
     }
 
-    /// Tells of the request, and returns it as it was told.
+    /// Calls the function with the request, and returns the request in the form that the function saw.
     pub(crate) fn notify(&self, request: SeenRequest) -> SeenRequest {
         let request = request.bounded();
         (self.0)(&request);
@@ -91,18 +90,18 @@ impl fmt::Debug for Observer {
     }
 }
 
-/// How much of a request's target, and how many of its headers' names, are kept.
+/// How many characters of a request's target, and how many names of its headers, the record keeps.
 const MAX_TARGET: usize = 1024;
 const MAX_HEADERS: usize = 32;
 
 impl SeenRequest {
-    /// Cut to a size that does not let requests fill the memory.
+    /// Cuts the request to a bounded size, so that the record cannot fill the memory.
     fn bounded(mut self) -> Self {
         if let Some((end, _)) = self.target.char_indices().nth(MAX_TARGET) {
             self.target.truncate(end);
             self.target.shrink_to_fit();
         }
-        // Methods and names of headers are ASCII, so that they can be cut anywhere.
+        // Methods and header names are ASCII, so any byte is a valid place to cut.
         self.method.truncate(32);
         self.method.shrink_to_fit();
         self.headers.truncate(MAX_HEADERS);
@@ -125,7 +124,7 @@ impl Record {
         Self { requests: VecDeque::new(), limit }
     }
 
-    /// Remembers a request, which is not even looked at where nothing is remembered.
+    /// Records a request. It does not build the request if the limit is 0.
     pub(crate) fn push(&mut self, request: impl FnOnce() -> SeenRequest) {
         if self.limit == 0 {
             return;
@@ -145,7 +144,7 @@ impl Record {
     }
 }
 
-/// The credential that a request presents, to whichever service and whether it works or not.
+/// Returns the masked credential of a request to either service, whether it works or not.
 pub(crate) fn masked_credential(headers: &HeaderMap) -> Option<String> {
     let value = headers.get("x-api-key").or_else(|| headers.get(AUTHORIZATION))?;
     let credential = value.to_str().ok().and_then(|text| text.split_whitespace().last());

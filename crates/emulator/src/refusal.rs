@@ -1,48 +1,48 @@
-//! Why a request is not done.
+//! The reasons for which a service refuses a request.
 //!
-//! Both services refuse for the same reasons, and each has its own words and its own form of body: those are in the
-//! services' `answer` modules.
+//! Both services refuse for the same reasons. Each has its own words and its own form of body, which are in its `answer`
+//! module.
 
 use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 
-/// What is wrong with each field or parameter.
+/// The problems of each field or parameter.
 pub(crate) type Problems = BTreeMap<&'static str, Vec<String>>;
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
-    /// No such path on this service.
+    /// The service has no such path.
     PathNotFound,
-    /// The path exists, but not with this method; `allow` lists those that it has.
+    /// The path exists, but not with this method; `allow` lists its methods.
     MethodNotAllowed { allow: String },
     /// The body did not arrive in time.
     BodyTooSlow,
-    /// The body broke off, or was not framed properly.
+    /// The body broke off, or its framing is invalid.
     BodyBroken,
     /// The body is longer than the emulator reads.
     BodyTooLarge,
-    /// No credential, or one that does not work (any more).
+    /// The credential is missing, or it does not work or no longer works.
     Unauthenticated,
-    /// The key belongs to another company or organization than the path says.
+    /// The key does not belong to the company or organization of the path.
     WrongScope,
     /// The key's role does not cover the operation.
     NotPermitted,
-    /// The body is not declared as JSON, or there must not be one.
+    /// The content type is not JSON, or the operation allows no body.
     UnsupportedMediaType,
-    /// The body is not JSON, or not an object.
+    /// The body is not JSON, or it is not an object.
     InvalidJson(String),
-    /// The body is an object, but does not fit the schema.
+    /// The body is an object, but it does not match the schema.
     InvalidFields(Problems),
-    /// The query does not fit the schema.
+    /// The query does not match the schema.
     InvalidQuery(Problems),
-    /// No key with this id.
+    /// No key has this id.
     KeyNotFound,
-    /// The key's present state does not allow it.
+    /// The key's state does not allow the operation.
     Conflict(&'static str),
-    /// Well formed, but it makes no sense for this key.
+    /// The request is well formed, but it makes no sense for this key.
     Unprocessable(&'static str),
-    /// A fault: there is nothing wrong with the request. `retry_after` stands in the body.
+    /// A fault refuses the request, which is valid. `retry_after` appears in the body.
     Injected { status: StatusCode, retry_after: Option<u64> },
 }
 
@@ -69,7 +69,7 @@ impl Refusal {
         }
     }
 
-    /// Whether part of the request may still be on its way, so that the connection cannot be used again.
+    /// Returns whether part of the request may still arrive, so that the connection cannot serve another request.
     pub(crate) fn leaves_unread_body(&self) -> bool {
         matches!(self, Self::BodyTooSlow | Self::BodyBroken | Self::BodyTooLarge)
     }

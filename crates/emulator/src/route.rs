@@ -1,4 +1,4 @@
-//! Which operation a request asks for.
+//! Finds the operation that a request names.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// The service's name in lower case.
+    /// Returns the service's name in lower case.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Spartera => "spartera",
@@ -34,13 +34,13 @@ impl fmt::Display for Provider {
     }
 }
 
-/// Something that a service can be asked to do.
+/// An operation of a service.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
     /// List keys.
     List,
-    /// Make a new key.
+    /// Create a key.
     Create,
     /// Show one key.
     Get,
@@ -50,14 +50,14 @@ pub enum Operation {
     Delete,
     /// Revoke a key, with a reason (Spartera).
     Revoke,
-    /// Show how a key has been used (Spartera).
+    /// Show the usage of a key (Spartera).
     Stats,
     /// Give a key a new secret (Monad).
     Regenerate,
 }
 
 impl Operation {
-    /// The operation's name, such as `create_api_key`.
+    /// Returns the operation's name, such as `create_api_key`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::List => "list_api_keys",
@@ -76,7 +76,7 @@ impl Operation {
     pub(crate) const ALL: [Self; 8] =
         [Self::List, Self::Create, Self::Get, Self::Update, Self::Regenerate, Self::Revoke, Self::Delete, Self::Stats];
 
-    /// The operation's name in a fault's text form.
+    /// Returns the operation's name in a fault's text form.
     pub(crate) fn short_name(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -111,12 +111,14 @@ pub(crate) struct Call {
     pub(crate) operation: Operation,
     /// The company or organization.
     pub(crate) scope: String,
-    /// The key; empty for those operations that are about all keys.
+    /// The key; empty for operations on all keys.
     pub(crate) key_id: String,
 }
 
-/// Where a request leads. The service is known, as far as possible, even when it has no such operation, for the error
-/// has to be in its words.
+/// The service and operation that a request names.
+///
+/// If the path belongs to a service, `provider` is set even if the service has no such operation. The error is then in
+/// that service's words.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) provider: Option<Provider>,

@@ -1,15 +1,15 @@
-//! Making secrets, and keeping them out of sight.
+//! Makes secrets, and masks them in texts.
 
 use fastrand::Rng;
 
 use crate::url;
 
-/// Random letters and digits.
+/// Returns random letters and digits.
 pub(crate) fn random_text(rng: &mut Rng, length: usize) -> String {
     (0..length).map(|_| rng.alphanumeric()).collect()
 }
 
-/// A random UUID (version 4).
+/// Returns a random UUID (version 4).
 pub(crate) fn random_uuid(rng: &mut Rng) -> String {
     let bits = rng.u128(..);
     format!(
@@ -23,18 +23,19 @@ pub(crate) fn random_uuid(rng: &mut Rng) -> String {
     )
 }
 
-/// A text that is shorter is no secret.
+/// The minimum length of a secret. A shorter text is not a secret.
 const MIN_SECRET_LENGTH: usize = 20;
 
-/// Whether a text is such that it would be [known](redact) as one of Spartera's secrets wherever it stands.
+/// Returns whether [`redact`] recognizes `secret` as one of Spartera's secrets anywhere in a text.
 pub(crate) fn is_recognizable(secret: &str) -> bool {
     let is_one_word = secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     is_one_word && secret.len() >= MIN_SECRET_LENGTH && (secret.starts_with("sk_") || secret.starts_with("ep_"))
 }
 
-/// The start and the last four characters of a secret: enough to tell keys apart, too little to use one.
+/// Masks a secret, except its start and its last four characters.
 ///
-/// `sk_live_…1234` becomes `sk_****1234`. What is too short to be a secret is hidden whole.
+/// The visible part is enough to tell keys apart and too little to use one. `sk_live_…1234` becomes `sk_****1234`. A text
+/// that is too short to be a secret is masked completely.
 pub(crate) fn mask(secret: &str) -> String {
     match (secret.get(..3), secret.len().checked_sub(4).and_then(|at| secret.get(at..))) {
         (Some(start), Some(end)) if secret.len() >= MIN_SECRET_LENGTH => format!("{start}****{end}"),
@@ -42,9 +43,9 @@ pub(crate) fn mask(secret: &str) -> String {
     }
 }
 
-/// The text with everything masked in it that looks like a secret of either service.
+/// Masks every part of `text` that looks like a secret of either service.
 ///
-/// A client may put a key where it does not belong, such as in a URL. The record of requests must not keep it.
+/// A client may put a secret in the wrong place, such as a URL. The record of requests must not keep it.
 pub(crate) fn redact(text: &str) -> String {
     let mut redacted = String::with_capacity(text.len());
     let mut rest = text;
@@ -70,7 +71,7 @@ fn is_secret_char(c: char) -> bool {
 
 fn looks_secret(word: &str) -> bool {
     let mut decoded = word.to_owned();
-    // A client may have encoded it more than once.
+    // A client may have encoded the secret more than once.
     while decoded.contains('%') {
         let again = url::decode_lossy(&decoded);
         if again == decoded {
@@ -78,7 +79,7 @@ fn looks_secret(word: &str) -> bool {
         }
         decoded = again;
     }
-    // In lower case, too: that is how the name of a header is kept.
+    // The record keeps header names in lower case, so a secret in lower case counts too.
     let decoded = decoded.to_ascii_lowercase();
     decoded.len() >= MIN_SECRET_LENGTH && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
 }
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mask_shows_both_ends_of_a_secret_and_nothing_of_a_short_text() {
+    fn a_mask_shows_the_ends_of_a_secret_and_hides_a_short_text() {
         assert_eq!(mask("sk_live_abcdefghijklmnopqrstuvwxyz1234"), "sk_****1234");
         assert_eq!(mask("hunter2"), "****");
         assert_eq!(mask(""), "****");
@@ -96,16 +97,20 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_masked_wherever_they_stand() {
+    fn secrets_are_masked_anywhere_in_a_text() {
         assert_eq!(
             redact("/companies/c/api-keys?key=sk_live_abcdefghijklmnopqrstuvwxyz1234&page=1"),
             "/companies/c/api-keys?key=sk_****1234&page=1",
         );
         assert_eq!(redact("/api/v2/eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl/api_keys"), "/api/v2/eyJ****dXJl/api_keys");
         assert_eq!(redact("/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234"), "/a?key=sk%****1234");
-        assert_eq!(redact("sk%25255Flive_abcdefghijklmnopqrstuvwxyz1234"), "sk%****1234", "encoded three times");
+        assert_eq!(
+            redact("sk%25255Flive_abcdefghijklmnopqrstuvwxyz1234"),
+            "sk%****1234",
+            "the secret is encoded three times"
+        );
         let broken = "/a?key=sk%5Flive%5Fabcdefghijklmnopqrstuvwxyz1234%zz";
-        assert_eq!(redact(broken), "/a?key=sk%****4%zz", "one part of it does not decode");
+        assert_eq!(redact(broken), "/a?key=sk%****4%zz", "one part of the secret does not decode");
         assert_eq!(redact("sk_live_abcdefghijklmnopqrstuvwxyz1234".to_ascii_lowercase().as_str()), "sk_****1234");
         assert_eq!(redact("/companies/c/api-keys/42?search=%C3%A9é"), "/companies/c/api-keys/42?search=%C3%A9é");
     }

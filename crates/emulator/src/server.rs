@@ -1,4 +1,4 @@
-//! Accepting connections, and letting go of them.
+//! Accepts connections and ends them.
 
 use std::convert::Infallible;
 use std::io;
@@ -20,25 +20,25 @@ use crate::connection_gate::{ConnectionGate, Mode};
 use crate::control;
 use crate::service::Service;
 
-/// How long a connection may take over the head of a request, or stay idle between two.
+/// How long the head of a request may take, and how long a connection may stay idle between two requests.
 const HEAD_TIME: Duration = Duration::from_secs(30);
 
 /// The longest head of a request.
 const HEAD_LIMIT: usize = 64 << 10;
 
-/// How long requests in progress have to finish at shutdown.
+/// How long a shutdown waits for requests in progress.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The pause after a failure to accept, which is usually a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// How many connections the system may keep waiting; what tokio asks for itself.
+/// How many connections the system may queue. tokio uses the same value.
 const BACKLOG: u32 = 1024;
 
-/// How often an idle connection is looked for while there is one connection too many.
+/// How often the server looks for an idle connection while it has one too many.
 const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
-/// The task that serves; it ends when this is dropped.
+/// The server's task. Dropping this ends the task.
 pub(crate) struct Server {
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -54,7 +54,7 @@ impl Server {
     /// Stops accepting, lets requests in progress finish, and returns once the port is free.
     pub(crate) async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        // An error means that the task has ended by other means, which is what is wanted.
+        // An error means that the task has already ended.
         let _ = (&mut self.task).await;
         self.service.is_stopped.store(true, Ordering::Release);
     }
@@ -62,17 +62,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The task owns the listener and, in a set, the connections' tasks: all of them go with it.
+        // The task owns the listener and the connections' tasks, so they end with it.
         self.task.abort();
         self.service.is_stopped.store(true, Ordering::Release);
     }
 }
 
-/// The connections that are being served.
+/// The connections that the server serves.
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    /// Some of them may have ended.
+    /// Includes connections that have ended.
     open: Vec<Weak<Connection>>,
 }
 
@@ -86,8 +86,9 @@ impl Connections {
         }
     }
 
-    /// Closes the connection that has been idle for longest, if any is besides the newest: whoever opens connections and
-    /// says nothing must not keep others out.
+    /// Closes the connection that has been idle for longest, if any is idle besides the newest.
+    ///
+    /// A client that opens connections and sends nothing must not lock out other clients.
     fn close_idle(&self) {
         let older = self.open.split_last().map_or(&[][..], |(_, older)| older);
         let older = older.iter().filter_map(Weak::upgrade).filter(|connection| !connection.has_ended());
@@ -114,7 +115,7 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Ser
                 }
             }
             _ = connections.tasks.join_next(), if connections.tasks.len() > limit => {}
-            // All were busy when the latest came; one may be idle by now.
+            // All connections were busy when the newest arrived; one of them may be idle now.
             () = tokio::time::sleep(IDLE_PAUSE), if connections.tasks.len() > limit => connections.close_idle(),
             accepted = listener.accept(), if connections.tasks.len() <= limit => match accepted {
                 Ok((socket, _)) => {
@@ -135,7 +136,9 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Ser
     }
 }
 
-/// Ends all connections and keeps the port without listening, so that others are refused, until the door is to be open.
+/// Ends all connections and refuses new ones until the gate ends the refusal. Returns the new listener.
+///
+/// It keeps the port bound without listening, so that the system refuses connections.
 async fn refuse(address: SocketAddr, connections: &mut JoinSet<()>, gate: &ConnectionGate) -> TcpListener {
     let mut port = keep_port(address);
     connections.shutdown().await;
@@ -147,7 +150,7 @@ async fn refuse(address: SocketAddr, connections: &mut JoinSet<()>, gate: &Conne
                 gate.report(Mode::Accepting);
                 return listener;
             }
-            // Somebody else has taken the port in the meantime.
+            // Another process has taken the port in the meantime.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
         port = keep_port(address);
@@ -162,7 +165,7 @@ fn keep_port(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 async fn serve(socket: TcpStream, connection: Arc<Connection>, service: Arc<Service>, stopped: watch::Receiver<bool>) {
-    // Answers are small and complete: waiting to fill a packet would only delay them. Failure costs time, no more.
+    // Answers are small and complete, so waiting to fill a packet would only delay them. A failure only costs time.
     let _ = socket.set_nodelay(true);
     let respond = service_fn(|request| {
         let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
@@ -187,7 +190,7 @@ async fn serve(socket: TcpStream, connection: Arc<Connection>, service: Arc<Serv
         .max_header_size(HEAD_LIMIT)
         .serve_connection(TokioIo::new(Socket::new(socket, Arc::clone(&connection))), respond);
     let mut http = pin!(http);
-    // How a connection ends is the client's affair: there is nobody to report an error to.
+    // How a connection ends concerns only the client, so the server ignores the error.
     let served = async {
         tokio::select! {
             _ = http.as_mut() => return,
@@ -203,7 +206,7 @@ async fn serve(socket: TcpStream, connection: Arc<Connection>, service: Arc<Serv
     }
 }
 
-/// Waits until the server is to stop; the sender's end says so too.
+/// Waits until the server must stop, or its sender is dropped.
 async fn stop_requested(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -1,4 +1,4 @@
-//! The way of a request: route, body, operation, record, response.
+//! Handles a request: route, body, operation, record, response.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::spartera::{self, Company};
 use crate::state::{Services, State};
 
-/// Both services, with all that they remember.
+/// Both services and their state.
 pub(crate) struct Service {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
@@ -38,12 +38,12 @@ pub(crate) struct Service {
     pub(crate) changes: Arc<Changes>,
     pub(crate) schedule: Mutex<FaultSchedule>,
     pub(crate) gate: ConnectionGate,
-    /// Whether the emulator is over, so that nothing happens any more.
+    /// Whether the emulator has stopped, so that delayed requests do nothing.
     pub(crate) is_stopped: AtomicBool,
     observer: Option<Observer>,
 }
 
-/// What an operation sees of its request.
+/// The parts of a request that an operation reads.
 pub(crate) struct OperationInput<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) query: Option<&'a str>,
@@ -52,9 +52,9 @@ pub(crate) struct OperationInput<'a> {
     pub(crate) effects: &'a Effects,
 }
 
-/// What has become of a request.
+/// The result of an operation.
 pub(crate) struct OperationOutput {
-    /// The id of the key that asked, once it is known.
+    /// The id of the authenticated key, if the service has accepted the credential.
     pub(crate) caller: Option<String>,
     pub(crate) result: Result<Answer, Refusal>,
 }
@@ -91,7 +91,7 @@ impl Service {
         }
     }
 
-    /// The response to a request that came over `line`; `None` if the connection is to be reset instead.
+    /// Returns the response to a request over `connection`, or `None` to reset the connection.
     pub(crate) async fn respond(
         self: &Arc<Self>,
         request: Request<Incoming>,
@@ -108,8 +108,8 @@ impl Service {
         let answer = match plan.delay {
             None => self.act(&route, &head, received, plan),
             Some(delay) => {
-                // A task of its own, which does not end with the connection: the service acts for a client that has given
-                // up, too. It does end with the emulator.
+                // A separate task, because the service acts even if the client gives up and the connection ends. The task
+                // ends with the emulator.
                 let service = Arc::downgrade(self);
                 let acting = async move {
                     tokio::time::sleep(delay).await;
@@ -120,7 +120,7 @@ impl Service {
             }
         };
         if let Some(ExchangeFault::Refuse(span)) = wire {
-            // The server ends this connection with all others, once nobody can make a new one.
+            // The server ends this connection with all others, after it has stopped listening.
             connection.will_end(End::Reset);
             self.gate.refuse(Some(span));
             self.gate.accept_requested().await;
@@ -128,13 +128,13 @@ impl Service {
         answer.map(|answer| answer.into_response(connection))
     }
 
-    /// Does what is asked, and remembers it. `None` if the connection is to be reset.
+    /// Performs the request and records it. Returns `None` to reset the connection.
     fn act(&self, route: &Route, head: &Parts, received: ReceivedBody, plan: Plan) -> Option<Answer> {
         let now = self.clock.now();
         let leaves_unread_body = received.content.as_ref().is_err_and(Refusal::leaves_unread_body);
         let (caller, mut answer) = self.exchange(route, head, received.content, now, &plan);
         if let Some(answer) = answer.as_mut().filter(|_| leaves_unread_body) {
-            // Whatever is answered in the refusal's place: what is left of the body must not be taken for a request.
+            // A fault may have replaced the refusal, but the unread body must never be parsed as a request.
             answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         let seen = || SeenRequest {
@@ -153,7 +153,7 @@ impl Service {
         match &self.observer {
             None => lock(&self.record).push(seen),
             Some(observer) => {
-                // Before the lock is taken: the observer may ask for the requests, and take its time.
+                // Notify before locking: the observer may read the requests, and may be slow.
                 let seen = observer.notify(seen());
                 lock(&self.record).push(|| seen);
             }
@@ -161,8 +161,10 @@ impl Service {
         answer
     }
 
-    /// Who asked, if the service has found out, and what is answered, if anything is: the service's doing, and the
-    /// plan's undoing.
+    /// Performs the request, distorted by `plan`.
+    ///
+    /// Returns the id of the authenticated key, if the service has accepted the credential. Returns no answer if the plan
+    /// resets the connection.
     fn exchange(
         &self,
         route: &Route,
@@ -171,7 +173,7 @@ impl Service {
         now: DateTime<Utc>,
         plan: &Plan,
     ) -> (Option<String>, Option<Answer>) {
-        // A clock that is wrong is wrong wherever it is read, but for the service's own doing.
+        // The skew affects every date in the answer, but not the service's own time.
         let skewed = plan.clock_skew.and_then(|skew| now.checked_add_signed(skew)).unwrap_or(now);
         let (caller, answer) = match &plan.exchange {
             Some(ExchangeFault::ResetBefore | ExchangeFault::Refuse(_)) => (None, None),
@@ -202,7 +204,7 @@ impl Service {
         (caller, answer)
     }
 
-    /// The keys that exist: Spartera's, then Monad's, oldest first.
+    /// Returns the keys that exist: Spartera's, then Monad's, oldest first.
     pub(crate) fn keys(&self) -> Vec<ExistingKey> {
         let now = self.clock.now();
         let mut keys = lock(&self.company).inventory(now);
@@ -210,12 +212,12 @@ impl Service {
         keys
     }
 
-    /// What both services keep. A change comes between the two halves at most.
+    /// Returns the state of both services. A change can only happen between the two halves.
     pub(crate) fn state(&self) -> State {
         State(Services { spartera: lock(&self.company).state(), monad: lock(&self.organization).state() })
     }
 
-    /// An error that the request has not deserved.
+    /// Returns the error that a fault injects.
     fn injected_error(&self, provider: Option<Provider>, error: ErrorStatus, now: DateTime<Utc>) -> Answer {
         let mut answer = self.refused(provider, &error.refusal());
         error.add_headers(&mut answer.headers, now);
@@ -247,11 +249,11 @@ impl Service {
         }
     }
 
-    /// The answer that words `refusal` as `provider` does.
+    /// Returns the answer for `refusal` in the form of `provider`.
     pub(crate) fn refused(&self, provider: Option<Provider>, refusal: &Refusal) -> Answer {
         match provider {
             Some(Provider::Monad) => monad::refused(&self.settings, refusal),
-            // A path of neither service has to be answered somehow.
+            // A path of neither service gets Spartera's form.
             Some(Provider::Spartera) | None => spartera::refused(refusal),
         }
     }

@@ -1,4 +1,4 @@
-//! How an emulator behaves, chosen when it starts.
+//! The settings with which an emulator starts.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -14,51 +14,51 @@ pub enum Revision {
     Current,
 }
 
-/// How Spartera writes a key.
+/// The form in which Spartera writes a key.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum SparteraShape {
-    /// As in the SDK documentation: `api_key_id` (a number), `expiration_date_utc`, `date_created`, and so on.
+    /// The form of the SDK documentation: `api_key_id` (a number), `expiration_date_utc`, `date_created`, and so on.
     #[default]
     Documented,
-    /// As in the reference guide: `id`, `expires_at`, `created_at`, `status`, and so on; a list has `meta` beside it.
+    /// The form of the reference guide: `id`, `expires_at`, `created_at`, `status`, and so on. A list also has `meta`.
     Guide,
 }
 
-/// How Monad writes an error.
+/// The form in which Monad writes an error.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum MonadErrorShape {
-    /// A JSON string, as documented for the operations on API keys.
+    /// A JSON string, as the vendor documents it for the operations on API keys.
     #[default]
     Text,
-    /// An object with `error`, `error_type`, `code` and `additional_details`, as on other operations of the service.
+    /// An object with `error`, `error_type`, `code` and `additional_details`, as in the service's other operations.
     Object,
 }
 
-/// What both services need to know of the builder's choices.
+/// The builder's choices that both services need.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) revision: Revision,
     pub(crate) spartera_shape: SparteraShape,
-    /// The field of create's answer that carries the secret; `None` leaves it out.
+    /// The field of create's answer that contains the secret; `None` leaves the secret out.
     pub(crate) spartera_secret_field: Option<String>,
     pub(crate) monad_error_shape: MonadErrorShape,
-    /// How long a secret works after its key has expired.
+    /// How long a secret still works after its key has expired.
     pub(crate) expiry_lag: TimeDelta,
-    /// How many connections are served at once.
+    /// How many connections the server serves at once.
     pub(crate) connections: usize,
-    /// Whether the emulator's own paths are there.
+    /// Whether the emulator's own paths are open.
     pub(crate) control: bool,
 }
 
 impl Settings {
-    /// When a secret stops working whose key expires then.
+    /// Returns when the secret of a key that expires at `expires` stops working.
     pub(crate) fn secret_end(&self, expires: DateTime<Utc>) -> DateTime<Utc> {
         expires.checked_add_signed(self.expiry_lag).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 
-    /// The time by which secrets are seen to have expired.
+    /// Returns the expiry up to which secrets no longer work at `now`.
     pub(crate) fn expiry_cutoff(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now.checked_sub_signed(self.expiry_lag).unwrap_or(DateTime::<Utc>::MIN_UTC)
     }

@@ -1,4 +1,4 @@
-//! What both services keep, as JSON: to begin with it, and to go on with it another time.
+//! The state of both services as JSON, which another emulator can start from.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -11,14 +11,14 @@ use crate::monad::OrganizationState;
 use crate::secret;
 use crate::spartera::CompanyState;
 
-/// What both services keep: the company and the organization, their keys, and every secret.
+/// The state of both services: the company and the organization, their keys, and every secret.
 ///
-/// [`Emulator::state`](crate::Emulator::state) takes it, [`EmulatorBuilder::state`](crate::EmulatorBuilder::state) begins
-/// with it. What is not in it: the record of requests and changes, and what faults have left behind, such as a secret
-/// that lingers.
+/// [`Emulator::state`](crate::Emulator::state) returns it, and
+/// [`EmulatorBuilder::state`](crate::EmulatorBuilder::state) starts from it. It omits the records of requests and
+/// changes, and the effects of faults, such as a secret that lingers.
 ///
-/// As JSON it can be written by hand. All is optional but a key's `id`, its role, and on Monad its `name` and
-/// `expires_at`; what is left out is made up. Times are RFC 3339.
+/// You can write the JSON by hand. A key needs its `id` and its role, and on Monad its `name` and `expires_at`. All other
+/// fields are optional, and the emulator chooses the missing values. Times are RFC 3339.
 ///
 /// ```
 /// # use std::error::Error;
@@ -44,7 +44,7 @@ use crate::spartera::CompanyState;
 /// let emulator = Emulator::builder().state(state).start().await?;
 /// assert_eq!(emulator.spartera().admin_key(), "sk_live_of_the_administrator");
 ///
-/// // Another one takes over from here.
+/// // Another emulator continues from this state.
 /// let kept = emulator.into_state().await.to_json();
 /// let again = Emulator::builder().state(State::from_json(&kept)?).start().await?;
 /// assert_eq!(again.spartera().company_id(), "acme");
@@ -54,7 +54,7 @@ use crate::spartera::CompanyState;
 #[derive(Clone, Default)]
 pub struct State(pub(crate) Services);
 
-/// The services of a [`State`], which are in it only once they have been checked.
+/// The services of a [`State`]. A state contains only services that have passed the checks.
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Services {
@@ -63,12 +63,12 @@ pub(crate) struct Services {
 }
 
 impl State {
-    /// Reads what [`State::to_json`] or a person has written.
+    /// Reads a state that [`State::to_json`] or a person has written.
     ///
     /// # Errors
     ///
-    /// When it is not JSON, has a field that is not known, lacks one that is needed, or contradicts itself: two keys of
-    /// one id, say, or a token that the signing key has not signed.
+    /// Returns an error if `text` is not JSON, has an unknown field, or lacks a required one. It also returns an error if
+    /// the state contradicts itself: for example, two keys have the same id, or the signing key has not signed a token.
     pub fn from_json(text: &str) -> Result<Self, ParseStateError> {
         let services: Services = serde_json::from_str(text).map_err(|error| ParseStateError(describe(&error)))?;
         services.spartera.check().map_err(|problem| ParseStateError(format!("spartera: {problem}")))?;
@@ -76,7 +76,7 @@ impl State {
         Ok(Self(services))
     }
 
-    /// A number of its own for every state; 0 for the empty one.
+    /// Returns a hash of the state, and 0 for the empty state.
     pub(crate) fn number(&self) -> u64 {
         let text = self.to_json();
         if text == Self(Services::default()).to_json() {
@@ -87,9 +87,9 @@ impl State {
         hasher.finish()
     }
 
-    /// Everything as JSON, **secrets and Monad's signing key included**.
+    /// Returns the state as JSON, **including secrets and Monad's signing key**.
     pub fn to_json(&self) -> String {
-        // Plain structures of text and numbers: writing them cannot fail.
+        // Writing plain structures of text and numbers cannot fail.
         serde_json::to_string_pretty(&self.0).unwrap_or_default()
     }
 }
@@ -100,36 +100,38 @@ impl fmt::Debug for State {
     }
 }
 
-/// A text is no [`State`].
+/// The error for a text that is not a [`State`].
 ///
-/// The message tells which field or key is wrong, and where; it holds no secret.
+/// The message names the wrong field or key, and its place. It contains no secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseStateError(String);
 
 impl fmt::Display for ParseStateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a state of the emulator: {}", self.0)
+        write!(f, "the text is not a state of the emulator: {}", self.0)
     }
 }
 
 impl Error for ParseStateError {}
 
-/// The place and the class of a mistake. What the parser says itself may repeat a value, and so a secret.
+/// Returns the place and the class of a mistake.
+///
+/// It leaves out the parser's own message, which may quote a value and therefore a secret.
 fn describe(error: &serde_json::Error) -> String {
     let class = match error.classify() {
         serde_json::error::Category::Data => "a field is unknown, missing or of the wrong type",
-        serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "it is not JSON",
+        serde_json::error::Category::Eof => "the text ends too early",
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => "the text is not JSON",
     };
     format!("line {}, column {}: {class}", error.line(), error.column())
 }
 
-/// A key in a message. Its id may be a secret that stands in the wrong place.
+/// Returns a message about a key. It masks the id, which may be a misplaced secret.
 pub(crate) fn key_problem(id: &str, problem: &str) -> String {
     format!("key {}: {problem}", secret::redact(id))
 }
 
-/// Refuses an id that no path could name, and one that is there twice.
+/// Refuses an id that no path can contain, and an id that two keys share.
 pub(crate) fn check_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = HashSet::new();
     for id in ids {
@@ -141,18 +143,23 @@ pub(crate) fn check_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), St
     Ok(())
 }
 
-/// Refuses an id that no path could name.
+/// Refuses an id that no path can contain.
 pub(crate) fn check_id(id: &str) -> Result<(), String> {
     let fits =
         (1..=255).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    if fits { Ok(()) } else { Err(format!("{:?} is no id: 1 to 255 letters, digits, _ and -", secret::redact(id))) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("{:?} is not an id: use 1 to 255 letters, digits, _ and -", secret::redact(id)))
+    }
 }
 
-/// The greatest number that is taken: what is counted on from it stays far from the end of all numbers, and JSON in any
-/// language reads it as it is.
+/// The greatest number that a state may contain.
+///
+/// Counting on from it cannot overflow, and JSON readers in every language represent it exactly.
 pub(crate) const MAX_NUMBER: u64 = 1 << 53;
 
-/// Refuses an administrator's key that is not among the keys.
+/// Refuses an administrator's key that is not one of the keys.
 pub(crate) fn check_admin<'a>(admin: Option<&str>, mut ids: impl Iterator<Item = &'a str>) -> Result<(), String> {
     match admin {
         Some(admin) if !ids.any(|id| id == admin) => Err("admin_key_id is not the id of a key".to_owned()),

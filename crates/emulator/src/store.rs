@@ -1,4 +1,4 @@
-//! Keys in the order in which they were made, and found by id.
+//! Keys in creation order, with lookup by id.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
@@ -11,10 +11,10 @@ pub(crate) trait Identified {
     fn id(&self) -> &str;
 }
 
-/// A key, and what was last written of it.
+/// A key and its cached JSON.
 pub(crate) struct Row<K> {
     key: K,
-    /// The key as JSON: while its time lasts, and when that is over. Whatever else is shown changes with the key.
+    /// The key's JSON before and after its expiry. All other shown values change only through `edit`.
     written: [OnceCell<Box<RawValue>>; 2],
 }
 
@@ -23,22 +23,22 @@ impl<K> Row<K> {
         Self { key, written: Default::default() }
     }
 
-    /// The key, to be changed: what was written of it is forgotten.
+    /// Returns the key for a change, and drops its cached JSON.
     pub(crate) fn edit(&mut self) -> &mut K {
         self.written = Default::default();
         &mut self.key
     }
 
-    /// The key, to change what of it is never [written](Self::json).
+    /// Returns the key for a change of values that its [JSON](Self::json) never contains.
     pub(crate) fn edit_uncached(&mut self) -> &mut K {
         &mut self.key
     }
 
-    /// The key as JSON, written by `model` unless it was before.
+    /// Returns the key as JSON. It calls `model` only if the cache has no JSON.
     pub(crate) fn json<M: Serialize>(&self, is_expired: bool, model: impl FnOnce() -> M) -> &RawValue {
         let [lasting, expired] = &self.written;
         let written = if is_expired { expired } else { lasting };
-        // Plain structures of text and numbers: writing them cannot fail.
+        // Writing plain structures of text and numbers cannot fail.
         written.get_or_init(|| to_raw_value(&model()).unwrap_or_default())
     }
 }
@@ -55,9 +55,9 @@ pub(crate) struct Store<K> {
     rows: BTreeMap<u64, Row<K>>,
     by_id: HashMap<String, u64>,
     next_row: u64,
-    /// Rows that lists do not show yet, and how many more lists will not.
+    /// Rows that lists do not show yet, each with the number of lists that still omit it.
     not_yet_listed: HashMap<u64, u64>,
-    /// Keys that are gone, but that lists still show, and how many more lists will.
+    /// Removed keys that lists still show, each with the number of lists that still show it.
     removed_but_listed: BTreeMap<u64, (Row<K>, u64)>,
 }
 
@@ -72,7 +72,7 @@ impl<K: Identified> Store<K> {
         }
     }
 
-    /// Adds a key that the next `stale_lists` lists do not show.
+    /// Adds a key, which the next `stale_lists` lists omit.
     pub(crate) fn insert(&mut self, key: K, stale_lists: u64) {
         self.by_id.insert(key.id().to_owned(), self.next_row);
         self.rows.insert(self.next_row, Row::new(key));
@@ -90,21 +90,21 @@ impl<K: Identified> Store<K> {
         self.rows.get_mut(self.by_id.get(id)?)
     }
 
-    /// Takes a key out, though the next `stale_lists` lists still show it.
+    /// Removes a key, which the next `stale_lists` lists still show.
     pub(crate) fn remove(&mut self, id: &str, stale_lists: u64) -> Option<K>
     where
         K: Clone,
     {
         let row = self.by_id.remove(id)?;
         let key = self.rows.remove(&row)?.key;
-        // What no list has shown so far cannot stay in one.
+        // Lists cannot keep showing a key that they have never shown.
         if self.not_yet_listed.remove(&row).is_none() && stale_lists > 0 {
             self.removed_but_listed.insert(row, (Row::new(key.clone()), stale_lists));
         }
         Some(key)
     }
 
-    /// Counts a list: what it shows is what [`Store::listed`] returns until the next one.
+    /// Starts a new list. Until the next call, [`Store::listed`] returns what this list shows.
     pub(crate) fn begin_list(&mut self) {
         let passes = |lists: &mut u64| {
             let remains = *lists > 0;
@@ -115,7 +115,7 @@ impl<K: Identified> Store<K> {
         self.removed_but_listed.retain(|_, (_, lists)| passes(lists));
     }
 
-    /// The keys as a list shows them, oldest first.
+    /// Returns the keys that the current list shows, oldest first.
     pub(crate) fn listed(&self) -> Vec<&Row<K>> {
         if self.not_yet_listed.is_empty() && self.removed_but_listed.is_empty() {
             return self.rows.values().collect();
@@ -127,7 +127,7 @@ impl<K: Identified> Store<K> {
         listed.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// Oldest first.
+    /// Returns the existing keys, oldest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &K> {
         self.rows.values().map(|row| &row.key)
     }

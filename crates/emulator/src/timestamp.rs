@@ -1,33 +1,33 @@
-//! Timestamps as the two services read and write them.
+//! Reads and writes timestamps in the services' forms.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// `2025-04-01T00:00:00Z`, with a fraction only where there is one.
+/// Writes `2025-04-01T00:00:00Z`, with a fraction only if it is not zero.
 pub(crate) fn rfc3339(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
-/// `2025-04-01 00:00:00+00:00`: a space in place of the `T`, and the offset in digits.
+/// Writes `2025-04-01 00:00:00+00:00`, with a space in place of the `T` and the offset in digits.
 pub(crate) fn spaced(time: DateTime<Utc>) -> String {
-    // Far quicker than a format string, and a page of keys has hundreds of times in it.
+    // This is much faster than a format string, and a page of keys contains hundreds of timestamps.
     time.to_rfc3339_opts(SecondsFormat::AutoSi, false).replacen('T', " ", 1)
 }
 
-/// `Tue, 01 Apr 2025 00:00:00 GMT`, as HTTP writes a date.
+/// Writes `Tue, 01 Apr 2025 00:00:00 GMT`, the form of dates in HTTP.
 pub(crate) fn http_date(time: DateTime<Utc>) -> String {
     time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-/// Reads RFC 3339 to the letter: `T` in the middle, an offset at the end.
+/// Reads strict RFC 3339: a `T` in the middle, an offset at the end.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<DateTime<Utc>> {
-    // chrono is more generous here than the services are known to be.
+    // chrono also accepts other separators, which the services are not known to accept.
     if text.as_bytes().get(10) != Some(&b'T') {
         return None;
     }
     parse_either(text)
 }
 
-/// Reads RFC 3339, or the same with a space for the `T`. An offset is needed in both.
+/// Reads RFC 3339, with a `T` or a space. Both forms need an offset.
 pub(crate) fn parse_either(text: &str) -> Option<DateTime<Utc>> {
     let separator = text.as_bytes().get(10)?;
     if !matches!(separator, b'T' | b' ') {
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn other_texts_are_refused() {
         for text in ["", "tomorrow", "2025-04-01", "2025-04-01T00:00:00", "2025-13-01T00:00:00Z"] {
             assert_eq!(parse_either(text), None, "{text}");
             assert_eq!(parse_rfc3339(text), None, "{text}");

@@ -1,8 +1,8 @@
-//! The encodings of a URL's path and query.
+//! Decodes a URL's path and query.
 
 use std::borrow::Cow;
 
-/// Decodes a path segment; `None` where it does not decode to text.
+/// Decodes a path segment. Returns `None` if it does not decode to text.
 pub(crate) fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
     if !segment.contains('%') {
         return Some(Cow::Borrowed(segment));
@@ -21,7 +21,7 @@ pub(crate) fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
-/// Decodes what can be decoded, and leaves the rest as it stands.
+/// Decodes the valid escapes, and leaves the rest unchanged.
 pub(crate) fn decode_lossy(text: &str) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -41,9 +41,9 @@ pub(crate) fn decode_lossy(text: &str) -> String {
     String::from_utf8_lossy(&decoded).into_owned()
 }
 
-/// The value of a query parameter. The first one counts where there are several.
+/// Returns the value of a query parameter. If the query repeats the parameter, the first one counts.
 ///
-/// A value that does not decode is passed on as it stands, to be refused by whoever reads it.
+/// A value that does not decode is returned unchanged, and the caller's checks refuse it.
 pub(crate) fn query_value(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,4 +1,4 @@
-//! Bodies that arrive whole, and bodies that do not.
+//! The response body, delivered whole or with a fault.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,16 +14,16 @@ use tokio::time::{Sleep, sleep};
 
 use crate::connection::{Connection, End};
 
-/// How a body gets to the client.
+/// How the emulator delivers a body.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Delivery {
     #[default]
     Whole,
-    /// Half of it, and then the connection ends.
+    /// Sends half of the body, then ends the connection.
     Half(End),
-    /// Something else in its place, without end.
+    /// Sends other content, without end.
     Endless,
-    /// Byte by byte.
+    /// Sends byte by byte, with this pause before each.
     Slow(Duration),
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Body {
     Slow(Slow),
 }
 
-/// The part of a body that is sent, with the length of all of it.
+/// The part of a body to send, and the length of the whole body.
 pub(crate) struct Half {
     sent: Option<Bytes>,
     announced: u64,
@@ -49,7 +49,7 @@ pub(crate) struct Slow {
     timer: Pin<Box<Sleep>>,
 }
 
-/// How much of an endless body is handed out at a time.
+/// One frame of an endless body.
 const BLANKS: &[u8] = &[b' '; 16 << 10];
 
 impl Body {
@@ -79,7 +79,7 @@ impl HttpBody for Body {
             Self::Half(half) => match half.sent.take().filter(|sent| !sent.is_empty()) {
                 Some(sent) => data(sent),
                 None => {
-                    // Ending the line at once would lose what has not been written yet.
+                    // Ending the connection at once would lose the bytes that hyper has not written yet.
                     half.connection.end_when_flushed(half.end);
                     Poll::Pending
                 }

@@ -1,21 +1,21 @@
-//! How many requests a service takes in a time.
+//! A token bucket for rate limits.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-/// A token bucket that fills evenly, kept as the time at which it will be full. Times are in microseconds.
+/// A token bucket that fills evenly, stored as the time at which it is full. Times are in microseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenBucket {
-    /// How long a token takes to come.
+    /// The time between two new tokens.
     interval: i64,
-    /// How long an empty bucket takes to fill.
+    /// The time in which an empty bucket fills.
     span: i64,
     full_at: i64,
 }
 
 impl TokenBucket {
-    /// A full bucket of so many tokens, which is what comes in the time.
+    /// Creates a full bucket that holds `tokens` and refills them in `per`.
     pub(crate) fn new(tokens: u64, per: Duration) -> Self {
         let tokens = i64::try_from(tokens).unwrap_or(i64::MAX).max(1);
         let span = i64::try_from(per.as_micros()).unwrap_or(i64::MAX);
@@ -23,11 +23,15 @@ impl TokenBucket {
         Self { interval, span: interval.saturating_mul(tokens), full_at: i64::MIN }
     }
 
-    /// Takes a token, or tells how many seconds it takes until there is one.
+    /// Takes a token.
+    ///
+    /// # Errors
+    ///
+    /// Returns the seconds until the next token if the bucket is empty.
     pub(crate) fn take(&mut self, now: DateTime<Utc>) -> Result<(), u64> {
         let now = now.timestamp_micros();
         let empty = now.saturating_add(self.span);
-        // A clock that was set back does not make anybody wait for longer than an empty bucket does.
+        // After the clock was set back, the wait is at most that of an empty bucket.
         let full_at = self.full_at.clamp(now, empty).saturating_add(self.interval);
         if full_at <= empty {
             self.full_at = full_at;
@@ -44,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_come_back_evenly_and_no_more_than_there_is_room_for() {
+    fn tokens_return_evenly_up_to_the_bucket_size() {
         let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
         let at = |milliseconds| start + TimeDelta::milliseconds(milliseconds);
         let mut bucket = TokenBucket::new(2, Duration::from_secs(10));
@@ -55,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_keeps_nobody_waiting_for_long() {
+    fn setting_the_clock_back_bounds_the_wait() {
         let start: DateTime<Utc> = "2026-01-01T00:00:00Z".parse().unwrap();
         let mut bucket = TokenBucket::new(1, Duration::from_secs(10));
         assert_eq!(bucket.take(start), Ok(()));
@@ -64,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_does_no_harm() {
+    fn extreme_values_do_not_panic() {
         let now = DateTime::<Utc>::MAX_UTC;
         for (tokens, per) in [(0, Duration::ZERO), (u64::MAX, Duration::ZERO), (u64::MAX, Duration::MAX)] {
             let _ = TokenBucket::new(tokens, per).take(now);

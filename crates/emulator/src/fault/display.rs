@@ -1,4 +1,4 @@
-//! Faults as text.
+//! Writes faults as text.
 
 use std::fmt;
 

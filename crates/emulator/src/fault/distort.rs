@@ -1,4 +1,4 @@
-//! Answers that are not what they should be.
+//! Distorted answers.
 
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
@@ -14,7 +14,7 @@ const HTML: &str = "<!DOCTYPE html>\n<html><head><title>Something else</title></
 const UNKNOWN_VALUE: &str = "unheard_of";
 
 impl Plan {
-    /// The answer as this plan lets it out. Resets and replaced statuses are not its affair.
+    /// Applies this plan's faults to `answer`. The caller handles resets and replaced statuses.
     pub(crate) fn distort(&self, mut answer: Answer) -> Answer {
         if self.extra_fields {
             change(&mut answer, add_fields);
@@ -41,7 +41,7 @@ impl Plan {
     }
 }
 
-/// The status of an error; anything else becomes 500.
+/// Returns `status` if it is an error's, and 500 otherwise.
 pub(super) fn error_status(status: u16) -> StatusCode {
     match StatusCode::from_u16(status) {
         Ok(status) if status.is_client_error() || status.is_server_error() => status,
@@ -80,7 +80,7 @@ fn replace_enums(value: &mut Value) {
     });
 }
 
-/// Inner objects first, so that what is added is not visited itself.
+/// Visits inner objects first, so that it does not visit the fields that `visit` adds.
 fn each_object(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
     match value {
         Value::Object(object) => {

@@ -1,31 +1,31 @@
-//! The faults that the services themselves make, rather than what is between them and the client.
+//! The faults inside the services, as opposed to those between a service and its client.
 
-/// What an operation is to do wrong.
+/// What an operation does wrong.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Effects {
     pub(crate) warmup: Option<Warmup>,
-    /// How many times more an ended secret works.
+    /// How many more times an ended secret works.
     pub(crate) linger: u64,
-    /// How many lists do not see the change.
+    /// How many lists omit the change.
     pub(crate) stale_lists: u64,
-    /// How many keys there may be.
+    /// How many keys may exist.
     pub(crate) quota: Option<u64>,
     pub(crate) page: Option<PageFault>,
 }
 
 impl Effects {
-    /// Whether there are as many keys as there may be.
+    /// Returns whether `keys` reaches the quota.
     pub(crate) fn is_full(&self, keys: usize) -> bool {
         self.quota.is_some_and(|quota| u64::try_from(keys).is_ok_and(|keys| keys >= quota))
     }
 }
 
-/// How a new secret begins to work.
+/// How a new secret starts to work.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Warmup {
-    /// After so many refusals.
+    /// After this number of refusals.
     Late(u64),
-    /// On every second use.
+    /// On every other use, starting with the second.
     Flaky,
 }
 
@@ -38,7 +38,9 @@ pub(crate) enum PageFault {
 }
 
 impl PageFault {
-    /// The rows of the page that was asked for, as they are shown.
+    /// Returns the rows of the requested page, distorted by `fault`.
+    ///
+    /// `before` is the number of rows before the page, `limit` its size.
     pub(crate) fn page<T: Copy>(fault: Option<Self>, mut rows: Vec<T>, before: usize, limit: usize) -> Vec<T> {
         let page = |before: usize| rows.iter().skip(before).take(limit).copied();
         match fault {

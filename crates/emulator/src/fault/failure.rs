@@ -1,4 +1,4 @@
-//! Errors and redirects that nobody has deserved.
+//! Injected errors and redirects.
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use hyper::StatusCode;
@@ -11,7 +11,7 @@ use crate::refusal::Refusal;
 use crate::timestamp;
 
 impl ErrorStatus {
-    /// The error for the service to put into its own form.
+    /// Returns the error as a refusal, which the service then writes in its own form.
     pub(crate) fn refusal(self) -> Refusal {
         let retry_after = match self.retry_after {
             Some(RetryAfter::Seconds(seconds) | RetryAfter::Body(seconds)) => Some(seconds),
@@ -20,7 +20,7 @@ impl ErrorStatus {
         Refusal::Injected { status: error_status(self.status), retry_after }
     }
 
-    /// Adds what the head says about trying again.
+    /// Adds the header that says when to retry.
     pub(crate) fn add_headers(self, headers: &mut HeaderMap, now: DateTime<Utc>) {
         match self.retry_after {
             Some(RetryAfter::Seconds(seconds)) => {
@@ -28,7 +28,7 @@ impl ErrorStatus {
             }
             Some(RetryAfter::Date(ahead)) => {
                 let ahead = TimeDelta::from_std(ahead).unwrap_or(TimeDelta::MAX);
-                // A client has to measure it against the `Date`, which is set on every answer.
+                // The client measures it against the `Date`, which every answer has.
                 insert_time(headers, RETRY_AFTER, now, ahead);
             }
             Some(RetryAfter::Body(_)) | None => {}
@@ -36,7 +36,7 @@ impl ErrorStatus {
     }
 }
 
-/// An answer that sends the client elsewhere.
+/// Returns a redirect to `address`.
 pub(crate) fn redirect(address: &str) -> Answer {
     let mut answer = Answer::empty(StatusCode::TEMPORARY_REDIRECT);
     if let Ok(address) = HeaderValue::from_str(address) {
@@ -45,13 +45,13 @@ pub(crate) fn redirect(address: &str) -> Answer {
     answer
 }
 
-/// Sets the `Date`, which otherwise is the machine's.
+/// Sets the `Date` header. Without this call hyper sets it from the machine's clock.
 pub(crate) fn set_date(headers: &mut HeaderMap, now: DateTime<Utc>) {
     insert_time(headers, DATE, now, TimeDelta::zero());
 }
 
 fn insert_time(headers: &mut HeaderMap, name: hyper::header::HeaderName, now: DateTime<Utc>, ahead: TimeDelta) {
-    // HTTP has four digits for a year: what lies outside is not sent.
+    // HTTP writes a year with four digits, so a time outside that range has no header.
     if let Some(time) = now.checked_add_signed(ahead)
         && (0..=9999).contains(&time.year())
         && let Ok(value) = HeaderValue::try_from(timestamp::http_date(time))

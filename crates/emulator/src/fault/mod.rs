@@ -1,4 +1,4 @@
-//! What goes wrong, and when: the faults that an emulator can be told to make.
+//! The faults that an emulator can inject, and when they hit.
 
 mod body;
 mod bucket;
@@ -20,9 +20,9 @@ pub(crate) use schedule::{AnswerFault, ExchangeFault, FaultSchedule, Plan};
 
 use crate::route::{Operation, Provider};
 
-/// Something that goes wrong, at which requests, and how often.
+/// Describes what goes wrong, which requests it hits, and how often.
 ///
-/// It hits every operation of both services, every time, unless told otherwise:
+/// By default a fault hits every request of every operation of both services:
 ///
 /// ```
 /// use api_keyring_emulator::{Fault, FaultKind, Operation, Provider};
@@ -35,68 +35,76 @@ use crate::route::{Operation, Provider};
 /// # As text
 ///
 /// `[PROVIDER.]OPERATION[%CHANCE]:FAULT[:COUNT][@NTH]`, as in `create:reset-after:1` or `list:empty-page:1@2`. The
-/// provider is `spartera` or `monad`; the operation `list`, `create`, `get`, `update`, `regenerate`, `revoke`,
-/// `delete`, `stats`, or `*` for all of them. `CHANCE` is how many of a hundred requests are hit, `COUNT` how many are
-/// in all, `NTH` the first of the matching requests that may be. The forms of `FAULT` are listed at each [`FaultKind`].
+/// provider is `spartera` or `monad`. The operation is `list`, `create`, `get`, `update`, `regenerate`, `revoke`,
+/// `delete`, `stats`, or `*` for all of them. `CHANCE` is the percentage of requests that the fault hits. `COUNT` is the
+/// number of requests that it hits in all. `NTH` is the first matching request that it may hit. Each [`FaultKind`]
+/// shows its form of `FAULT`.
 ///
 /// # Several faults
 ///
-/// Faults that have nothing to do with each other hit a request together: a delay, say, and a reset. Of those that
-/// exclude each other the one injected first is used up before the next begins, so `create:status=503:2` followed by
-/// `create:reset-after:1` makes three creates fail, each in its way. Those that exclude each other are: all faults of
-/// the connection, the status and the body, from [`FaultKind::Refuse`] to [`FaultKind::SlowBody`] (a rate limit
-/// only where it refuses); [`FaultKind::Late`] and [`FaultKind::Flaky`]; the three faults of pages; and any kind with
-/// itself.
+/// Independent faults hit a request together, such as a delay and a reset. Some faults exclude each other. Then the
+/// fault that was injected first applies until it is used up, and the next one follows. For example,
+/// `create:status=503:2` and then `create:reset-after:1` make three creates fail: two with 503, one with a reset. These
+/// groups exclude each other:
 ///
-/// A fault is used by a request of its operation, whatever becomes of that request otherwise; but where the connection fails
-/// before the service acts, what would have happened in the service is kept for the next one.
+/// - all faults of the connection, the status and the body, from [`FaultKind::Refuse`] to [`FaultKind::SlowBody`] (a
+///   rate limit only when it refuses a request);
+/// - [`FaultKind::Late`] and [`FaultKind::Flaky`];
+/// - the three faults of pages;
+/// - two faults of the same kind.
+///
+/// Each matching request uses a fault, even if the service refuses that request. If a fault stops the exchange before
+/// the service acts, the faults inside the service stay for the next request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
     kind: FaultKind,
     provider: Option<Provider>,
     operation: Option<Operation>,
     times: Option<u64>,
+    /// How many matching requests pass before the first hit.
     skip: u64,
-    /// Of a hundred.
+    /// In percent.
     chance: Option<u8>,
 }
 
 impl Fault {
-    /// A fault that hits every request that it can.
+    /// Creates a fault that hits every request that its kind can hit.
     pub fn new(kind: FaultKind) -> Self {
         Self { kind, provider: None, operation: None, times: None, skip: 0, chance: None }
     }
 
-    /// Hits this operation alone.
+    /// Limits the fault to `operation`.
     #[must_use]
     pub fn on(mut self, operation: Operation) -> Self {
         self.operation = Some(operation);
         self
     }
 
-    /// Hits this service alone.
+    /// Limits the fault to `provider`.
     #[must_use]
     pub fn at(mut self, provider: Provider) -> Self {
         self.provider = Some(provider);
         self
     }
 
-    /// Hits so many requests, and no more.
+    /// Limits the fault to this number of requests.
     #[must_use]
     pub fn times(mut self, requests: u64) -> Self {
         self.times = Some(requests);
         self
     }
 
-    /// Lets so many matching requests by before the first is hit.
+    /// Lets this number of matching requests pass before the first hit.
     #[must_use]
     pub fn after(mut self, requests: u64) -> Self {
         self.skip = requests;
         self
     }
 
-    /// Hits so many of a hundred matching requests; which ones is the choice of [`EmulatorBuilder::seed`], so the same
-    /// requests with the same seed meet the same faults. More than 100 are as good as 100.
+    /// Hits each matching request with this chance, in percent. Values above 100 count as 100.
+    ///
+    /// [`EmulatorBuilder::seed`] decides which requests it hits: the same requests with the same seed meet the same
+    /// faults.
     ///
     /// ```
     /// use api_keyring_emulator::{Fault, FaultKind};
@@ -113,7 +121,7 @@ impl Fault {
         self
     }
 
-    /// What goes wrong.
+    /// Returns what goes wrong.
     pub fn kind(&self) -> &FaultKind {
         &self.kind
     }
@@ -133,93 +141,93 @@ impl From<FaultKind> for Fault {
 
 /// What goes wrong.
 ///
-/// A fault that strikes *before the service acts* leaves everything as it was: no key is made, changed or deleted, and
-/// the credential is not even looked at. One that strikes *after the service acted* changes the answer alone: whatever
-/// was asked for has been done, or refused. Either way the request has been received in full.
+/// A fault that hits *before the service acts* leaves everything unchanged. The service creates, changes and deletes no
+/// key, and does not check the credential. A fault that hits *after the service acted* changes only the answer: the
+/// service has already performed or refused the operation. In both cases the emulator has received the whole request.
 ///
-/// The text form stands in brackets.
+/// The text form is in parentheses. Durations count in tokio's time, unless the variant names the emulator's clock.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// The service waits, in tokio's time, before it acts. (`delay=20ms`; the units are `ms`, `s`, `m` and `h`)
+    /// The service waits before it acts. (`delay=20ms`; the units are `ms`, `s`, `m` and `h`)
     Delay(Duration),
-    /// The service is gone, as when it starts anew: before it acts the connection is reset, all others end, and for so
-    /// long, in tokio's time, connections are refused, those to the emulator's own paths included. (`refuse=2s`)
+    /// The service is down, as during a restart. Before the service acts, the emulator resets the connection and ends
+    /// all others. Then it refuses connections for this time, including those to its own paths. (`refuse=2s`)
     Refuse(Duration),
-    /// The connection is reset before the service acts. (`reset-before`)
+    /// The emulator resets the connection before the service acts. (`reset-before`)
     ResetBefore,
-    /// The connection is reset after the service acted; nothing of the answer is sent. (`reset-after`)
+    /// The emulator resets the connection after the service acted, and sends nothing of the answer. (`reset-after`)
     ResetAfter,
-    /// The connection is reset after the head and half of the body; the service has acted. (`reset-body`)
+    /// The emulator resets the connection after the head and half of the body. The service has acted. (`reset-body`)
     ResetBody,
-    /// An error in the service's own form, before the service acts. (`status=503`, `status=429,retry-after=2`,
+    /// The answer is an error in the service's own form, before the service acts. (`status=503`, `status=429,retry-after=2`,
     /// `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
     Status(ErrorStatus),
-    /// A token bucket: 429 with the seconds of `Retry-After`, before the service acts, to whatever comes faster than so
-    /// many requests in the time. The bucket is full at first and fills evenly, by the emulator's clock; each request
-    /// that matches takes from it. (`rate-limit=5/10s`)
+    /// A token bucket limits the rate. A request that finds no token gets 429 with `Retry-After` in seconds, before the
+    /// service acts. The bucket starts full and fills evenly, by the emulator's clock. Each matching request takes a
+    /// token. (`rate-limit=5/10s`)
     RateLimit {
-        /// How many requests there may be at once, and in the time; 0 is as good as 1.
+        /// The size of the bucket, which is also the number of requests per time; 0 counts as 1.
         requests: u64,
-        /// The time.
+        /// The time in which an empty bucket fills.
         per: Duration,
     },
-    /// As [`Status`](Self::Status), but after the service acted: a gateway that gave up waiting, say.
+    /// The same as [`Status`](Self::Status), but after the service acted, as from a gateway that timed out.
     /// (`status-after=504`, and so on)
     StatusAfter(ErrorStatus),
-    /// 307 to this address, before the service acts. What cannot stand in a header is sent without `Location`.
-    /// (`redirect=URL`; the URL needs a path, lest its port be taken for a count)
+    /// The answer is a 307 to this address, before the service acts. An address that is not a valid header value is left
+    /// out, so the answer has no `Location`. (`redirect=URL`; the URL needs a path, so that its port is not read as a
+    /// count)
     Redirect(String),
-    /// The body is half as long as announced, and then the connection closes; the service has acted. (`truncate`)
+    /// The connection closes after half of the announced body. The service has acted. (`truncate`)
     Truncate,
-    /// The body is empty; the service has acted. (`empty`)
+    /// The body is empty. The service has acted. (`empty`)
     EmptyBody,
-    /// The body is a page of HTML, the status that of the answer; the service has acted. (`html`)
+    /// The body is an HTML page, and the status is that of the answer. The service has acted. (`html`)
     Html,
-    /// The body is a page of HTML with this status; the service has acted. What is no error's status is sent as 500.
+    /// The body is an HTML page with this status. A status that is not an error is sent as 500. The service has acted.
     /// (`html=502`)
     HtmlStatus(u16),
-    /// The body is of another JSON type: an object comes in an array, a string in an object, anything else as a string.
-    /// The service has acted. (`wrong-type`)
+    /// The body has another JSON type: an object is wrapped in an array, a string in an object, and any other value
+    /// becomes a string. The service has acted. (`wrong-type`)
     WrongType,
-    /// The body is the start of a JSON array, and then blanks without end; the service has acted. (`endless`)
+    /// The body is the start of a JSON array, followed by endless blanks. The service has acted. (`endless`)
     Endless,
-    /// The body arrives byte by byte, with this pause, in tokio's time, before each; the service has acted.
-    /// (`slow-body=10ms`)
+    /// The body arrives byte by byte, with this pause before each byte. The service has acted. (`slow-body=10ms`)
     SlowBody(Duration),
-    /// Each object of the answer, at every depth, has two fields more than documented. (`extra-fields`)
+    /// Each object of the answer, at every depth, has two undocumented fields. (`extra-fields`)
     ExtraFields,
-    /// Where the answer has a `status`, `key_type` or `error_type`, its value is one that nobody has heard of.
-    /// (`unknown-enum`)
+    /// Each `status`, `key_type` and `error_type` in the answer has an undocumented value. (`unknown-enum`)
     UnknownEnum,
-    /// The `Date` header is the emulator's time, ahead by so much, and so is the date of a `Retry-After`.
+    /// The `Date` header is ahead of the emulator's clock by this time, and so is the date of a `Retry-After`.
     /// (`clock-ahead=5m`)
     ClockAhead(Duration),
-    /// The `Date` header is the emulator's time, behind by so much, and so is the date of a `Retry-After`.
+    /// The `Date` header is behind the emulator's clock by this time, and so is the date of a `Retry-After`.
     /// (`clock-behind=5m`)
     ClockBehind(Duration),
-    /// The secret that a create or regenerate makes is refused (401) the first so many times it is used. (`late=3`)
+    /// The service refuses (401) the first uses of the secret that a create or regenerate makes. (`late=3`)
     Late(u64),
-    /// The secret that a create or regenerate makes works on every second use only; the first is refused. (`flaky`)
+    /// The service refuses every other use of the secret that a create or regenerate makes, starting with the first.
+    /// (`flaky`)
     Flaky,
-    /// The secret that a delete, revoke or regenerate ends still works so many times. (`linger=2`)
+    /// The secret that a delete, revoke or regenerate ends still works this many times. (`linger=2`)
     Linger(u64),
-    /// What a create, delete or regenerate by replacement has done is not seen in the next so many lists: the new key
-    /// is not there yet, the old one still is. Each page counts as a list. (`stale-list=2`)
+    /// The next lists do not show the effect of a create, a delete or a regenerate that replaces the key. They omit the
+    /// new key and still show the old one. Each page counts as a list. (`stale-list=2`)
     StaleList(u64),
-    /// A list shows its first page, whichever was asked for. (`repeat-page`)
+    /// A list shows its first page, for any requested page. (`repeat-page`)
     RepeatPage,
-    /// A list shows an empty page; a total beside it stays as it is. (`empty-page`)
+    /// A list shows an empty page; the total beside it is unchanged. (`empty-page`)
     EmptyPage,
     /// A list shows each row twice. (`duplicate-rows`)
     DuplicateRows,
-    /// A create is refused where there are this many keys already, the administrator's included: by Spartera with 409,
-    /// or 400 in the documented revision, which knows no 409; by Monad with 400. (`quota=10`)
+    /// The service refuses a create if this many keys exist, including the administrator's. Spartera answers 409, or 400
+    /// in the documented revision, which has no 409. Monad answers 400. (`quota=10`)
     Quota(u64),
 }
 
 impl FaultKind {
-    /// Whether there is anything about this operation that could go wrong in this way.
+    /// Returns whether this kind of fault can affect `operation`.
     fn can_hit(&self, operation: Operation) -> bool {
         use Operation::{Create, Delete, List, Regenerate, Revoke};
         match self {
@@ -233,7 +241,7 @@ impl FaultKind {
     }
 }
 
-/// An error's status, from 400 to 599, and when to try again. Any other status is sent as 500.
+/// The status of an error, from 400 to 599, and when to retry. Any other status is sent as 500.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ErrorStatus {
     status: u16,
@@ -241,12 +249,12 @@ pub struct ErrorStatus {
 }
 
 impl ErrorStatus {
-    /// An error with this status.
+    /// Creates an error with this status, which does not say when to retry.
     pub fn new(status: u16) -> Self {
         Self { status, retry_after: None }
     }
 
-    /// The same, with a word about when to try again.
+    /// Adds when to retry.
     #[must_use]
     pub fn retry_after(mut self, retry_after: RetryAfter) -> Self {
         self.retry_after = Some(retry_after);
@@ -260,14 +268,15 @@ impl From<u16> for ErrorStatus {
     }
 }
 
-/// How an error says when to try again.
+/// How an error says when to retry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RetryAfter {
-    /// `Retry-After` with a number of seconds; and `retry_after` in Spartera's body. (`retry-after=2`)
+    /// A `Retry-After` header in seconds, and `retry_after` in Spartera's body. (`retry-after=2`)
     Seconds(u64),
-    /// `Retry-After` with a date so far from the emulator's time, which the `Date` tells. (`retry-after-date=2s`)
+    /// A `Retry-After` header with a date this far ahead of the emulator's clock, which is also in the `Date` header.
+    /// (`retry-after-date=2s`)
     Date(Duration),
-    /// `retry_after` in Spartera's body, and no header. Monad's body has no such field. (`retry-after-body=2`)
+    /// `retry_after` in Spartera's body, without a header. Monad's body has no such field. (`retry-after-body=2`)
     Body(u64),
 }

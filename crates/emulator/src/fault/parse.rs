@@ -1,4 +1,4 @@
-//! Faults from text.
+//! Reads faults from text.
 
 use std::error::Error;
 use std::fmt;
@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use super::{ErrorStatus, Fault, FaultKind, RetryAfter, duration};
 use crate::route::{Operation, Provider};
 
-/// A text does not say what fault is meant. It tells what would be understood in its place.
+/// The error for a text that is not a fault. Its message says which forms are valid.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseFaultError(String);
 
@@ -46,10 +46,10 @@ impl FromStr for Fault {
         let kind: FaultKind = kind.parse()?;
         if let Some(operation) = operation {
             if !kind.can_hit(operation) {
-                return refuse(format!("`{kind}` has no meaning for `{}`", operation.short_name()));
+                return refuse(format!("`{kind}` cannot hit `{}`", operation.short_name()));
             }
             if provider.is_some_and(|provider| !operation.is_offered_by(provider)) {
-                return refuse(format!("`{target}` is no operation of that service"));
+                return refuse(format!("`{target}`: that service has no such operation"));
             }
         }
         Ok(Self { kind, provider, operation, times, skip, chance })
@@ -61,7 +61,7 @@ fn read_target(text: &str) -> Result<(Option<Provider>, Option<Operation>)> {
         None => (None, text),
         Some(("spartera", operation)) => (Some(Provider::Spartera), operation),
         Some(("monad", operation)) => (Some(Provider::Monad), operation),
-        Some((provider, _)) => return refuse(format!("`{provider}` is no provider: spartera or monad")),
+        Some((provider, _)) => return refuse(format!("`{provider}` is not a provider: use spartera or monad")),
     };
     if operation == "*" {
         return Ok((provider, None));
@@ -70,7 +70,7 @@ fn read_target(text: &str) -> Result<(Option<Provider>, Option<Operation>)> {
         Some(operation) => Ok((provider, Some(operation))),
         None => {
             let names = Operation::ALL.map(Operation::short_name).join(", ");
-            refuse(format!("`{operation}` is no operation: {names}, or * for all"))
+            refuse(format!("`{operation}` is not an operation: use {names}, or * for all"))
         }
     }
 }
@@ -80,18 +80,18 @@ fn split_chance(text: &str) -> Result<(&str, Option<u8>)> {
     let Some((target, chance)) = text.split_once('%') else { return Ok((text, None)) };
     match chance.parse() {
         Ok(chance @ 0..=100) => Ok((target, Some(chance))),
-        _ => refuse(format!("`{chance}` is no chance: how many of a hundred requests, from 0 to 100")),
+        _ => refuse(format!("`{chance}` is not a chance: use a percentage of requests, from 0 to 100")),
     }
 }
 
-/// Splits `@NTH` off the end, and returns how many requests come before it.
+/// Splits `@NTH` off the end. Returns how many requests come before the `NTH`.
 fn split_nth(text: &str) -> Result<(&str, u64)> {
-    // An address may have an @ of its own.
+    // The address of a redirect may contain an @.
     match text.rsplit_once('@').filter(|(_, nth)| !nth.contains(['/', '.', ':'])) {
         None => Ok((text, 0)),
         Some((rest, nth)) => match nth.parse::<u64>() {
             Ok(nth) if nth > 0 => Ok((rest, nth - 1)),
-            _ => refuse(format!("`{nth}` is not the number of a request, from 1")),
+            _ => refuse(format!("`{nth}` is not the number of a request: use 1 or more")),
         },
     }
 }
@@ -99,13 +99,13 @@ fn split_nth(text: &str) -> Result<(&str, u64)> {
 /// Splits `:COUNT` off the end.
 fn split_count(text: &str) -> Result<(&str, Option<u64>)> {
     let Some((kind, count)) = text.rsplit_once(':') else { return Ok((text, None)) };
-    // A colon of the address rather than one before a count.
+    // This colon belongs to the address, not to a count.
     if text.starts_with("redirect=") && !count.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok((text, None));
     }
     match count.parse::<u64>() {
         Ok(count) if count > 0 => Ok((kind, Some(count))),
-        _ => refuse(format!("`{count}` is not a count of requests, from 1")),
+        _ => refuse(format!("`{count}` is not a count of requests: use 1 or more")),
     }
 }
 
@@ -146,7 +146,7 @@ impl FromStr for FaultKind {
             ("empty-page", None) => Self::EmptyPage,
             ("duplicate-rows", None) => Self::DuplicateRows,
             ("quota", Some(keys)) => Self::Quota(read_number(name, keys)?),
-            _ => return refuse(format!("`{text}` is no fault: {FAULTS}")),
+            _ => return refuse(format!("`{text}` is not a fault: use {FAULTS}")),
         })
     }
 }
@@ -169,7 +169,7 @@ impl FromStr for ErrorStatus {
             }
             _ => {
                 return refuse(format!(
-                    "`{rest}` does not go with a status: retry-after=2, retry-after-date=2s or retry-after-body=2"
+                    "`{rest}` cannot follow a status: use retry-after=2, retry-after-date=2s or retry-after-body=2"
                 ));
             }
         })
@@ -179,23 +179,23 @@ impl FromStr for ErrorStatus {
 fn read_status(text: &str) -> Result<u16> {
     match text.parse() {
         Ok(status @ 400..=599) => Ok(status),
-        _ => refuse(format!("`{text}` is not the status of an error, from 400 to 599")),
+        _ => refuse(format!("`{text}` is not the status of an error: use 400 to 599")),
     }
 }
 
 fn read_span(name: &str, text: &str) -> Result<std::time::Duration> {
     match duration::parse(text) {
         Some(span) => Ok(span),
-        None => refuse(format!("`{name}` takes a number with a unit, such as 20ms, 2s, 5m or 1h, not `{text}`")),
+        None => refuse(format!("`{name}` needs a number with a unit, such as 20ms, 2s, 5m or 1h, not `{text}`")),
     }
 }
 
 fn read_rate(name: &str, text: &str) -> Result<FaultKind> {
     let Some((requests, per)) = text.split_once('/') else {
-        return refuse(format!("`{name}` takes a number of requests and a time, such as 5/10s, not `{text}`"));
+        return refuse(format!("`{name}` needs a number of requests and a time, such as 5/10s, not `{text}`"));
     };
     match read_number(name, requests)? {
-        0 => refuse(format!("`{name}` has to let some requests by")),
+        0 => refuse(format!("`{name}` must allow at least one request")),
         requests => Ok(FaultKind::RateLimit { requests, per: read_span(name, per)? }),
     }
 }
@@ -203,7 +203,7 @@ fn read_rate(name: &str, text: &str) -> Result<FaultKind> {
 fn read_number(name: &str, text: &str) -> Result<u64> {
     match text.parse() {
         Ok(number) => Ok(number),
-        Err(_) => refuse(format!("`{name}` takes a whole number, not `{text}`")),
+        Err(_) => refuse(format!("`{name}` needs a whole number, not `{text}`")),
     }
 }
 
@@ -214,7 +214,7 @@ fn read_address(text: &str) -> Result<String> {
     };
     if !path_follows || HeaderValue::from_str(text).is_err() {
         return refuse(format!(
-            "`redirect` takes a path, or an address that has one, such as http://127.0.0.1:8080/, not `{text}`"
+            "`redirect` needs a path, or an address with a path, such as http://127.0.0.1:8080/, not `{text}`"
         ));
     }
     Ok(text.to_owned())
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parts_are_what_they_say() {
+    fn each_part_of_the_text_sets_its_field() {
         let fault: Fault = "spartera.revoke:delay=20ms:2@3".parse().unwrap();
         let delay = FaultKind::Delay(Duration::from_millis(20));
         assert_eq!(fault, Fault::new(delay).at(Provider::Spartera).on(Operation::Revoke).times(2).after(2));
@@ -257,38 +257,38 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_told_with_what_would_be_right() {
-        for (text, told) in [
+    fn errors_name_the_valid_forms() {
+        for (text, message) in [
             ("", "OPERATION:FAULT[:COUNT]"),
             ("reset-after", "OPERATION:FAULT[:COUNT]"),
-            ("make:reset-after", "`make` is no operation: list, create"),
-            ("acme.create:reset-after", "`acme` is no provider"),
-            ("monad.revoke:reset-after", "no operation of that service"),
-            ("spartera.regenerate:reset-after", "no operation of that service"),
-            ("create:explode", "`explode` is no fault: delay=20ms"),
-            ("create:reset-after=1", "is no fault"),
-            ("create:delay", "is no fault"),
+            ("make:reset-after", "`make` is not an operation: use list, create"),
+            ("acme.create:reset-after", "`acme` is not a provider"),
+            ("monad.revoke:reset-after", "that service has no such operation"),
+            ("spartera.regenerate:reset-after", "that service has no such operation"),
+            ("create:explode", "`explode` is not a fault: use delay=20ms"),
+            ("create:reset-after=1", "is not a fault"),
+            ("create:delay", "is not a fault"),
             ("create:delay=20", "such as 20ms"),
             ("create:reset-after:0", "`0` is not a count"),
             ("create:reset-after:x", "`x` is not a count"),
             ("create:reset-after:-1", "`-1` is not a count"),
             ("create:reset-after:", "`` is not a count"),
             ("create:reset-after:1@0", "`0` is not the number of a request"),
-            ("create:status=200", "from 400 to 599"),
-            ("create:status=429,when=2", "`when=2` does not go with a status"),
-            ("create%:reset-after", "`` is no chance"),
+            ("create:status=200", "use 400 to 599"),
+            ("create:status=429,when=2", "`when=2` cannot follow a status"),
+            ("create%:reset-after", "`` is not a chance"),
             ("create%101:reset-after", "from 0 to 100"),
             ("create:rate-limit=5", "such as 5/10s"),
-            ("create:rate-limit=0/1s", "let some requests by"),
+            ("create:rate-limit=0/1s", "at least one request"),
             ("create:rate-limit=5/1", "with a unit"),
             ("create:late=x", "whole number"),
-            ("create:redirect=http://127.0.0.1:8080", "an address that has one"),
-            ("create:redirect=elsewhere", "an address that has one"),
-            ("get:late=1", "`late=1` has no meaning for `get`"),
-            ("create:empty-page", "has no meaning"),
+            ("create:redirect=http://127.0.0.1:8080", "an address with a path"),
+            ("create:redirect=elsewhere", "an address with a path"),
+            ("get:late=1", "`late=1` cannot hit `get`"),
+            ("create:empty-page", "cannot hit"),
         ] {
             let error = text.parse::<Fault>().unwrap_err().to_string();
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(message), "{text}: {error}");
         }
     }
 }

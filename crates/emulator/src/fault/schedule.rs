@@ -1,4 +1,4 @@
-//! The faults that are still to come, and those that hit a request.
+//! The pending faults, and the choice of those that hit a request.
 
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use super::bucket::TokenBucket;
 use super::{Effects, ErrorStatus, Fault, FaultKind, PageFault, RetryAfter, Warmup};
 use crate::route::{Operation, Provider};
 
-/// The faults that are still to come, in the order in which they were injected.
+/// The pending faults, in the order of their injection.
 #[derive(Debug)]
 pub(crate) struct FaultSchedule {
     faults: Vec<ScheduledFault>,
-    /// Decides about chances.
+    /// Decides which requests a chance hits.
     rng: Rng,
 }
 
-/// A fault that is still to come.
+/// A pending fault.
 #[derive(Debug)]
 struct ScheduledFault {
     fault: Fault,
@@ -34,7 +34,7 @@ impl From<Fault> for ScheduledFault {
     }
 }
 
-/// Faults of one group exclude each other; those of different groups hit a request together.
+/// Faults of one group exclude each other. Faults of different groups hit a request together.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Group {
     Delay,
@@ -49,7 +49,7 @@ enum Group {
     Quota,
 }
 
-/// All that goes wrong with one request.
+/// Everything that goes wrong with one request.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) delay: Option<Duration>,
@@ -57,9 +57,9 @@ pub(crate) struct Plan {
     pub(crate) effects: Effects,
     pub(crate) extra_fields: bool,
     pub(crate) unknown_enum: bool,
-    /// How far the `Date` is ahead of the emulator's time.
+    /// How far the `Date` header is ahead of the emulator's clock.
     pub(crate) clock_skew: Option<TimeDelta>,
-    /// The faults themselves, for the record.
+    /// The faults that hit, for the record of requests.
     pub(crate) applied: Vec<FaultKind>,
 }
 
@@ -67,11 +67,11 @@ pub(crate) struct Plan {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ExchangeFault {
     ResetBefore,
-    /// Reset, and then nobody is let in for so long.
+    /// Resets the connection, and refuses all connections for this time.
     Refuse(Duration),
     StatusBefore(ErrorStatus),
     Redirect(String),
-    /// The service acts, and then this.
+    /// The service acts; then this fault changes the answer.
     After(AnswerFault),
 }
 
@@ -106,7 +106,7 @@ impl FaultSchedule {
         self.faults.clear();
     }
 
-    /// Takes what hits this request, which has come at this time.
+    /// Chooses the faults that hit a request at `now`, and counts them as used.
     pub(crate) fn plan(&mut self, provider: Provider, operation: Operation, now: DateTime<Utc>) -> Plan {
         let mut plan = Plan::default();
         if self.faults.is_empty() {
@@ -125,7 +125,7 @@ impl FaultSchedule {
             if fault.chance.is_some_and(|chance| rng.u8(0..100) >= chance) {
                 continue;
             }
-            // How long to wait for a token, where there is none.
+            // The seconds until the next token, if the bucket is empty.
             let wait = match bucket.as_mut().map(|bucket| bucket.take(now)) {
                 Some(Ok(())) => continue,
                 Some(Err(wait)) => Some(wait),
@@ -133,7 +133,7 @@ impl FaultSchedule {
             };
             candidates.push((index, wait));
         }
-        // Whether the service acts decides whether its own faults can strike.
+        // The faults inside the service can hit only if the service acts.
         let acts = candidates
             .iter()
             .filter_map(|(index, _)| self.faults.get(*index))
@@ -202,7 +202,7 @@ impl FaultKind {
 }
 
 impl Plan {
-    /// `wait` is how many seconds a rate limit has the client wait.
+    /// Adds a fault. `wait` is the number of seconds that a rate limit announces.
     fn add(&mut self, kind: &FaultKind, wait: Option<u64>) {
         match kind {
             FaultKind::Delay(span) => self.delay = Some(*span),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_excludes_each_other_comes_in_turn() {
+    fn exclusive_faults_follow_each_other() {
         let mut script = script(&["create:status=503:2", "create:reset-after:1", "create:delay=1ms:3"]);
         for expected in ["status=503 delay=1ms", "status=503 delay=1ms", "reset-after delay=1ms", ""] {
             assert_eq!(hits(&mut script, Operation::Create), expected);
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn other_operations_and_services_are_left_alone() {
+    fn a_fault_hits_only_its_operation_and_service() {
         let mut script = script(&["monad.create:reset-after", "delete:reset-before:1", "*:late=1:1"]);
         assert_eq!(hits(&mut script, Operation::Get), "");
         assert_eq!(hits(&mut script, Operation::Delete), "reset-before");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_requests_are_let_by() {
+    fn a_fault_skips_the_first_requests() {
         let mut script = script(&["list:empty-page:1@3"]);
         for expected in ["", "", "empty-page", ""] {
             assert_eq!(hits(&mut script, Operation::List), expected);
@@ -293,14 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn a_service_that_does_not_act_saves_its_own_faults() {
+    fn faults_inside_the_service_stay_while_it_does_not_act() {
         let mut script = script(&["create:late=1:1", "create:reset-before:1"]);
         assert_eq!(hits(&mut script, Operation::Create), "reset-before");
         assert_eq!(hits(&mut script, Operation::Create), "late=1");
     }
 
     #[test]
-    fn a_rate_limit_lets_by_what_it_has_tokens_for_and_leaves_that_to_other_faults() {
+    fn a_rate_limit_passes_requests_with_a_token_to_other_faults() {
         let mut script = script(&["*:rate-limit=2/1h", "*:reset-before:1"]);
         assert_eq!(hits(&mut script, Operation::List), "reset-before");
         for expected in ["", "rate-limit=2/1h", "rate-limit=2/1h"] {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_is_the_seeds_choice() {
+    fn the_seed_decides_what_a_chance_hits() {
         let run = |seed| {
             let faults = vec!["*%30:reset-before".parse().unwrap()];
             let mut script = FaultSchedule::new(faults, Rng::with_seed(seed));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_hits_nothing_hits_nothing() {
+    fn a_fault_with_zero_times_hits_nothing() {
         let never = Fault::new(FaultKind::ResetBefore).times(0);
         let mut script = FaultSchedule::new(vec![never], Rng::with_seed(7));
         assert_eq!(hits(&mut script, Operation::Get), "");

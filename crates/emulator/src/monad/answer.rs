@@ -1,4 +1,4 @@
-//! What Monad answers: its models and its errors.
+//! Monad's answers: its models and its errors.
 
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub(super) struct KeyModel<'a> {
     current: Option<CurrentFields<'a>>,
 }
 
-/// What the current description adds.
+/// The fields that only the current description has.
 #[derive(Serialize)]
 struct CurrentFields<'a> {
     token_version: u64,
@@ -32,7 +32,7 @@ struct CurrentFields<'a> {
     last_used_at: Option<String>,
 }
 
-/// A key with its secret: the answer of create and regenerate.
+/// A key with its secret, which create and regenerate return.
 #[derive(Serialize)]
 pub(super) struct KeyWithToken<'a> {
     #[serde(flatten)]
@@ -40,7 +40,7 @@ pub(super) struct KeyWithToken<'a> {
     pub(super) token: &'a str,
 }
 
-/// Beside a list.
+/// The page of a list.
 #[derive(Serialize)]
 pub(super) struct Pagination {
     pub(super) limit: usize,
@@ -68,7 +68,7 @@ impl Organization {
     }
 }
 
-/// An error as other operations of the service write it.
+/// An error in the form of the service's other operations.
 #[derive(Serialize)]
 struct ErrorObject<'a> {
     error: &'a str,
@@ -77,7 +77,7 @@ struct ErrorObject<'a> {
     additional_details: Option<&'a Problems>,
 }
 
-/// The error as Monad words it.
+/// Returns the error for `refusal` in Monad's words.
 pub(crate) fn refused(settings: &Settings, refusal: &Refusal) -> Answer {
     let message = message(refusal);
     match settings.monad_error_shape {

@@ -1,4 +1,4 @@
-//! What Monad's operations are asked with.
+//! The bodies and queries of Monad's operations.
 
 use chrono::{DateTime, Utc};
 use hyper::header::HeaderMap;
@@ -20,7 +20,7 @@ impl NewKey {
         let description = fields.text("description");
         let role = read_role(&mut fields);
         let expires = fields.future("expiration_time", timestamp::parse_rfc3339, now);
-        // The stand-ins never get out: whatever is missing is a problem that `finish` reports.
+        // These defaults are never used, because `finish` reports every missing field.
         fields.finish(Self {
             name: name.unwrap_or_default(),
             description,
@@ -30,7 +30,7 @@ impl NewKey {
     }
 }
 
-/// The body of update: what is `None` stays as it is.
+/// The body of update. A field that is `None` stays unchanged.
 pub(super) struct Changes {
     pub(super) name: Option<String>,
     pub(super) description: Option<String>,
@@ -48,7 +48,7 @@ impl Changes {
     }
 }
 
-/// Reads the body of regenerate, which may be missing: the new expiry, if one is asked for.
+/// Reads the optional body of regenerate. Returns the new expiry, if the body has one.
 pub(super) fn read_expiry(
     headers: &HeaderMap,
     body: &[u8],
@@ -59,7 +59,7 @@ pub(super) fn read_expiry(
     fields.finish(expires)
 }
 
-/// A list's parameters.
+/// The parameters of a list.
 pub(super) struct ListQuery {
     pub(super) limit: usize,
     pub(super) offset: usize,

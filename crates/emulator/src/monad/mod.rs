@@ -13,7 +13,7 @@ pub(crate) use state::Organization;
 
 use crate::permission::Role;
 
-/// The role with this id.
+/// Returns the role with this id.
 fn role(id: &str) -> Option<Role> {
     match id {
         "role-admin" => Some(Role::Administrator),
@@ -24,7 +24,7 @@ fn role(id: &str) -> Option<Role> {
     }
 }
 
-/// The id of this role.
+/// Returns the id of this role.
 fn role_id(role: Role) -> &'static str {
     match role {
         Role::Administrator => "role-admin",

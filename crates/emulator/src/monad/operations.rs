@@ -17,7 +17,7 @@ use crate::settings::Revision;
 use crate::store::Row;
 
 impl Organization {
-    /// Answers a request that has reached one of the operations.
+    /// Performs an operation, if the request's credential allows it.
     pub(crate) fn handle(&mut self, call: &Call, input: &OperationInput<'_>) -> OperationOutput {
         let (caller, result) = match self.authenticate(input.headers, input.now) {
             Ok(caller) => {
@@ -89,7 +89,8 @@ impl Organization {
         Ok(Answer::ok(&"API key deleted successfully"))
     }
 
-    /// The documented way: a new key with the old one's metadata, expiry included, and the old one is gone.
+    /// Regenerates as in the documented revision: a new key takes the old one's metadata and expiry, and the old key is
+    /// deleted.
     fn replace(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
         if !input.body.is_empty() {
             return Err(Refusal::UnsupportedMediaType);
@@ -103,7 +104,7 @@ impl Organization {
         self.with_token(&id, &token)
     }
 
-    /// The current way: the same key with a new secret.
+    /// Regenerates as in the current revision: the same key gets a new secret.
     fn regenerate_in_place(&mut self, id: &str, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {
         let expires = read_expiry(input.headers, input.body, input.now)?;
         if expires.is_none() && self.find(id)?.is_expired(input.now) {
@@ -126,7 +127,7 @@ impl Organization {
         Ok(Answer::ok(&KeyWithToken { key, token }))
     }
 
-    /// The key as a list and a get show it.
+    /// Returns the key's JSON, which list and get show.
     fn key_json<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
         key.json(key.is_expired(now), || self.key_model(key))
     }

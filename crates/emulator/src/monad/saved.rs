@@ -1,4 +1,4 @@
-//! An organization as it is kept between one run and another.
+//! The saved form of an organization.
 
 use std::sync::Arc;
 
@@ -16,12 +16,12 @@ use crate::secret;
 use crate::settings::Settings;
 use crate::state::{MAX_NUMBER, check_admin, check_id, check_ids, key_problem};
 
-/// An organization, its keys, and that which signs their tokens.
+/// An organization, its keys, and the key that signs their tokens.
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct OrganizationState {
     organization_id: Option<String>,
-    /// The key whose token the emulator tells whoever runs it; without it, there will be a new one.
+    /// The key whose token the emulator's handle returns. If it is missing, the organization gets a new one.
     admin_key_id: Option<String>,
     signing_key: Option<SigningKeyState>,
     keys: Vec<KeyState>,
@@ -31,7 +31,7 @@ pub(crate) struct OrganizationState {
 #[serde(deny_unknown_fields)]
 struct SigningKeyState {
     id: String,
-    /// Its bytes in base64.
+    /// The bytes in base64.
     secret: String,
 }
 
@@ -52,10 +52,10 @@ struct KeyState {
     last_used_at: Option<DateTime<Utc>>,
     #[serde(default = "first_version")]
     token_version: u64,
-    /// When the present token was made; it is a part of the token.
+    /// When the current token was made. The token contains this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_issued_at: Option<DateTime<Utc>>,
-    /// The present token: for whoever reads the state, since it follows from all the rest.
+    /// The current token. It follows from the other fields, and is here for people who read the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
 }
@@ -65,7 +65,7 @@ fn first_version() -> u64 {
 }
 
 impl OrganizationState {
-    /// Refuses what no organization could be.
+    /// Refuses a state that no organization can have.
     pub(crate) fn check(&self) -> Result<(), String> {
         let ids = || self.keys.iter().map(|key| key.id.as_str());
         self.organization_id.as_deref().map_or(Ok(()), check_id)?;
@@ -88,13 +88,13 @@ impl OrganizationState {
 
     fn check_key(&self, key: &KeyState, signer: Option<&Signer>) -> Result<(), &'static str> {
         if super::role(&key.role_id).is_none() {
-            return Err("role_id is role-admin, role-writer, role-reader or role-none");
+            return Err("role_id must be role-admin, role-writer, role-reader or role-none");
         }
         if key.token_version > MAX_NUMBER {
-            return Err("token_version is no more than 2^53");
+            return Err("token_version must be at most 2^53");
         }
         if key.name.is_empty() {
-            return Err("name is empty");
+            return Err("name must not be empty");
         }
         let Some(token) = &key.token else { return Ok(()) };
         let claims = signer.and_then(|signer| signer.verify(token));
@@ -105,7 +105,7 @@ impl OrganizationState {
                 && claims.exp == key.expires_at.timestamp()
                 && Some(claims.iat) == key.token_issued_at.map(|issued| issued.timestamp())
         });
-        if fits { Ok(()) } else { Err("token is not what the signing key makes of the rest; leave it out") }
+        if fits { Ok(()) } else { Err("token does not match the signing key and the other fields; leave it out") }
     }
 }
 
@@ -153,7 +153,7 @@ impl Organization {
         now: DateTime<Utc>,
     ) -> Self {
         let id = state.organization_id.unwrap_or_else(|| secret::random_uuid(&mut rng));
-        // A saved signing key takes nothing from the random numbers that follow: the same seed makes the same keys.
+        // Drawing this key in any case keeps the random numbers that follow the same, with and without a saved key.
         let new_key = SigningKey::random(&mut rng);
         let saved_key = state.signing_key.as_ref().and_then(SigningKeyState::to_signing_key);
         let mut organization = Self::new(id, saved_key.unwrap_or(new_key), settings, changes, rng);

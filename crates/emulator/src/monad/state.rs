@@ -18,15 +18,15 @@ use crate::secret;
 use crate::settings::Settings;
 use crate::store::{Identified, Store};
 
-/// How long the keys work that the emulator makes for itself: longer than any test looks ahead.
+/// The lifetime of the keys that the emulator adds itself. It is longer than any test looks ahead.
 const LONG_LIFETIME: TimeDelta = TimeDelta::days(36_500);
 
-/// How far the date of last use may lag behind.
+/// How far the shown time of last use may lag behind.
 const USE_LAG: TimeDelta = TimeDelta::seconds(60);
 
 pub(crate) struct Organization {
     pub(crate) id: String,
-    /// The first token of the administrator's key, even once that is gone.
+    /// The first token of the administrator's key. It stays here after the key is deleted.
     pub(crate) admin_token: String,
     pub(super) admin_key_id: String,
     pub(super) settings: Settings,
@@ -48,13 +48,13 @@ pub(super) struct Key {
     pub(super) updated: DateTime<Utc>,
     pub(super) expires: DateTime<Utc>,
     pub(super) token_version: u64,
-    /// When the present token was made.
+    /// When the current token was made.
     pub(super) token_issued: DateTime<Utc>,
-    /// As it is shown: see [`USE_LAG`].
+    /// The shown time of last use; see [`USE_LAG`].
     pub(super) last_used: Option<DateTime<Utc>>,
 }
 
-/// What a key is made of.
+/// The properties of a key to create.
 pub(super) struct NewKey {
     pub(super) name: String,
     pub(super) description: Option<String>,
@@ -101,7 +101,7 @@ impl Organization {
         }
     }
 
-    /// Adds `count` keys that only read; returns their ids and tokens.
+    /// Adds `count` keys that may only read. Returns their ids and tokens.
     pub(crate) fn seed(&mut self, count: usize, now: DateTime<Utc>) -> Vec<(String, String)> {
         (0..count)
             .map(|_| {
@@ -111,14 +111,14 @@ impl Organization {
             .collect()
     }
 
-    /// Makes a key that nobody has asked for.
+    /// Adds a key without a request. Returns its id and token.
     pub(super) fn seed_key(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
         let (id, token) = self.issue(new, &Effects::default(), now);
         self.record_change(ChangeKind::Seeded, &id, None, now);
         (id, token)
     }
 
-    /// Makes a key; returns its id and token.
+    /// Creates a key. Returns its id and token.
     pub(super) fn issue(&mut self, new: NewKey, effects: &Effects, now: DateTime<Utc>) -> (String, String) {
         let created = stamp(now);
         let key = Key {
@@ -139,7 +139,7 @@ impl Organization {
         issued
     }
 
-    /// The token of the key's present version.
+    /// Returns the token of the key's current version.
     pub(super) fn token(&self, key: &Key) -> String {
         self.signer.sign(&Claims {
             sub: key.id.clone(),
@@ -150,7 +150,7 @@ impl Organization {
         })
     }
 
-    /// The id of the key whose token the request carries.
+    /// Returns the key that authenticates the request.
     pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
         let token = credential(headers).ok_or(Refusal::Unauthenticated)?;
         let claims = self.signer.verify(token).ok_or(Refusal::Unauthenticated)?;
@@ -168,7 +168,7 @@ impl Organization {
         Ok(Caller { id: claims.sub, role: key.role })
     }
 
-    /// Whether the key may do this, to this organization.
+    /// Checks that the key may perform the operation in the organization `scope`.
     pub(super) fn authorize(&self, caller: &Caller, scope: &str, permission: Permission) -> Result<(), Refusal> {
         if scope != self.id {
             return Err(Refusal::WrongScope);
@@ -176,7 +176,7 @@ impl Organization {
         if caller.role.allows(permission) { Ok(()) } else { Err(Refusal::NotPermitted) }
     }
 
-    /// Has the key's present secret, which is about to end, work a few times more.
+    /// Lets the key's current secret, which is about to end, linger as a fault demands.
     pub(super) fn end_secret(&mut self, id: &str, effects: &Effects) {
         if let Some(key) = self.keys.get(id) {
             let caller = Caller { id: key.id.clone(), role: key.role };
@@ -185,21 +185,21 @@ impl Organization {
         }
     }
 
-    /// Has the key's present secret, which has just been made, begin to work as a fault will have it.
+    /// Delays the key's new secret as a fault demands.
     pub(super) fn begin_secret(&mut self, id: &str, effects: &Effects) {
         if let Some(key) = self.keys.get(id) {
             self.propagation.warm(&key.secret_name(), effects.warmup);
         }
     }
 
-    /// Notes a change of a key that exists.
+    /// Records a change of an existing key.
     pub(super) fn record_change(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
         if let Some(key) = self.keys.get(id) {
             self.record_change_to(kind, key, None, by, now);
         }
     }
 
-    /// Notes a change of a key, whether it still exists or not.
+    /// Records a change of a key, whether the key still exists or not.
     pub(super) fn record_change_to(
         &self,
         kind: ChangeKind,
@@ -219,7 +219,7 @@ impl Organization {
         });
     }
 
-    /// The keys that exist.
+    /// Returns the keys that exist.
     pub(crate) fn inventory(&self, now: DateTime<Utc>) -> Vec<ExistingKey> {
         let describe = |key: &Key| {
             let status = if key.is_expired(now) { KeyStatus::Expired } else { KeyStatus::Active };
@@ -236,17 +236,17 @@ impl Organization {
     }
 }
 
-/// What tells one secret of one key from all others.
+/// Returns a name that identifies one secret of one key.
 fn secret_name(id: &str, version: u64) -> String {
     format!("{id}/{version}")
 }
 
-/// The time as it is written into a key.
+/// Returns the time with the precision of a key's timestamps.
 pub(super) fn stamp(now: DateTime<Utc>) -> DateTime<Utc> {
     now.trunc_subsecs(6)
 }
 
-/// The credential that a request carries: in `x-api-key`, or else in `Authorization` as `Bearer` or `ApiKey`.
+/// Returns the request's credential: from `x-api-key`, or else from `Authorization` as `Bearer` or `ApiKey`.
 fn credential(headers: &HeaderMap) -> Option<&str> {
     if let Some(key) = headers.get("x-api-key") {
         return key.to_str().ok();

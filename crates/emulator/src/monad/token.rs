@@ -9,12 +9,12 @@ use sha2::Sha256;
 
 use crate::secret;
 
-/// How long a signing key is.
+/// The length of a signing key.
 pub(super) const SIGNING_KEY_BYTES: usize = 64;
 
-/// What an organization signs its tokens with.
+/// The key with which an organization signs its tokens.
 pub(super) struct SigningKey {
-    /// Stands in the head of every token.
+    /// The id in the head of every token.
     pub(super) id: String,
     pub(super) bytes: [u8; SIGNING_KEY_BYTES],
 }
@@ -28,14 +28,14 @@ impl SigningKey {
     }
 }
 
-/// Signs tokens, and reads those that it has signed.
+/// Signs tokens, and verifies the tokens that it has signed.
 pub(super) struct Signer {
     mac: Hmac<Sha256>,
-    /// The first part of every token, and the dot after it.
+    /// The first part of every token, with the dot after it.
     head: String,
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(super) struct Claims {
     /// The id of the key.
@@ -68,7 +68,7 @@ impl Signer {
         token
     }
 
-    /// The claims, if the signature is ours. Whether they still hold is for the caller to say.
+    /// Returns the claims if this signer signed the token. The caller checks whether they still hold.
     pub(super) fn verify(&self, token: &str) -> Option<Claims> {
         let (signed, signature) = token.rsplit_once('.')?;
         let claims = signed.strip_prefix(&self.head)?;
@@ -80,7 +80,7 @@ impl Signer {
 }
 
 fn encode(part: &impl Serialize) -> String {
-    // Plain structures of text and numbers: writing them cannot fail.
+    // Writing plain structures of text and numbers cannot fail.
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).unwrap_or_default())
 }
 
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_read_by_the_signer_that_signed_it_and_no_other() {
+    fn only_the_signer_of_a_token_verifies_it() {
         let signer = Signer::new(&[1; 64], "one");
         let token = signer.sign(&claims());
         assert_eq!(signer.verify(&token), Some(claims()));

@@ -1,4 +1,4 @@
-//! What Spartera answers: its models in both shapes, and its errors.
+//! Spartera's answers: its models in both shapes, and its errors.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::refusal::{Problems, Refusal};
 use crate::settings::{Revision, SparteraShape};
 use crate::timestamp::{rfc3339, spaced};
 
-/// Every success.
+/// The form of every success.
 #[derive(Serialize)]
 pub(super) struct Envelope<T> {
     pub(super) message: &'static str,
@@ -20,7 +20,7 @@ pub(super) struct Envelope<T> {
     pub(super) meta: Option<Meta>,
 }
 
-/// Beside a list in the reference guide's shape.
+/// The page of a list in the reference guide's shape.
 #[derive(Serialize)]
 pub(super) struct Meta {
     pub(super) total: usize,
@@ -28,13 +28,13 @@ pub(super) struct Meta {
     pub(super) per_page: usize,
 }
 
-/// Which key an operation has changed. The id is text here, whatever it is in the key model.
+/// The key that an operation has changed. The id is text here, even if the key model has a number.
 #[derive(Serialize)]
 pub(super) struct Changed<'a> {
     pub(super) api_key_id: &'a str,
 }
 
-/// A key, in one shape or the other.
+/// A key in either shape.
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum KeyModel<'a> {
@@ -42,7 +42,7 @@ pub(super) enum KeyModel<'a> {
     Guide(GuideKey<'a>),
 }
 
-/// A key of the SDK documentation. What is not set is left out.
+/// A key in the SDK documentation's shape, which leaves out unset fields.
 #[derive(Serialize)]
 pub(super) struct DocumentedKey<'a> {
     api_key_id: KeyId<'a>,
@@ -61,7 +61,7 @@ pub(super) struct DocumentedKey<'a> {
     current: Option<CurrentFields<'a>>,
 }
 
-/// The id of a key as the key model has it: a number, unless it was given another form when the emulator started.
+/// The id in the key model: a number, unless a saved state gave the key another id.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum KeyId<'a> {
@@ -71,13 +71,13 @@ enum KeyId<'a> {
 
 impl<'a> From<&'a str> for KeyId<'a> {
     fn from(id: &'a str) -> Self {
-        // 007 and +7 are no numbers in JSON: they would come back as another id.
+        // JSON has no numbers such as 007 and +7; as a number they would become another id.
         let number = id.parse().ok().filter(|number: &u64| number.to_string() == id);
         number.map_or(Self::Text(id), Self::Number)
     }
 }
 
-/// What the current description adds, and how the key is doing.
+/// The fields that only the current description has, and the key's status.
 #[derive(Serialize)]
 struct CurrentFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,7 +91,7 @@ struct CurrentFields<'a> {
     revocation_reason: Option<&'a str>,
 }
 
-/// A key of the reference guide. What is not set is null.
+/// A key in the reference guide's shape, in which unset fields are null.
 #[derive(Serialize)]
 pub(super) struct GuideKey<'a> {
     id: &'a str,
@@ -180,7 +180,7 @@ impl Company {
 
     pub(super) fn stats_model<'a>(&'a self, key: &'a Key, now: DateTime<Utc>) -> StatsModel<'a> {
         let key_model = self.key_model(key, now);
-        // The guide's shape has the date already.
+        // The guide's shape already has `last_used`.
         let last_used = match key_model {
             KeyModel::Documented(_) => key.usage.last.map(spaced),
             KeyModel::Guide(_) => None,
@@ -188,7 +188,7 @@ impl Company {
         StatsModel { key: key_model, usage_count: key.usage.count, last_used, failed_attempts: key.usage.failed }
     }
 
-    /// Create's answer: the only one with the secret in it.
+    /// Returns create's answer, the only one that contains the secret.
     pub(super) fn created_model(&self, key: &Key, secret: String, now: DateTime<Utc>) -> Map<String, Value> {
         let mut data = match self.settings.spartera_shape {
             SparteraShape::Documented => Map::from_iter([("api_key_id".to_owned(), Value::from(key.id.as_str()))]),
@@ -197,7 +197,7 @@ impl Company {
                 _ => Map::new(),
             },
         };
-        // In place of the masked key, which would be no use beside the real one.
+        // The secret replaces the masked key.
         data.remove("key");
         if let Some(field) = &self.settings.spartera_secret_field {
             data.insert(field.clone(), Value::from(secret));
@@ -206,7 +206,7 @@ impl Company {
     }
 }
 
-/// Every error.
+/// The form of every error.
 #[derive(Serialize)]
 struct ErrorModel<'a> {
     code: u16,
@@ -217,7 +217,7 @@ struct ErrorModel<'a> {
     retry_after: Option<u64>,
 }
 
-/// The error as Spartera words it.
+/// Returns the error for `refusal` in Spartera's words.
 pub(crate) fn refused(refusal: &Refusal) -> Answer {
     let message = match refusal {
         Refusal::PathNotFound => "Path not found",

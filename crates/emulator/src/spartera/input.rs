@@ -1,4 +1,4 @@
-//! What Spartera's operations are asked with.
+//! The bodies and queries of Spartera's operations.
 
 use chrono::{DateTime, Utc};
 use hyper::header::HeaderMap;
@@ -9,7 +9,7 @@ use crate::permission::Role;
 use crate::refusal::Refusal;
 use crate::timestamp;
 
-/// The type of a key that is bound to an endpoint, or to an MCP deployment, or to neither.
+/// Returns the default type of a key that belongs to an endpoint, to an MCP deployment, or to neither.
 pub(super) fn default_key_type(endpoint_id: Option<&str>, mcp_deployment_id: Option<&str>) -> &'static str {
     match (endpoint_id, mcp_deployment_id) {
         (Some(_), _) => "endpoint",
@@ -18,7 +18,7 @@ pub(super) fn default_key_type(endpoint_id: Option<&str>, mcp_deployment_id: Opt
     }
 }
 
-/// The type of a key with this name.
+/// Returns the key type with this name.
 pub(super) fn key_type(name: &str) -> Option<&'static str> {
     ["analytics", "mcp", "endpoint"].into_iter().find(|known| *known == name)
 }
@@ -39,7 +39,7 @@ pub(super) struct NewKey {
 }
 
 impl NewKey {
-    /// A key with nothing but a name and a role.
+    /// Returns a key with only a name and a role.
     pub(super) fn named(name: &str, role: Role) -> Self {
         Self {
             role,
@@ -62,7 +62,7 @@ impl NewKey {
         let common = Common::read(&mut fields, company, Some(now));
         let default_type = default_key_type(common.endpoint_id.as_deref(), common.mcp_deployment_id.as_deref());
         fields.finish(Self {
-            // The stand-in never gets out: a missing role is a problem that `finish` reports.
+            // This default is never used, because `finish` reports a missing role.
             role: common.role.unwrap_or(Role::Reader),
             user_id: common.user_id,
             name: common.name,
@@ -78,7 +78,7 @@ impl NewKey {
     }
 }
 
-/// The body of update: what is `None` stays as it is.
+/// The body of update. A field that is `None` stays unchanged.
 pub(super) struct Changes(pub(super) Common);
 
 impl Changes {
@@ -89,7 +89,7 @@ impl Changes {
     }
 }
 
-/// The fields that create, update and revoke have in common.
+/// The fields that create, update and revoke share.
 pub(super) struct Common {
     pub(super) role: Option<Role>,
     pub(super) user_id: Option<String>,
@@ -105,10 +105,10 @@ pub(super) struct Common {
 }
 
 impl Common {
-    /// An expiry has to be later than `after`, where there is such a limit.
+    /// Reads the fields. An expiry must be later than `after`, if `after` is given.
     fn read(fields: &mut Fields, company: &str, after: Option<DateTime<Utc>>) -> Self {
         check_company(fields, company);
-        // Both names are checked, even where only one counts.
+        // Both names are checked, even if only one counts.
         let [documented, guide] = ["expiration_date_utc", "expires_at"].map(|name| match after {
             Some(after) => fields.future(name, timestamp::parse_either, after),
             None => fields.time(name, timestamp::parse_either),
@@ -133,21 +133,21 @@ impl Common {
     }
 }
 
-/// Reads the body of revoke: that of create, in which nothing but the reason beside it has an effect.
+/// Reads the body of revoke, which is create's body with a reason. Only the reason has an effect.
 pub(super) fn read_reason(headers: &HeaderMap, body: &[u8], company: &str) -> Result<Option<String>, Refusal> {
     let mut fields = Fields::read(headers, body)?;
     fields.require(&["company_id", "role_id"]);
-    // An expiry is that of the key, which may well have passed.
+    // The expiry is the key's own, which may have passed.
     Common::read(&mut fields, company, None);
     let reason = fields.text("reason");
     fields.finish(reason)
 }
 
-/// A list's parameters.
+/// The parameters of a list.
 pub(super) struct ListQuery {
     pub(super) page: usize,
     pub(super) limit: usize,
-    /// `None` is the order in which the keys were made.
+    /// `None` means creation order.
     pub(super) sort_by: Option<SortBy>,
     pub(super) order: SortOrder,
     pub(super) search: Option<String>,
@@ -170,8 +170,7 @@ pub(super) enum SortBy {
     LastUsed,
 }
 
-/// The fields of both shapes by which a list can be sorted. Ids are in the order in which the keys were made,
-/// so there is nothing to sort by.
+/// The fields of both shapes by which a list can be sorted. Ids are in creation order, so they need no sorting.
 const SORTABLE: &[(&str, Option<SortBy>)] = &[
     ("api_key_id", None),
     ("id", None),

@@ -12,7 +12,7 @@ pub(crate) use state::Company;
 
 use crate::permission::Role;
 
-/// The role with this id.
+/// Returns the role with this id.
 fn role(id: i64) -> Option<Role> {
     match id {
         1 => Some(Role::Administrator),
@@ -23,7 +23,7 @@ fn role(id: i64) -> Option<Role> {
     }
 }
 
-/// The id of this role.
+/// Returns the id of this role.
 fn role_id(role: Role) -> i64 {
     match role {
         Role::Administrator => 1,

@@ -19,7 +19,7 @@ use crate::settings::{Revision, SparteraShape};
 use crate::store::Row;
 
 impl Company {
-    /// Answers a request that has reached one of the operations.
+    /// Performs an operation, if the request's credential allows it.
     pub(crate) fn handle(&mut self, call: &Call, input: &OperationInput<'_>) -> OperationOutput {
         let now = input.now;
         let (caller, result) = match self.authenticate(input.headers, now) {
@@ -63,7 +63,7 @@ impl Company {
                     keys.retain(|key| is_match(key, &search));
                 }
                 if let Some(by) = query.sort_by {
-                    // Stable, so that equal keys stay in the order in which they were made.
+                    // The sort is stable, so equal keys stay in creation order.
                     keys.sort_by(|one, other| compare(one, other, by));
                 }
                 if query.order == SortOrder::Descending {
@@ -135,7 +135,7 @@ impl Company {
         let reason = read_reason(input.headers, input.body, &self.id)?;
         self.end_secret(id, input.effects);
         let key = self.keys.get_mut(id).ok_or(Refusal::KeyNotFound)?.edit();
-        // Asked again, it stays as it is: the first reason is the true one.
+        // A second revoke changes nothing: the first reason is the true one.
         if key.revocation.is_none() {
             key.revocation = Some(Revocation { reason });
             key.updated = input.now.trunc_subsecs(0);
@@ -153,7 +153,7 @@ impl Company {
         })
     }
 
-    /// The key as a list and a get show it.
+    /// Returns the key's JSON, which list and get show.
     fn key_json<'a>(&'a self, key: &'a Row<Key>, now: DateTime<Utc>) -> &'a RawValue {
         key.json(key.is_expired(now), || self.key_model(key, now))
     }
@@ -173,7 +173,7 @@ fn replace<T>(field: &mut Option<T>, change: Option<T>) {
     }
 }
 
-/// `search` is in lower case.
+/// Returns whether the name or description contains `search`, which is in lower case.
 fn is_match(key: &Key, search: &str) -> bool {
     [&key.name, &key.description].into_iter().flatten().any(|text| text.to_lowercase().contains(search))
 }

@@ -1,4 +1,4 @@
-//! A company as it is kept between one run and another.
+//! The saved form of a company.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::state::{MAX_NUMBER, check_admin, check_id, check_ids, key_problem};
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct CompanyState {
     company_id: Option<String>,
-    /// The key whose secret the emulator tells whoever runs it; without it, there will be a new one.
+    /// The key whose secret the emulator's handle returns. If it is missing, the company gets a new one.
     admin_key_id: Option<String>,
-    /// The next id of a new key, where ids are numbers: that of a deleted key is not used again.
+    /// The next numeric id. The company never reuses a deleted key's id.
     next_number: Option<u64>,
     keys: Vec<KeyState>,
 }
@@ -71,11 +71,11 @@ struct KeyState {
 }
 
 impl CompanyState {
-    /// Refuses what no company could be.
+    /// Refuses a state that no company can have.
     pub(crate) fn check(&self) -> Result<(), String> {
         let ids = || self.keys.iter().map(|key| key.id.as_str());
         if self.next_number.is_some_and(|number| number > MAX_NUMBER) {
-            return Err("next_number is no more than 2^53".to_owned());
+            return Err("next_number must be at most 2^53".to_owned());
         }
         self.company_id.as_deref().map_or(Ok(()), check_id)?;
         check_ids(ids())?;
@@ -94,25 +94,25 @@ impl CompanyState {
 impl KeyState {
     fn check(&self) -> Result<(), &'static str> {
         if super::role(self.role_id).is_none() {
-            return Err("role_id is 1, 2, 3 or 4");
+            return Err("role_id must be 1, 2, 3 or 4");
         }
         if self.key_type.as_deref().is_some_and(|name| key_type(name).is_none()) {
-            return Err("key_type is analytics, mcp or endpoint");
+            return Err("key_type must be analytics, mcp or endpoint");
         }
-        // One that is not known as a secret would be told in the record of requests.
+        // The record of requests cannot mask a secret that does not look like one.
         if !self.secret.as_deref().is_none_or(secret::is_recognizable) {
-            return Err("secret begins with sk_ or ep_, and is 20 or more letters, digits, _, - and .");
+            return Err("secret must begin with sk_ or ep_ and have 20 or more letters, digits, _, - and .");
         }
         if self.usage_count.max(self.failed_attempts) > MAX_NUMBER {
-            return Err("usage_count and failed_attempts are no more than 2^53");
+            return Err("usage_count and failed_attempts must be at most 2^53");
         }
         if self.revocation_reason.is_some() && !self.revoked {
-            return Err("there is a revocation_reason, but the key is not revoked");
+            return Err("revocation_reason is set, but the key is not revoked");
         }
         Ok(())
     }
 
-    /// The key; its secret is its own, or else a new one, which is told whether it is bound to an endpoint.
+    /// Returns the key. If the state has no secret, it calls `new_secret` with the key's endpoint id.
     fn into_key(self, new_secret: impl FnOnce(Option<&str>) -> String, now: DateTime<Utc>) -> Key {
         let secret = self.secret.unwrap_or_else(|| new_secret(self.endpoint_id.as_deref()));
         let created = self.created_at.unwrap_or_else(|| now.trunc_subsecs(0));
@@ -181,7 +181,7 @@ impl Company {
     ) -> Self {
         let id = state.company_id.unwrap_or_else(|| format!("company_{}", secret::random_text(&mut rng, 12)));
         let mut company = Self::new(id, settings, changes, rng);
-        // An id that is a greater number was given by nobody who counts.
+        // The emulator counts up to MAX_NUMBER, so a greater number is not one of its ids.
         let numbers =
             state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MAX_NUMBER);
         let after_last = numbers.max().map_or(0, |last| last + 1);

@@ -19,20 +19,20 @@ use crate::secret;
 use crate::settings::{Settings, SparteraShape};
 use crate::store::{Identified, Store};
 
-/// The calls an hour that the reference guide's shape shows for a key that was made without a limit of its own.
+/// The hourly rate limit that the guide's shape shows for a key without its own limit.
 pub(super) const DEFAULT_RATE_LIMIT: i64 = 1000;
 
-/// The first id, where ids are numbers.
+/// The first numeric id.
 pub(super) const FIRST_NUMBER: u64 = 1001;
 
 pub(crate) struct Company {
     pub(crate) id: String,
-    /// The secret of the administrator's key, even once that is gone.
+    /// The secret of the administrator's key. It stays here after the key is deleted.
     pub(crate) admin_secret: String,
     pub(super) admin_key_id: String,
     pub(super) settings: Settings,
     pub(super) keys: Store<Key>,
-    /// From a secret to the id of its key.
+    /// Maps a secret to the id of its key.
     by_secret: HashMap<String, String>,
     propagation: Propagation,
     changes: Arc<Changes>,
@@ -56,7 +56,7 @@ pub(super) struct Key {
     pub(super) key_type: &'static str,
     pub(super) is_system_generated: bool,
     pub(super) rate_limit: i64,
-    /// Those that were asked for; shown, but only the role counts.
+    /// The requested permissions. Answers show them, but only the role counts.
     pub(super) permissions: Option<Vec<String>>,
     pub(super) revocation: Option<Revocation>,
     pub(super) usage: Usage,
@@ -118,7 +118,7 @@ impl Company {
         }
     }
 
-    /// Adds `count` keys that only read and never expire; returns their ids and secrets.
+    /// Adds `count` keys that may only read and never expire. Returns their ids and secrets.
     pub(crate) fn seed(&mut self, count: usize, now: DateTime<Utc>) -> Vec<(String, String)> {
         (0..count)
             .map(|_| {
@@ -128,14 +128,14 @@ impl Company {
             .collect()
     }
 
-    /// Makes a key that nobody has asked for.
+    /// Adds a key without a request. Returns its id and secret.
     pub(super) fn seed_key(&mut self, new: NewKey, now: DateTime<Utc>) -> (String, String) {
         let (id, secret) = self.issue(new, &Effects::default(), now);
         self.record_change(ChangeKind::Seeded, &id, None, now);
         (id, secret)
     }
 
-    /// Makes a key; returns its id and secret.
+    /// Creates a key. Returns its id and secret.
     pub(super) fn issue(&mut self, new: NewKey, effects: &Effects, now: DateTime<Utc>) -> (String, String) {
         let number = self.next_number;
         self.next_number += 1;
@@ -180,7 +180,7 @@ impl Company {
         self.keys.insert(key, stale_lists);
     }
 
-    /// Deletes a key, so that its secret is unknown from now on.
+    /// Deletes a key and forgets its secret.
     pub(super) fn remove(&mut self, id: &str, effects: &Effects) -> Option<Key> {
         self.propagation.forget(id);
         self.end_secret(id, effects);
@@ -189,7 +189,7 @@ impl Company {
         Some(key)
     }
 
-    /// The id of the key whose secret the request carries.
+    /// Returns the key that authenticates the request.
     pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
         let secret = credential(headers).ok_or(Refusal::Unauthenticated)?;
         let key = self.by_secret.get(secret).and_then(|id| self.keys.get_mut(id));
@@ -213,7 +213,7 @@ impl Company {
         caller.ok_or(Refusal::Unauthenticated)
     }
 
-    /// Whether the key may do this, to this company.
+    /// Checks that the key may perform the operation in the company `scope`.
     pub(super) fn authorize(&self, caller: &Caller, scope: &str, permission: Permission) -> Result<(), Refusal> {
         if scope != self.id {
             return Err(Refusal::WrongScope);
@@ -221,7 +221,8 @@ impl Company {
         if caller.role.allows(permission) { Ok(()) } else { Err(Refusal::NotPermitted) }
     }
 
-    /// Has the key's secret, which is about to end, work a few times more. One that has ended before stays as it is.
+    /// Lets the key's secret, which is about to end, linger as a fault demands. A secret that has already ended stays
+    /// ended.
     pub(super) fn end_secret(&mut self, id: &str, effects: &Effects) {
         if let Some(key) = self.keys.get(id)
             && key.revocation.is_none()
@@ -231,14 +232,14 @@ impl Company {
         }
     }
 
-    /// Notes a change of a key that exists.
+    /// Records a change of an existing key.
     pub(super) fn record_change(&self, kind: ChangeKind, id: &str, by: Option<&Caller>, now: DateTime<Utc>) {
         if let Some(key) = self.keys.get(id) {
             self.record_change_to(kind, key, by, now);
         }
     }
 
-    /// Notes a change of a key, whether it still exists or not.
+    /// Records a change of a key, whether the key still exists or not.
     pub(super) fn record_change_to(&self, kind: ChangeKind, key: &Key, by: Option<&Caller>, now: DateTime<Utc>) {
         self.changes.push(StateChange {
             time: now,
@@ -251,7 +252,7 @@ impl Company {
         });
     }
 
-    /// The keys that exist.
+    /// Returns the keys that exist.
     pub(crate) fn inventory(&self, now: DateTime<Utc>) -> Vec<ExistingKey> {
         let describe = |key: &Key| {
             let status = key.status(now);
@@ -268,7 +269,7 @@ impl Company {
     }
 }
 
-/// The credential that a request carries.
+/// Returns the request's credential.
 fn credential(headers: &HeaderMap) -> Option<&str> {
     headers.get("x-api-key")?.to_str().ok()
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, Reply, builder, services};
 
-/// A client without a credential, for none is asked for.
+/// Returns a client without a credential, because the paths need none.
 fn control(emulator: &Emulator) -> Api {
     let keys = "/_emulator/".to_owned();
     Api { address: emulator.address(), keys, credential: String::new() }
@@ -16,7 +16,7 @@ async fn inject(api: &Api, faults: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn the_paths_are_closed_unless_asked_for() {
+async fn the_paths_are_closed_by_default() {
     let emulator = Emulator::start().await.unwrap();
     let api = control(&emulator);
     for path in ["faults", "requests", "changes", "keys"] {
@@ -32,17 +32,17 @@ async fn faults_are_injected_shown_and_cleared() {
     let api = control(&emulator);
     let all = json!(["*:flaky", "create:reset-after:2@3", "monad.get:delay=1s"]);
     assert_eq!(inject(&api, "create:reset-after:2@3\n\n monad.get:delay=1s \r\n").await.ok(), all);
-    for (wrong, told) in [("get:html\nget:explode", "`explode` is no fault"), ("", "is needed")] {
+    for (wrong, message) in [("get:html\nget:explode", "`explode` is not a fault"), ("", "needs a fault")] {
         let refused = inject(&api, wrong).await.refused(400);
-        assert!(refused["errors"]["fault"][0].as_str().unwrap().contains(told), "{refused}");
+        assert!(refused["errors"]["fault"][0].as_str().unwrap().contains(message), "{refused}");
     }
-    assert_eq!(api.get("faults").await.ok(), all, "all of a body or none of it");
+    assert_eq!(api.get("faults").await.ok(), all, "a body with a wrong line injects nothing");
     assert_eq!(api.delete("faults").await.ok(), json!([]));
     assert_eq!(api.get("faults").await.ok(), json!([]));
 }
 
 #[tokio::test]
-async fn what_has_happened_is_told_without_a_secret() {
+async fn the_records_are_returned_without_a_secret() {
     let (builder, _) = builder();
     let emulator = builder.control(true).start().await.unwrap();
     let api = control(&emulator);

@@ -1,4 +1,4 @@
-//! State as JSON: taken from one emulator, given to another, and written by hand.
+//! State as JSON: passed from one emulator to another, and written by hand.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use serde_json::{Value, json};
 
 use crate::client::{Api, START, builder, variants};
 
-/// All that the administrator's requests tell of a service.
-async fn told(api: &Api) -> Vec<Value> {
-    let mut told = vec![api.get("").await.ok()];
-    let keys = told[0].get("data").or(told[0].get("api_keys")).unwrap().as_array().unwrap().clone();
+/// Returns everything that the administrator can read from a service.
+async fn readable(api: &Api) -> Vec<Value> {
+    let mut readable = vec![api.get("").await.ok()];
+    let keys = readable[0].get("data").or(readable[0].get("api_keys")).unwrap().as_array().unwrap().clone();
     for key in keys {
         let id = key.get("api_key_id").or(key.get("id")).unwrap();
         let id = id.as_str().map_or(id.to_string(), ToOwned::to_owned);
-        told.push(api.get(&format!("/{id}")).await.ok());
+        readable.push(api.get(&format!("/{id}")).await.ok());
     }
-    told
+    readable
 }
 
 #[tokio::test]
-async fn another_emulator_goes_on_where_one_has_stopped() {
+async fn another_emulator_continues_from_a_state() {
     for (revision, shape) in variants() {
         let fixture = || {
             let (builder, clock) = builder();
@@ -45,21 +45,21 @@ async fn another_emulator_goes_on_where_one_has_stopped() {
         let renamed = json!({"name": "renamed", "description": "d"});
         monad.patch(&format!("/{}", tokens[0].id), renamed).await.ok();
         let regenerated = monad.send("POST", &format!("/{}/regenerate", tokens[1].id), None).await.ok();
-        let before = (told(&spartera).await, told(&monad).await);
+        let before = (readable(&spartera).await, readable(&monad).await);
         let kept = first.state().to_json();
         let environment = first.environment();
         first.shutdown().await;
 
         let (second, clock) = fixture();
         let second = second.state(State::from_json(&kept).unwrap()).start().await.unwrap();
-        // The address is another, and all the rest is not.
+        // Only the address differs.
         let known = |environment: Vec<(&'static str, String)>| {
             environment.into_iter().filter(|(name, _)| !name.ends_with("BASE_URL")).collect::<Vec<_>>()
         };
         assert_eq!(known(second.environment()), known(environment));
         assert_eq!(second.state().to_json(), kept);
         let (spartera, monad) = (Api::spartera(&second), Api::monad(&second));
-        assert_eq!((told(&spartera).await, told(&monad).await), before, "{revision:?} {shape:?}");
+        assert_eq!((readable(&spartera).await, readable(&monad).await), before, "{revision:?} {shape:?}");
 
         assert!(spartera.accepts(&endpoint_secret).await);
         assert!(spartera.accepts(&plain[1].secret).await);
@@ -69,14 +69,14 @@ async fn another_emulator_goes_on_where_one_has_stopped() {
         assert!(monad.accepts(regenerated["token"].as_str().unwrap()).await);
         assert!(!monad.accepts(&tokens[1].secret).await, "superseded");
         let id = &second.spartera().add_keys(1)[0].id;
-        assert!(!plain.iter().any(|key| key.id == *id), "a deleted key's id is not used again");
+        assert!(!plain.iter().any(|key| key.id == *id), "no new key reuses the id of a deleted key");
         clock.advance(Duration::from_secs(366 * 24 * 3600));
         assert!(!spartera.accepts(&endpoint_secret).await, "expired");
     }
 }
 
 #[tokio::test]
-async fn what_a_person_leaves_out_is_made_up() {
+async fn missing_optional_values_are_filled_in() {
     let state = json!({
         "spartera": {
             "company_id": "acme",
@@ -114,7 +114,7 @@ async fn what_a_person_leaves_out_is_made_up() {
 }
 
 #[tokio::test]
-async fn what_contradicts_itself_is_refused_without_a_secret() {
+async fn contradictory_states_are_refused_without_quoting_a_secret() {
     let emulator = Emulator::builder().clock(ManualClock::new(START.parse().unwrap())).start().await.unwrap();
     emulator.spartera().add_keys(1);
     emulator.monad().add_keys(1);
@@ -126,27 +126,27 @@ async fn what_contradicts_itself_is_refused_without_a_secret() {
     };
     assert_eq!(changed("/spartera/keys/1/name", json!("other")), Ok(()));
     let cases = [
-        ("/spartera/company_id", json!("a/b"), "is no id"),
+        ("/spartera/company_id", json!("a/b"), "is not an id"),
         ("/spartera/admin_key_id", json!("9"), "admin_key_id is not the id of a key"),
-        ("/spartera/keys/1/id", json!(".."), "is no id"),
+        ("/spartera/keys/1/id", json!(".."), "is not an id"),
         ("/spartera/keys/1/id", good["spartera"]["keys"][0]["id"].clone(), "two keys have the id 1001"),
         ("/spartera/keys/1/secret", good["spartera"]["keys"][0]["secret"].clone(), "another key has the same secret"),
-        ("/spartera/keys/1/secret", json!("a\r\nb"), "secret begins with sk_"),
-        ("/spartera/keys/1/secret", json!(""), "secret begins with sk_"),
-        ("/spartera/keys/1/role_id", json!(5), "role_id is"),
-        ("/spartera/next_number", json!(u64::MAX), "next_number is no more"),
-        ("/spartera/keys/1/usage_count", json!(u64::MAX), "usage_count and failed_attempts are"),
-        ("/spartera/keys/1/failed_attempts", json!(u64::MAX), "usage_count and failed_attempts are"),
-        ("/monad/keys/1/token_version", json!(u64::MAX), "token_version is no more"),
-        ("/spartera/keys/1/key_type", json!("other"), "key_type is"),
+        ("/spartera/keys/1/secret", json!("a\r\nb"), "secret must begin with sk_"),
+        ("/spartera/keys/1/secret", json!(""), "secret must begin with sk_"),
+        ("/spartera/keys/1/role_id", json!(5), "role_id must be"),
+        ("/spartera/next_number", json!(u64::MAX), "next_number must be at most"),
+        ("/spartera/keys/1/usage_count", json!(u64::MAX), "usage_count and failed_attempts must be"),
+        ("/spartera/keys/1/failed_attempts", json!(u64::MAX), "usage_count and failed_attempts must be"),
+        ("/monad/keys/1/token_version", json!(u64::MAX), "token_version must be at most"),
+        ("/spartera/keys/1/key_type", json!("other"), "key_type must be"),
         ("/spartera/keys/1/created_at", json!("yesterday"), "line 1, column "),
         ("/spartera/keys/1/revoked", json!("sk_live_misplaced"), "wrong type"),
-        ("/monad/keys/1/name", json!(""), "name is empty"),
-        ("/monad/keys/1/role_id", json!("3"), "role_id is"),
-        ("/monad/keys/1/token_version", json!(2), "not what the signing key makes"),
-        ("/monad/keys/1/expires_at", json!("2030-01-01T00:00:00Z"), "not what the signing key makes"),
-        ("/monad/keys/1/token", good["monad"]["keys"][0]["token"].clone(), "not what the signing key makes"),
-        ("/monad/signing_key", Value::Null, "not what the signing key makes"),
+        ("/monad/keys/1/name", json!(""), "name must not be empty"),
+        ("/monad/keys/1/role_id", json!("3"), "role_id must be"),
+        ("/monad/keys/1/token_version", json!(2), "does not match the signing key"),
+        ("/monad/keys/1/expires_at", json!("2030-01-01T00:00:00Z"), "does not match the signing key"),
+        ("/monad/keys/1/token", good["monad"]["keys"][0]["token"].clone(), "does not match the signing key"),
+        ("/monad/signing_key", Value::Null, "does not match the signing key"),
         ("/monad/signing_key/secret", json!("c2hvcnQ="), "64 bytes in base64"),
         ("/monad", json!({"key": []}), "a field is unknown"),
     ];
@@ -156,7 +156,7 @@ async fn what_contradicts_itself_is_refused_without_a_secret() {
         assert!(error.contains(expected), "{pointer}: {error}");
         assert!(!secrets.iter().any(|secret| error.contains(secret)), "{pointer}: {error}");
     }
-    // A secret where an id should be.
+    // A secret stands in place of an id.
     let misplaced = r#"{"id": "sk_live_0123456789abcdefghij", "role_id": 3}"#;
     let wrong_role = misplaced.replace(": 3", ": 9");
     for keys in [format!("{misplaced}, {misplaced}"), wrong_role] {
@@ -170,7 +170,7 @@ async fn what_contradicts_itself_is_refused_without_a_secret() {
 }
 
 #[tokio::test]
-async fn a_seed_and_a_state_make_no_key_twice() {
+async fn a_seed_with_a_state_repeats_no_key() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
         let start =
             async |state: State| Emulator::builder().seed(7).spartera_shape(shape).state(state).start().await.unwrap();
