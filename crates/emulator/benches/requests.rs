@@ -1,8 +1,8 @@
-//! How fast the emulator answers, beside a server of the same HTTP library that returns the same bytes without thought.
+//! Measures how fast the emulator answers, next to a server that always returns the same bytes.
 //!
-//! `cargo bench -p api-keyring-emulator` prints, for a single key and for a page of 100, the requests a second and the
-//! server's CPU time a request (Linux alone tells). A client benchmark that runs against the emulator measures the
-//! client only as long as these leave enough room.
+//! Both servers use the same HTTP library. `cargo bench -p api-keyring-emulator` prints the requests per second and the
+//! server's CPU time per request, for a single key and for a page of 100. Only Linux reports the CPU time. A client
+//! benchmark against the emulator measures the client only if the emulator is much faster than the client.
 
 #![allow(clippy::print_stdout)]
 
@@ -26,18 +26,18 @@ use tokio::runtime::{Builder, Runtime};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// The server's thread goes by this name, so that its CPU time can be told from the client's.
+/// The name of the server's thread, which separates its CPU time from the client's.
 const SERVER: &str = "bench-server";
 const CONNECTIONS: u32 = 8;
 
 fn main() -> Result<()> {
-    // Without `--bench` this is `cargo test --all-targets`, which asks whether it works and not how fast.
+    // `cargo test --all-targets` runs this without `--bench`. Then it only checks that the benchmark works.
     let measures = std::env::args().any(|argument| argument == "--bench");
     let (rounds, requests) = if measures { (5, 2500) } else { (1, 10) };
 
     let server = Builder::new_multi_thread().worker_threads(1).thread_name(SERVER).enable_all().build()?;
     let client = Builder::new_current_thread().enable_all().build()?;
-    // The record is what a test wants and a benchmark does not.
+    // Tests need the record of requests; this benchmark does not.
     let emulator = server.block_on(server.spawn(Emulator::builder().record_limit(0).start()))??;
     let spartera = emulator.spartera();
     spartera.add_keys(99);
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
             exchange(&mut socket, request.as_bytes(), &mut Vec::new()).await
         })?;
         let bare = server.block_on(server.spawn(constant(body)))??;
-        // By turns, so that whatever else the machine does meets both.
+        // Measuring in turns exposes both servers to the same load from other processes.
         let mut best = [Measure::default(), Measure::default()];
         for _ in 0..rounds {
             for (best, address) in best.iter_mut().zip([emulator.address(), bare]) {
@@ -71,7 +71,7 @@ struct Measure {
 }
 
 impl Measure {
-    /// Keeps the better of two rounds: what disturbs a round only ever makes it slower.
+    /// Keeps the better of two rounds, because a disturbance can only slow a round down.
     fn improve(&mut self, other: Self) {
         if other.rate > self.rate {
             *self = other;
@@ -86,7 +86,7 @@ impl std::fmt::Display for Measure {
     }
 }
 
-/// Sends `requests` over each of the connections, and takes the time.
+/// Sends `requests` requests over each connection, and measures the time.
 fn measure(client: &Runtime, address: SocketAddr, request: &str, requests: u32) -> Result<Measure> {
     let cpu_before = server_cpu();
     let begun = Instant::now();
@@ -107,20 +107,23 @@ fn measure(client: &Runtime, address: SocketAddr, request: &str, requests: u32) 
     Ok(Measure { rate: f64::from(requests * CONNECTIONS) / elapsed.as_secs_f64(), cpu })
 }
 
-/// Sends a request and reads its answer; returns the body.
+/// Sends a request and reads its answer. Returns the body.
 async fn exchange(socket: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) -> Result<Bytes> {
     socket.write_all(request).await?;
     buffer.clear();
     loop {
         if socket.read_buf(buffer).await? == 0 {
-            return Err("the connection has ended".into());
+            return Err("the server closed the connection".into());
         }
         let Some(head) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let text = std::str::from_utf8(&buffer[..head])?;
         if !text.starts_with("HTTP/1.1 200 ") {
             return Err(text.to_owned().into());
         }
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length: ")).ok_or("no length")?;
+        let length = text
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "))
+            .ok_or("the answer has no content-length")?;
         let end = head + 4 + length.parse::<usize>()?;
         if buffer.len() >= end {
             return Ok(Bytes::copy_from_slice(&buffer[head + 4..end]));
@@ -128,7 +131,7 @@ async fn exchange(socket: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) 
     }
 }
 
-/// A server that answers everything with `body`.
+/// Starts a server that answers every request with `body`. Returns its address.
 async fn constant(body: Bytes) -> Result<SocketAddr> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let address = listener.local_addr()?;
@@ -149,7 +152,7 @@ async fn constant(body: Bytes) -> Result<SocketAddr> {
     Ok(address)
 }
 
-/// The CPU time of the server's thread so far, where the system tells it.
+/// Returns the CPU time of the server's thread so far, if the system reports it.
 fn server_cpu() -> Option<Duration> {
     let mut threads = fs::read_dir("/proc/self/task").ok()?.flatten().map(|thread| thread.path());
     let thread = threads.find(|path| fs::read_to_string(path.join("comm")).is_ok_and(|name| name.trim() == SERVER))?;

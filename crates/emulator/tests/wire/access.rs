@@ -1,4 +1,4 @@
-//! Who gets in, who may do what, and until when.
+//! Authentication, roles, and the end of keys.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn is_refused(reply: &Reply, status: u16, body: &str) {
     assert_eq!(reply.refused(status), serde_json::from_str::<Value>(body).unwrap());
 }
 
-/// Every operation of Spartera, asked for on one key.
+/// Sends every operation of Spartera for one key.
 async fn all_of_spartera(api: &Api, id: &str, company: &str) -> Vec<(&'static str, Reply)> {
     let body = json!({"company_id": company, "role_id": 3});
     vec![
@@ -29,7 +29,7 @@ async fn all_of_spartera(api: &Api, id: &str, company: &str) -> Vec<(&'static st
     ]
 }
 
-/// Every operation of Monad, asked for on one key.
+/// Sends every operation of Monad for one key.
 async fn all_of_monad(api: &Api, id: &str) -> Vec<(&'static str, Reply)> {
     let body = json!({"name": "x", "role_id": "role-reader", "expiration_time": "2026-04-01T00:00:00Z"});
     vec![
@@ -43,7 +43,7 @@ async fn all_of_monad(api: &Api, id: &str) -> Vec<(&'static str, Reply)> {
 }
 
 #[tokio::test]
-async fn no_operation_works_without_a_good_credential() {
+async fn no_operation_works_without_a_valid_credential() {
     for (revision, shape) in variants() {
         let (builder, _) = builder();
         let emulator = builder.revision(revision).spartera_shape(shape).start().await.unwrap();
@@ -74,7 +74,7 @@ async fn no_operation_works_without_a_good_credential() {
             format!("Authorization: Basic {token}"),
             "Authorization: Bearer".to_owned(),
             format!("Authorization: Bearer {token}x"),
-            // The header of its own wins, even if it is the wrong one.
+            // `x-api-key` takes precedence over `Authorization`, even with a wrong secret.
             format!("x-api-key: wrong\r\nAuthorization: Bearer {token}"),
         ];
         for header in &bad {
@@ -86,7 +86,7 @@ async fn no_operation_works_without_a_good_credential() {
 }
 
 #[tokio::test]
-async fn monad_knows_three_ways_to_present_a_token() {
+async fn monad_accepts_a_token_in_three_ways() {
     let emulator = Emulator::start().await.unwrap();
     let (api, token) = (Api::monad(&emulator), emulator.monad().admin_key());
     for header in ["x-api-key: ", "Authorization: Bearer ", "Authorization: ApiKey ", "authorization: bearer "] {
@@ -95,7 +95,7 @@ async fn monad_knows_three_ways_to_present_a_token() {
 }
 
 #[tokio::test]
-async fn a_key_opens_its_own_company_only() {
+async fn a_key_has_access_only_to_its_own_company() {
     let emulator = Emulator::start().await.unwrap();
     let another = Emulator::start().await.unwrap();
     let mut api = Api::spartera(&emulator);
@@ -108,7 +108,7 @@ async fn a_key_opens_its_own_company_only() {
     for (_, reply) in all_of_monad(&api, "any").await {
         is_refused(&reply, 403, "\"Forbidden\"");
     }
-    // Nor do another emulator's keys open it, whose tokens are signed by somebody else.
+    // The keys of another emulator have no access either: another signing key signs its tokens.
     let api = Api::monad(&emulator);
     is_refused(&api.with_key(&another.monad().admin_key()).get("").await, 401, "\"Unauthorized\"");
 }
@@ -143,7 +143,7 @@ async fn a_role_limits_what_a_key_may_do() {
             let subject = emulator.monad().add_keys(1)[0].id.clone();
             for (needed, reply) in all_of_monad(&holder, &subject).await {
                 match allowed.contains(&needed) {
-                    // A key that was replaced by regenerate is not there to be deleted.
+                    // Regenerate has replaced the key, so delete does not find it.
                     true if needed == "delete" && revision == Revision::Documented => drop(reply.refused(404)),
                     true => drop(reply.ok()),
                     false => is_refused(&reply, 403, "\"Forbidden\""),
@@ -175,7 +175,7 @@ async fn spartera_keys_end_when_revoked_deleted_or_expired() {
         is_refused(&holder.get("").await, 401, SPARTERA_401);
 
         let (id, holder) = create(None).await;
-        // A key may end itself.
+        // A key may revoke or delete itself.
         holder.delete(&format!("/{id}")).await.ok();
         is_refused(&holder.get("").await, 401, SPARTERA_401);
 
@@ -189,7 +189,7 @@ async fn spartera_keys_end_when_revoked_deleted_or_expired() {
         if let Some(status) = shown.get("status") {
             assert_eq!(status, "expired");
         }
-        // A later expiry brings it back.
+        // A later expiry makes the key work again.
         api.patch(&format!("/{id}"), json!({"expires_at": "2026-01-02T00:00:00Z"})).await.ok();
         holder.get("").await.ok();
         clock.advance(Duration::from_secs(3600 * 24 * 365 * 50));

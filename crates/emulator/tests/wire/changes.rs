@@ -1,4 +1,4 @@
-//! What has become of the keys, and which there are.
+//! The record of changes, and the list of existing keys.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::client::{START, builder, services};
 
-/// Kind, id and asker of each change.
+/// Returns the kind, the key id and the authenticated key of each change.
 fn short(changes: &[StateChange]) -> Vec<(ChangeKind, &str, Option<&str>)> {
     changes.iter().map(|change| (change.kind, change.key_id.as_str(), change.by.as_deref())).collect()
 }
 
 #[tokio::test]
-async fn sparteras_changes_are_told_with_time_and_asker() {
+async fn sparteras_changes_have_time_and_authenticated_key() {
     let (builder, clock) = builder();
     let emulator = builder.start().await.unwrap();
     emulator.spartera().add_keys(1);
@@ -51,7 +51,7 @@ async fn sparteras_changes_are_told_with_time_and_asker() {
 }
 
 #[tokio::test]
-async fn monads_regenerate_tells_what_it_has_replaced() {
+async fn monads_regenerate_names_the_replaced_key() {
     for revision in [Revision::Current, Revision::Documented] {
         let emulator = Emulator::builder().revision(revision).start().await.unwrap();
         let admin = emulator.keys().remove(1).id;
@@ -76,7 +76,7 @@ async fn monads_regenerate_tells_what_it_has_replaced() {
 }
 
 #[tokio::test]
-async fn the_keys_that_exist_can_be_asked_for() {
+async fn keys_returns_the_existing_keys() {
     let (builder, clock) = builder();
     let emulator = builder.start().await.unwrap();
     for (api, mut body) in services(&emulator) {
@@ -96,7 +96,7 @@ async fn the_keys_that_exist_can_be_asked_for() {
     assert_eq!(short(), expected(KeyStatus::Active, 1).collect::<Vec<_>>());
     clock.advance(Duration::from_secs(3600));
     assert_eq!(short(), expected(KeyStatus::Expired, 0).collect::<Vec<_>>());
-    assert!(emulator.requests().len() == 2, "asking is no request");
+    assert!(emulator.requests().len() == 2, "`keys` is not a request");
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn changes_are_bounded_and_hold_no_secret() {
     let keys = emulator.keys();
     assert!(keys.iter().any(|key| key.name.as_deref().is_some_and(|name| name.starts_with("sk_****"))), "{keys:?}");
     assert!(!format!("{changes:?} {keys:?}").contains(&secret));
-    // One that stands where a name is cut.
+    // This secret lies across the place where the record cuts the name.
     let [(api, mut body), _] = services(&emulator);
     body["name"] = json!(format!("{} {secret}", "x".repeat(240)));
     api.post("", body).await.ok();

@@ -1,4 +1,4 @@
-//! The smallest HTTP client that will do.
+//! A minimal HTTP client.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The time at which every test begins.
+/// The time at which every test starts.
 pub(crate) const START: &str = "2026-01-01T00:00:00Z";
 
-/// An emulator whose clock stands at [`START`].
+/// Returns a builder of an emulator whose clock stands at [`START`], and that clock.
 pub(crate) fn builder() -> (EmulatorBuilder, ManualClock) {
     let clock = ManualClock::new(START.parse().unwrap());
     (Emulator::builder().clock(clock.clone()), clock)
 }
 
-/// Every combination of revision and shape.
+/// Returns every combination of revision and shape.
 pub(crate) fn variants() -> impl Iterator<Item = (Revision, SparteraShape)> {
     [Revision::Documented, Revision::Current]
         .into_iter()
@@ -39,7 +39,7 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The body of a success.
+    /// Asserts a success and returns its body.
     #[track_caller]
     pub(crate) fn ok(&self) -> Value {
         assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
@@ -47,7 +47,7 @@ impl Reply {
         self.json()
     }
 
-    /// The body of an error.
+    /// Asserts an error with `status` and returns its body.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
@@ -55,7 +55,7 @@ impl Reply {
         self.json()
     }
 
-    /// That the head has what every answer has, and nothing that belongs to another.
+    /// Asserts that the head has the headers of every answer, and none that belong to another status.
     #[track_caller]
     fn assert_usual_headers(&self) {
         let length = self.body.len().to_string();
@@ -76,30 +76,30 @@ impl Reply {
     }
 }
 
-/// Sends what may or may not be HTTP, and reads all that comes back.
+/// Sends bytes, which need not be HTTP, and reads the whole answer.
 pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Reply {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(request).await.unwrap();
     let mut response = Vec::new();
     let reading = socket.read_to_end(&mut response);
-    // A server that has read enough closes with the rest unread, which the socket reports after the answer.
-    match tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an answer in time") {
+    // The server may close before it has read everything. The socket then reports a reset after the answer.
+    match tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the emulator answers in time") {
         Ok(_) => {}
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}"),
     }
-    let end = response.windows(4).position(|four| four == b"\r\n\r\n").expect("a complete head");
+    let end = response.windows(4).position(|four| four == b"\r\n\r\n").expect("the answer has a complete head");
     let head = String::from_utf8(response[..end].to_vec()).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Reply { status, head, body: response[end + 4..].to_vec() }
 }
 
-/// The keys of one company or organization, as one key's holder sees them.
+/// A client for the keys of one company or organization, with one credential.
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) address: SocketAddr,
     /// The path of the list.
     pub(crate) keys: String,
-    /// The header that carries the credential.
+    /// The header that contains the credential.
     pub(crate) credential: String,
 }
 
@@ -122,12 +122,12 @@ impl Api {
         }
     }
 
-    /// The same with another secret.
+    /// Returns the same client with another secret.
     pub(crate) fn with_key(&self, secret: &str) -> Self {
         Self { credential: format!("x-api-key: {secret}"), ..self.clone() }
     }
 
-    /// The same with any header in the credential's place.
+    /// Returns the same client with `header` in place of the credential.
     pub(crate) fn with_header(&self, header: &str) -> Self {
         Self { credential: header.to_owned(), ..self.clone() }
     }
@@ -148,7 +148,7 @@ impl Api {
         self.send("PATCH", path, Some(("application/json", &body.to_string()))).await
     }
 
-    /// `path` is relative to the list, or absolute.
+    /// Sends a request. `path` is relative to the list, or absolute.
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<(&str, &str)>) -> Reply {
         let path = if path.starts_with("/api/") || path.starts_with("/companies") || path == "/" {
             path.to_owned()
@@ -172,7 +172,7 @@ impl Api {
     }
 }
 
-/// What came back over a connection, and whether it was reset in the end.
+/// The bytes that a connection returned, and whether it ended with a reset.
 #[derive(Debug)]
 pub(crate) struct RawReply {
     pub(crate) bytes: Vec<u8>,
@@ -184,26 +184,28 @@ impl RawReply {
         String::from_utf8_lossy(&self.bytes).into_owned()
     }
 
-    /// What follows the head.
+    /// Returns the bytes after the head.
     pub(crate) fn body(&self) -> String {
-        self.text().split_once("\r\n\r\n").expect("a complete head").1.to_owned()
+        self.text().split_once("\r\n\r\n").expect("the answer has a complete head").1.to_owned()
     }
 
-    /// The length that the head announces.
+    /// Returns the length that the head announces.
     pub(crate) fn announced(&self) -> usize {
         let text = self.text().to_ascii_lowercase();
-        let value = text.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("a length");
+        let value =
+            text.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("the head announces a length");
         value.trim().parse().unwrap()
     }
 }
 
-/// Sends a request, and reads until the connection ends, one way or the other.
+/// Sends a request, and reads until the connection closes or is reset.
 pub(crate) async fn read_until_end(address: SocketAddr, request: &[u8]) -> RawReply {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(request).await.unwrap();
     let mut bytes = Vec::new();
     let reading = socket.read_to_end(&mut bytes);
-    let reset = match tokio::time::timeout(Duration::from_secs(20), reading).await.expect("an end in time") {
+    let reset = match tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the connection ends in time")
+    {
         Ok(_) => false,
         Err(error) => {
             assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
@@ -214,19 +216,19 @@ pub(crate) async fn read_until_end(address: SocketAddr, request: &[u8]) -> RawRe
 }
 
 impl Api {
-    /// Sends a request that leaves the connection open, so that whoever ends it is the emulator.
+    /// Sends a request that leaves the connection open, so that only the emulator can end it.
     pub(crate) async fn send_raw(&self, method: &str, path: &str, body: Option<Value>) -> RawReply {
         let request = self.keep_alive_request(method, path, body);
         read_until_end(self.address, request.as_bytes()).await
     }
 
-    /// The same, but it is the emulator that is to end the connection, having answered or not.
+    /// Sends a request that asks the emulator to close the connection, with or without an answer.
     pub(crate) async fn send_raw_closing(&self, method: &str, path: &str) -> RawReply {
         let request = self.keep_alive_request(method, path, None).replacen("\r\n", "\r\nConnection: close\r\n", 1);
         read_until_end(self.address, request.as_bytes()).await
     }
 
-    /// The text of a request without `Connection: close`.
+    /// Returns the text of a request without `Connection: close`.
     pub(crate) fn keep_alive_request(&self, method: &str, path: &str, body: Option<Value>) -> String {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         format!(
@@ -238,7 +240,7 @@ impl Api {
         )
     }
 
-    /// Whether a request with this secret is let in.
+    /// Returns whether the service accepts this secret.
     pub(crate) async fn accepts(&self, secret: &str) -> bool {
         match self.with_key(secret).get("").await.status {
             200 => true,
@@ -248,13 +250,13 @@ impl Api {
     }
 }
 
-/// The id of a key, whatever the shape calls it and whether it is text or a number.
+/// Returns the id of a key in any shape, as text or as a number.
 pub(crate) fn id_of(key: &Value) -> String {
     let id = key.get("api_key_id").or(key.get("id")).unwrap();
     id.as_str().map_or_else(|| id.to_string(), str::to_owned)
 }
 
-/// An error of Monad's that says nothing about single fields.
+/// Returns a Monad error without details about fields.
 pub(crate) fn monads_error(shape: MonadErrorShape, status: u16, message: &str, kind: &str) -> Value {
     match shape {
         MonadErrorShape::Text => json!(message),
@@ -262,7 +264,7 @@ pub(crate) fn monads_error(shape: MonadErrorShape, status: u16, message: &str, k
     }
 }
 
-/// Both services, each with the body of a create and with the emulator it belongs to.
+/// Returns a client for each service, with the body of a create.
 pub(crate) fn services(emulator: &Emulator) -> [(Api, Value); 2] {
     let company = emulator.spartera().company_id();
     let spartera = json!({"company_id": company, "role_id": 3, "name": "new"});

@@ -1,4 +1,4 @@
-//! Requests that never reach an operation, and connections that misbehave.
+//! Requests that reach no operation, and misbehaving connections.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::client::{Api, raw};
 const LIMIT: usize = 1 << 20;
 
 #[tokio::test]
-async fn unknown_paths_are_not_found_in_the_services_own_words() {
+async fn unknown_paths_get_404_in_the_services_own_words() {
     let emulator = Emulator::start().await.unwrap();
     let api = Api::spartera(&emulator);
     let spartera = json!({"code": 404, "message": "Path not found"});
@@ -32,7 +32,7 @@ async fn unknown_paths_are_not_found_in_the_services_own_words() {
 }
 
 #[tokio::test]
-async fn wrong_methods_are_told_the_right_ones() {
+async fn a_wrong_method_gets_405_with_the_valid_methods() {
     let emulator = Emulator::start().await.unwrap();
     let spartera = json!({"code": 405, "message": "Method not allowed"});
     for (method, path, allow) in [
@@ -62,7 +62,7 @@ async fn wrong_methods_are_told_the_right_ones() {
 }
 
 #[tokio::test]
-async fn bodies_have_a_limit() {
+async fn bodies_beyond_the_limit_are_refused() {
     let emulator = Emulator::start().await.unwrap();
     let (spartera, monad) = (Api::spartera(&emulator), Api::monad(&emulator));
     let largest = " ".repeat(LIMIT);
@@ -78,7 +78,7 @@ async fn bodies_have_a_limit() {
 }
 
 #[tokio::test]
-async fn a_body_that_announces_itself_too_long_is_not_waited_for() {
+async fn a_body_that_is_announced_as_too_long_is_refused_at_once() {
     let emulator = Emulator::start().await.unwrap();
     let api = Api::spartera(&emulator);
     let head = format!("POST {} HTTP/1.1\r\nHost: emulator\r\n{}\r\n", api.keys, api.credential);
@@ -107,7 +107,7 @@ async fn chunked_bodies_are_read_and_limited() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_told_apart_from_a_wrong_one() {
+async fn an_incomplete_body_has_its_own_error() {
     let emulator = Emulator::start().await.unwrap();
     let spartera = json!({"code": 400, "message": "Request body is incomplete"});
     let expected = [spartera, json!("Request body is incomplete")];
@@ -120,9 +120,10 @@ async fn a_body_that_breaks_off_is_told_apart_from_a_wrong_one() {
     }
 }
 
-/// Sends half of something and waits for the end. Tokio's time stands still, so whatever waits for a timer gets it as
-/// soon as nobody has anything else to do.
-async fn halting(emulator: &Emulator, half: &str) -> (String, Duration) {
+/// Sends an incomplete request, and returns the answer and the time until the end of the connection.
+///
+/// Tokio's time is paused, so a timer fires as soon as all tasks are idle.
+async fn send_incomplete(emulator: &Emulator, half: &str) -> (String, Duration) {
     let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
     let begun = tokio::time::Instant::now();
     socket.write_all(half.as_bytes()).await.unwrap();
@@ -132,22 +133,22 @@ async fn halting(emulator: &Emulator, half: &str) -> (String, Duration) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_too_slow_is_told_so() {
+async fn a_client_that_is_too_slow_gets_408() {
     let emulator = Emulator::start().await.unwrap();
     let limit = Duration::from_secs(30)..Duration::from_secs(31);
     let spartera = r#"{"code":408,"message":"Request timed out"}"#;
     let expected = [spartera, "\"Request timed out\""];
     for (api, expected) in [Api::spartera(&emulator), Api::monad(&emulator)].into_iter().zip(expected) {
         let head = format!("POST {} HTTP/1.1\r\nHost: emulator\r\n{}\r\n", api.keys, api.credential);
-        let (answer, time) = halting(&emulator, &format!("{head}Content-Length: 10\r\n\r\n{{")).await;
+        let (answer, time) = send_incomplete(&emulator, &format!("{head}Content-Length: 10\r\n\r\n{{")).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 408 ") && head.contains("connection: close"), "{head}");
         assert_eq!(body, expected);
         assert!(limit.contains(&time), "{time:?}");
     }
-    // Without a whole head there is nobody to answer.
+    // Without a complete head, the emulator closes the connection without an answer.
     for half in ["", "GET /companies/c/api-keys HTTP/1.1\r\nHost: "] {
-        let (answer, time) = halting(&emulator, half).await;
+        let (answer, time) = send_incomplete(&emulator, half).await;
         assert_eq!(answer, "");
         assert!(limit.contains(&time), "{time:?}");
     }
@@ -155,7 +156,7 @@ async fn whoever_is_too_slow_is_told_so() {
 }
 
 #[tokio::test]
-async fn malformed_requests_do_no_harm() {
+async fn malformed_requests_do_not_stop_the_emulator() {
     let emulator = Emulator::start().await.unwrap();
     let many_headers: String = (0..200).map(|n| format!("x-{n}: 1\r\n")).collect();
     let long_header = format!("GET / HTTP/1.1\r\nx-long: {}\r\n\r\n", "a".repeat(70_000));
@@ -168,15 +169,15 @@ async fn malformed_requests_do_no_harm() {
     ] {
         assert_eq!(raw(emulator.address(), request.as_bytes()).await.status, status, "{request:.40}");
     }
-    // One that is there and says nothing, and one that stops in the middle.
+    // One connection sends nothing, and one stops in the middle of a request.
     let _silent = TcpStream::connect(emulator.address()).await.unwrap();
-    let mut halting = TcpStream::connect(emulator.address()).await.unwrap();
-    halting.write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{").await.unwrap();
+    let mut incomplete = TcpStream::connect(emulator.address()).await.unwrap();
+    incomplete.write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{").await.unwrap();
     Api::spartera(&emulator).get("").await.ok();
 }
 
 #[tokio::test]
-async fn a_connection_serves_request_after_request() {
+async fn a_connection_serves_several_requests() {
     let emulator = Emulator::start().await.unwrap();
     let api = Api::spartera(&emulator);
     let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
@@ -188,7 +189,7 @@ async fn a_connection_serves_request_after_request() {
         let mut start = [0; 15];
         socket.read_exact(&mut start).await.unwrap();
         assert_eq!(&start, b"HTTP/1.1 200 OK");
-        // The rest of the answer: it ends with the list.
+        // Reads the rest of the answer, which ends with the list.
         let mut rest = Vec::new();
         while !rest.ends_with(b"]}") {
             rest.push(socket.read_u8().await.unwrap());
@@ -197,21 +198,21 @@ async fn a_connection_serves_request_after_request() {
     assert_eq!(emulator.requests().len(), 3);
 }
 
-/// Whether the emulator closes the connection.
+/// Returns whether the emulator closes the connection.
 async fn is_closed(mut socket: TcpStream) -> bool {
     let end = tokio::time::timeout(Duration::from_secs(20), socket.read(&mut [0; 1])).await;
     end.is_ok_and(|end| end.unwrap_or(0) == 0)
 }
 
 #[tokio::test]
-async fn ten_thousand_idle_connections_keep_nobody_out() {
+async fn ten_thousand_idle_connections_lock_out_no_client() {
     let emulator = Emulator::builder().connection_limit(64).start().await.unwrap();
     let api = Api::spartera(&emulator);
     let mut idle = VecDeque::new();
     for number in 0..10_000 {
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
         if number % 2 == 0 {
-            // Half of a head is as idle as nothing at all.
+            // A connection with half of a head counts as idle, like one without any bytes.
             socket.write_all(b"GET / HTTP/1.1\r\nHost: ").await.unwrap();
         }
         idle.push_back(socket);
@@ -227,20 +228,20 @@ async fn ten_thousand_idle_connections_keep_nobody_out() {
     assert_eq!(emulator.requests().len(), 10);
 }
 
-/// A connection whose request the emulator has begun to read, and what is missing of it.
+/// Returns a connection whose request the emulator is reading, and the rest of the request.
 async fn busy(emulator: &Emulator, api: &Api) -> (TcpStream, String) {
     let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
     let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
     let request = api.keep_alive_request("POST", "", Some(body)).replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     socket.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
-    let mut go_on = [0; 25];
-    socket.read_exact(&mut go_on).await.unwrap();
-    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let mut interim = [0; 25];
+    socket.read_exact(&mut interim).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
     (socket, body.to_owned())
 }
 
-/// Sends the rest, and expects that all is well.
+/// Sends the rest of the request, and expects a 200.
 async fn finish(socket: &mut TcpStream, rest: &str) {
     socket.write_all(rest.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
@@ -249,7 +250,7 @@ async fn finish(socket: &mut TcpStream, rest: &str) {
 }
 
 #[tokio::test]
-async fn whoever_waits_gets_the_place_of_a_connection_that_has_become_idle() {
+async fn a_waiting_client_replaces_a_connection_that_has_become_idle() {
     let emulator = Emulator::builder().connection_limit(1).start().await.unwrap();
     let api = Api::spartera(&emulator);
     let (mut socket, rest) = busy(&emulator, &api).await;
@@ -261,7 +262,7 @@ async fn whoever_waits_gets_the_place_of_a_connection_that_has_become_idle() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_busy_is_not_closed_for_another() {
+async fn a_busy_connection_is_not_closed_for_another() {
     let emulator = Emulator::builder().connection_limit(2).start().await.unwrap();
     let api = Api::spartera(&emulator);
     let (mut socket, rest) = busy(&emulator, &api).await;

@@ -1,4 +1,4 @@
-//! Starting, stopping, and running many at once.
+//! Starting and stopping emulators, and running many at once.
 
 use std::collections::HashSet;
 use std::error::Error as _;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::Api;
 
-/// Starts, shuts down, and tells whether the port was free afterwards.
+/// Starts and shuts down an emulator. Returns whether the port was free afterwards.
 async fn frees_its_port() -> bool {
     let emulator = Emulator::start().await.unwrap();
     let address = emulator.address();
@@ -29,7 +29,7 @@ async fn frees_its_port() -> bool {
 
 #[tokio::test]
 async fn shutdown_frees_the_port() {
-    // Another test may happen to be given the port in between, but not time after time.
+    // Another test may get the port in between, but not five times in a row.
     for _ in 0..5 {
         if frees_its_port().await {
             return;
@@ -43,9 +43,11 @@ async fn shutdown_closes_idle_connections() {
     let emulator = Emulator::start().await.unwrap();
     let api = Api::spartera(&emulator);
     let mut silent = TcpStream::connect(emulator.address()).await.unwrap();
-    // Answered, so the silent connection before it has been accepted too.
+    // After this answer, the server has also accepted the silent connection, which came first.
     api.get("").await.ok();
-    tokio::time::timeout(Duration::from_secs(4), emulator.shutdown()).await.expect("no waiting for silence");
+    tokio::time::timeout(Duration::from_secs(4), emulator.shutdown())
+        .await
+        .expect("the shutdown does not wait for a silent connection");
     assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
 }
 
@@ -53,7 +55,7 @@ async fn shutdown_closes_idle_connections() {
 async fn dropping_frees_the_port_too() {
     let emulator = Emulator::start().await.unwrap();
     let address = emulator.address();
-    // A request that never ends, which an orderly shutdown would give some time.
+    // This request never ends. An orderly shutdown would wait for it.
     let mut connection = TcpStream::connect(address).await.unwrap();
     connection.write_all(b"POST /companies/c/api-keys HTTP/1.1\r\nContent-Length: 10\r\n\r\n{").await.unwrap();
     Api::spartera(&emulator).get("").await.ok();
@@ -63,14 +65,14 @@ async fn dropping_frees_the_port_too() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), free).await.expect("the port to be free");
+    tokio::time::timeout(Duration::from_secs(20), free).await.expect("the port is free");
     let mut byte = [0; 1];
     let end = tokio::time::timeout(Duration::from_secs(4), connection.read(&mut byte)).await;
-    assert_eq!(end.expect("connections to end at once").unwrap_or(0), 0);
+    assert_eq!(end.expect("the connection ends at once").unwrap_or(0), 0);
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_an_error_that_says_so() {
+async fn a_port_in_use_is_an_error_with_its_address() {
     let emulator = Emulator::start().await.unwrap();
     let error = Emulator::builder().port(emulator.address().port()).start().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AddrInUse);
@@ -80,15 +82,15 @@ async fn a_port_in_use_is_an_error_that_says_so() {
 }
 
 #[test]
-fn without_a_runtime_starting_is_an_error() {
+fn starting_without_a_runtime_is_an_error() {
     let mut starting = std::pin::pin!(Emulator::start());
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    let std::task::Poll::Ready(started) = starting.as_mut().poll(&mut context) else { panic!("it waits") };
+    let std::task::Poll::Ready(started) = starting.as_mut().poll(&mut context) else { panic!("`start` waits") };
     assert!(started.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_at_once_keep_to_themselves() {
+async fn a_hundred_emulators_at_once_are_independent() {
     let tasks: Vec<_> = (0..100)
         .map(|number| {
             tokio::spawn(async move {
@@ -117,14 +119,14 @@ async fn a_hundred_at_once_keep_to_themselves() {
         seen.insert(identity);
         running.push(emulator);
     }
-    assert_eq!(seen.len(), 100, "no address, company or secret twice");
+    assert_eq!(seen.len(), 100, "no two emulators share an address, a company or a secret");
     for emulator in running {
         emulator.shutdown().await;
     }
 }
 
 #[tokio::test]
-async fn a_seed_repeats_and_its_absence_does_not() {
+async fn the_same_seed_repeats_ids_and_secrets() {
     let identity = |emulator: &Emulator| {
         let mut all: Vec<_> = emulator.environment().into_iter().map(|(_, value)| value).collect();
         all.retain(|value| !value.starts_with("http"));

@@ -1,6 +1,6 @@
-//! Both services over real HTTP, by a client that is nothing but a socket.
+//! Tests both services over real HTTP, with a client that is only a socket.
 
-// A test that cannot go on has failed.
+// A panic fails the test, which is the right result.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;

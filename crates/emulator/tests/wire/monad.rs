@@ -1,4 +1,4 @@
-//! Monad's operations in both revisions, and what each refuses.
+//! Monad's operations in both revisions, and the requests that each refuses.
 
 use api_keyring_emulator::{Emulator, ManualClock, MonadErrorShape, Revision};
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn new_key() -> Value {
     })
 }
 
-/// What such a key looks like when it has just been made.
+/// Returns the model of such a key right after its creation.
 fn expected_key(revision: Revision, organization: &str, seen: &Value) -> Value {
     let mut key = json!({
         "id": seen["id"],
@@ -58,7 +58,7 @@ fn token_of(key: &Value) -> String {
     key["token"].as_str().unwrap().to_owned()
 }
 
-/// A part of a token, decoded by hand: the alphabet is small, and no library stands between.
+/// Decodes a part of a token by hand, so that the test does not depend on a library.
 fn token_part(token: &str, index: usize) -> Value {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let part = token.split('.').nth(index).unwrap();
@@ -76,7 +76,7 @@ fn token_part(token: &str, index: usize) -> Value {
 }
 
 #[tokio::test]
-async fn create_answers_the_key_with_its_token() {
+async fn create_returns_the_key_with_its_token() {
     for revision in REVISIONS {
         let fixture = fixture(revision).await;
         let created = fixture.api.post("", new_key()).await.ok();
@@ -135,7 +135,7 @@ async fn list_has_every_key_and_no_token() {
         admins.as_object_mut().unwrap().remove("description");
         admins["name"] = json!("administrator");
         admins["role_id"] = json!("role-admin");
-        // A hundred years of 365 days.
+        // The key works for a hundred years of 365 days.
         admins["expiration_time"] = json!("2125-12-08T00:00:00Z");
         if revision == Revision::Current {
             admins["last_used_at"] = json!("2026-01-01T00:00:00Z");
@@ -176,10 +176,10 @@ async fn update_changes_name_and_description_only() {
             _ => {
                 expected["description"] = json!("a third");
                 assert_eq!(nameless.ok(), expected);
-                assert_eq!(fixture.api.patch(&path, json!({})).await.ok(), expected, "nothing is a change, too");
+                assert_eq!(fixture.api.patch(&path, json!({})).await.ok(), expected, "an empty update is a change too");
             }
         }
-        // What cannot be changed is not even looked at.
+        // Update ignores the fields that it cannot change, even with a wrong type.
         expected["name"] = json!("last");
         assert_eq!(fixture.api.patch(&path, json!({"name": "last", "role_id": 5})).await.ok(), expected);
         assert_eq!(fixture.api.get("").await.ok()["api_keys"][1], expected);
@@ -240,7 +240,7 @@ async fn documented_regenerate_replaces_the_key() {
 }
 
 #[tokio::test]
-async fn a_key_that_has_expired_is_replaced_by_one_that_is_born_expired() {
+async fn an_expired_key_is_replaced_by_an_expired_key() {
     let fixture = fixture(Revision::Documented).await;
     let created = fixture.api.post("", new_key()).await.ok();
     fixture.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
@@ -258,9 +258,9 @@ async fn documented_regenerate_refuses_any_body() {
         let refused = fixture.api.send("POST", &path, Some(("application/json", body))).await.refused(415);
         assert_eq!(refused, json!("Unsupported media type"));
     }
-    // The old key is untouched.
+    // The old key is unchanged.
     fixture.api.with_key(&token_of(&created)).get("").await.ok();
-    // A content type without content is no body.
+    // A content type without content is not a body.
     fixture.api.send("POST", &path, Some(("application/json", ""))).await.ok();
 }
 
@@ -323,12 +323,12 @@ async fn an_expired_key_is_regenerated_only_with_a_new_expiry() {
     assert_eq!(fixture.api.send("POST", &path, None).await.refused(422), expired);
     assert_eq!(fixture.api.post(&path, json!({})).await.refused(422), expired);
     let renewed = fixture.api.post(&path, json!({"expiration_time": "2026-05-01T00:00:00Z"})).await.ok();
-    assert_eq!(renewed["token_version"], 2, "what was refused left no trace");
+    assert_eq!(renewed["token_version"], 2, "the refused regenerate changed nothing");
     fixture.api.with_key(&token_of(&renewed)).get("").await.ok();
 }
 
 #[tokio::test]
-async fn current_regenerate_holds_its_body_to_the_schema() {
+async fn current_regenerate_checks_its_body() {
     let fixture = fixture(Revision::Current).await;
     let created = fixture.api.post("", new_key()).await.ok();
     let path = format!("/{}/regenerate", id_of(&created));
@@ -354,7 +354,7 @@ async fn current_regenerate_holds_its_body_to_the_schema() {
 }
 
 #[tokio::test]
-async fn last_use_is_shown_a_minute_behind_at_most() {
+async fn last_use_lags_by_at_most_a_minute() {
     let fixture = fixture(Revision::Current).await;
     let created = fixture.api.post("", new_key()).await.ok();
     let (path, holder) = (format!("/{}", id_of(&created)), fixture.api.with_key(&token_of(&created)));
@@ -373,7 +373,7 @@ async fn last_use_is_shown_a_minute_behind_at_most() {
 }
 
 #[tokio::test]
-async fn the_documented_revision_does_not_tell_when_a_key_was_used() {
+async fn the_documented_revision_does_not_show_the_last_use() {
     let fixture = fixture(Revision::Documented).await;
     let created = fixture.api.post("", new_key()).await.ok();
     fixture.api.with_key(&token_of(&created)).get("").await.ok();
@@ -400,7 +400,7 @@ async fn unknown_ids_are_not_found() {
 }
 
 #[tokio::test]
-async fn bodies_are_held_to_the_schema() {
+async fn bodies_must_match_the_schema() {
     for revision in REVISIONS {
         let fixture = fixture(revision).await;
         let created = fixture.api.post("", new_key()).await.ok();
@@ -444,12 +444,12 @@ async fn bodies_are_held_to_the_schema() {
             let reply = fixture.api.send(method, path, Some(("text/plain", "{}"))).await;
             assert_eq!(reply.refused(415), json!("Unsupported media type"));
         }
-        assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 2, "nothing of all that was done");
+        assert_eq!(fixture.api.get("").await.ok()["pagination"]["total"], 2, "no refused request had an effect");
     }
 }
 
 #[tokio::test]
-async fn errors_may_be_objects() {
+async fn errors_can_be_objects() {
     let emulator = Emulator::builder().monad_error_shape(MonadErrorShape::Object).start().await.unwrap();
     let api = Api::monad(&emulator);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Lists in pages.
+//! Paged lists.
 
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ fn names(keys: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn current_spartera_pages_from_one() {
+async fn current_spartera_numbers_pages_from_one() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
         let emulator = Emulator::builder().spartera_shape(shape).start().await.unwrap();
         let api = Api::spartera(&emulator);
@@ -38,7 +38,7 @@ async fn current_spartera_pages_from_one() {
 }
 
 #[tokio::test]
-async fn documented_spartera_returns_everything_whatever_is_asked() {
+async fn documented_spartera_returns_every_key_for_any_query() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
         let emulator = Emulator::builder().revision(Revision::Documented).spartera_shape(shape).start().await.unwrap();
         let api = Api::spartera(&emulator);
@@ -75,7 +75,7 @@ async fn spartera_refuses_parameters_out_of_range() {
         assert_eq!(api.get(query).await.refused(400), expected, "{query}");
     }
     let refused = api.get("?sort_by=secret&page=0").await.refused(400);
-    assert_eq!(refused["errors"].as_object().unwrap().len(), 2, "every problem is named");
+    assert_eq!(refused["errors"].as_object().unwrap().len(), 2, "the answer names every problem");
 }
 
 #[tokio::test]
@@ -107,7 +107,7 @@ async fn sorts_and_searches(shape: SparteraShape) {
         });
         made.push(api.post("", body).await.ok()["data"].take());
     }
-    // The oldest is used and changed last; the administrator has used their own all along, and does so with each list.
+    // The oldest key is used and changed last. The administrator's key is used throughout, and by each list.
     clock.set(start + chrono::TimeDelta::days(9));
     api.with_key(made[0]["key"].as_str().unwrap()).get("").await.ok();
     let id = id_of(&made[0]);
@@ -156,7 +156,7 @@ async fn sorts_and_searches(shape: SparteraShape) {
 }
 
 #[tokio::test]
-async fn monad_pages_by_offset_and_tells_the_total() {
+async fn monad_pages_by_offset_and_shows_the_total() {
     for revision in [Revision::Documented, Revision::Current] {
         let emulator = Emulator::builder().revision(revision).start().await.unwrap();
         let api = Api::monad(&emulator);

@@ -1,4 +1,4 @@
-//! What the emulator remembers of the requests, and what it must not.
+//! The record of requests, and the secrets that it must not contain.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -58,7 +58,7 @@ async fn every_request_is_recorded_with_its_outcome() {
 }
 
 #[tokio::test]
-async fn no_secret_is_recorded_wherever_it_is_put() {
+async fn no_part_of_a_request_leaks_a_secret_into_the_record() {
     let emulator = Emulator::start().await.unwrap();
     let secrets = [emulator.spartera().admin_key(), emulator.monad().admin_key()];
     let api = Api::spartera(&emulator);
@@ -73,7 +73,7 @@ async fn no_secret_is_recorded_wherever_it_is_put() {
         api.get(&format!("?search={broken}%zz")).await.ok();
         api.get(&format!("?search={}", secret.replace('_', "%255F"))).await.ok();
     }
-    // What is no method, and what is no header.
+    // The secret stands in place of the method, and of a header name.
     let spartera = &secrets[0];
     api.send(spartera, "", None).await.refused(405);
     api.with_header(&format!("{}\r\n{spartera}: 1", api.credential)).get("").await.ok();
@@ -102,11 +102,11 @@ async fn the_oldest_requests_are_forgotten() {
 }
 
 #[tokio::test]
-async fn every_request_is_told_of_as_a_line_without_a_secret() {
+async fn the_observer_sees_every_request_as_a_line_without_a_secret() {
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let told = Arc::clone(&lines);
+    let observed = Arc::clone(&lines);
     let (builder, _) = builder();
-    let builder = builder.record_limit(0).observe(move |seen| told.lock().unwrap().push(seen.to_string()));
+    let builder = builder.record_limit(0).observe(move |seen| observed.lock().unwrap().push(seen.to_string()));
     let builder = builder.fault("list:delay=0ms:1".parse::<Fault>().unwrap());
     let emulator = builder.fault("get:reset-after".parse::<Fault>().unwrap()).start().await.unwrap();
     let api = Api::spartera(&emulator);

@@ -1,11 +1,11 @@
-//! Spartera's operations in every revision and shape, and what each refuses.
+//! Spartera's operations in every revision and shape, and the requests that each refuses.
 
 use api_keyring_emulator::{Emulator, ManualClock, Revision, SparteraShape};
 use serde_json::{Value, json};
 
 use crate::client::{Api, builder, variants};
 
-/// What a key looks like right after `create` below.
+/// Returns the model of a key right after `create` below.
 fn expected_key(fixture: (Revision, SparteraShape), company: &str, id: &str, masked: &str) -> Value {
     match fixture {
         (revision, SparteraShape::Documented) => {
@@ -40,7 +40,7 @@ fn expected_key(fixture: (Revision, SparteraShape), company: &str, id: &str, mas
             "permissions": ["read", "export"],
             "description": "for the pipeline",
         }),
-        _ => unreachable!("all shapes are listed"),
+        _ => unreachable!("the match covers all shapes"),
     }
 }
 
@@ -62,10 +62,10 @@ fn new_key(company: &str) -> Value {
 fn id_of(created: &Value) -> String {
     let data = &created["data"];
     let id = data.get("api_key_id").or_else(|| data.get("id")).unwrap();
-    id.as_str().expect("create answers the id as text").to_owned()
+    id.as_str().expect("create returns the id as text").to_owned()
 }
 
-/// A secret as it is shown once it is no longer shown.
+/// Returns the masked form of a secret.
 fn mask(secret: &str) -> String {
     let (prefix, last) = (secret.split('_').next().unwrap(), &secret[secret.len() - 4..]);
     format!("{prefix}_****{last}")
@@ -146,8 +146,7 @@ async fn list_has_every_key_and_no_secret() {
     }
 }
 
-/// The administrator's key, once it has been used for nothing but a create and this list. Its id is random in the guide's
-/// shape.
+/// Returns the model of the administrator's key after only a create and this list. Its id is random in the guide's shape.
 fn admins_key(which: (Revision, SparteraShape), fixture: &Fixture, seen: &Value, masked: &str) -> Value {
     let mut key = bare_key(which, &fixture.company, &seen["id"], 1001, masked);
     key["name"] = json!("administrator");
@@ -161,7 +160,7 @@ fn admins_key(which: (Revision, SparteraShape), fixture: &Fixture, seen: &Value,
     key
 }
 
-/// A key that was made of nothing but a company and role 3.
+/// Returns the model of a key that was created with only a company and role 3.
 fn bare_key(which: (Revision, SparteraShape), company: &str, id: &Value, number: u64, masked: &str) -> Value {
     match which {
         (revision, SparteraShape::Documented) => {
@@ -214,7 +213,7 @@ async fn unset_fields_are_left_out_or_null() {
 }
 
 #[tokio::test]
-async fn update_changes_what_it_is_given_and_nothing_else() {
+async fn update_changes_only_the_given_fields() {
     for which in variants() {
         let fixture = fixture(which).await;
         let (id, secret) = fixture.create().await;
@@ -261,7 +260,7 @@ async fn update_changes_what_it_is_given_and_nothing_else() {
             }
         }
         assert_eq!(fixture.api.get(&path).await.ok()["data"], expected, "{which:?}");
-        // The role really is another one now.
+        // The service enforces the new role.
         let holder = fixture.api.with_key(&secret);
         holder.get("").await.ok();
         holder.patch(&path, json!({})).await.refused(403);
@@ -335,7 +334,7 @@ async fn revoke_keeps_the_key_and_the_first_reason() {
 }
 
 #[tokio::test]
-async fn a_reason_may_be_left_out_and_nothing_else_of_the_body_counts() {
+async fn revoke_reads_only_the_optional_reason() {
     for which in variants() {
         let fixture = fixture(which).await;
         let (id, _) = fixture.create().await;
@@ -369,11 +368,11 @@ async fn revoke_accepts_the_key_as_it_was_read() {
     let created = api.post("", new_key(&company)).await.ok();
     let path = format!("/{}/revoke", id_of(&created));
     clock.set("2027-01-01T00:00:00Z".parse().unwrap());
-    // The expiry has passed by now, and is nevertheless what the key says.
+    // The key's own expiry has passed by now, and revoke accepts it.
     api.post(&path, new_key(&company)).await.ok();
 }
 
-/// What the stats of a key add to it, in the current revision.
+/// Returns the key with the usage that the current revision's stats add.
 fn with_usage(which: (Revision, SparteraShape), key: &Value, count: u64, failed: u64) -> Value {
     let mut stats = key.clone();
     if which.0 == Revision::Documented {
@@ -381,7 +380,7 @@ fn with_usage(which: (Revision, SparteraShape), key: &Value, count: u64, failed:
     }
     stats["usage_count"] = json!(count);
     stats["failed_attempts"] = json!(failed);
-    // The guide's key has it in any case.
+    // The guide's key always has `last_used`.
     if which.1 == SparteraShape::Documented && count > 0 {
         stats["last_used"] = json!("2026-01-02 03:04:05+00:00");
     }
@@ -389,7 +388,7 @@ fn with_usage(which: (Revision, SparteraShape), key: &Value, count: u64, failed:
 }
 
 #[tokio::test]
-async fn stats_tell_how_a_key_was_used() {
+async fn stats_show_the_usage_of_a_key() {
     for which in variants() {
         let fixture = fixture(which).await;
         let (id, secret) = fixture.create().await;
@@ -412,7 +411,7 @@ async fn stats_tell_how_a_key_was_used() {
         assert_eq!(fixture.api.get("").await.ok()["data"][1], expected, "{which:?}");
         assert_eq!(stats().await, in_envelope(with_usage(which, &used, 2, 0)), "{which:?}");
 
-        // It expires, and is revoked on top of that: refused either way.
+        // The key expires and is then revoked as well; the service refuses it in both states.
         fixture.clock.set("2026-04-01T00:00:00Z".parse().unwrap());
         holder.get("").await.refused(401);
         let body = json!({"company_id": fixture.company, "role_id": 2});
@@ -423,7 +422,7 @@ async fn stats_tell_how_a_key_was_used() {
 }
 
 #[tokio::test]
-async fn a_writer_may_make_an_administrator_and_what_is_unknown_is_ignored() {
+async fn a_writer_may_create_an_administrator_and_unknown_fields_are_ignored() {
     for which in variants() {
         let fixture = fixture(which).await;
         let (_, writer) = fixture.create().await;
@@ -456,7 +455,7 @@ async fn unknown_ids_are_not_found() {
 }
 
 #[tokio::test]
-async fn bodies_are_held_to_the_schema() {
+async fn bodies_must_match_the_schema() {
     for which in variants() {
         let fixture = fixture(which).await;
         let (id, _) = fixture.create().await;
@@ -522,13 +521,13 @@ async fn bodies_are_held_to_the_schema() {
             assert_eq!(created.refused(400), expected, "create {field} {value}");
             let updated = fixture.api.patch(&key, json!({*field: value})).await;
             assert_eq!(updated.refused(400), expected, "update {field} {value}");
-            // What is revoked may have expired long ago.
+            // Revoke accepts an expiry in the past.
             if *problem != "must be in the future" {
                 let revoked = fixture.api.post(&revoke, with(field, value.clone())).await;
                 assert_eq!(revoked.refused(400), expected, "revoke {field} {value}");
             }
         }
-        // Both names of the expiry have to be right, though only one counts.
+        // Both names of the expiry must be valid, although only one counts.
         let mut both = with("expiration_date_utc", json!("2026-04-01T00:00:00Z"));
         both["expires_at"] = json!("soon");
         for path in ["", revoke.as_str()] {
@@ -536,7 +535,7 @@ async fn bodies_are_held_to_the_schema() {
             assert_eq!(refused["errors"], json!({"expires_at": ["must be a timestamp with an offset"]}));
         }
 
-        // Nothing of all that was done.
+        // No refused request had an effect.
         let listed = fixture.api.get("").await.ok();
         assert_eq!(listed["data"].as_array().unwrap().len(), 2);
         assert_ne!(listed["data"][1]["status"], "revoked");
@@ -544,7 +543,7 @@ async fn bodies_are_held_to_the_schema() {
 }
 
 #[tokio::test]
-async fn only_json_objects_are_read() {
+async fn only_json_objects_are_accepted() {
     for which in variants() {
         only_json_objects_are_read_in(&fixture(which).await).await;
     }
@@ -574,7 +573,7 @@ async fn only_json_objects_are_read_in(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn either_name_and_form_of_expiry_is_read() {
+async fn both_names_and_forms_of_expiry_are_accepted() {
     for which in variants() {
         let fixture = fixture(which).await;
         let shown = async |body: Value| {
@@ -602,7 +601,7 @@ async fn either_name_and_form_of_expiry_is_read() {
 }
 
 #[tokio::test]
-async fn keys_of_an_endpoint_look_different() {
+async fn endpoint_keys_have_another_prefix_and_type() {
     for which in variants() {
         let fixture = fixture(which).await;
         let body = json!({"company_id": fixture.company, "role_id": 3, "endpoint_id": "endpoint-1"});
@@ -621,7 +620,7 @@ async fn keys_of_an_endpoint_look_different() {
 }
 
 #[tokio::test]
-async fn the_secret_may_have_another_name_or_be_missing() {
+async fn the_secret_field_can_be_renamed_or_left_out() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
         let emulator =
             Emulator::builder().spartera_shape(shape).spartera_secret_field("api_key").start().await.unwrap();

@@ -1,20 +1,20 @@
-//! Every error that a vendor documents for an operation, in every revision and shape, with its whole body.
+//! Checks every error that a vendor documents for an operation, with its whole body, in every revision and shape.
 
 use api_keyring_emulator::{Emulator, Fault, ManualClock, MonadErrorShape, Revision, SparteraShape};
 use serde_json::{Value, json};
 
 use crate::client::{Api, Reply, builder, monads_error, variants};
 
-/// An operation: how it is asked for, and which errors are documented for it.
+/// An operation: its request, and its documented errors.
 struct Case {
-    /// As faults call it.
+    /// The name in a fault's text form.
     operation: &'static str,
     method: &'static str,
-    /// What follows the id of the key; `None` where no key is named.
+    /// The path after the key's id; `None` if the path names no key.
     path: Option<&'static str>,
-    /// In the SDK's documentation.
+    /// The errors in the SDK documentation.
     documented: &'static [u16],
-    /// Added by the current description.
+    /// The errors that the current description adds.
     current: &'static [u16],
 }
 
@@ -52,7 +52,7 @@ const SPARTERA: [Case; 7] = [
     },
 ];
 
-/// 401, 403 and 429 are documented for all of the service's operations together.
+/// The vendor documents 401, 403 and 429 once for all operations of the service.
 const MONAD: [Case; 6] = [
     Case { operation: "list", method: "GET", path: None, documented: &[401, 403, 429, 500], current: &[] },
     Case { operation: "create", method: "POST", path: None, documented: &[400, 401, 403, 429, 500], current: &[] },
@@ -75,47 +75,47 @@ const MONAD: [Case; 6] = [
 ];
 
 impl Case {
-    /// The errors that this revision has.
+    /// Returns the errors of this revision.
     fn errors(&self, revision: Revision) -> impl Iterator<Item = u16> {
         let current = if revision == Revision::Current { self.current } else { &[] };
         self.documented.iter().chain(current).copied()
     }
 
-    async fn ask(&self, api: &Api, key: &str, body: Option<&Value>) -> Reply {
+    async fn send(&self, api: &Api, key: &str, body: Option<&Value>) -> Reply {
         let path = self.path.map_or_else(String::new, |rest| format!("/{key}{rest}"));
         let body = body.map(Value::to_string);
         api.send(self.method, &path, body.as_deref().map(|body| ("application/json", body))).await
     }
 }
 
-/// One service, as its administrator and as others see it.
+/// One service, with clients of different rights.
 struct Service {
     emulator: Emulator,
     clock: ManualClock,
     admin: Api,
-    /// May not do what is asked for.
+    /// A client whose key may not perform the operation.
     powerless: Api,
-    /// Asks for keys of another company or organization.
+    /// A client that names another company or organization.
     elsewhere: Api,
-    /// A key to do something to.
+    /// The key that the operations change.
     key: String,
-    /// What every operation accepts.
+    /// A body that every operation accepts.
     body: Value,
 }
 
 impl Service {
-    /// What the operation accepts, if it takes a body. Regenerate needs none.
+    /// Returns the body for the operation, if it takes one. Regenerate needs none.
     fn body_for(&self, case: &Case) -> Option<&Value> {
         (matches!(case.method, "POST" | "PATCH") && case.operation != "regenerate").then_some(&self.body)
     }
 
-    /// Somebody who may not do this. A reader may read: for that it takes another company.
-    fn stranger_to(&self, case: &Case) -> &Api {
+    /// Returns a client that may not perform the operation. A reader may read, so reads use another company.
+    fn forbidden_client(&self, case: &Case) -> &Api {
         if case.method == "GET" { &self.elsewhere } else { &self.powerless }
     }
 }
 
-/// What the fault makes of the next request for this operation.
+/// Injects a fault into the next request for this operation.
 fn inject(service: &Service, provider: &str, case: &Case, fault: &str) {
     let fault: Fault = format!("{provider}.{}:{fault}:1", case.operation).parse().unwrap();
     service.emulator.inject(fault);
@@ -132,7 +132,7 @@ async fn spartera(revision: Revision, shape: SparteraShape) -> Service {
     Service { clock, powerless, elsewhere, key: seeded[0].id.clone(), body, admin, emulator }
 }
 
-/// The error, provoked at an operation that goes well otherwise; and its `errors`, where there are any.
+/// Provokes an error of an operation that otherwise succeeds. Returns the answer, and its `errors` if it has any.
 async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Reply, Value) {
     let Service { admin, key, .. } = service;
     let body = service.body_for(case);
@@ -141,28 +141,28 @@ async fn provoke_at_spartera(service: &Service, case: &Case, status: u16) -> (Re
         (400, _) => {
             let wrong = json!({"company_id": service.body["company_id"], "role_id": "3"});
             errors = json!({"role_id": ["must be an integer"]});
-            case.ask(admin, key, Some(&wrong)).await
+            case.send(admin, key, Some(&wrong)).await
         }
-        (401, _) => case.ask(&admin.with_key("sk_live_unknown"), key, body).await,
-        (403, _) => case.ask(service.stranger_to(case), key, body).await,
-        (404, operation) if operation != "list" => case.ask(admin, "no-such-key", body).await,
+        (401, _) => case.send(&admin.with_key("sk_live_unknown"), key, body).await,
+        (403, _) => case.send(service.forbidden_client(case), key, body).await,
+        (404, operation) if operation != "list" => case.send(admin, "no-such-key", body).await,
         (409, "create") => {
             inject(service, "spartera", case, "quota=1");
-            case.ask(admin, key, body).await
+            case.send(admin, key, body).await
         }
         (409, "update") => {
             let revoked = service.emulator.spartera().add_keys(1)[0].id.clone();
             admin.post(&format!("/{revoked}/revoke"), service.body.clone()).await.ok();
-            case.ask(admin, &revoked, body).await
+            case.send(admin, &revoked, body).await
         }
         (429, _) => {
             inject(service, "spartera", case, "status=429,retry-after=7");
-            case.ask(admin, key, body).await
+            case.send(admin, key, body).await
         }
-        // Those that nothing leads to.
+        // Only a fault causes these statuses.
         _ => {
             inject(service, "spartera", case, &format!("status={status}"));
-            case.ask(admin, key, body).await
+            case.send(admin, key, body).await
         }
     };
     (reply, errors)
@@ -199,9 +199,9 @@ async fn spartera_has_every_documented_error_of_every_operation() {
                 }
                 assert_eq!(reply.refused(status), expected, "{revision:?} {shape:?} {} {status}", case.operation);
             }
-            // After all those it still goes well, so nothing but what was provoked was in the way.
+            // The operation still succeeds, so the provoked errors had no other cause.
             let key = service.emulator.spartera().add_keys(1)[0].id.clone();
-            case.ask(&service.admin, &key, service.body_for(case)).await.ok();
+            case.send(&service.admin, &key, service.body_for(case)).await.ok();
         }
     }
 }
@@ -221,29 +221,29 @@ async fn provoke_at_monad(service: &Service, case: &Case, status: u16) -> Reply 
     let Service { admin, key, clock, .. } = service;
     let body = service.body_for(case);
     match (status, case.operation) {
-        (400, "regenerate") => case.ask(admin, key, Some(&json!({"expiration_time": 5}))).await,
+        (400, "regenerate") => case.send(admin, key, Some(&json!({"expiration_time": 5}))).await,
         (400, _) => {
             let mut wrong = service.body.clone();
             wrong["name"] = json!(5);
-            case.ask(admin, key, Some(&wrong)).await
+            case.send(admin, key, Some(&wrong)).await
         }
-        (401, _) => case.ask(&admin.with_key("no token"), key, body).await,
-        (403, _) => case.ask(service.stranger_to(case), key, body).await,
-        (404, _) => case.ask(admin, "no-such-key", body).await,
+        (401, _) => case.send(&admin.with_key("no token"), key, body).await,
+        (403, _) => case.send(service.forbidden_client(case), key, body).await,
+        (404, _) => case.send(admin, "no-such-key", body).await,
         (422, _) => {
             let made = admin.post("", service.body.clone()).await.ok();
             clock.set("2026-07-01T00:00:00Z".parse().unwrap());
-            let reply = case.ask(admin, made["id"].as_str().unwrap(), None).await;
+            let reply = case.send(admin, made["id"].as_str().unwrap(), None).await;
             clock.set(crate::client::START.parse().unwrap());
             reply
         }
         (429, _) => {
             inject(service, "monad", case, "status=429,retry-after=7");
-            case.ask(admin, key, body).await
+            case.send(admin, key, body).await
         }
         _ => {
             inject(service, "monad", case, &format!("status={status}"));
-            case.ask(admin, key, body).await
+            case.send(admin, key, body).await
         }
     }
 }
@@ -276,15 +276,15 @@ async fn monad_has_every_documented_error_of_every_operation_in_both_forms() {
                     assert_eq!(reply.header("retry-after"), (status == 429).then_some("7"));
                 }
                 let key = service.emulator.monad().add_keys(1)[0].id.clone();
-                case.ask(&service.admin, &key, service.body_for(case)).await.ok();
+                case.send(&service.admin, &key, service.body_for(case)).await.ok();
             }
         }
     }
 }
 
-/// Errors that no document lists, for they are HTTP's own rather than the service's.
+/// Checks errors that no document lists, because they belong to HTTP rather than to the service.
 #[tokio::test]
-async fn other_errors_have_the_services_form_too() {
+async fn undocumented_errors_have_the_services_form_too() {
     for (revision, shape) in variants() {
         let service = spartera(revision, shape).await;
         for (reply, status, message) in [
@@ -326,9 +326,9 @@ async fn other_errors_have_the_services_form_too() {
     }
 }
 
-/// Of two things that are wrong with a request, the first is told: one pair for each neighbours in the order.
+/// Sends requests with two problems each, one pair for every two neighbours in the order of the checks.
 #[tokio::test]
-async fn the_first_thing_wrong_is_the_answer() {
+async fn the_first_failed_check_is_the_answer() {
     for (revision, shape) in variants() {
         let service = spartera(revision, shape).await;
         let Service { admin, powerless, key, .. } = &service;
@@ -355,7 +355,11 @@ async fn the_first_thing_wrong_is_the_answer() {
             reply.refused(status);
         }
         let update = admin.patch(&revoked, json!({"role_id": "x"})).await.refused(400);
-        assert_eq!(update["errors"], json!({"role_id": ["must be an integer"]}), "not that it has been revoked");
+        assert_eq!(
+            update["errors"],
+            json!({"role_id": ["must be an integer"]}),
+            "the body is checked before the revocation"
+        );
 
         let service = monad(revision, MonadErrorShape::Text).await;
         let Service { admin, powerless, .. } = &service;

@@ -1,4 +1,4 @@
-//! Bodies that are not what they should be.
+//! Distorted bodies.
 
 use api_keyring_emulator::{Fault, FaultKind, MonadErrorShape, Revision, SparteraShape};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use super::{count, with, with_builder};
 use crate::client::{builder, id_of, monads_error, services, variants};
 
 #[tokio::test]
-async fn an_empty_body_says_that_it_is_empty() {
+async fn an_empty_body_announces_a_length_of_zero() {
     let emulator = with(&["create:empty"]).await;
     for (api, body) in services(&emulator) {
         let reply = api.post("", body).await;
@@ -18,7 +18,7 @@ async fn an_empty_body_says_that_it_is_empty() {
 }
 
 #[tokio::test]
-async fn html_comes_with_its_type_and_with_either_status() {
+async fn html_has_its_content_type_and_the_chosen_status() {
     let emulator = with(&["*:html:2", "*:html=502:2"]).await;
     for (round, status) in [200, 502].into_iter().enumerate() {
         for (api, body) in services(&emulator) {
@@ -33,7 +33,7 @@ async fn html_comes_with_its_type_and_with_either_status() {
 }
 
 #[tokio::test]
-async fn a_wrong_type_wraps_what_would_have_been_right() {
+async fn a_wrong_type_wraps_the_right_answer() {
     let emulator = with(&["*:wrong-type"]).await;
     let [(spartera, spartera_body), (monad, monad_body)] = services(&emulator);
     let created = spartera.post("", spartera_body).await.ok();
@@ -57,7 +57,7 @@ async fn a_refusal_is_distorted_like_any_answer() {
         for fault in ["*:wrong-type:1", "*:html:1", "*:empty:1", "*:extra-fields:1"] {
             emulator.inject(fault.parse::<Fault>().unwrap());
         }
-        // Faults of the body come in turn; more fields come at once, and inside of what is wrapped.
+        // Faults of the body follow each other. Extra fields apply at once, inside the wrapped body.
         assert_eq!(api.get("/0").await.refused(404), json!([with_added(&refused)]));
         let html = api.get("/0").await;
         assert_eq!((html.status, html.body.starts_with(b"<!DOCTYPE html>")), (404, true));
@@ -65,14 +65,14 @@ async fn a_refusal_is_distorted_like_any_answer() {
         assert_eq!((empty.status, empty.body.len()), (404, 0));
         assert_eq!(api.get("/0").await.refused(404), refused);
     }
-    // A bare string has no fields to add to, and is wrapped in an object.
+    // A bare string has no fields, so the fault only wraps it in an object.
     let emulator = with(&["*:extra-fields", "*:wrong-type:1"]).await;
     let [_, (monad, _)] = services(&emulator);
     assert_eq!(monad.get("/0").await.refused(404), json!({"message": "API key not found"}));
     assert_eq!(monad.get("/0").await.refused(404), json!("API key not found"));
 }
 
-/// What an object looks like with the fields that nobody has documented, at every depth.
+/// Returns the value with the undocumented fields in every object, at every depth.
 fn with_added(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
@@ -88,13 +88,13 @@ fn with_added(value: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
+async fn every_object_has_the_extra_fields_beside_the_usual_ones() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
         let emulator = with_builder(builder().0.spartera_shape(shape), &[]).await;
         emulator.spartera().add_keys(1);
         emulator.monad().add_keys(1);
         for (api, _) in services(&emulator) {
-            // The first list is itself a use of the key that it shows.
+            // The first list uses the key that it shows, and so changes it.
             api.get("").await.ok();
             let usual = api.get("").await.ok();
             let rows = usual.get("data").or(usual.get("api_keys")).unwrap();
@@ -102,7 +102,7 @@ async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
             let usual_key = api.get(&path).await.ok();
             let usual_refusal = api.patch(&path, json!({"name": 5})).await.refused(400);
             emulator.inject(FaultKind::ExtraFields);
-            // `meta`, `pagination`, every row, and what is around them.
+            // The fields are in `meta`, in `pagination`, in every row, and in the outer object.
             assert_eq!(api.get("").await.ok(), with_added(&usual));
             assert_eq!(api.get(&path).await.ok(), with_added(&usual_key));
             assert_eq!(api.patch(&path, json!({"name": 5})).await.refused(400), with_added(&usual_refusal));
@@ -120,7 +120,7 @@ async fn extra_fields_stand_in_every_object_beside_the_usual_ones() {
 }
 
 #[tokio::test]
-async fn an_unknown_value_stands_where_there_is_an_enumeration() {
+async fn every_enumeration_has_an_unknown_value() {
     for (revision, shape) in variants() {
         let emulator = with_builder(builder().0.revision(revision).spartera_shape(shape), &[]).await;
         let [(api, body), _] = services(&emulator);
@@ -142,7 +142,7 @@ async fn an_unknown_value_stands_where_there_is_an_enumeration() {
                     }
                 }
             }
-            // The documents of the SDK have no enumeration at all.
+            // The SDK documentation has no enumeration.
             let has_any = (revision, shape) != (Revision::Documented, SparteraShape::Documented);
             assert_eq!(expected != usual, has_any, "{revision:?} {shape:?} {path}");
             assert_eq!(api.get(path).await.ok(), expected, "{revision:?} {shape:?} {path}");

@@ -13,7 +13,7 @@ use super::{count, recorded, with, with_builder};
 use crate::client::{builder, services};
 
 #[tokio::test]
-async fn a_reset_before_leaves_everything_as_it_was() {
+async fn a_reset_before_changes_nothing() {
     let emulator = with(&["*:reset-before"]).await;
     let before = (emulator.keys(), emulator.changes());
     for (api, body) in services(&emulator) {
@@ -24,12 +24,12 @@ async fn a_reset_before_leaves_everything_as_it_was() {
     for seen in emulator.requests() {
         assert_eq!((seen.status, seen.authenticated_as), (0, None));
         assert_eq!(seen.faults, [FaultKind::ResetBefore]);
-        assert!(seen.body_size > 0, "the request had arrived");
+        assert!(seen.body_size > 0, "the request has arrived");
     }
 }
 
 #[tokio::test]
-async fn a_reset_after_has_done_what_was_asked() {
+async fn a_reset_after_happens_after_the_service_acted() {
     let emulator = with(&["create:reset-after"]).await;
     emulator.clear_changes();
     for (done, (api, body)) in services(&emulator).into_iter().enumerate() {
@@ -45,7 +45,7 @@ async fn a_reset_after_has_done_what_was_asked() {
 }
 
 #[tokio::test]
-async fn a_reset_body_breaks_off_half_way() {
+async fn a_reset_body_breaks_off_halfway() {
     let emulator = with(&["create:reset-body"]).await;
     for (api, body) in services(&emulator) {
         let reply = api.send_raw("POST", "", Some(body)).await;
@@ -59,7 +59,7 @@ async fn a_reset_body_breaks_off_half_way() {
 }
 
 #[tokio::test]
-async fn a_truncated_body_is_shorter_than_announced_and_then_the_connection_closes() {
+async fn a_truncated_body_is_short_and_the_connection_closes() {
     let emulator = with(&["create:truncate"]).await;
     for (api, body) in services(&emulator) {
         let reply = api.send_raw("POST", "", Some(body)).await;
@@ -71,7 +71,7 @@ async fn a_truncated_body_is_shorter_than_announced_and_then_the_connection_clos
 }
 
 #[tokio::test]
-async fn other_requests_of_the_connection_are_answered_before_it_is_reset() {
+async fn earlier_requests_of_a_connection_are_answered_before_its_reset() {
     let emulator = with(&["get:reset-after"]).await;
     let [(api, _), _] = services(&emulator);
     let both = api.keep_alive_request("GET", "", None) + &api.keep_alive_request("GET", "/1001", None);
@@ -81,14 +81,14 @@ async fn other_requests_of_the_connection_are_answered_before_it_is_reset() {
 }
 
 #[tokio::test]
-async fn an_endless_body_goes_on_and_on() {
+async fn an_endless_body_does_not_end() {
     let emulator = with(&["create:endless"]).await;
     for (api, body) in services(&emulator) {
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
         socket.write_all(api.keep_alive_request("POST", "", Some(body)).as_bytes()).await.unwrap();
         let (mut read, mut buffer) = (0, vec![0; 64 << 10]);
         let mut start = Vec::new();
-        // Far more than any client should take, and than any buffer between here and there holds.
+        // This is far more than a client should accept, and more than all buffers in between can hold.
         while read < 32 << 20 {
             let size = socket.read(&mut buffer).await.unwrap();
             assert!(size > 0, "the body has ended after {read} bytes");
@@ -105,13 +105,13 @@ async fn an_endless_body_goes_on_and_on() {
     emulator.shutdown().await;
 }
 
-/// Whether the system says that nobody listens. The thread blocks, so no time passes that is paused.
+/// Returns whether the system refuses a connection. The call blocks the thread, so paused time does not advance.
 fn is_refused(emulator: &Emulator) -> bool {
     std::net::TcpStream::connect(emulator.address()).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 #[tokio::test]
-async fn connections_are_refused_and_let_in_as_the_test_says() {
+async fn connections_can_be_refused_and_accepted_again() {
     let emulator = Emulator::start().await.unwrap();
     let [(api, _), _] = services(&emulator);
     let mut open = TcpStream::connect(emulator.address()).await.unwrap();
@@ -119,7 +119,7 @@ async fn connections_are_refused_and_let_in_as_the_test_says() {
     for _ in 0..2 {
         emulator.refuse_connections().await;
         assert!(is_refused(&emulator));
-        assert_eq!(open.read(&mut [0; 1]).await.unwrap_or(0), 0, "what was open has ended");
+        assert_eq!(open.read(&mut [0; 1]).await.unwrap_or(0), 0, "the open connection has ended");
         emulator.accept_connections().await;
         api.get("").await.ok();
     }
@@ -129,12 +129,12 @@ async fn connections_are_refused_and_let_in_as_the_test_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_is_gone_does_nothing_and_comes_back() {
+async fn a_refusing_service_does_not_act_and_comes_back() {
     let emulator = with_builder(builder().0.control(true), &[]).await;
     for (api, body) in services(&emulator) {
         emulator.clear_requests();
         emulator.inject("create:refuse=1h:1".parse::<Fault>().unwrap());
-        // Somebody else's connection, which has been served and is idle.
+        // Another client's connection, which has been served and is idle.
         let mut other = TcpStream::connect(emulator.address()).await.unwrap();
         other.write_all(b"GET /_emulator/keys HTTP/1.1\r\nHost: emulator\r\n\r\n").await.unwrap();
         let mut begun = [0; 15];
@@ -147,10 +147,10 @@ async fn a_service_that_is_gone_does_nothing_and_comes_back() {
         let ended = socket.read(&mut [0; 1]).await;
         assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
         let mut rest = Vec::new();
-        // It may end either way; what matters is that it does.
+        // The connection may close or be reset; it only has to end.
         let end = tokio::time::timeout(Duration::from_secs(20), other.read_to_end(&mut rest)).await;
-        assert!(end.is_ok(), "the other connection goes on");
-        // No connection is let in, whatever it would have asked for.
+        assert!(end.is_ok(), "the other connection has ended");
+        // The emulator refuses every connection.
         assert!(is_refused(&emulator));
         assert_eq!(count(&emulator), before);
         assert_eq!(recorded(&emulator), ["refuse=1h"]);
@@ -162,8 +162,8 @@ async fn a_service_that_is_gone_does_nothing_and_comes_back() {
     }
 }
 
-/// With tokio's time paused, whatever waits for a timer gets it as soon as nobody has anything else to do. Sockets are
-/// outside of that time, so the pauses are measured on it and not on the machine's.
+/// While tokio's time is paused, a timer fires as soon as all tasks are idle. Sockets do not follow that time, so the
+/// test measures the pauses in tokio's time instead of the machine's.
 #[tokio::test(start_paused = true)]
 async fn a_delay_passes_before_the_service_acts() {
     let (builder, clock) = builder();
@@ -173,9 +173,9 @@ async fn a_delay_passes_before_the_service_acts() {
         let begun = Instant::now();
         let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
         socket.write_all(api.keep_alive_request("POST", "", Some(body)).as_bytes()).await.unwrap();
-        // The request has arrived, in tokio's time, when this is over.
+        // After this sleep in tokio's time, the request has arrived.
         tokio::time::sleep(Duration::from_secs(6)).await;
-        assert_eq!(count(&emulator), before, "nothing is done so far");
+        assert_eq!(count(&emulator), before, "the service has not acted yet");
         clock.advance(Duration::from_secs(7));
         let mut answer = [0; 12];
         socket.read_exact(&mut answer).await.unwrap();
@@ -184,7 +184,7 @@ async fn a_delay_passes_before_the_service_acts() {
         assert_eq!(count(&emulator), before + 1);
     }
     assert_eq!(recorded(&emulator), ["delay=7s", "delay=7s"]);
-    // It was done when the pause was over, and not before.
+    // The service acted after the pause, and not before.
     assert_eq!(emulator.changes()[2].time.to_rfc3339(), "2026-01-01T00:00:07+00:00");
     assert_eq!(emulator.changes()[3].time.to_rfc3339(), "2026-01-01T00:00:14+00:00");
 }
@@ -206,7 +206,7 @@ async fn the_service_acts_for_a_client_that_has_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_happens_after_the_end() {
+async fn a_delayed_request_does_nothing_after_the_shutdown() {
     let emulator = with(&["create:delay=20s"]).await;
     let handle = emulator.spartera();
     let [(api, body), _] = services(&emulator);
@@ -215,22 +215,22 @@ async fn nothing_happens_after_the_end() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     emulator.shutdown().await;
     tokio::time::sleep(Duration::from_secs(30)).await;
-    assert_eq!(handle.add_keys(1)[0].id, "1002", "no other key was made meanwhile");
+    assert_eq!(handle.add_keys(1)[0].id, "1002", "the delayed create made no key");
 }
 
 #[tokio::test]
-async fn refusing_and_accepting_at_once_leaves_nobody_waiting() {
+async fn refusing_and_accepting_at_once_both_return() {
     let emulator = with(&[]).await;
     for _ in 0..100 {
         let both = async { tokio::join!(emulator.refuse_connections(), emulator.accept_connections()) };
-        tokio::time::timeout(Duration::from_secs(20), both).await.expect("both are done");
+        tokio::time::timeout(Duration::from_secs(20), both).await.expect("both calls return");
         emulator.accept_connections().await;
     }
     assert!(!is_refused(&emulator));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_body_comes_byte_by_byte() {
+async fn a_slow_body_arrives_byte_by_byte() {
     let emulator = with(&["list:slow-body=100ms"]).await;
     for (api, _) in services(&emulator) {
         let begun = Instant::now();
@@ -251,7 +251,7 @@ async fn a_slow_body_comes_byte_by_byte() {
         };
         let length = u32::try_from(body.len()).unwrap();
         assert!(begun.elapsed() >= Duration::from_millis(100) * length, "{:?}", begun.elapsed());
-        // Two bytes may come together where the reader is late, but not all of them.
+        // Some bytes may arrive together if the reader is late, but not all of them.
         assert!(arrivals > 10, "{arrivals}");
     }
 }

@@ -1,4 +1,4 @@
-//! Errors that nobody has deserved, and answers that send the client elsewhere.
+//! Injected errors and redirects.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::{count, recorded, with, with_builder};
 use crate::client::{builder, monads_error, services};
 
 #[tokio::test]
-async fn a_status_comes_in_each_services_own_form_and_nothing_is_done() {
+async fn a_status_has_each_services_form_and_the_service_does_not_act() {
     let emulator = with(&["*:status=503"]).await;
     let [(spartera, spartera_body), (monad, monad_body)] = services(&emulator);
     let refused = spartera.post("", spartera_body).await.refused(503);
@@ -61,7 +61,7 @@ async fn a_status_after_the_service_acted_hides_what_it_did() {
 }
 
 #[tokio::test]
-async fn what_strikes_before_the_service_acts_does_not_look_at_the_credential() {
+async fn faults_before_the_service_acts_ignore_the_credential() {
     let emulator = with(&["get:status=503:2", "get:redirect=http://127.0.0.1:9/:2", "get:reset-before:2"]).await;
     for round in 0..3 {
         for (api, _) in services(&emulator) {
@@ -80,7 +80,7 @@ async fn what_strikes_before_the_service_acts_does_not_look_at_the_credential() 
 #[tokio::test]
 async fn each_form_of_retry_after_is_sent() {
     let now = "Thu, 01 Jan 2026 00:00:00 GMT";
-    // With the status in place of an answer, the service has made a key.
+    // With `status-after`, the service has created a key.
     for (when, made) in [("status", 0), ("status-after", 1)] {
         for shape in [MonadErrorShape::Text, MonadErrorShape::Object] {
             for (form, header, field) in [
@@ -101,7 +101,7 @@ async fn each_form_of_retry_after_is_sent() {
                     let reply = api.post("", body.clone()).await;
                     assert_eq!(reply.refused(429), expected, "{fault}");
                     assert_eq!(reply.header("retry-after"), header, "{fault}");
-                    // Two dates that are to be measured against each other are of one clock.
+                    // The client compares both dates, so both must follow the same clock.
                     assert_eq!(reply.header("date"), Some(now), "{fault}");
                     api.post("", body).await.ok();
                 }
@@ -130,13 +130,13 @@ async fn a_rate_limit_is_a_token_bucket_on_the_emulators_clock() {
     clock.advance(Duration::from_millis(900));
     monad.post("", monad_body).await.ok();
     spartera.post("", spartera_body).await.refused(429);
-    assert_eq!(count(&emulator), 5, "what was refused was not done");
+    assert_eq!(count(&emulator), 5, "refused creates made no key");
     let limit = "rate-limit=2/10s";
     assert_eq!(recorded(&emulator), ["", "", limit, "", limit, "", limit]);
 }
 
 #[tokio::test]
-async fn a_rate_limit_of_nothing_is_one_of_one() {
+async fn a_rate_limit_of_zero_allows_one_request() {
     let emulator = with(&[]).await;
     emulator.inject(FaultKind::RateLimit { requests: 0, per: Duration::from_secs(60) });
     let [(api, _), _] = services(&emulator);
@@ -145,7 +145,7 @@ async fn a_rate_limit_of_nothing_is_one_of_one() {
 }
 
 #[tokio::test]
-async fn what_is_no_error_is_sent_as_500() {
+async fn a_status_that_is_not_an_error_is_sent_as_500() {
     let emulator = with(&[]).await;
     let [(api, _), _] = services(&emulator);
     emulator.inject(FaultKind::Status(ErrorStatus::new(200).retry_after(RetryAfter::Seconds(1))));
@@ -156,7 +156,7 @@ async fn what_is_no_error_is_sent_as_500() {
 }
 
 #[tokio::test]
-async fn a_redirect_names_another_address_and_does_nothing() {
+async fn a_redirect_names_the_address_and_the_service_does_not_act() {
     let emulator = with(&["create:redirect=http://127.0.0.1:9/elsewhere:2"]).await;
     for (api, body) in services(&emulator) {
         let reply = api.post("", body).await;
@@ -166,7 +166,7 @@ async fn a_redirect_names_another_address_and_does_nothing() {
     assert_eq!(count(&emulator), 2);
     let redirect = "redirect=http://127.0.0.1:9/elsewhere";
     assert_eq!(recorded(&emulator), [redirect, redirect]);
-    // What cannot stand in a header does not.
+    // The emulator drops an address that is not a valid header value.
     emulator.inject(FaultKind::Redirect("http://127.0.0.1:9/\r\nset-cookie: a=b".to_owned()));
     let [(api, _), _] = services(&emulator);
     let reply = api.get("").await;
@@ -184,7 +184,7 @@ async fn the_date_can_be_wrong() {
         let failed = api.get("").await;
         assert_eq!(failed.status, 503);
         assert!(failed.has_header("date: Thu, 01 Jan 2026 00:05:00 GMT"), "{}", failed.head);
-        // Whoever reads the one by the other waits as long as was meant.
+        // A client that compares both dates waits for the intended time.
         assert!(failed.has_header("retry-after: Thu, 01 Jan 2026 00:06:30 GMT"), "{}", failed.head);
         let behind = api.get("").await;
         behind.ok();
@@ -193,7 +193,7 @@ async fn the_date_can_be_wrong() {
         assert!(right.has_header("date: Thu, 01 Jan 2026 00:00:00 GMT"), "{}", right.head);
     }
     let [(api, _), _] = services(&emulator);
-    // A date that HTTP cannot write is not written.
+    // The emulator leaves out a date that HTTP cannot write.
     emulator.inject(FaultKind::ClockAhead(Duration::from_secs(1 << 38)));
     assert!(!api.get("").await.head.contains("date: +"));
     emulator.clear_faults();

@@ -1,4 +1,4 @@
-//! Lists that lag behind, pages that are not what was asked for, and quotas.
+//! Lists that lag behind, distorted pages, and quotas.
 
 use api_keyring_emulator::{Fault, Revision, SparteraShape};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{count, with, with_builder};
 use crate::client::{Api, builder, id_of, services, variants};
 
-/// The ids in a list, in its order.
+/// Returns the ids in a list, in its order.
 async fn ids(api: &Api, query: &str) -> Vec<String> {
     let list = api.get(query).await.ok();
     let rows = list.get("data").or(list.get("api_keys")).unwrap().as_array().unwrap();
@@ -24,7 +24,7 @@ async fn a_new_key_is_not_listed_at_once() {
         let emulator = with_builder(builder, &["create:stale-list=2:2"]).await;
         for (api, body) in services(&emulator) {
             let id = made(&api.post("", body).await.ok());
-            // Each page is a list of its own, and the total is that of what is shown.
+            // Each page counts as a list, and the total counts only the keys that the list shows.
             for query in ["", "?page=2&offset=1"] {
                 let list = api.get(query).await.ok();
                 let total = list.pointer("/pagination/total").or(list.pointer("/meta/total"));
@@ -63,7 +63,7 @@ async fn a_deleted_key_is_still_listed_in_its_place() {
 }
 
 #[tokio::test]
-async fn a_replaced_key_is_listed_and_the_new_one_is_not() {
+async fn a_stale_list_shows_the_replaced_key_instead_of_the_new_one() {
     let emulator = with_builder(builder().0.revision(Revision::Documented), &["regenerate:stale-list=1"]).await;
     let [_, (api, body)] = services(&emulator);
     let old = made(&api.post("", body).await.ok());
@@ -73,7 +73,7 @@ async fn a_replaced_key_is_listed_and_the_new_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_key_that_no_list_has_shown_does_not_stay_in_one() {
+async fn a_deleted_key_that_no_list_has_shown_stays_hidden() {
     let emulator = with(&["*:stale-list=3"]).await;
     for (api, body) in services(&emulator) {
         let id = made(&api.post("", body).await.ok());
@@ -84,12 +84,12 @@ async fn a_key_that_no_list_has_shown_does_not_stay_in_one() {
     }
 }
 
-/// The second pages of both services, with two rows each.
+/// The queries for the second page of each service, with two rows per page.
 const SECOND: [&str; 2] = ["?page=2&limit=2", "?limit=2&offset=2"];
 const FIRST: [&str; 2] = ["?page=1&limit=2", "?limit=2&offset=0"];
 
 #[tokio::test]
-async fn pages_repeat_or_are_empty_or_have_every_row_twice() {
+async fn pages_repeat_or_are_empty_or_have_duplicate_rows() {
     let emulator = with(&[]).await;
     emulator.spartera().add_keys(4);
     emulator.monad().add_keys(4);
@@ -109,7 +109,7 @@ async fn pages_repeat_or_are_empty_or_have_every_row_twice() {
 }
 
 #[tokio::test]
-async fn pages_of_the_guide_keep_their_total_whatever_they_show() {
+async fn distorted_pages_of_the_guide_keep_their_total() {
     let emulator = with_builder(builder().0.spartera_shape(SparteraShape::Guide), &[]).await;
     emulator.spartera().add_keys(4);
     let [(api, _), _] = services(&emulator);
@@ -123,7 +123,7 @@ async fn pages_of_the_guide_keep_their_total_whatever_they_show() {
 }
 
 #[tokio::test]
-async fn a_list_without_pages_may_be_empty_or_have_every_row_twice_too() {
+async fn a_list_without_pages_can_be_empty_or_have_duplicate_rows() {
     for shape in [SparteraShape::Documented, SparteraShape::Guide] {
         let builder = builder().0.revision(Revision::Documented).spartera_shape(shape);
         let faults = ["list:repeat-page:1@2", "list:empty-page:1@3", "list:duplicate-rows:1@4"];
@@ -131,7 +131,7 @@ async fn a_list_without_pages_may_be_empty_or_have_every_row_twice_too() {
         emulator.spartera().add_keys(1);
         let [(api, _), _] = services(&emulator);
         let all = ids(&api, "").await;
-        assert_eq!(ids(&api, "").await, all, "the first page is the only one");
+        assert_eq!(ids(&api, "").await, all, "the repeated first page is the only page");
         assert_eq!(ids(&api, "").await, [""; 0]);
         assert_eq!(ids(&api, "").await, [0, 0, 1, 1].map(|row: usize| all[row].clone()));
     }
@@ -149,7 +149,7 @@ async fn an_empty_page_keeps_the_total() {
 }
 
 #[tokio::test]
-async fn a_quota_refuses_one_key_too_many() {
+async fn a_quota_refuses_a_key_beyond_the_limit() {
     for (revision, shape) in variants() {
         let emulator = with_builder(builder().0.revision(revision).spartera_shape(shape), &["create:quota=2"]).await;
         let full = "has as many API keys as it may have";

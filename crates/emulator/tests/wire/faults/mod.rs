@@ -1,4 +1,4 @@
-//! Every fault, as it is seen on the wire.
+//! Every fault, as a client sees it.
 
 mod answers;
 mod connection;
@@ -9,7 +9,7 @@ mod secrets;
 
 use api_keyring_emulator::{Emulator, EmulatorBuilder, Fault};
 
-/// An emulator with these faults.
+/// Starts an emulator with these faults.
 async fn with(faults: &[&str]) -> Emulator {
     with_builder(crate::client::builder().0, faults).await
 }
@@ -19,16 +19,16 @@ async fn with_builder(builder: EmulatorBuilder, faults: &[&str]) -> Emulator {
     builder.start().await.unwrap()
 }
 
-/// How many keys there are at both services, without asking them.
+/// Returns the number of keys of both services, without a request.
 fn count(emulator: &Emulator) -> usize {
     emulator.keys().len()
 }
 
-/// The faults that hit each request so far, as text.
+/// Returns the faults that hit each request so far, as text.
 fn recorded(emulator: &Emulator) -> Vec<String> {
-    let in_words = |seen: api_keyring_emulator::SeenRequest| {
+    let describe = |seen: api_keyring_emulator::SeenRequest| {
         let faults: Vec<_> = seen.faults.iter().map(ToString::to_string).collect();
         faults.join(" ")
     };
-    emulator.requests().into_iter().map(in_words).collect()
+    emulator.requests().into_iter().map(describe).collect()
 }

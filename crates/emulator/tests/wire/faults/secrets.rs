@@ -1,4 +1,4 @@
-//! Secrets that do not work yet, and secrets that still do.
+//! Secrets that do not work yet, and ended secrets that still work.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{with, with_builder};
 use crate::client::{builder, id_of, services};
 
-/// The secret and the id of a key that was just made.
+/// Returns the secret and the id from the answer of a create or regenerate.
 fn issued(answer: &Value) -> (String, String) {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     match answer.get("data") {
@@ -36,7 +36,7 @@ async fn a_late_secret_is_refused_at_first() {
 }
 
 #[tokio::test]
-async fn a_flaky_secret_works_on_every_second_use() {
+async fn a_flaky_secret_works_on_every_other_use() {
     let emulator = with(&["create:flaky"]).await;
     for (api, body) in services(&emulator) {
         let (secret, _) = issued(&api.post("", body).await.ok());
@@ -64,7 +64,7 @@ async fn a_regenerated_secret_may_be_flaky_too() {
 }
 
 #[tokio::test]
-async fn a_secret_that_does_not_work_yet_or_any_more_is_refused_like_any_other() {
+async fn late_and_ended_secrets_get_the_usual_refusal() {
     let emulator = with(&["create:late=1", "delete:linger=1"]).await;
     let refused = [json!({"code": 401, "message": "Authentication required"}), json!("Unauthorized")];
     for ((api, body), refused) in services(&emulator).into_iter().zip(refused) {
@@ -91,12 +91,12 @@ async fn a_deleted_secret_lingers() {
         }
         assert_eq!(seen, [true, true, false, false]);
         let used = emulator.requests().iter().filter(|seen| seen.authenticated_as.as_ref() == Some(&id)).count();
-        assert_eq!(used, 2, "the record knows whose the secret was");
+        assert_eq!(used, 2, "the record names the key of the lingering secret");
     }
 }
 
 #[tokio::test]
-async fn a_lingering_secret_can_do_what_its_role_allows_and_no_more() {
+async fn a_lingering_secret_keeps_the_limits_of_its_role() {
     let emulator = with(&["delete:linger=5"]).await;
     let [(api, body), _] = services(&emulator);
     let (secret, id) = issued(&api.post("", body.clone()).await.ok());
@@ -106,7 +106,7 @@ async fn a_lingering_secret_can_do_what_its_role_allows_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_revoked_secret_lingers_and_counts_as_live_until_then() {
+async fn a_revoked_secret_lingers_and_counts_as_live_meanwhile() {
     let emulator = with(&["revoke:linger=1"]).await;
     let [(api, body), _] = services(&emulator);
     let (secret, id) = issued(&api.post("", body.clone()).await.ok());
@@ -118,7 +118,7 @@ async fn a_revoked_secret_lingers_and_counts_as_live_until_then() {
     assert_eq!(key().live_secrets, 0);
     assert!(!api.accepts(&secret).await);
     api.post(&revoke, body).await.ok();
-    assert!(!api.accepts(&secret).await, "revoking again brings nothing back");
+    assert!(!api.accepts(&secret).await, "revoking again does not revive the secret");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_regenerated_secret_lingers_beside_the_new_one_which_may_be_late() {
 }
 
 #[tokio::test]
-async fn a_lingering_secret_expires_all_the_same() {
+async fn a_lingering_secret_still_expires() {
     let (builder, clock) = builder();
     let emulator = with_builder(builder, &["delete:linger=9"]).await;
     let expiry = ("2026-01-01T00:01:00Z", ["expires_at", "expiration_time"]);
@@ -170,7 +170,7 @@ async fn a_deleted_keys_older_secrets_end_with_it() {
         } else {
             api.post(&format!("/{id}/revoke"), body).await.ok();
         }
-        assert!(api.accepts(secret).await, "it lingers");
+        assert!(api.accepts(secret).await, "the old secret lingers");
         api.delete(&format!("/{id}")).await.ok();
         assert!(!api.accepts(secret).await);
         emulator.clear_faults();
