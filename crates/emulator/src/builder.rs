@@ -159,8 +159,8 @@ impl EmulatorBuilder {
     /// Calls `observe` with every request, for example to write a log.
     ///
     /// A request [prints](SeenRequest) as one line without a secret. The server calls `observe` before it records the
-    /// request and sends the answer, so the answer waits for it. On a multi-threaded runtime, several threads may call it
-    /// at once.
+    /// request and sends the answer, so the answer waits for it. On a multi-threaded runtime, several threads may call
+    /// it at once.
     pub fn observe(mut self, observe: impl Fn(&SeenRequest) + Send + Sync + 'static) -> Self {
         self.observer = Some(Observer::new(observe));
         self
@@ -168,8 +168,8 @@ impl EmulatorBuilder {
 
     /// Sets how many connections may exist beside the newest one. The default is 512, the minimum is one.
     ///
-    /// Beyond the limit, the server closes the connection that has been idle for longest. A connection with an unfinished
-    /// head counts as idle. While all are busy, the server accepts no further connection.
+    /// Beyond the limit, the server closes the connection that has been idle for longest. A connection with an
+    /// unfinished head counts as idle. While all are busy, the server accepts no further connection.
     pub fn connection_limit(mut self, connections: usize) -> Self {
         self.settings.connections = connections;
         self
@@ -177,7 +177,8 @@ impl EmulatorBuilder {
 
     /// Starts both services.
     ///
-    /// They run as tasks of the tokio runtime that calls this, and end with it. The runtime needs its I/O and time drivers.
+    /// They run as tasks of the tokio runtime that calls this, and end with it. The runtime needs its I/O and time
+    /// drivers.
     ///
     /// # Errors
     ///

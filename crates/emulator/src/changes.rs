@@ -20,7 +20,7 @@ pub struct StateChange {
     pub time: DateTime<Utc>,
     /// The service.
     pub provider: Provider,
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
     /// The id of the key. If a regenerate has replaced the key, this is the new key's id.
     pub key_id: String,
@@ -32,7 +32,7 @@ pub struct StateChange {
     pub by: Option<String>,
 }
 
-/// What happened to a key.
+/// The kinds of changes to a key.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum ChangeKind {

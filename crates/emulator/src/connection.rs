@@ -132,7 +132,7 @@ impl Socket {
 impl Drop for Socket {
     fn drop(&mut self) {
         if *lock(&self.connection.ending) == Ending::Ended(End::Reset) {
-            // A socket without a linger time sends a reset when it closes. If this call fails, it closes normally.
+            // A socket with a linger time of zero sends a reset when it closes. If this call fails, it closes normally.
             let _ = self.socket.set_zero_linger();
         }
     }

@@ -11,7 +11,7 @@ pub(crate) struct ConnectionGate {
     current: watch::Sender<Mode>,
 }
 
-/// What the server does with new connections.
+/// How the server treats new connections.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Mode {
     Accepting,

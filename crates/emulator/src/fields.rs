@@ -1,8 +1,8 @@
 //! Reads and checks a JSON body field by field.
 //!
 //! Each getter notes what is wrong and returns a placeholder. [`Fields::finish`] then refuses the whole body and names
-//! every problem, so nothing uses a placeholder. Fields that no getter reads are ignored, because neither vendor's schema
-//! forbids them.
+//! every problem, so nothing uses a placeholder. Fields that no getter reads are ignored, because neither vendor's
+//! schema forbids them.
 
 use chrono::{DateTime, Utc};
 use hyper::header::{CONTENT_TYPE, HeaderMap};

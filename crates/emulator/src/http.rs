@@ -45,8 +45,8 @@ impl Answer {
 
     /// Returns a 200 with an object: an optional message, the rows in the field `name`, and another optional field.
     ///
-    /// This function writes the JSON itself, into a buffer that has the final size. Client benchmarks request lists, and
-    /// for rows that are already JSON a serializer takes longer than the rest of the service.
+    /// This function writes the JSON itself, into a buffer that has the final size. Client benchmarks request lists,
+    /// and for rows that are already JSON a serializer takes longer than the rest of the service.
     pub(crate) fn list<'a>(
         message: Option<&str>,
         name: &str,

@@ -186,8 +186,8 @@
 //!
 //! ## State
 //!
-//! With `--state FILE` the emulator starts with the keys in the file, if the file exists. When it stops, it replaces the
-//! file. Only its owner can read the file, because it contains every secret. You can also write the file by hand;
+//! With `--state FILE` the emulator starts with the keys in the file, if the file exists. When it stops, it replaces
+//! the file. Only its owner can read the file, because it contains every secret. You can also write the file by hand;
 //! [`State`] describes the format. No HTTP path returns the state.
 //!
 //! ## Faults by flag
@@ -248,17 +248,17 @@
 //! The vendors' documents leave open much of what a server has to decide, and the authors of this crate asked neither
 //! live service. This crate decides the following points itself. A client should depend on them as little as possible:
 //!
-//! - **Roles**: this crate chooses which role ids exist and what each role may do. Revoking needs the right to delete. A
-//!   key may create a key with more rights than its own. Spartera's `permissions` are stored and shown, but only the
+//! - **Roles**: this crate chooses which role ids exist and what each role may do. Revoking needs the right to delete.
+//!   A key may create a key with more rights than its own. Spartera's `permissions` are stored and shown, but only the
 //!   role counts.
 //! - **Spartera's ids** are numbers in the documented shape. In the guide's shape they are opaque text such as
 //!   `key_1a2b3c4d5e6f`.
-//! - **Spartera's create in the guide's shape** returns the guide's key, with the secret in place of the masked one. The
-//!   answer therefore has `id` and no `api_key_id`. Update, delete and revoke return `api_key_id`, as text, in both
+//! - **Spartera's create in the guide's shape** returns the guide's key, with the secret in place of the masked one.
+//!   The answer therefore has `id` and no `api_key_id`. Update, delete and revoke return `api_key_id`, as text, in both
 //!   shapes.
 //! - **Spartera's masked key** is in `key`, in both shapes.
-//! - **Spartera's `status`**, which only the guide documents, is `active`, `revoked` or `expired`. The documented shape of
-//!   the current revision has it too. No document mentions `revocation_reason`.
+//! - **Spartera's `status`**, which only the guide documents, is `active`, `revoked` or `expired`. The documented shape
+//!   of the current revision has it too. No document mentions `revocation_reason`.
 //! - **Stats** in the current revision have `usage_count`, `last_used` and `failed_attempts` beside the key.
 //! - **Unset fields** are absent from Spartera's documented shape and from Monad's key. In the guide's shape they are
 //!   null. There, a key without its own `rate_limit`, which is at least 1, shows 1000. A key without its own
@@ -271,9 +271,9 @@
 //! - **A company or organization** that is not the key's own answers 403, whether it exists or not.
 //! - **Timestamps** in a body need an offset. Monad accepts only RFC 3339; Spartera also accepts a space for the `T`.
 //!   Every operation that sets an expiry refuses one that is not in the future, with 400.
-//! - **Two names for one expiry**: Spartera accepts `expiration_date_utc` and `expires_at`. If a body has both, the first
-//!   counts. Both revisions accept the names of every document. The revision and the shape decide which names an answer
-//!   has.
+//! - **Two names for one expiry**: Spartera accepts `expiration_date_utc` and `expires_at`. If a body has both, the
+//!   first counts. Both revisions accept the names of every document. The revision and the shape decide which names an
+//!   answer has.
 //! - **Unknown fields and parameters** are ignored. In Monad's update that includes `role_id` and `expiration_time`, of
 //!   any type.
 //! - **Spartera's revoke** checks its body against create's schema, but only `reason` has an effect. An expiry in that
@@ -282,8 +282,8 @@
 //! - **`company_id` in a body** must be that of the path.
 //! - **Spartera's list** is in creation order. `search` finds part of the name or description and ignores case. A page
 //!   beyond the last is empty. `sort_by` is `api_key_id`, `id`, `name`, `user_id`, `role_id`, `date_created`,
-//!   `created_at`, `last_updated`, `expiration_date_utc`, `expires_at` or `last_used`. `sort_order` is `asc` or `desc`. A
-//!   wrong parameter answers 400. Only `meta` in the guide's shape shows the number of keys.
+//!   `created_at`, `last_updated`, `expiration_date_utc`, `expires_at` or `last_used`. `sort_order` is `asc` or `desc`.
+//!   A wrong parameter answers 400. Only `meta` in the guide's shape shows the number of keys.
 //! - **Monad's list** is in creation order. `limit` defaults to 50 and ranges from 1 to 1000. A wrong parameter answers
 //!   400.
 //! - **Monad's replaced key** keeps the old expiry, so regenerating an expired key creates a key that has expired.
@@ -293,9 +293,9 @@
 //! - **A path of neither service** answers 404 in Spartera's form.
 //!
 //! The services answer some of the documented statuses only if a [`Fault`] makes them. These are 429 and 500, because
-//! nothing here goes wrong without a fault. The others are Spartera's 404 for a list, 422 for create, update and revoke,
-//! and 409 for create (a [quota](FaultKind::Quota)) and revoke, because no document says when they occur. An error from
-//! a fault has the form of the service's other errors, with the status's usual name as its message.
+//! nothing here goes wrong without a fault. The others are Spartera's 404 for a list, 422 for create, update and
+//! revoke, and 409 for create (a [quota](FaultKind::Quota)) and revoke, because no document says when they occur. An
+//! error from a fault has the form of the service's other errors, with the status's usual name as its message.
 //!
 //! # Limits
 //!

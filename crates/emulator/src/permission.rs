@@ -1,4 +1,4 @@
-//! What a key may do. Both services have the same four roles, each with its own ids.
+//! Permissions and roles. Both services have the same four roles, each with its own ids.
 
 use crate::route::Operation;
 

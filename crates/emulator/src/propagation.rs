@@ -16,7 +16,7 @@ pub(crate) struct Propagation {
     lingering: HashMap<String, Lingering>,
 }
 
-/// What happens at the next use of a new secret.
+/// How the service treats the next use of a new secret.
 enum Warming {
     /// The service refuses it this number of times.
     Refused(u64),

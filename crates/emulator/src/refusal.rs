@@ -1,7 +1,7 @@
 //! The reasons for which a service refuses a request.
 //!
-//! Both services refuse for the same reasons. Each has its own words and its own form of body, which are in its `answer`
-//! module.
+//! Both services refuse for the same reasons. Each has its own words and its own form of body, which are in its
+//! `answer` module.
 
 use std::collections::BTreeMap;
 

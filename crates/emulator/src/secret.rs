@@ -34,8 +34,8 @@ pub(crate) fn is_recognizable(secret: &str) -> bool {
 
 /// Masks a secret, except its start and its last four characters.
 ///
-/// The visible part is enough to tell keys apart and too little to use one. `sk_live_…1234` becomes `sk_****1234`. A text
-/// that is too short to be a secret is masked completely.
+/// The visible part is enough to tell keys apart and too little to use one. `sk_live_…1234` becomes `sk_****1234`. A
+/// text that is too short to be a secret is masked completely.
 pub(crate) fn mask(secret: &str) -> String {
     match (secret.get(..3), secret.len().checked_sub(4).and_then(|at| secret.get(at..))) {
         (Some(start), Some(end)) if secret.len() >= MIN_SECRET_LENGTH => format!("{start}****{end}"),

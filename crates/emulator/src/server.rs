@@ -27,7 +27,7 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 const HEAD_LIMIT: usize = 64 << 10;
 
 /// How long a shutdown waits for requests in progress.
-const GRACE: Duration = Duration::from_secs(5);
+const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
 /// The pause after a failure to accept, which is usually a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -72,17 +72,17 @@ impl Drop for Server {
 #[derive(Default)]
 struct Connections {
     tasks: JoinSet<()>,
-    /// Includes connections that have ended.
-    open: Vec<Weak<Connection>>,
+    /// Every connection that the server has started to serve. Some may have ended.
+    started: Vec<Weak<Connection>>,
 }
 
 impl Connections {
     fn serve(&mut self, socket: TcpStream, service: &Arc<Service>, stopped: &watch::Receiver<bool>) {
         let connection = Arc::new(Connection::default());
-        self.open.push(Arc::downgrade(&connection));
+        self.started.push(Arc::downgrade(&connection));
         self.tasks.spawn(serve(socket, connection, Arc::clone(service), stopped.clone()));
-        if self.open.len() > 2 * self.tasks.len() {
-            self.open.retain(|connection| connection.strong_count() > 0);
+        if self.started.len() > 2 * self.tasks.len() {
+            self.started.retain(|connection| connection.strong_count() > 0);
         }
     }
 
@@ -90,7 +90,7 @@ impl Connections {
     ///
     /// A client that opens connections and sends nothing must not lock out other clients.
     fn close_idle(&self) {
-        let older = self.open.split_last().map_or(&[][..], |(_, older)| older);
+        let older = self.started.split_last().map_or(&[][..], |(_, older)| older);
         let older = older.iter().filter_map(Weak::upgrade).filter(|connection| !connection.has_ended());
         let idle = older.filter_map(|connection| Some((connection.idle_since()?, connection)));
         if let Some((_, connection)) = idle.min_by_key(|(since, _)| *since) {
@@ -131,7 +131,7 @@ async fn accept(mut listener: TcpListener, address: SocketAddr, service: Arc<Ser
     drop(listener);
     let mut connections = connections.tasks;
     let finish = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, finish).await.is_err() {
+    if tokio::time::timeout(SHUTDOWN_TIME, finish).await.is_err() {
         connections.shutdown().await;
     }
 }

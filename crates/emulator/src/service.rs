@@ -108,8 +108,8 @@ impl Service {
         let answer = match plan.delay {
             None => self.act(&route, &head, received, plan),
             Some(delay) => {
-                // A separate task, because the service acts even if the client gives up and the connection ends. The task
-                // ends with the emulator.
+                // A separate task, because the service acts even if the client gives up and the connection ends. The
+                // task ends with the emulator.
                 let service = Arc::downgrade(self);
                 let acting = async move {
                     tokio::time::sleep(delay).await;
@@ -163,8 +163,8 @@ impl Service {
 
     /// Performs the request, distorted by `plan`.
     ///
-    /// Returns the id of the authenticated key, if the service has accepted the credential. Returns no answer if the plan
-    /// resets the connection.
+    /// Returns the id of the authenticated key, if the service has accepted the credential. Returns no answer if the
+    /// plan resets the connection.
     fn exchange(
         &self,
         route: &Route,

@@ -17,8 +17,8 @@ use crate::spartera::CompanyState;
 /// [`EmulatorBuilder::state`](crate::EmulatorBuilder::state) starts from it. It omits the records of requests and
 /// changes, and the effects of faults, such as a secret that lingers.
 ///
-/// You can write the JSON by hand. A key needs its `id` and its role, and on Monad its `name` and `expires_at`. All other
-/// fields are optional, and the emulator chooses the missing values. Times are RFC 3339.
+/// You can write the JSON by hand. A key needs its `id` and its role, and on Monad its `name` and `expires_at`. All
+/// other fields are optional, and the emulator chooses the missing values. Times are RFC 3339.
 ///
 /// ```
 /// # use std::error::Error;
@@ -67,8 +67,9 @@ impl State {
     ///
     /// # Errors
     ///
-    /// Returns an error if `text` is not JSON, has an unknown field, or lacks a required one. It also returns an error if
-    /// the state contradicts itself: for example, two keys have the same id, or the signing key has not signed a token.
+    /// Returns an error if `text` is not JSON, has an unknown field, or lacks a required one. It also returns an error
+    /// if the state contradicts itself: for example, two keys have the same id, or the signing key has not signed a
+    /// token.
     pub fn from_json(text: &str) -> Result<Self, ParseStateError> {
         let services: Services = serde_json::from_str(text).map_err(|error| ParseStateError(describe(&error)))?;
         services.spartera.check().map_err(|problem| ParseStateError(format!("spartera: {problem}")))?;

@@ -106,13 +106,14 @@ impl<K: Identified> Store<K> {
 
     /// Starts a new list. Until the next call, [`Store::listed`] returns what this list shows.
     pub(crate) fn begin_list(&mut self) {
-        let passes = |lists: &mut u64| {
+        // Counts one list down, and returns whether the effect still applies to this list.
+        let applies = |lists: &mut u64| {
             let remains = *lists > 0;
             *lists = lists.saturating_sub(1);
             remains
         };
-        self.not_yet_listed.retain(|_, lists| passes(lists));
-        self.removed_but_listed.retain(|_, (_, lists)| passes(lists));
+        self.not_yet_listed.retain(|_, lists| applies(lists));
+        self.removed_but_listed.retain(|_, (_, lists)| applies(lists));
     }
 
     /// Returns the keys that the current list shows, oldest first.
@@ -121,8 +122,8 @@ impl<K: Identified> Store<K> {
             return self.rows.values().collect();
         }
         let seen = self.rows.iter().filter(|(row, _)| !self.not_yet_listed.contains_key(row));
-        let removed_but_listed = self.removed_but_listed.iter().map(|(row, (key, _))| (row, key));
-        let mut listed: Vec<_> = seen.chain(removed_but_listed).collect();
+        let removed = self.removed_but_listed.iter().map(|(row, (key, _))| (row, key));
+        let mut listed: Vec<_> = seen.chain(removed).collect();
         listed.sort_by_key(|(row, _)| **row);
         listed.into_iter().map(|(_, key)| key).collect()
     }

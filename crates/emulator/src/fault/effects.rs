@@ -1,6 +1,6 @@
 //! The faults inside the services, as opposed to those between a service and its client.
 
-/// What an operation does wrong.
+/// The faults inside the service that hit one operation.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Effects {
     pub(crate) warmup: Option<Warmup>,
@@ -29,7 +29,7 @@ pub(crate) enum Warmup {
     Flaky,
 }
 
-/// What is wrong with a page of a list.
+/// A fault of a list's page.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum PageFault {
     Repeat,

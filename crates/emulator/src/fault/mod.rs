@@ -36,8 +36,8 @@ use crate::route::{Operation, Provider};
 ///
 /// `[PROVIDER.]OPERATION[%CHANCE]:FAULT[:COUNT][@NTH]`, as in `create:reset-after:1` or `list:empty-page:1@2`. The
 /// provider is `spartera` or `monad`. The operation is `list`, `create`, `get`, `update`, `regenerate`, `revoke`,
-/// `delete`, `stats`, or `*` for all of them. `CHANCE` is the percentage of requests that the fault hits. `COUNT` is the
-/// number of requests that it hits in all. `NTH` is the first matching request that it may hit. Each [`FaultKind`]
+/// `delete`, `stats`, or `*` for all of them. `CHANCE` is the percentage of requests that the fault hits. `COUNT` is
+/// the number of requests that it hits in all. `NTH` is the first matching request that it may hit. Each [`FaultKind`]
 /// shows its form of `FAULT`.
 ///
 /// # Several faults
@@ -53,8 +53,8 @@ use crate::route::{Operation, Provider};
 /// - the three faults of pages;
 /// - two faults of the same kind.
 ///
-/// Each matching request uses a fault, even if the service refuses that request. If a fault stops the exchange before
-/// the service acts, the faults inside the service stay for the next request.
+/// A fault counts each request that it hits, even if the service refuses that request. If a fault stops the exchange
+/// before the service acts, the faults inside the service stay for the next request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Fault {
     kind: FaultKind,
@@ -139,7 +139,7 @@ impl From<FaultKind> for Fault {
     }
 }
 
-/// What goes wrong.
+/// The kinds of faults.
 ///
 /// A fault that hits *before the service acts* leaves everything unchanged. The service creates, changes and deletes no
 /// key, and does not check the credential. A fault that hits *after the service acted* changes only the answer: the
@@ -160,8 +160,8 @@ pub enum FaultKind {
     ResetAfter,
     /// The emulator resets the connection after the head and half of the body. The service has acted. (`reset-body`)
     ResetBody,
-    /// The answer is an error in the service's own form, before the service acts. (`status=503`, `status=429,retry-after=2`,
-    /// `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
+    /// The answer is an error in the service's own form, before the service acts. (`status=503`,
+    /// `status=429,retry-after=2`, `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
     Status(ErrorStatus),
     /// A token bucket limits the rate. A request that finds no token gets 429 with `Retry-After` in seconds, before the
     /// service acts. The bucket starts full and fills evenly, by the emulator's clock. Each matching request takes a
@@ -175,9 +175,9 @@ pub enum FaultKind {
     /// The same as [`Status`](Self::Status), but after the service acted, as from a gateway that timed out.
     /// (`status-after=504`, and so on)
     StatusAfter(ErrorStatus),
-    /// The answer is a 307 to this address, before the service acts. An address that is not a valid header value is left
-    /// out, so the answer has no `Location`. (`redirect=URL`; the URL needs a path, so that its port is not read as a
-    /// count)
+    /// The answer is a 307 to this address, before the service acts. An address that is not a valid header value is
+    /// left out, so the answer has no `Location`. (`redirect=URL`; the URL needs a path, so that its port is not read
+    /// as a count)
     Redirect(String),
     /// The connection closes after half of the announced body. The service has acted. (`truncate`)
     Truncate,
@@ -221,8 +221,8 @@ pub enum FaultKind {
     EmptyPage,
     /// A list shows each row twice. (`duplicate-rows`)
     DuplicateRows,
-    /// The service refuses a create if this many keys exist, including the administrator's. Spartera answers 409, or 400
-    /// in the documented revision, which has no 409. Monad answers 400. (`quota=10`)
+    /// The service refuses a create if this many keys exist, including the administrator's. Spartera answers 409, or
+    /// 400 in the documented revision, which has no 409. Monad answers 400. (`quota=10`)
     Quota(u64),
 }
 

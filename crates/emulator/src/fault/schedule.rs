@@ -63,7 +63,7 @@ pub(crate) struct Plan {
     pub(crate) applied: Vec<FaultKind>,
 }
 
-/// What happens to the exchange as a whole.
+/// A fault of the exchange as a whole.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum ExchangeFault {
     ResetBefore,
@@ -75,7 +75,7 @@ pub(crate) enum ExchangeFault {
     After(AnswerFault),
 }
 
-/// What happens to an answer.
+/// A fault of an answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum AnswerFault {
     Reset,

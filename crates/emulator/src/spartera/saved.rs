@@ -181,7 +181,7 @@ impl Company {
     ) -> Self {
         let id = state.company_id.unwrap_or_else(|| format!("company_{}", secret::random_text(&mut rng, 12)));
         let mut company = Self::new(id, settings, changes, rng);
-        // The emulator counts up to MAX_NUMBER, so a greater number is not one of its ids.
+        // The emulator never counts beyond MAX_NUMBER, so it did not assign a greater number as an id.
         let numbers =
             state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MAX_NUMBER);
         let after_last = numbers.max().map_or(0, |last| last + 1);

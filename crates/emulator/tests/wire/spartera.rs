@@ -146,7 +146,8 @@ async fn list_has_every_key_and_no_secret() {
     }
 }
 
-/// Returns the model of the administrator's key after only a create and this list. Its id is random in the guide's shape.
+/// Returns the model of the administrator's key after only a create and this list. Its id is random in the guide's
+/// shape.
 fn admins_key(which: (Revision, SparteraShape), fixture: &Fixture, seen: &Value, masked: &str) -> Value {
     let mut key = bare_key(which, &fixture.company, &seen["id"], 1001, masked);
     key["name"] = json!("administrator");
