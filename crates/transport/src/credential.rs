@@ -78,20 +78,20 @@ impl Credential {
 
     /// Takes the credential out of a body that a server sent, in case the server repeats it there. `None` where it does
     /// not.
-    pub(crate) fn scrub(&self, body: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn redact_in_body(&self, body: &[u8]) -> Option<Vec<u8>> {
         let secret = self.secret.expose();
         let stands_plainly = body.windows(secret.len()).any(|window| window == secret.as_bytes());
         // In JSON it may be escaped, so there the decoded texts are looked at.
         if (stands_plainly || body.contains(&b'\\'))
             && let Ok(mut value) = serde_json::from_slice(body)
         {
-            return scrub_value(&mut value, secret).then(|| value.to_string().into_bytes());
+            return redact_in_value(&mut value, secret).then(|| value.to_string().into_bytes());
         }
         stands_plainly.then(|| replace(body, secret.as_bytes()))
     }
 
-    /// As [`scrub`](Self::scrub), for headers.
-    pub(crate) fn scrub_headers(&self, headers: &mut HeaderMap) {
+    /// As [`redact_in_body`](Self::redact_in_body), for headers.
+    pub(crate) fn redact_in_headers(&self, headers: &mut HeaderMap) {
         let secret = self.secret.expose().as_bytes();
         for value in headers.values_mut() {
             if value.as_bytes().windows(secret.len()).any(|window| window == secret) {
@@ -102,35 +102,35 @@ impl Credential {
 }
 
 /// Redacts `secret` in every text of a value, and tells whether there was one.
-fn scrub_value(value: &mut Value, secret: &str) -> bool {
+fn redact_in_value(value: &mut Value, secret: &str) -> bool {
     match value {
         Value::String(text) if text.contains(secret) => {
             *text = text.replace(secret, REDACTED);
             true
         }
-        Value::Array(items) => items.iter_mut().fold(false, |found, item| scrub_value(item, secret) | found),
+        Value::Array(items) => items.iter_mut().fold(false, |found, item| redact_in_value(item, secret) | found),
         Value::Object(fields) if fields.keys().any(|name| name.contains(secret)) => {
             *value = Value::String(REDACTED.to_owned());
             true
         }
-        Value::Object(fields) => fields.values_mut().fold(false, |found, field| scrub_value(field, secret) | found),
+        Value::Object(fields) => fields.values_mut().fold(false, |found, field| redact_in_value(field, secret) | found),
         _ => false,
     }
 }
 
 fn replace(body: &[u8], secret: &[u8]) -> Vec<u8> {
-    let mut scrubbed = Vec::with_capacity(body.len());
+    let mut redacted = Vec::with_capacity(body.len());
     let mut rest = body;
     while let Some((first, tail)) = rest.split_first() {
         if let Some(tail) = rest.strip_prefix(secret) {
-            scrubbed.extend_from_slice(REDACTED.as_bytes());
+            redacted.extend_from_slice(REDACTED.as_bytes());
             rest = tail;
         } else {
-            scrubbed.push(*first);
+            redacted.push(*first);
             rest = tail;
         }
     }
-    scrubbed
+    redacted
 }
 
 impl fmt::Debug for Credential {
@@ -193,9 +193,9 @@ mod tests {
     }
 
     #[test]
-    fn scrubbing_takes_out_every_copy() {
+    fn redaction_replaces_every_copy() {
         let credential = Credential::api_key("can/ary").unwrap();
-        for (body, scrubbed) in [
+        for (body, redacted) in [
             ("can/ary and can/arycan/ary, not can", Some("[REDACTED] and [REDACTED][REDACTED], not can")),
             (r#"["x can/ary",{"a":"can\/ary"},1]"#, Some(r#"["x [REDACTED]",{"a":"[REDACTED]"},1]"#)),
             (r#"{"deep":{"can\u002fary":1}}"#, Some(r#"{"deep":"[REDACTED]"}"#)),
@@ -203,7 +203,7 @@ mod tests {
             ("", None),
             (r#"{"a":"\n"}"#, None),
         ] {
-            assert_eq!(credential.scrub(body.as_bytes()).as_deref(), scrubbed.map(str::as_bytes), "{body}");
+            assert_eq!(credential.redact_in_body(body.as_bytes()).as_deref(), redacted.map(str::as_bytes), "{body}");
         }
     }
 }

@@ -71,8 +71,8 @@ impl<C: ClientInfo<Transport>> ClientHooks<Transport> for C {
             span.record("otel.status_code", "ERROR");
             span.record("error.type", status.as_str());
         }
-        transport.credential().scrub_headers(response.headers_mut());
-        response.extensions_mut().insert(ReadLimits::of(transport));
+        transport.credential().redact_in_headers(response.headers_mut());
+        response.extensions_mut().insert(ReadLimits::from(transport));
         Ok(response)
     }
 

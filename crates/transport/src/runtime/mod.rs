@@ -1,18 +1,25 @@
-//! What generated code calls.
+//! The functions and types that generated code calls.
 //!
-//! The generator writes code against `progenitor_client`; code generation points it here instead. The parts that are
-//! harmless come from there. Replaced are the three that are not: an [`Error`] whose `Debug` and `Display` cannot show a
-//! body, a [`ResponseValue`] that reads no more than its limit, and the [hooks](ClientHooks), of which there is one
-//! implementation, so that no client can be without them.
+//! The generator writes code against `progenitor_client`. `cargo xtask codegen` replaces that name by this module, which
+//! re-exports the harmless parts of `progenitor_client` and replaces three others:
+//!
+//! - [`Error`] never shows a body in `Debug` or `Display`.
+//! - [`ResponseValue`] reads an answer only up to its limit.
+//! - The [hooks](ClientHooks) have a single implementation, so every client uses them.
 
 mod body;
+mod communication;
+mod decode;
 mod error;
 mod hooks;
 mod request;
 mod response;
+mod undecoded;
 
-pub use error::{CommunicationError, Error, UndecodedReason, UndecodedResponse};
+pub use communication::CommunicationError;
+pub use error::Error;
 pub use hooks::ClientHooks;
 pub use progenitor_client::{ByteStream, ClientInfo, OperationInfo, QueryParam, encode_path};
 pub use request::RequestBuilderExt;
 pub use response::ResponseValue;
+pub use undecoded::{UndecodedReason, UndecodedResponse};

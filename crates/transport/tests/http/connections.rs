@@ -38,13 +38,14 @@ async fn a_user_agent_may_be_the_callers_own() {
 
 #[tokio::test]
 async fn a_refused_connection_sends_nothing() {
-    // Bound and not listening: the port is this test's, and whoever connects is refused.
+    // The socket is bound and does not listen: no other process gets the port, and the system refuses connections.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let error = Api::at(socket.local_addr().unwrap()).create().await.unwrap_err();
-    let error = communication(error);
+    let address = socket.local_addr().unwrap();
+    let error = communication(Api::at(address).create().await.unwrap_err());
     assert!(error.was_surely_not_sent() && !error.is_timeout(), "{error:?}");
-    assert!(error.to_string().contains("nothing was sent"), "{error}");
+    let expected = format!("cannot connect to http://{address}: connection refused; nothing was sent");
+    assert_eq!(error.to_string(), expected);
 }
 
 #[tokio::test]

@@ -1,0 +1,135 @@
+//! An answer that does not match the specification.
+
+use std::fmt;
+
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::{Response, StatusCode};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::{REDACTED, Secret};
+
+const COMMON_MEDIA_TYPES: [&str; 6] =
+    ["application/json", "application/problem+json", "application/xml", "text/html", "text/plain", "text/xml"];
+
+/// An answer that does not match the specification, with every part of it that arrived.
+pub struct UndecodedResponse {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Secret,
+    reason: UndecodedReason,
+}
+
+impl UndecodedResponse {
+    pub(super) fn new(response: &mut Response, mut bytes: Zeroizing<Vec<u8>>, reason: UndecodedReason) -> Self {
+        let body = String::from_utf8(std::mem::take(&mut *bytes)).unwrap_or_else(|error| {
+            let mut bytes = error.into_bytes();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            bytes.zeroize();
+            text
+        });
+        Self {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: Secret::new(body),
+            reason,
+        }
+    }
+
+    /// Returns the answer's status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Returns the answer's headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Returns the part of the body that arrived. It may hold a new key's secret, which no other answer shows.
+    pub fn body(&self) -> &Secret {
+        &self.body
+    }
+
+    /// Returns how the answer differs from the specification.
+    pub fn reason(&self) -> UndecodedReason {
+        self.reason
+    }
+
+    /// Returns the body's media type if it is a common one. The header may hold any text, so others are not repeated.
+    fn media_type(&self) -> Option<&'static str> {
+        let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
+        let media_type = value.split(';').next()?.trim();
+        COMMON_MEDIA_TYPES.into_iter().find(|common| common.eq_ignore_ascii_case(media_type))
+    }
+}
+
+impl fmt::Debug for UndecodedResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The headers stay out of logs, because they may hold a cookie.
+        f.debug_struct("UndecodedResponse")
+            .field("status", &self.status)
+            .field("reason", &self.reason)
+            .field("body", &REDACTED)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for UndecodedResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the service answered {}, ", self.status)?;
+        match self.reason {
+            UndecodedReason::UndocumentedStatus if self.status.is_redirection() => {
+                f.write_str("a redirect, which this client does not follow because it would send the credential along")
+            }
+            UndecodedReason::UndocumentedStatus => {
+                f.write_str("a status that the specification does not list for this operation")
+            }
+            UndecodedReason::UnexpectedBody { line, column } => {
+                write!(f, "with a body that does not match the specification (line {line}, column {column}")?;
+                match self.media_type() {
+                    Some(media_type) => write!(f, ", {media_type})"),
+                    None => f.write_str(")"),
+                }
+            }
+            UndecodedReason::Interrupted { timeout: true } => f.write_str("but its body did not arrive in time"),
+            UndecodedReason::Interrupted { timeout: false } => {
+                f.write_str("but the connection failed before the whole body arrived")
+            }
+            UndecodedReason::TooLarge { max_bytes } => {
+                write!(f, "but its body is larger than the limit of {max_bytes} bytes")
+            }
+        }
+    }
+}
+
+/// How an answer differs from the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UndecodedReason {
+    /// The specification does not list the answer's status. Every redirect is of this kind.
+    UndocumentedStatus,
+    /// The body does not have the documented shape. The position is where decoding stopped.
+    UnexpectedBody {
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1; 0 at the end of the body.
+        column: usize,
+    },
+    /// The connection failed before the whole body arrived.
+    Interrupted {
+        /// Whether the time limit caused it.
+        timeout: bool,
+    },
+    /// The body is larger than the transport's limit.
+    TooLarge {
+        /// The limit in bytes.
+        max_bytes: usize,
+    },
+}
+
+impl UndecodedReason {
+    // Keeps only the position: the error's text repeats the value that it rejects.
+    pub(super) fn unexpected_body(error: &serde_json::Error) -> Self {
+        Self::UnexpectedBody { line: error.line(), column: error.column() }
+    }
+}
