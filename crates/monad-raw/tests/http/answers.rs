@@ -5,7 +5,7 @@ use monad_raw::mock::MockServerExt as _;
 use monad_raw::{Client, types};
 use serde_json::{Value, json};
 
-use crate::support::{KEY, ORGANIZATION, Stub, client, new_key};
+use crate::support::{KEY, ORGANIZATION, client, new_key, stub};
 
 /// A key as the SDK documentation has it.
 fn documented_key() -> Value {
@@ -158,8 +158,8 @@ async fn regenerate(client: &Client) -> types::ApiKeyWithToken {
 #[tokio::test]
 async fn a_created_key_has_its_token() {
     let body = with(documented_key(), json!({"token": "aaa.bbb.ccc", "token_version": 1}));
-    let stub = Stub::start().await;
-    let client = stub.answers(200, body.to_string()).await;
+    let stub = stub().await;
+    let client = stub.answer_with(200, body.to_string()).await;
     let key = create(client).await;
     assert_eq!(key.token.as_ref().unwrap().expose(), "aaa.bbb.ccc");
     assert_eq!((text(&key.id), key.token_version), (Some("key-1"), Some(1)));
@@ -168,8 +168,8 @@ async fn a_created_key_has_its_token() {
 
 #[tokio::test]
 async fn a_created_key_without_a_token_is_still_an_answer() {
-    let stub = Stub::start().await;
-    let client = stub.answers(200, r#"{"id": "key-1", "token": null}"#).await;
+    let stub = stub().await;
+    let client = stub.answer_with(200, r#"{"id": "key-1", "token": null}"#).await;
     let key = create(client).await;
     assert_eq!((text(&key.id), key.token), (Some("key-1"), None));
 }
@@ -178,8 +178,8 @@ async fn a_created_key_without_a_token_is_still_an_answer() {
 #[tokio::test]
 async fn regenerated_by_replacement() {
     let body = with(documented_key(), json!({"id": "key-2", "token": "new"}));
-    let stub = Stub::start().await;
-    let client = stub.answers(200, body.to_string()).await;
+    let stub = stub().await;
+    let client = stub.answer_with(200, body.to_string()).await;
     let key = regenerate(client).await;
     assert_eq!((text(&key.id), key.token_version), (Some("key-2"), None));
     assert_eq!(key.token.unwrap().expose(), "new");
@@ -189,8 +189,8 @@ async fn regenerated_by_replacement() {
 #[tokio::test]
 async fn regenerated_in_place() {
     let body = with(documented_key(), json!({"token": "new", "token_version": 2}));
-    let stub = Stub::start().await;
-    let client = stub.answers(200, body.to_string()).await;
+    let stub = stub().await;
+    let client = stub.answer_with(200, body.to_string()).await;
     let key = regenerate(client).await;
     assert_eq!((text(&key.id), key.token_version), (Some("key-1"), Some(2)));
     assert_eq!(key.token.unwrap().expose(), "new");
@@ -198,8 +198,8 @@ async fn regenerated_in_place() {
 
 #[tokio::test]
 async fn an_update_answers_with_the_key() {
-    let stub = Stub::start().await;
-    let client = stub.answers(200, documented_key().to_string()).await;
+    let stub = stub().await;
+    let client = stub.answer_with(200, documented_key().to_string()).await;
     let call = client.update_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
     let key = call.body(types::UpdateApiKeyRequest::builder().name("ci")).send().await.unwrap();
     assert_eq!(text(&key.id), Some("key-1"));
@@ -207,9 +207,9 @@ async fn an_update_answers_with_the_key() {
 
 #[tokio::test]
 async fn a_delete_answers_with_a_sentence() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for sentence in ["API key deleted", ""] {
-        let client = stub.answers(200, json!(sentence).to_string()).await;
+        let client = stub.answer_with(200, json!(sentence).to_string()).await;
         let call = client.delete_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
         assert_eq!(*call.send().await.unwrap(), sentence);
     }

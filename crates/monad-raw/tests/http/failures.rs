@@ -1,9 +1,10 @@
 //! Every documented failure arrives as what it is; whatever is not documented arrives whole.
 
+use api_keyring_test_support::samples::{HTML, STATUSES};
 use monad_raw::{Error, UndecodedReason, types};
 use serde_json::json;
 
-use crate::support::{KEY, ORGANIZATION, Operation, Stub};
+use crate::support::{KEY, ORGANIZATION, Operation, stub};
 
 /// The failures that each operation documents.
 fn documented(operation: Operation) -> &'static [u16] {
@@ -16,16 +17,13 @@ fn documented(operation: Operation) -> &'static [u16] {
     }
 }
 
-const STATUSES: [u16; 19] =
-    [201, 202, 204, 206, 304, 400, 401, 402, 403, 404, 405, 409, 415, 418, 422, 429, 500, 502, 503];
-
 #[tokio::test]
 async fn a_documented_failure_is_decoded_as_a_sentence_and_as_an_object() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
         for status in documented(operation).iter().copied() {
             let case = format!("{operation:?} {status}");
-            let client = stub.answers(status, r#""API key not found""#).await;
+            let client = stub.answer_with(status, r#""API key not found""#).await;
             match operation.call(client, ORGANIZATION, KEY).await.unwrap_err() {
                 Error::ErrorResponse(answer) => {
                     assert_eq!(answer.status(), status, "{case}");
@@ -41,7 +39,7 @@ async fn a_documented_failure_is_decoded_as_a_sentence_and_as_an_object() {
                 "error": "API key not found", "error_type": "not_found", "code": 17,
                 "additional_details": {"a": [1]}, "trace": "t",
             });
-            let client = stub.answers(status, object.to_string()).await;
+            let client = stub.answer_with(status, object.to_string()).await;
             let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
             assert_eq!(error.status().unwrap(), status, "{case}");
             let Error::ErrorResponse(answer) = error else { panic!("{case}: {error:?}") };
@@ -57,9 +55,9 @@ async fn a_documented_failure_is_decoded_as_a_sentence_and_as_an_object() {
 
 #[tokio::test]
 async fn a_failure_object_may_be_empty_or_full_of_nulls() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for body in ["{}", r#"{"error": null, "error_type": null, "code": null, "additional_details": null}"#] {
-        let client = stub.answers(500, body).await;
+        let client = stub.answer_with(500, body).await;
         let error = Operation::Get.call(client, ORGANIZATION, KEY).await.unwrap_err();
         let Error::ErrorResponse(answer) = error else { panic!("{error:?}") };
         let types::Error::ErrorObject(object) = &*answer else { panic!("{answer:?}") };
@@ -70,30 +68,28 @@ async fn a_failure_object_may_be_empty_or_full_of_nulls() {
 /// Whatever the specification does not list keeps its status and its body, whatever the body is.
 #[tokio::test]
 async fn an_undocumented_status_is_kept() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
         for status in STATUSES.into_iter().filter(|status| !documented(operation).contains(status)) {
             // These two never have a body.
             let body = if matches!(status, 204 | 304) { "" } else { r#"{"token": "abc"}"# };
-            let client = stub.answers(status, body).await;
+            let client = stub.answer_with(status, body).await;
             let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
             assert_undecoded(&error, status, body, |reason| reason == UndecodedReason::UndocumentedStatus);
         }
     }
 }
 
-const HTML: &str = "<!doctype html><html><body>Bad gateway</body></html>";
-
 /// What a proxy in front of the service answers.
 #[tokio::test]
 async fn html_is_kept_under_any_status() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
-        let client = stub.answers(502, HTML).await;
+        let client = stub.answer_with(502, HTML).await;
         let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
         assert_undecoded(&error, 502, HTML, |reason| reason == UndecodedReason::UndocumentedStatus);
         for status in documented(operation).iter().copied().chain([200]) {
-            let client = stub.answers(status, HTML).await;
+            let client = stub.answer_with(status, HTML).await;
             let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
             let expected = UndecodedReason::UnexpectedBody { line: 1, column: 1 };
             assert_undecoded(&error, status, HTML, |reason| reason == expected);
@@ -104,20 +100,20 @@ async fn html_is_kept_under_any_status() {
 /// Where an object is documented there is a sentence, where a sentence is documented an object, and so on.
 #[tokio::test]
 async fn a_body_of_another_shape_is_kept() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
         let wrong_answer = match operation {
             Operation::Delete => json!({"message": "deleted"}).to_string(),
             _ => json!("API key").to_string(),
         };
         for body in [&*wrong_answer, "", "{\"id\": \"key-1\", \"na", "\"API ke", "[]", "17", "null", "{}{}"] {
-            let client = stub.answers(200, body).await;
+            let client = stub.answer_with(200, body).await;
             let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
             assert_undecoded(&error, 200, body, is_unexpected_body);
         }
         for status in documented(operation).iter().copied() {
             for body in ["", "{\"error\": \"x", "\"API ke", "[]", "17", "null", "{\"code\": \"x\"}"] {
-                let client = stub.answers(status, body).await;
+                let client = stub.answer_with(status, body).await;
                 let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
                 assert_undecoded(&error, status, body, is_unexpected_body);
             }

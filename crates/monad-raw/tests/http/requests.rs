@@ -8,7 +8,7 @@ use monad_raw::mock::MockServerExt as _;
 use monad_raw::{Credential, Secret, types};
 use serde_json::json;
 
-use crate::support::{KEY, ORGANIZATION, Operation, SECRET, Stub, client, new_key};
+use crate::support::{KEY, ORGANIZATION, Operation, SECRET, client, new_key, stub, stub_with};
 
 fn organization() -> types::OrganizationId {
     ORGANIZATION.parse().unwrap()
@@ -211,18 +211,18 @@ async fn regenerate_with_an_expiration() {
 /// The service takes either credential, each in its own header; the other header stays away.
 #[tokio::test]
 async fn either_credential_goes_into_its_own_header() {
-    let key = Stub::start().await;
-    let bearer = Stub::with(Credential::bearer("aaa.bbb.ccc").unwrap()).await;
+    let key = stub().await;
+    let bearer = stub_with(Credential::bearer("aaa.bbb.ccc").unwrap()).await;
     for operation in Operation::ALL {
-        let recorder = bearer.records().await;
-        operation.call(&bearer.client, ORGANIZATION, KEY).await.unwrap_err();
+        let recorder = bearer.record().await;
+        operation.call(bearer.client(), ORGANIZATION, KEY).await.unwrap_err();
         let sent = recorder.sent();
         assert_eq!(sent.header("authorization"), ["Bearer aaa.bbb.ccc"], "{operation:?}");
         assert_eq!(sent.header("x-api-key"), [""; 0], "{operation:?}");
         assert_eq!(sent.header("api-version"), [""; 0], "{operation:?}");
 
-        let recorder = key.records().await;
-        operation.call(&key.client, ORGANIZATION, KEY).await.unwrap_err();
+        let recorder = key.record().await;
+        operation.call(key.client(), ORGANIZATION, KEY).await.unwrap_err();
         let sent = recorder.sent();
         assert_eq!(sent.header("authorization"), [""; 0], "{operation:?}");
         assert_eq!(sent.header("x-api-key"), [SECRET], "{operation:?}");
@@ -232,11 +232,11 @@ async fn either_credential_goes_into_its_own_header() {
 /// The documented addresses end with a path, which stays in front of every operation's.
 #[tokio::test]
 async fn the_path_of_the_base_url_stays() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for slash in ["", "/"] {
-        let client = client(&format!("{}/api{slash}", stub.client.transport().base_url()));
+        let client = client(&format!("{}/api{slash}", stub.base_url()));
         for operation in Operation::ALL {
-            let recorder = stub.records().await;
+            let recorder = stub.record().await;
             operation.call(&client, "o", "k").await.unwrap_err();
             let expected = match operation {
                 Operation::List | Operation::Create => "/api/v2/o/api_keys",

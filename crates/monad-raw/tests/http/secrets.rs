@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use api_keyring_test_support::hidden::{CANARY, assert_error_hidden, assert_hidden, assert_unseen};
+use api_keyring_test_support::redaction::{CANARY, assert_debug_redacts, assert_error_redacts, assert_no_canary};
 use api_keyring_transport::exposed_json;
 use monad_raw::{Client, Credential, Error, Secret, types};
 use serde_json::{Value, json};
 
-use crate::support::{KEY, ORGANIZATION, Operation, Stub, new_key};
+use crate::support::{KEY, ORGANIZATION, Operation, new_key, stub, stub_with};
 
 fn canaries() -> [Credential; 2] {
     [Credential::api_key(CANARY).unwrap(), Credential::bearer(CANARY).unwrap()]
@@ -25,7 +25,7 @@ async fn issue(client: &Client, operation: Operation) -> Result<types::ApiKeyWit
         }
     };
     // The answer with its status and headers, too.
-    assert_hidden(&answer);
+    assert_debug_redacts(&answer);
     Ok(answer.into_inner())
 }
 
@@ -40,11 +40,11 @@ fn every_operation_that_issues_is_tested() {
 fn the_credential_is_hidden_in_whatever_holds_it() {
     for credential in canaries() {
         let client = Client::connect("http://127.0.0.1:1/", credential).unwrap();
-        assert_hidden(&client);
-        assert_hidden(client.transport());
-        assert_hidden(client.transport().credential());
-        assert_hidden(&client.list_api_keys().organization_id(ORGANIZATION));
-        assert_hidden(&client.create_api_key().organization_id(ORGANIZATION).body(new_key()));
+        assert_debug_redacts(&client);
+        assert_debug_redacts(client.transport());
+        assert_debug_redacts(client.transport().credential());
+        assert_debug_redacts(&client.list_api_keys().organization_id(ORGANIZATION));
+        assert_debug_redacts(&client.create_api_key().organization_id(ORGANIZATION).body(new_key()));
         assert_eq!(client.transport().credential().secret().expose(), CANARY);
     }
 }
@@ -52,21 +52,21 @@ fn the_credential_is_hidden_in_whatever_holds_it() {
 #[test]
 fn a_value_under_construction_hides_its_token() {
     let builder = types::ApiKeyWithToken::builder().token(Secret::new(CANARY)).extra(BTreeMap::new());
-    assert_hidden(&builder);
+    assert_debug_redacts(&builder);
     let value = types::ApiKeyWithToken::try_from(builder).unwrap();
-    assert_hidden(&value);
+    assert_debug_redacts(&value);
     assert_eq!(value.token.unwrap().expose(), CANARY);
 }
 
 #[tokio::test]
 async fn the_documented_field() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in ISSUING {
-        let client = stub.answers(200, json!({"id": "key-1", "token": CANARY}).to_string()).await;
+        let client = stub.answer_with(200, json!({"id": "key-1", "token": CANARY}).to_string()).await;
         let key = issue(client, operation).await.unwrap();
-        assert_hidden(&key);
+        assert_debug_redacts(&key);
         assert_eq!(key.token.as_ref().unwrap().expose(), CANARY);
-        assert_unseen(&serde_json::to_string(&key).unwrap_err().to_string());
+        assert_no_canary(&serde_json::to_string(&key).unwrap_err().to_string());
         assert_eq!(exposed_json(&key).unwrap(), json!({"id": "key-1", "token": CANARY}));
         assert!(serde_json::to_string(&key).is_err(), "exposing ends with its call");
     }
@@ -74,7 +74,7 @@ async fn the_documented_field() {
 
 #[tokio::test]
 async fn a_field_that_nobody_documented() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in ISSUING {
         for planted in [
             json!(CANARY),
@@ -85,11 +85,11 @@ async fn a_field_that_nobody_documented() {
             json!({CANARY: true}),
         ] {
             let body = json!({"id": "key-1", "jwt": planted});
-            let client = stub.answers(200, body.to_string()).await;
+            let client = stub.answer_with(200, body.to_string()).await;
             let key = issue(client, operation).await.unwrap();
-            assert_hidden(&key);
+            assert_debug_redacts(&key);
             assert_eq!(key.extra["jwt"].expose(), &planted);
-            assert_unseen(&serde_json::to_string(&key).unwrap_err().to_string());
+            assert_no_canary(&serde_json::to_string(&key).unwrap_err().to_string());
             assert_eq!(exposed_json(&key).unwrap(), body);
         }
     }
@@ -97,7 +97,7 @@ async fn a_field_that_nobody_documented() {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_decoded() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     let object = |token: Value| json!({"id": "key-1", "token": token}).to_string().into_bytes();
     let bodies: [(&str, Vec<u8>); 9] = [
         ("an object for a token", object(json!({"value": CANARY}))),
@@ -112,17 +112,17 @@ async fn an_answer_that_cannot_be_decoded() {
     ];
     for operation in ISSUING {
         for (case, body) in &bodies {
-            let client = stub.answers(200, body).await;
+            let client = stub.answer_with(200, body).await;
             let error = issue(client, operation).await.unwrap_err();
-            assert_error_hidden(&error);
+            assert_error_redacts(&error);
             let Error::Undecoded(answer) = &error else { panic!("{case}: {error:?}") };
-            assert_hidden(answer.body());
+            assert_debug_redacts(answer.body());
             assert!(answer.body().expose().contains(CANARY), "{case}: the caller still gets the token");
         }
         // A status that nobody documented is no reason to lose the token either.
-        let client = stub.answers(201, object(json!(CANARY))).await;
+        let client = stub.answer_with(201, object(json!(CANARY))).await;
         let error = issue(client, operation).await.unwrap_err();
-        assert_error_hidden(&error);
+        assert_error_redacts(&error);
         let Error::Undecoded(answer) = &error else { panic!("{error:?}") };
         assert!(answer.body().expose().contains(CANARY));
     }
@@ -132,7 +132,7 @@ async fn an_answer_that_cannot_be_decoded() {
 #[tokio::test]
 async fn a_credential_that_the_server_repeats() {
     for credential in canaries() {
-        let stub = Stub::with(credential).await;
+        let stub = stub_with(credential).await;
         for operation in Operation::ALL {
             for status in [401, 500, 502] {
                 for body in [
@@ -144,8 +144,8 @@ async fn a_credential_that_the_server_repeats() {
                     format!("<html>Authorization: Bearer {CANARY}</html>"),
                     format!(r#"{{"error": "{CANARY}"#),
                 ] {
-                    let client = stub.answers(status, body).await;
-                    assert_error_hidden(&operation.call(client, ORGANIZATION, KEY).await.unwrap_err());
+                    let client = stub.answer_with(status, body).await;
+                    assert_error_redacts(&operation.call(client, ORGANIZATION, KEY).await.unwrap_err());
                 }
             }
         }
@@ -155,9 +155,9 @@ async fn a_credential_that_the_server_repeats() {
 /// The argument may be a secret in the wrong place.
 #[tokio::test]
 async fn an_argument_that_is_refused_is_not_repeated() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     let hostile = format!("{CANARY}/..");
     for operation in Operation::ALL {
-        assert_error_hidden(&operation.call(&stub.client, &hostile, &hostile).await.unwrap_err());
+        assert_error_redacts(&operation.call(stub.client(), &hostile, &hostile).await.unwrap_err());
     }
 }

@@ -1,7 +1,5 @@
 //! What the tests of every subject share.
 
-use api_keyring_test_support::Recorder;
-use httpmock::MockServer;
 use monad_raw::{Client, Credential, Error, types};
 
 /// Ids with every kind of character that may stand in one.
@@ -15,48 +13,17 @@ pub(crate) fn client(base_url: &str) -> Client {
     Client::connect(base_url, Credential::api_key(SECRET).unwrap()).unwrap()
 }
 
-/// A server that gives every request the same answer, and a client of it.
-///
-/// Both are made once a test: making an HTTP client loads the machine's certificates, which takes longer than any call.
-pub(crate) struct Stub {
-    server: MockServer,
-    pub(crate) client: Client,
+/// A mock server that gives every request the same answer, and a client of it.
+pub(crate) type Stub = api_keyring_test_support::Stub<Client>;
+
+/// Starts a stub whose client authenticates with [`SECRET`].
+pub(crate) async fn stub() -> Stub {
+    Stub::start(client).await
 }
 
-impl Stub {
-    pub(crate) async fn start() -> Self {
-        Self::with(Credential::api_key(SECRET).unwrap()).await
-    }
-
-    pub(crate) async fn with(credential: Credential) -> Self {
-        let server = MockServer::start_async().await;
-        let client = Client::connect(&server.base_url(), credential).unwrap();
-        Self { server, client }
-    }
-
-    /// From now on, every request is answered like this. The client, for a call to follow.
-    pub(crate) async fn answers(&self, status: u16, body: impl AsRef<[u8]>) -> &Client {
-        self.server.reset_async().await;
-        self.server
-            .mock_async(|_, then| {
-                then.status(status).header("content-type", "application/json").body(body);
-            })
-            .await;
-        &self.client
-    }
-
-    /// From now on, every request is taken down, and answered with a failure.
-    pub(crate) async fn records(&self) -> Recorder {
-        let recorder = Recorder::default();
-        self.server.reset_async().await;
-        self.server
-            .mock_async(|when, then| {
-                recorder.record(when);
-                then.status(500).body("\"no\"");
-            })
-            .await;
-        recorder
-    }
+/// Starts a stub whose client authenticates with this credential.
+pub(crate) async fn stub_with(credential: Credential) -> Stub {
+    Stub::start(|base_url| Client::connect(base_url, credential).unwrap()).await
 }
 
 /// Every operation, for what has to hold of each.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use spartera_raw::mock::MockServerExt as _;
 use spartera_raw::types::{self, AnsweredApiKeyId};
 
-use crate::support::{COMPANY, KEY, Stub, client, new_key, revocation};
+use crate::support::{COMPANY, KEY, Operation, client, new_key, revocation, stub};
 
 /// A key as the SDK documentation has it.
 fn documented_key() -> Value {
@@ -168,11 +168,11 @@ async fn an_empty_list() {
     assert!(meta.total.is_none() && meta.page.is_none());
 }
 
-/// The answer of a create or a revoke.
-async fn issue(revoke: bool, body: &Value) -> types::CreateApiKeyResponse {
-    let stub = Stub::start().await;
-    let client = stub.answers(200, body.to_string()).await;
-    let answer = if revoke {
+/// Calls a create or a revoke that the service answers with this body.
+async fn issue(operation: Operation, body: &Value) -> types::CreateApiKeyResponse {
+    let stub = stub().await;
+    let client = stub.answer_with(200, body.to_string()).await;
+    let answer = if operation == Operation::Revoke {
         let call = client.revoke_api_key().company_id(COMPANY).api_key_id(KEY);
         call.body(revocation()).send().await
     } else {
@@ -183,14 +183,14 @@ async fn issue(revoke: bool, body: &Value) -> types::CreateApiKeyResponse {
 
 #[tokio::test]
 async fn an_issued_key_in_every_shape() {
-    for revoke in [false, true] {
+    for operation in [Operation::Create, Operation::Revoke] {
         let documented = json!({"message": "created", "data": {"api_key_id": "17"}});
-        let answer = issue(revoke, &documented).await;
+        let answer = issue(operation, &documented).await;
         assert_text(&answer.data.api_key_id, "17");
         assert!(answer.data.key.is_none() && answer.data.extra.is_empty());
 
         let number = json!({"data": {"api_key_id": 17, "key": "ep_1"}});
-        let answer = issue(revoke, &number).await;
+        let answer = issue(operation, &number).await;
         assert_number(&answer.data.api_key_id, 17);
         assert_eq!(answer.data.key.unwrap().expose(), "ep_1");
 
@@ -198,7 +198,7 @@ async fn an_issued_key_in_every_shape() {
         let mut guide = guide_key();
         guide["key"] = json!("sk_live_0123456789");
         let guide = json!({"data": guide, "meta": {"request_id": "r"}});
-        let answer = issue(revoke, &guide).await;
+        let answer = issue(operation, &guide).await;
         assert_text(&answer.data.id, "key_abc123");
         assert_eq!(answer.data.key.as_ref().unwrap().expose(), "sk_live_0123456789");
         assert_eq!(answer.data.extra["permissions"].expose(), &json!(["read", "write"]));
@@ -206,20 +206,20 @@ async fn an_issued_key_in_every_shape() {
         assert_eq!(exposed_json(&answer).unwrap(), guide, "nothing is lost");
 
         let nulls = json!({"message": null, "data": {"api_key_id": null, "id": null, "key": null}});
-        let answer = issue(revoke, &nulls).await;
+        let answer = issue(operation, &nulls).await;
         assert!(answer.data.api_key_id.is_none() && answer.data.id.is_none() && answer.data.key.is_none());
     }
 }
 
 #[tokio::test]
 async fn a_changed_key_is_named_by_a_number_or_a_text() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for (body, id) in [
         (json!({"message": "done", "data": {"api_key_id": "17"}}), "17"),
         (json!({"data": {"api_key_id": 17, "new": 1}}), "17"),
         (json!({"data": {"id": "key_abc123"}, "new": 1}), "key_abc123"),
     ] {
-        let client = stub.answers(200, body.to_string()).await;
+        let client = stub.answer_with(200, body.to_string()).await;
         let call = client.update_api_key().company_id(COMPANY).api_key_id(KEY);
         let updated = call.body(types::UpdateApiKeyRequest::builder()).send().await.unwrap();
         let call = client.delete_api_key().company_id(COMPANY).api_key_id(KEY);

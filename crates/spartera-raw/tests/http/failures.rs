@@ -1,10 +1,11 @@
 //! Every documented failure arrives as what it is; whatever is not documented arrives whole.
 
+use api_keyring_test_support::samples::{HTML, STATUSES};
 use serde_json::json;
 use spartera_raw::types::ErrorCode;
 use spartera_raw::{Error, UndecodedReason, types};
 
-use crate::support::{COMPANY, KEY, Operation, Stub};
+use crate::support::{COMPANY, KEY, Operation, stub};
 
 /// The failures that each operation documents, in one source or another.
 fn documented(operation: Operation) -> &'static [u16] {
@@ -15,12 +16,9 @@ fn documented(operation: Operation) -> &'static [u16] {
     }
 }
 
-const STATUSES: [u16; 19] =
-    [201, 202, 204, 206, 304, 400, 401, 402, 403, 404, 405, 409, 415, 418, 422, 429, 500, 502, 503];
-
 #[tokio::test]
 async fn a_documented_failure_is_decoded() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
         for status in documented(operation).iter().copied() {
             let case = format!("{operation:?} {status}");
@@ -28,7 +26,7 @@ async fn a_documented_failure_is_decoded() {
                 "code": status, "message": "API key not found", "retry_after": 7, "trace": "t",
                 "errors": {"name": ["too short", "too plain"], "role_id": []},
             });
-            let client = stub.answers(status, body.to_string()).await;
+            let client = stub.answer_with(status, body.to_string()).await;
             let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
             assert_eq!(error.status().unwrap(), status, "{case}");
             let Error::ErrorResponse(answer) = error else { panic!("{case}: {error:?}") };
@@ -40,7 +38,7 @@ async fn a_documented_failure_is_decoded() {
             assert_eq!(answer.extra["trace"], "t", "{case}");
 
             let body = json!({"code": "KEY_NOT_FOUND", "message": "API key not found"});
-            let client = stub.answers(status, body.to_string()).await;
+            let client = stub.answer_with(status, body.to_string()).await;
             let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
             let Error::ErrorResponse(answer) = error else { panic!("{case}: {error:?}") };
             assert!(matches!(&answer.code, Some(ErrorCode::Text(code)) if code == "KEY_NOT_FOUND"), "{case}");
@@ -52,9 +50,9 @@ async fn a_documented_failure_is_decoded() {
 /// The SDK documentation gives failures no body, so nothing of the newer one is certain to be there.
 #[tokio::test]
 async fn a_failures_fields_may_be_absent_or_null() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for body in ["{}", r#"{"code": null, "message": null, "retry_after": null, "errors": null}"#] {
-        let client = stub.answers(400, body).await;
+        let client = stub.answer_with(400, body).await;
         let error = Operation::Create.call(client, COMPANY, KEY).await.unwrap_err();
         let Error::ErrorResponse(answer) = error else { panic!("{body}: {error:?}") };
         assert!(answer.code.is_none() && answer.message.is_none() && answer.retry_after.is_none());
@@ -65,30 +63,28 @@ async fn a_failures_fields_may_be_absent_or_null() {
 /// Whatever the specification does not list keeps its status and its body, whatever the body is.
 #[tokio::test]
 async fn an_undocumented_status_is_kept() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
         for status in STATUSES.into_iter().filter(|status| !documented(operation).contains(status)) {
             // These two never have a body.
             let body = if matches!(status, 204 | 304) { "" } else { r#"{"data": {"key": "abc"}}"# };
-            let client = stub.answers(status, body).await;
+            let client = stub.answer_with(status, body).await;
             let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
             assert_undecoded(&error, status, body, |reason| reason == UndecodedReason::UndocumentedStatus);
         }
     }
 }
 
-const HTML: &str = "<!doctype html><html><body>Bad gateway</body></html>";
-
 /// What a proxy in front of the service answers.
 #[tokio::test]
 async fn html_is_kept_under_any_status() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
-        let client = stub.answers(502, HTML).await;
+        let client = stub.answer_with(502, HTML).await;
         let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
         assert_undecoded(&error, 502, HTML, |reason| reason == UndecodedReason::UndocumentedStatus);
         for status in documented(operation).iter().copied().chain([200]) {
-            let client = stub.answers(status, HTML).await;
+            let client = stub.answer_with(status, HTML).await;
             let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
             let expected = UndecodedReason::UnexpectedBody { line: 1, column: 1 };
             assert_undecoded(&error, status, HTML, |reason| reason == expected);
@@ -99,7 +95,7 @@ async fn html_is_kept_under_any_status() {
 /// Where an object is documented there is a sentence, where a list is documented an object, and so on.
 #[tokio::test]
 async fn a_body_of_another_shape_is_kept() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
         let wrong_data = match operation {
             Operation::List => r#"{"message": "ok", "data": {"api_key_id": 17}}"#,
@@ -120,13 +116,13 @@ async fn a_body_of_another_shape_is_kept() {
             "{\"data\": 17}",
             "{\"data\": []}}",
         ] {
-            let client = stub.answers(200, body).await;
+            let client = stub.answer_with(200, body).await;
             let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
             assert_undecoded(&error, 200, body, is_unexpected_body);
         }
         for status in documented(operation).iter().copied() {
             for body in ["", "{\"message\": \"x", "\"API key not found\"", "[]", "17", "null", "{\"message\": 1}"] {
-                let client = stub.answers(status, body).await;
+                let client = stub.answer_with(status, body).await;
                 let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
                 assert_undecoded(&error, status, body, is_unexpected_body);
             }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use spartera_raw::mock::MockServerExt as _;
 use spartera_raw::{Client, Error, types};
 
-use crate::support::{COMPANY, KEY, Operation, SECRET, Stub, client, new_key, revocation};
+use crate::support::{COMPANY, KEY, Operation, SECRET, client, new_key, revocation, stub};
 
 fn company() -> types::CompanyId {
     COMPANY.parse().unwrap()
@@ -256,19 +256,19 @@ async fn stats() {
 /// A key's id that an answer gave as a number can be asked for.
 #[tokio::test]
 async fn a_number_is_an_id_too() {
-    let stub = Stub::start().await;
-    let recorder = stub.records().await;
+    let stub = stub().await;
+    let recorder = stub.record().await;
     let id = types::AnsweredApiKeyId::from(42).to_string();
-    Operation::Get.call(&stub.client, COMPANY, &id).await.unwrap_err();
+    Operation::Get.call(stub.client(), COMPANY, &id).await.unwrap_err();
     assert_eq!(recorder.sent().target, Operation::Get.path(COMPANY, "42"));
 }
 
 #[tokio::test]
 async fn the_credential_goes_into_its_own_header() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in Operation::ALL {
-        let recorder = stub.records().await;
-        operation.call(&stub.client, COMPANY, KEY).await.unwrap_err();
+        let recorder = stub.record().await;
+        operation.call(stub.client(), COMPANY, KEY).await.unwrap_err();
         let sent = recorder.sent();
         assert_eq!(sent.header("authorization"), [""; 0], "{operation:?}");
         assert_eq!(sent.header("x-api-key"), [SECRET], "{operation:?}");
@@ -278,11 +278,11 @@ async fn the_credential_goes_into_its_own_header() {
 
 #[tokio::test]
 async fn the_path_of_the_base_url_stays() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for slash in ["", "/"] {
-        let client = client(&format!("{}/gate/way{slash}", stub.client.transport().base_url()));
+        let client = client(&format!("{}/gate/way{slash}", stub.base_url()));
         for operation in Operation::ALL {
-            let recorder = stub.records().await;
+            let recorder = stub.record().await;
             operation.call(&client, "c", "k").await.unwrap_err();
             let expected = format!("/gate/way{}", operation.path("c", "k"));
             assert_eq!(recorder.sent().target, expected, "{operation:?}");

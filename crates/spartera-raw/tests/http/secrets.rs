@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use api_keyring_test_support::hidden::{CANARY, assert_error_hidden, assert_hidden, assert_unseen};
+use api_keyring_test_support::redaction::{CANARY, assert_debug_redacts, assert_error_redacts, assert_no_canary};
 use api_keyring_transport::exposed_json;
 use serde_json::{Value, json};
 use spartera_raw::{Client, Credential, Error, Secret, types};
 
-use crate::support::{COMPANY, KEY, Operation, Stub, new_key, revocation};
+use crate::support::{COMPANY, KEY, Operation, new_key, revocation, stub, stub_with};
 
 fn canaries() -> [Credential; 2] {
     [Credential::api_key(CANARY).unwrap(), Credential::bearer(CANARY).unwrap()]
@@ -22,7 +22,7 @@ async fn issue(client: &Client, operation: Operation) -> Result<types::CreateApi
         }
     };
     // The answer with its status and headers, too.
-    assert_hidden(&answer);
+    assert_debug_redacts(&answer);
     Ok(answer.into_inner())
 }
 
@@ -39,11 +39,11 @@ fn every_operation_that_issues_is_tested() {
 fn the_credential_is_hidden_in_whatever_holds_it() {
     for credential in canaries() {
         let client = Client::connect("http://127.0.0.1:1/", credential).unwrap();
-        assert_hidden(&client);
-        assert_hidden(client.transport());
-        assert_hidden(client.transport().credential());
-        assert_hidden(&client.list_api_keys().company_id(COMPANY));
-        assert_hidden(&client.create_api_key().company_id(COMPANY).body(new_key()));
+        assert_debug_redacts(&client);
+        assert_debug_redacts(client.transport());
+        assert_debug_redacts(client.transport().credential());
+        assert_debug_redacts(&client.list_api_keys().company_id(COMPANY));
+        assert_debug_redacts(&client.create_api_key().company_id(COMPANY).body(new_key()));
         assert_eq!(client.transport().credential().secret().expose(), CANARY);
     }
 }
@@ -51,25 +51,25 @@ fn the_credential_is_hidden_in_whatever_holds_it() {
 #[test]
 fn a_value_under_construction_hides_its_secret() {
     let builder = types::IssuedApiKey::builder().key(Secret::new(CANARY)).extra(BTreeMap::new());
-    assert_hidden(&builder);
+    assert_debug_redacts(&builder);
     let value = types::IssuedApiKey::try_from(builder).unwrap();
-    assert_hidden(&value);
+    assert_debug_redacts(&value);
     assert_eq!(value.key.unwrap().expose(), CANARY);
     let masked = types::ApiKey::builder().key(Secret::new(CANARY)).extra(BTreeMap::new());
-    assert_hidden(&masked);
-    assert_hidden(&types::ApiKey::try_from(masked).unwrap());
+    assert_debug_redacts(&masked);
+    assert_debug_redacts(&types::ApiKey::try_from(masked).unwrap());
 }
 
 #[tokio::test]
 async fn the_documented_field() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in ISSUING {
         let body = json!({"data": {"api_key_id": "17", "key": CANARY}});
-        let client = stub.answers(200, body.to_string()).await;
+        let client = stub.answer_with(200, body.to_string()).await;
         let answer = issue(client, operation).await.unwrap();
-        assert_hidden(&answer);
+        assert_debug_redacts(&answer);
         assert_eq!(answer.data.key.as_ref().unwrap().expose(), CANARY);
-        assert_unseen(&serde_json::to_string(&answer).unwrap_err().to_string());
+        assert_no_canary(&serde_json::to_string(&answer).unwrap_err().to_string());
         assert_eq!(exposed_json(&answer).unwrap(), body);
         assert!(serde_json::to_string(&answer).is_err(), "exposing ends with its call");
     }
@@ -78,7 +78,7 @@ async fn the_documented_field() {
 /// Inside the key and beside it.
 #[tokio::test]
 async fn a_field_that_nobody_documented() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     for operation in ISSUING {
         for planted in [
             json!(CANARY),
@@ -92,13 +92,13 @@ async fn a_field_that_nobody_documented() {
                 (json!({"data": {"api_key_id": "17", "api_key": planted}}), "data"),
                 (json!({"data": {"api_key_id": "17"}, "api_key": planted}), "envelope"),
             ] {
-                let client = stub.answers(200, body.to_string()).await;
+                let client = stub.answer_with(200, body.to_string()).await;
                 let answer = issue(client, operation).await.unwrap();
-                assert_hidden(&answer);
-                assert_hidden(&answer.data);
+                assert_debug_redacts(&answer);
+                assert_debug_redacts(&answer.data);
                 let extra = if place == "data" { &answer.data.extra } else { &answer.extra };
                 assert_eq!(extra["api_key"].expose(), &planted, "{place}");
-                assert_unseen(&serde_json::to_string(&answer).unwrap_err().to_string());
+                assert_no_canary(&serde_json::to_string(&answer).unwrap_err().to_string());
                 assert_eq!(exposed_json(&answer).unwrap(), body);
             }
         }
@@ -107,7 +107,7 @@ async fn a_field_that_nobody_documented() {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_decoded() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     let object = |key: Value| json!({"data": {"api_key_id": "17", "key": key}}).to_string().into_bytes();
     let bodies: [(&str, Vec<u8>); 11] = [
         ("an object for a secret", object(json!({"value": CANARY}))),
@@ -124,17 +124,17 @@ async fn an_answer_that_cannot_be_decoded() {
     ];
     for operation in ISSUING {
         for (case, body) in &bodies {
-            let client = stub.answers(200, body).await;
+            let client = stub.answer_with(200, body).await;
             let error = issue(client, operation).await.unwrap_err();
-            assert_error_hidden(&error);
+            assert_error_redacts(&error);
             let Error::Undecoded(answer) = &error else { panic!("{case}: {error:?}") };
-            assert_hidden(answer.body());
+            assert_debug_redacts(answer.body());
             assert!(answer.body().expose().contains(CANARY), "{case}: the caller still gets the secret");
         }
         // A status that nobody documented is no reason to lose the secret either.
-        let client = stub.answers(201, object(json!(CANARY))).await;
+        let client = stub.answer_with(201, object(json!(CANARY))).await;
         let error = issue(client, operation).await.unwrap_err();
-        assert_error_hidden(&error);
+        assert_error_redacts(&error);
         let Error::Undecoded(answer) = &error else { panic!("{error:?}") };
         assert!(answer.body().expose().contains(CANARY));
     }
@@ -143,18 +143,18 @@ async fn an_answer_that_cannot_be_decoded() {
 /// The mask is promised in words alone, so a list may show the secret itself.
 #[tokio::test]
 async fn a_key_that_is_read() {
-    let stub = Stub::start().await;
-    let client = stub.answers(200, json!({"data": [{"id": 1, "key": CANARY}]}).to_string()).await;
+    let stub = stub().await;
+    let client = stub.answer_with(200, json!({"data": [{"id": 1, "key": CANARY}]}).to_string()).await;
     let list = client.list_api_keys().company_id(COMPANY).send().await.unwrap();
-    assert_hidden(&list);
-    assert_unseen(&serde_json::to_string(&*list).unwrap_err().to_string());
+    assert_debug_redacts(&list);
+    assert_no_canary(&serde_json::to_string(&*list).unwrap_err().to_string());
     for data in [json!({"id": 1, "key": CANARY}), json!([{"id": 1, "key": CANARY}])] {
-        let client = stub.answers(200, json!({"data": data}).to_string()).await;
+        let client = stub.answer_with(200, json!({"data": data}).to_string()).await;
         let call = client.get_api_key_stats().company_id(COMPANY).api_key_id(KEY);
-        assert_hidden(&call.send().await.unwrap());
+        assert_debug_redacts(&call.send().await.unwrap());
         if data.is_object() {
             let call = client.get_api_key().company_id(COMPANY).api_key_id(KEY);
-            assert_hidden(&call.send().await.unwrap());
+            assert_debug_redacts(&call.send().await.unwrap());
         }
     }
 }
@@ -163,7 +163,7 @@ async fn a_key_that_is_read() {
 #[tokio::test]
 async fn a_credential_that_the_server_repeats() {
     for credential in canaries() {
-        let stub = Stub::with(credential).await;
+        let stub = stub_with(credential).await;
         for operation in Operation::ALL {
             for status in [401, 500, 502] {
                 for body in [
@@ -176,8 +176,8 @@ async fn a_credential_that_the_server_repeats() {
                     format!("<html>Authorization: Bearer {CANARY}</html>"),
                     format!(r#"{{"message": "{CANARY}"#),
                 ] {
-                    let client = stub.answers(status, body).await;
-                    assert_error_hidden(&operation.call(client, COMPANY, KEY).await.unwrap_err());
+                    let client = stub.answer_with(status, body).await;
+                    assert_error_redacts(&operation.call(client, COMPANY, KEY).await.unwrap_err());
                 }
             }
         }
@@ -187,9 +187,9 @@ async fn a_credential_that_the_server_repeats() {
 /// The argument may be a secret in the wrong place.
 #[tokio::test]
 async fn an_argument_that_is_refused_is_not_repeated() {
-    let stub = Stub::start().await;
+    let stub = stub().await;
     let hostile = format!("{CANARY}/..");
     for operation in Operation::ALL {
-        assert_error_hidden(&operation.call(&stub.client, &hostile, &hostile).await.unwrap_err());
+        assert_error_redacts(&operation.call(stub.client(), &hostile, &hostile).await.unwrap_err());
     }
 }

@@ -21,8 +21,8 @@ fn communication(error: Error<Value>) -> CommunicationError {
 #[tokio::test]
 async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
     let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
-    Api::at(address).read().await.unwrap();
-    let (head, ()) = served.done().await;
+    Api::new(address).read().await.unwrap();
+    let (head, ()) = served.finish().await;
     assert!(head.contains(&format!("\r\nx-api-key: {CREDENTIAL}\r\n")), "{head}");
     assert!(head.contains("\r\nuser-agent: api-keyring/"), "{head}");
     assert!(!head.contains("api-version"), "{head}");
@@ -31,8 +31,8 @@ async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
 #[tokio::test]
 async fn a_user_agent_may_be_the_callers_own() {
     let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
-    Api::with(address, |builder| builder.user_agent("my-tool/1")).read().await.unwrap();
-    let (head, ()) = served.done().await;
+    Api::with_settings(address, |builder| builder.user_agent("my-tool/1")).read().await.unwrap();
+    let (head, ()) = served.finish().await;
     assert!(head.contains("\r\nuser-agent: my-tool/1\r\n"), "{head}");
 }
 
@@ -42,7 +42,7 @@ async fn a_refused_connection_sends_nothing() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
-    let error = communication(Api::at(address).create().await.unwrap_err());
+    let error = communication(Api::new(address).create().await.unwrap_err());
     assert!(error.was_surely_not_sent() && !error.is_timeout(), "{error:?}");
     let expected = format!("cannot connect to http://{address}: connection refused; nothing was sent");
     assert_eq!(error.to_string(), expected);
@@ -53,10 +53,10 @@ async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_open() {
     // The server fails on a second connection: nothing is sent twice.
     for answer in ["", "HTTP/1.1 200 OK\r\ncontent-le", "garbage\r\n\r\n"] {
         let (address, served) = answer_once(answer).await;
-        let error = communication(Api::at(address).create().await.unwrap_err());
+        let error = communication(Api::new(address).create().await.unwrap_err());
         assert!(!error.was_surely_not_sent() && !error.is_timeout(), "{answer:?}: {error:?}");
         assert!(error.to_string().contains("may have acted"), "{error}");
-        served.done().await;
+        served.finish().await;
     }
 }
 
@@ -71,21 +71,21 @@ async fn a_body_that_is_cut_off_is_kept_as_far_as_it_came() {
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\n", "\"no"),
     ] {
         let (address, served) = answer_once(format!("{head}{body}")).await;
-        let Error::Undecoded(answer) = Api::at(address).create().await.unwrap_err() else {
+        let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else {
             panic!("{head:?} is an answer")
         };
         assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false }, "{head:?}");
         assert!(head.contains(&format!(" {} ", answer.status().as_u16())), "{head:?}");
         assert_eq!(answer.body().expose(), body);
-        served.done().await;
+        served.finish().await;
     }
     // A chunk that is announced and does not come.
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"key\r\n40\r\n";
     let (address, served) = answer_once(chunked).await;
-    let Error::Undecoded(answer) = Api::at(address).create().await.unwrap_err() else { panic!("an answer") };
+    let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else { panic!("an answer") };
     assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false });
     assert_eq!(answer.body().expose(), "{\"key");
-    served.done().await;
+    served.finish().await;
 }
 
 /// Says nothing more, and returns when the client has gone.
@@ -98,11 +98,11 @@ async fn wait_for_the_end(mut stream: TcpStream) {
 #[tokio::test]
 async fn an_answer_that_does_not_come_is_a_timeout() {
     let (address, served) = serve_once(wait_for_the_end).await;
-    let api = Api::with(address, |builder| builder.timeout(Duration::from_millis(50)));
+    let api = Api::with_settings(address, |builder| builder.timeout(Duration::from_millis(50)));
     let error = communication(api.create().await.unwrap_err());
     assert!(error.is_timeout() && !error.was_surely_not_sent(), "{error:?}");
     assert!(error.to_string().contains("in time"), "{error}");
-    served.done().await;
+    served.finish().await;
 }
 
 #[tokio::test]
@@ -115,9 +115,9 @@ async fn a_body_that_does_not_end_is_a_timeout_too() {
             wait_for_the_end(stream).await;
         })
         .await;
-        let api = Api::with(address, |builder| builder.timeout(Duration::from_millis(milliseconds)));
+        let api = Api::with_settings(address, |builder| builder.timeout(Duration::from_millis(milliseconds)));
         let error = api.create().await.unwrap_err();
-        served.done().await;
+        served.finish().await;
         if let Error::Undecoded(answer) = error {
             assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: true });
             assert_eq!(answer.status(), 200);

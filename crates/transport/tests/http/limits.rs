@@ -17,11 +17,18 @@ const SOCKET_BUFFERS: usize = 48 << 20;
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
 
-/// A server that sends this head and then a gibibyte of body, and counts what it gets rid of.
-async fn gibibyte(head: String, chunked: bool) -> (SocketAddr, Served<usize>) {
+/// How a body tells where it ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Chunks,
+    ContentLength,
+}
+
+/// Starts a server that sends this head and then a body of one gibibyte. It returns how many bytes it could send.
+async fn serve_gibibyte(head: String, framing: Framing) -> (SocketAddr, Served<usize>) {
     serve_once(async move |mut stream: TcpStream| {
         let mut piece = vec![b' '; 64 << 10];
-        if chunked {
+        if framing == Framing::Chunks {
             piece.splice(0..0, *b"10000\r\n");
             piece.extend(b"\r\n");
         }
@@ -48,15 +55,15 @@ async fn an_endless_body_is_given_up() {
     for status in [200, 404, 500] {
         for (limit, max_bytes) in [(None, DEFAULT_MAX_RESPONSE_BYTES), (Some(4096), 4096)] {
             let head = CHUNKED.replace("200", &status.to_string());
-            let (address, served) = gibibyte(head, true).await;
-            let api = Api::with(address, |builder| match limit {
+            let (address, served) = serve_gibibyte(head, Framing::Chunks).await;
+            let api = Api::with_settings(address, |builder| match limit {
                 Some(limit) => builder.max_response_bytes(limit),
                 None => builder,
             });
             let answer = undecoded(api.read().await.unwrap_err());
             assert_eq!((answer.status().as_u16(), answer.reason()), (status, UndecodedReason::TooLarge { max_bytes }));
             assert!(answer.body().expose().len() <= max_bytes);
-            let (_, sent) = served.done().await;
+            let (_, sent) = served.finish().await;
             assert!(sent < max_bytes + SOCKET_BUFFERS, "the server got rid of {sent} bytes");
         }
     }
@@ -66,12 +73,12 @@ async fn an_endless_body_is_given_up() {
 async fn a_body_that_announces_its_size_is_read_up_to_the_limit() {
     for max_bytes in [DEFAULT_MAX_RESPONSE_BYTES, 4096] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {GIBIBYTE}\r\n\r\n");
-        let (address, served) = gibibyte(head, false).await;
-        let api = Api::with(address, |builder| builder.max_response_bytes(max_bytes));
+        let (address, served) = serve_gibibyte(head, Framing::ContentLength).await;
+        let api = Api::with_settings(address, |builder| builder.max_response_bytes(max_bytes));
         let answer = undecoded(api.read().await.unwrap_err());
         assert_eq!(answer.reason(), UndecodedReason::TooLarge { max_bytes });
         assert_eq!(answer.body().expose().len(), max_bytes, "what fits may hold a secret that is shown once");
-        let (_, sent) = served.done().await;
+        let (_, sent) = served.finish().await;
         assert!(sent < max_bytes + SOCKET_BUFFERS, "the server got rid of {sent} bytes");
     }
 }
@@ -90,7 +97,7 @@ async fn the_limit_is_exact() {
             format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"),
         ] {
             let (address, served) = answer_once(answer.clone()).await;
-            let api = Api::with(address, |builder| builder.max_response_bytes(LIMIT));
+            let api = Api::with_settings(address, |builder| builder.max_response_bytes(LIMIT));
             match api.read().await {
                 Ok(value) => assert!(fits && *value == json!("x".repeat(length - 2)), "{answer}"),
                 Err(error) => {
@@ -99,7 +106,7 @@ async fn the_limit_is_exact() {
                     assert!(!fits, "{answer}");
                 }
             }
-            served.done().await;
+            served.finish().await;
         }
     }
 }
@@ -110,11 +117,11 @@ async fn what_was_read_before_the_limit_is_kept() {
     let answer = format!("{CHUNKED}11\r\n{{\"key\":\"sk_live_1\r\n64\r\n{}\r\n", " ".repeat(100));
     // The end of the chunked body is not there: it is not what the answer is refused for.
     let (address, served) = answer_once(answer).await;
-    let api = Api::with(address, |builder| builder.max_response_bytes(50));
+    let api = Api::with_settings(address, |builder| builder.max_response_bytes(50));
     let answer = undecoded(api.create().await.unwrap_err());
     assert_eq!(answer.reason(), UndecodedReason::TooLarge { max_bytes: 50 });
     assert!(answer.body().expose().starts_with("{\"key\":\"sk_live_1"), "{:?}", answer.body().expose());
-    served.done().await;
+    served.finish().await;
 }
 
 #[test]

@@ -32,9 +32,9 @@ async fn no_credential_and_no_answer_is_logged() {
     for credential in [Credential::api_key("sk_log_canary"), Credential::bearer("sk_log_canary")] {
         let answer = "HTTP/1.1 200 OK\r\nset-cookie: sk_log_canary\r\ncontent-length: 15\r\n\r\n\"sk_log_canary\"";
         let (address, served) = answer_once(answer).await;
-        let value = Api::authenticating(address, credential.unwrap()).create().await.unwrap();
+        let value = Api::with_credential(address, credential.unwrap()).create().await.unwrap();
         assert_eq!(*value, "sk_log_canary");
-        served.done().await;
+        served.finish().await;
     }
     let kept = KEPT.0.lock().unwrap();
     assert!(kept.iter().any(|line| line.starts_with("reqwest")), "the client does log: {kept:?}");

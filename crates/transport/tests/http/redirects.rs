@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use api_keyring_test_support::UnansweredListener;
 use api_keyring_transport::reqwest::redirect::Policy;
 use api_keyring_transport::reqwest::{self, StatusCode};
 use api_keyring_transport::runtime::{Error, UndecodedReason};
 
-use crate::support::{Api, Bystander, answer_once};
+use crate::support::{Api, answer_once};
 
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
@@ -25,10 +26,10 @@ async fn another_host_sees_nothing() {
     for status in REDIRECTS {
         for caller_wants_redirects in [false, true] {
             for creates in [false, true] {
-                let other = Bystander::new();
+                let other = UnansweredListener::bind();
                 let target = format!("http://{}/keys", other.address());
                 let (address, served) = answer_once(redirect(status, &target)).await;
-                let api = Api::with(address, |builder| match caller_wants_redirects {
+                let api = Api::with_settings(address, |builder| match caller_wants_redirects {
                     true => builder.http_client_builder(redirecting()),
                     false => builder,
                 });
@@ -38,8 +39,8 @@ async fn another_host_sees_nothing() {
                 assert_eq!(answer.reason(), UndecodedReason::UndocumentedStatus);
                 assert!(answer.to_string().contains("redirect"), "{answer}");
                 assert_eq!(answer.headers()["location"], target, "the caller may look at it");
-                served.done().await;
-                assert!(!other.was_met(), "{status}");
+                served.finish().await;
+                assert!(!other.has_connection(), "{status}");
             }
         }
     }
@@ -51,20 +52,20 @@ async fn the_same_host_is_asked_once() {
     for status in REDIRECTS {
         // The server fails on a second connection, and the first one ends with its answer.
         let (address, served) = answer_once(redirect(status, "/elsewhere")).await;
-        let error = Api::at(address).create().await.unwrap_err();
+        let error = Api::new(address).create().await.unwrap_err();
         assert_eq!(error.status(), Some(StatusCode::from_u16(status).unwrap()));
-        served.done().await;
+        served.finish().await;
     }
 }
 
 /// The bystander does notice a client that follows redirects.
 #[tokio::test]
 async fn a_client_that_is_not_hardened_reaches_the_other_host() {
-    let other = Bystander::new();
+    let other = UnansweredListener::bind();
     let (address, _served) = answer_once(redirect(307, &format!("http://{}/", other.address()))).await;
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let call = tokio::spawn(client.get(format!("http://{address}/")).send());
-    while !other.was_met() {
+    while !other.has_connection() {
         tokio::task::yield_now().await;
     }
     call.abort();

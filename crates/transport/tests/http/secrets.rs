@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::time::{Duration, Instant};
 
-use api_keyring_test_support::hidden::{CANARY, assert_error_hidden, assert_hidden, assert_unseen};
+use api_keyring_test_support::redaction::{CANARY, assert_debug_redacts, assert_error_redacts, assert_no_canary};
 use api_keyring_transport::runtime::{Error, ResponseValue};
 use api_keyring_transport::{Credential, Transport};
 use serde_json::{Value, json};
@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::support::{Api, answer_once};
 
 #[track_caller]
-fn assert_outcome_hidden(outcome: &Result<ResponseValue<Value>, Error<Value>>) {
-    assert_hidden(outcome);
+fn assert_outcome_redacts(outcome: &Result<ResponseValue<Value>, Error<Value>>) {
+    assert_debug_redacts(outcome);
     if let Err(error) = outcome {
-        assert_error_hidden(error);
+        assert_error_redacts(error);
     }
 }
 
@@ -29,11 +29,11 @@ async fn in_a_failures_body() {
     for body in [json!(CANARY), json!({CANARY: [CANARY, {"x": format!("{CANARY}{CANARY}")}]})] {
         for status in [404, 418] {
             let (address, served) = answer_once(answer(status, "x: y", &body.to_string())).await;
-            let api = Api::authenticating(address, Credential::api_key(CANARY).unwrap());
+            let api = Api::with_credential(address, Credential::api_key(CANARY).unwrap());
             let outcome = api.read().await;
-            assert_outcome_hidden(&outcome);
+            assert_outcome_redacts(&outcome);
             assert!(outcome.is_err());
-            served.done().await;
+            served.finish().await;
         }
     }
 }
@@ -49,10 +49,10 @@ async fn in_a_failures_body_in_escaped_form() {
         ("canary<0123456789abcdef", r"canary\u003c0123456789abcdef"),
     ] {
         let (address, served) = answer_once(answer(404, "x: y", &format!("[\"{escaped}\"]"))).await;
-        let outcome = Api::authenticating(address, Credential::api_key(credential).unwrap()).read().await;
+        let outcome = Api::with_credential(address, Credential::api_key(credential).unwrap()).read().await;
         assert!(matches!(outcome, Err(Error::ErrorResponse(_))));
-        assert_outcome_hidden(&outcome);
-        served.done().await;
+        assert_outcome_redacts(&outcome);
+        served.finish().await;
     }
 }
 
@@ -62,9 +62,9 @@ async fn in_a_header() {
     for header in ["x-api-key", "set-cookie", "www-authenticate", "location", "content-type"] {
         for (status, body) in [(200, "{}"), (200, "no JSON"), (302, ""), (404, "\"no\""), (404, "no JSON"), (502, "")] {
             let (address, served) = answer_once(answer(status, &format!("{header}: {CANARY}"), body)).await;
-            let api = Api::authenticating(address, Credential::api_key(CANARY).unwrap());
-            assert_outcome_hidden(&api.create().await);
-            served.done().await;
+            let api = Api::with_credential(address, Credential::api_key(CANARY).unwrap());
+            assert_outcome_redacts(&api.create().await);
+            served.finish().await;
         }
     }
 }
@@ -79,11 +79,11 @@ async fn in_a_head_that_cannot_be_read() {
         format!("HTTP/1.1 200 OK\r\ncontent-length: {CANARY}\r\n\r\n"),
     ] {
         let (address, served) = answer_once(head).await;
-        let api = Api::authenticating(address, Credential::api_key(CANARY).unwrap());
+        let api = Api::with_credential(address, Credential::api_key(CANARY).unwrap());
         let outcome = api.create().await;
         assert!(matches!(outcome, Err(Error::Communication(_))), "{outcome:?}");
-        assert_outcome_hidden(&outcome);
-        served.done().await;
+        assert_outcome_redacts(&outcome);
+        served.finish().await;
     }
 }
 
@@ -94,12 +94,12 @@ async fn in_a_failures_body_all_over() {
     let credential = "canary_0123456789abcdef";
     let body = credential.repeat((4 << 20) / credential.len());
     let (address, served) = answer_once(answer(500, "x: y", &body)).await;
-    let api = Api::authenticating(address, Credential::api_key(credential).unwrap());
+    let api = Api::with_credential(address, Credential::api_key(credential).unwrap());
     let start = Instant::now();
-    assert_outcome_hidden(&api.read().await);
+    assert_outcome_redacts(&api.read().await);
     let elapsed = start.elapsed();
     assert!(elapsed < Duration::from_secs(10), "{elapsed:?}");
-    served.done().await;
+    served.finish().await;
 }
 
 /// An address with a password is refused, and is in no form of what is left.
@@ -107,9 +107,9 @@ async fn in_a_failures_body_all_over() {
 fn in_the_base_url() {
     let credential = Credential::api_key("x").unwrap();
     let builder = Transport::builder(format!("https://user:{CANARY}@example.com"), credential);
-    assert_hidden(&builder);
+    assert_debug_redacts(&builder);
     let error = builder.build().unwrap_err();
-    assert_hidden(&error);
-    assert_unseen(&error.to_string());
-    assert_unseen(&error.source().unwrap().to_string());
+    assert_debug_redacts(&error);
+    assert_no_canary(&error.to_string());
+    assert_no_canary(&error.source().unwrap().to_string());
 }

@@ -35,18 +35,21 @@ impl ClientInfo<Transport> for Api {
 
 impl Api {
     /// A client with the standard settings.
-    pub(crate) fn at(address: SocketAddr) -> Self {
-        Self::with(address, |builder| builder)
+    pub(crate) fn new(address: SocketAddr) -> Self {
+        Self::with_settings(address, |builder| builder)
     }
 
     /// A client with a credential of the test's own.
-    pub(crate) fn authenticating(address: SocketAddr, credential: Credential) -> Self {
+    pub(crate) fn with_credential(address: SocketAddr, credential: Credential) -> Self {
         let transport = Transport::builder(format!("http://{address}"), credential);
         Self(transport.build().unwrap())
     }
 
     /// A client with settings of the test's own.
-    pub(crate) fn with(address: SocketAddr, settings: impl FnOnce(TransportBuilder) -> TransportBuilder) -> Self {
+    pub(crate) fn with_settings(
+        address: SocketAddr,
+        settings: impl FnOnce(TransportBuilder) -> TransportBuilder,
+    ) -> Self {
         let credential = Credential::api_key(CREDENTIAL).unwrap();
         let builder = Transport::builder(format!("http://{address}"), credential);
         Self(settings(builder).build().unwrap())
@@ -103,7 +106,7 @@ impl<R> Served<R> {
     /// The request's head in lower case, and what the test's part of the server returned.
     ///
     /// To be called when the client is done: a second connection, which nobody answered, is an error.
-    pub(crate) async fn done(self) -> (String, R) {
+    pub(crate) async fn finish(self) -> (String, R) {
         let (head, result, listener) = self.0.await.unwrap();
         assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "a second connection");
         (head, result)
@@ -122,28 +125,4 @@ async fn read_head(stream: &mut TcpStream) -> String {
         head.push(stream.read_u8().await.unwrap());
     }
     String::from_utf8(head).unwrap().to_lowercase()
-}
-
-/// A listener that nobody may connect to.
-pub(crate) struct Bystander(StdListener);
-
-impl Bystander {
-    pub(crate) fn new() -> Self {
-        let listener = StdListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Self(listener)
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.0.local_addr().unwrap()
-    }
-
-    /// Whether somebody has connected: connecting ends when the listener's queue has the connection.
-    pub(crate) fn was_met(&self) -> bool {
-        match self.0.accept() {
-            Ok(_) => true,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => false,
-            Err(error) => panic!("{error}"),
-        }
-    }
 }
