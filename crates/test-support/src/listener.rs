@@ -21,7 +21,8 @@ impl UnansweredListener {
 
     /// Returns whether a client has connected since the last call.
     ///
-    /// A client's `connect` returns only after the system has queued the connection, so this misses no earlier connection.
+    /// A client's `connect` returns only after the system has queued the connection, so this misses no earlier
+    /// connection.
     pub fn has_connection(&self) -> bool {
         match self.0.accept() {
             Ok(_) => true,

@@ -6,8 +6,8 @@ use crate::Recorder;
 
 /// A mock server that gives every request the same answer, and a client `C` of that server.
 ///
-/// A test starts one stub and changes its answers. A new client would load the machine's certificates, which takes longer
-/// than any call.
+/// A test starts one stub and changes its answers. A new client would load the machine's certificates, which takes
+/// longer than any call.
 pub struct Stub<C> {
     server: MockServer,
     client: C,

@@ -1,4 +1,4 @@
-//! The address that a service's operations lie under.
+//! The base URL of a service.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use reqwest::Url;
 
-/// A service's address, checked: `https`, or `http` to this machine, with no user, query or fragment.
+/// The checked base URL of a service: `https`, or `http` to this machine, without a user, a query or a fragment.
 ///
-/// A path is allowed; a slash at its end is dropped.
+/// The URL may have a path. Parsing drops slashes at its end.
 ///
 /// ```
 /// use api_keyring_transport::BaseUrl;
@@ -26,11 +26,13 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Like `parse`, but also accepts plain `http` to other machines, over which every secret travels in the clear.
+    /// Parses a URL like [`str::parse`], but also accepts plain `http` to other machines.
+    ///
+    /// **Plain `http` sends every secret unencrypted.**
     ///
     /// # Errors
     ///
-    /// When the address is no URL, or has another scheme, a user, a query or a fragment.
+    /// Returns an error if the text is not a URL, or has another scheme, a user, a query or a fragment.
     pub fn allowing_plain_http(url: &str) -> Result<Self, InvalidBaseUrl> {
         let parsed = Url::parse(url).map_err(|_| InvalidBaseUrl::NotAUrl)?;
         let plain = match parsed.scheme() {
@@ -47,12 +49,12 @@ impl BaseUrl {
         Ok(Self { text: parsed.as_str().trim_end_matches('/').to_owned(), plain })
     }
 
-    /// The address without a slash at its end.
+    /// Returns the URL without a slash at its end.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether requests travel unencrypted.
+    /// Returns whether requests travel unencrypted.
     pub fn is_plain_http(&self) -> bool {
         self.plain
     }
@@ -63,7 +65,7 @@ impl FromStr for BaseUrl {
 
     fn from_str(url: &str) -> Result<Self, InvalidBaseUrl> {
         let base = Self::allowing_plain_http(url)?;
-        // Parsed again rather than kept: the text is what requests are built from, so the text is what is checked.
+        // Requests are built from the text, so this checks the text and not the first parse.
         let parsed = Url::parse(&base.text).map_err(|_| InvalidBaseUrl::NotAUrl)?;
         if base.plain && !is_loopback(&parsed) {
             return Err(InvalidBaseUrl::PlainHttp);
@@ -91,19 +93,19 @@ impl fmt::Display for BaseUrl {
     }
 }
 
-/// Why a base URL was refused. It does not repeat the URL, which may hold a password.
+/// Why a text is not a valid base URL. The error does not repeat the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidBaseUrl {
-    /// The text is no absolute URL.
+    /// The text is not an absolute URL.
     NotAUrl,
     /// The scheme is neither `https` nor `http`.
     Scheme,
-    /// Plain `http` to another machine, which would show the credential to the network.
+    /// The URL is plain `http` to another machine, which would show the credential to the network.
     PlainHttp,
     /// The URL holds a user name or a password.
     User,
-    /// The URL holds a query or a fragment, behind which no path can be appended.
+    /// The URL holds a query or a fragment, so no path can be appended.
     QueryOrFragment,
 }
 
@@ -111,12 +113,12 @@ impl fmt::Display for InvalidBaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotAUrl => "the base URL is not an absolute URL such as https://api.example.com",
-            Self::Scheme => "the base URL has to start with https://",
+            Self::Scheme => "the base URL does not start with https://",
             Self::PlainHttp => {
-                "the base URL is plain http to another machine, which would send the credential in the clear; use https"
+                "the base URL is plain http to another machine, which would send the credential unencrypted; use https"
             }
-            Self::User => "the base URL must not hold a user name or a password; credentials are given separately",
-            Self::QueryOrFragment => "the base URL must not hold a query or a fragment",
+            Self::User => "the base URL holds a user name or a password; remove it and set the credential separately",
+            Self::QueryOrFragment => "the base URL holds a query or a fragment; remove it",
         })
     }
 }
@@ -128,19 +130,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_spoken_to_in_the_clear() {
-        for fine in [
+    fn plain_http_reaches_only_this_machine() {
+        for accepted in [
             "https://api.example.com",
             "https://10.0.0.1/x",
             "http://localhost:1",
             "http://127.9.9.9",
             "http://[::1]:80/api/",
             "HTTP://LOCALHOST",
-            // The parser reads these as 127.0.0.1 too.
+            // The parser reads these as 127.0.0.1, too.
             "http://0x7f.1",
             "http://2130706433",
         ] {
-            assert!(fine.parse::<BaseUrl>().is_ok(), "{fine}");
+            assert!(accepted.parse::<BaseUrl>().is_ok(), "{accepted}");
         }
         for plain in [
             "http://api.example.com",
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_base_url_is_refused() {
+    fn an_invalid_base_url_is_rejected() {
         for (url, why) in [
             ("", InvalidBaseUrl::NotAUrl),
             ("api.example.com", InvalidBaseUrl::NotAUrl),

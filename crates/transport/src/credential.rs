@@ -1,4 +1,4 @@
-//! What a client authenticates with.
+//! The credential that a client authenticates with.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// A secret and the header that carries it.
 ///
-/// Cheap to clone. `Debug` names the header and never the secret.
+/// A clone is cheap. `Debug` shows the name of the header and never the secret.
 ///
 /// ```
 /// use api_keyring_transport::{Credential, Secret};
@@ -25,28 +25,28 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 #[derive(Clone)]
 pub struct Credential {
     header: HeaderName,
-    // Marked sensitive, so that neither HTTP/2 header compression nor any `Debug` shows it.
+    // Marked as sensitive, so that neither HTTP/2 header compression nor any `Debug` shows it.
     value: HeaderValue,
     secret: Secret,
 }
 
 impl Credential {
-    /// An API key, sent in the header `x-api-key`.
+    /// Makes a credential that sends an API key in the header `x-api-key`.
     ///
     /// # Errors
     ///
-    /// When the secret is empty, or holds anything but visible ASCII: a line break would end the header and start
-    /// another. The error does not repeat the secret.
+    /// Returns an error if the secret is empty or holds a character that is not visible ASCII. A line break would end
+    /// the header and start another. The error does not repeat the secret.
     pub fn api_key(secret: impl Into<Secret>) -> Result<Self, InvalidCredential> {
         let secret = secret.into();
         Self::with_header(X_API_KEY, secret.expose().to_owned(), &secret)
     }
 
-    /// A bearer token, such as a JWT, sent in the header `Authorization`.
+    /// Makes a credential that sends a bearer token, such as a JWT, in the header `Authorization`.
     ///
     /// # Errors
     ///
-    /// As [`api_key`](Self::api_key).
+    /// Returns the same errors as [`api_key`](Self::api_key).
     pub fn bearer(token: impl Into<Secret>) -> Result<Self, InvalidCredential> {
         let token = token.into();
         Self::with_header(AUTHORIZATION, format!("Bearer {}", token.expose()), &token)
@@ -67,7 +67,7 @@ impl Credential {
         Err(kind)
     }
 
-    /// The secret that is sent.
+    /// Returns the secret.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
@@ -76,21 +76,21 @@ impl Credential {
         headers.insert(self.header.clone(), self.value.clone());
     }
 
-    /// Takes the credential out of a body that a server sent, in case the server repeats it there. `None` where it does
-    /// not.
+    /// Replaces the secret in a body from a server with `[REDACTED]`. Returns `None` if the body does not hold the
+    /// secret.
     pub(crate) fn redact_in_body(&self, body: &[u8]) -> Option<Vec<u8>> {
         let secret = self.secret.expose();
-        let stands_plainly = body.windows(secret.len()).any(|window| window == secret.as_bytes());
-        // In JSON it may be escaped, so there the decoded texts are looked at.
-        if (stands_plainly || body.contains(&b'\\'))
+        let is_verbatim = body.windows(secret.len()).any(|window| window == secret.as_bytes());
+        // JSON may hold the secret in escaped form, so this searches the decoded texts.
+        if (is_verbatim || body.contains(&b'\\'))
             && let Ok(mut value) = serde_json::from_slice(body)
         {
             return redact_in_value(&mut value, secret).then(|| value.to_string().into_bytes());
         }
-        stands_plainly.then(|| replace(body, secret.as_bytes()))
+        is_verbatim.then(|| replace(body, secret.as_bytes()))
     }
 
-    /// As [`redact_in_body`](Self::redact_in_body), for headers.
+    /// Replaces the value of every header that holds the secret with `[REDACTED]`.
     pub(crate) fn redact_in_headers(&self, headers: &mut HeaderMap) {
         let secret = self.secret.expose().as_bytes();
         for value in headers.values_mut() {
@@ -101,7 +101,7 @@ impl Credential {
     }
 }
 
-/// Redacts `secret` in every text of a value, and tells whether there was one.
+/// Redacts `secret` in every text of a value. Returns whether the value holds it.
 fn redact_in_value(value: &mut Value, secret: &str) -> bool {
     match value {
         Value::String(text) if text.contains(secret) => {
@@ -139,13 +139,13 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Why a credential was refused when it was made. It does not repeat the secret.
+/// Why a text is not a valid credential. The error does not repeat the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidCredential {
-    /// There is no secret.
+    /// The secret is empty.
     Empty,
-    /// The secret holds a space, a control character such as a line break, or something that is not ASCII.
+    /// The secret holds a space, a control character such as a line break, or a character outside ASCII.
     NotVisibleAscii,
 }
 
@@ -155,7 +155,7 @@ impl fmt::Display for InvalidCredential {
             Self::Empty => "the credential is empty",
             Self::NotVisibleAscii => {
                 "the credential holds a space, a line break or another character that is not visible ASCII; \
-                 was it read from a file with its line ending?"
+                 if it comes from a file, remove the line break at its end"
             }
         })
     }
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_header_is_refused_and_not_repeated() {
+    fn an_invalid_header_value_is_rejected_and_not_repeated() {
         for hostile in ["canary\r\nx-admin: 1", "canary\n", "canary\0", "canär", "can ary", "canary\u{7f}", "\tcanary"]
         {
             for made in [Credential::api_key(hostile), Credential::bearer(hostile)] {

@@ -1,8 +1,14 @@
-//! What every generated API-key client needs and no vendor owns: secrets, credentials and a hardened HTTP client.
+//! Secrets, credentials and a hardened HTTP client for the generated API-key clients of every vendor.
 //!
-//! Users of a client meet four types: a [`Secret`] is wiped when dropped and never printed; a [`Credential`] is a secret
-//! and the header that carries it; a [`Transport`] is an address, a credential and an HTTP client that follows no
-//! redirects and reads no endless answers; a [`Timestamp`] keeps what the vendor wrote. [`runtime`] is for generated code.
+//! Users of a client work with four types:
+//!
+//! - A [`Secret`] wipes its memory when it is dropped, and never prints itself.
+//! - A [`Credential`] is a secret and the header that carries it.
+//! - A [`Transport`] is an address, a credential and an HTTP client. It follows no redirects and limits the size of
+//!   answers.
+//! - A [`Timestamp`] keeps the text that the vendor wrote.
+//!
+//! The module [`runtime`] is for generated code.
 //!
 //! ```
 //! use api_keyring_transport::{Credential, Secret, Transport};
@@ -13,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What it does not do: the HTTP and TLS libraries below keep buffers of their own, which are not wiped.
+//! This crate cannot wipe the buffers that the HTTP and TLS libraries keep.
 
 mod base_url;
 mod credential;
@@ -24,7 +30,7 @@ mod transport;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use credential::{Credential, InvalidCredential};
-/// The HTTP client library, whose `ClientBuilder` [`TransportBuilder::http_client_builder`] takes.
+/// The HTTP client library. [`TransportBuilder::http_client_builder`] takes its `ClientBuilder`.
 pub use reqwest;
 pub use secret::{REDACTED, Secret, SecretValue, exposed_json};
 pub use timestamp::Timestamp;

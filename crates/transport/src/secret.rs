@@ -1,4 +1,4 @@
-//! Values that must not be printed, logged or serialized by accident.
+//! Values that no program prints, logs or serializes by accident.
 
 use std::cell::Cell;
 use std::fmt;
@@ -7,16 +7,17 @@ use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Error as _, Serialize, Serializer};
 use zeroize::{Zeroize, Zeroizing};
 
-/// What stands in for a secret wherever a value is printed.
+/// The text that replaces a secret in every printed form.
 pub const REDACTED: &str = "[REDACTED]";
 
-/// A text that must not be seen: an API key, a token, a body that may hold one.
+/// A confidential text: an API key, a token, or a body that may hold one.
 ///
-/// Its memory is wiped when it is dropped, `Debug` prints `[REDACTED]`, there is no `Display`, and comparing two secrets
-/// takes the same time wherever they differ. [`expose`](Self::expose) is the one way to read it, easy to find in a review.
+/// - Dropping it wipes its memory.
+/// - `Debug` prints `[REDACTED]`. It does not implement `Display`.
+/// - A comparison takes the same time wherever two secrets of equal length differ.
+/// - Only [`expose`](Self::expose) returns the text, so a reviewer finds every use.
 ///
-/// `Serialize` exists because generated types derive it, and refuses: a secret is serialized only inside
-/// [`exposed_json`].
+/// `Serialize` exists because generated types derive it. It returns an error, except inside [`exposed_json`].
 ///
 /// ```
 /// use api_keyring_transport::Secret;
@@ -30,23 +31,25 @@ pub const REDACTED: &str = "[REDACTED]";
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Wraps a text. The caller's own copies of it, if any, stay the caller's to wipe.
+    /// Wraps a text. It does not wipe other copies that the caller has.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(Zeroizing::new(secret.into()))
     }
 
-    /// The text itself.
+    /// Returns the text.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no text at all.
+    /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether this is no secret but a mask of one, such as `sk_****1234`: at least three stars in a row, and no more than
-    /// twelve other characters, all of them visible.
+    /// Returns whether this is a masked secret, such as `sk_****1234`.
+    ///
+    /// A masked secret has at least three stars in a row and at most twelve other characters, all of them visible
+    /// ASCII.
     pub fn is_masked(&self) -> bool {
         let text = self.expose();
         text.contains("***")
@@ -54,11 +57,11 @@ impl Secret {
             && text.bytes().filter(|byte| *byte != b'*').count() <= 12
     }
 
-    /// A form that tells secrets apart without giving them away: `sk_****1234` for `sk_live_…1234`.
+    /// Returns a masked form that identifies the secret without revealing it: `sk_****1234` for `sk_live_…1234`.
     ///
-    /// A known kind of prefix (up to its first underscore) and the last four characters stay, and only where at least
-    /// sixteen others are hidden; a shorter secret becomes `****`. What [is masked](Self::is_masked) already stays as it
-    /// is.
+    /// The masked form keeps a short prefix, up to its underscore, and the last four characters. It does so only if it
+    /// hides at least sixteen others; a shorter secret becomes `****`. A secret that [is masked](Self::is_masked)
+    /// already stays the same.
     ///
     /// ```
     /// use api_keyring_transport::Secret;
@@ -103,7 +106,7 @@ impl From<&str> for Secret {
     }
 }
 
-/// Compares in a time that depends on the lengths alone.
+/// Compares two secrets in a time that depends only on their lengths.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         let (a, b) = (self.expose().as_bytes(), other.expose().as_bytes());
@@ -122,14 +125,15 @@ impl<'de> Deserialize<'de> for Secret {
 
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        only_when_exposed()?;
+        ensure_exposed()?;
         serializer.serialize_str(self.expose())
     }
 }
 
-/// Any JSON value that may be, or contain, a secret: what a vendor answers in a field that no documentation names.
+/// A JSON value that may contain a secret, such as the value of an undocumented field in a vendor's answer.
 ///
-/// Handled like [`Secret`]: printed as `[REDACTED]`, wiped when dropped, serialized only inside [`exposed_json`].
+/// It behaves like [`Secret`]: `Debug` prints `[REDACTED]`, dropping it wipes its texts, and only [`exposed_json`]
+/// serializes it.
 #[derive(Clone, PartialEq)]
 pub struct SecretValue(serde_json::Value);
 
@@ -139,7 +143,7 @@ impl SecretValue {
         Self(value)
     }
 
-    /// The value itself.
+    /// Returns the value.
     pub fn expose(&self) -> &serde_json::Value {
         &self.0
     }
@@ -174,7 +178,7 @@ impl<'de> Deserialize<'de> for SecretValue {
 
 impl Serialize for SecretValue {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        only_when_exposed()?;
+        ensure_exposed()?;
         self.0.serialize(serializer)
     }
 }
@@ -183,20 +187,22 @@ thread_local! {
     static EXPOSED: Cell<bool> = const { Cell::new(false) };
 }
 
-fn only_when_exposed<E: serde::ser::Error>() -> Result<(), E> {
+fn ensure_exposed<E: serde::ser::Error>() -> Result<(), E> {
     if EXPOSED.get() {
         Ok(())
     } else {
-        // Redacting here instead would write a useless key into the caller's file without a word.
-        Err(E::custom("a secret is not serialized by accident: call expose() or exposed_json()"))
+        // A redacted text in a caller's file would silently lose the key, so this fails instead.
+        Err(E::custom("a secret cannot be serialized; call expose() or exposed_json() to serialize it on purpose"))
     }
 }
 
-/// The JSON of a value with its secrets in plain text: for typed mocks of a service, and for nothing that is kept.
+/// Returns the JSON of a value with its secrets in plain text.
+///
+/// Typed mocks of a service need this. Do not store what it returns.
 ///
 /// # Errors
 ///
-/// Whatever the value's own `Serialize` fails with.
+/// Returns an error if the value's own `Serialize` fails. The error does not repeat the value.
 pub fn exposed_json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<serde_json::Value> {
     struct Restore(bool);
     impl Drop for Restore {
@@ -205,7 +211,7 @@ pub fn exposed_json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<serd
         }
     }
     let _restore = Restore(EXPOSED.replace(true));
-    serde_json::to_value(value).map_err(|_| serde_json::Error::custom("the value cannot be written as JSON"))
+    serde_json::to_value(value).map_err(|_| serde_json::Error::custom("cannot write the value as JSON"))
 }
 
 #[cfg(test)]
@@ -213,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn exposing_ends_with_the_call() {
+    fn secrets_are_serialized_only_inside_exposed_json() {
         let secret = Secret::new("canary");
         assert_eq!(exposed_json(&secret).ok(), Some(serde_json::json!("canary")));
         assert!(serde_json::to_value(&secret).is_err());
@@ -224,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_looks_at_every_byte() {
+    fn equality_compares_every_byte() {
         assert_eq!(Secret::new("abc"), Secret::new("abc"));
         assert_ne!(Secret::new("abc"), Secret::new("abd"));
         assert_ne!(Secret::new("abc"), Secret::new("abcd"));
@@ -238,7 +244,7 @@ mod tests {
         assert_eq!(Secret::new("sk_0123456789abcde1234").masked(), "****");
         assert_eq!(Secret::new("").masked(), "****");
         assert_eq!(Secret::new("ünïcödé-sëcrët-wïth-ümläuts").masked(), "****äuts");
-        // Stars do not make a mask of a text that shows a lot.
+        // A text with stars that shows many other characters is not masked.
         assert_eq!(Secret::new("sk_*0123456789abcdef0123456789abcdef").masked(), "sk_****cdef");
         assert_eq!(Secret::new("sk_live_ab***0123456789").masked(), "sk_****6789");
         assert!(Secret::new("sk_live_****1234").is_masked());

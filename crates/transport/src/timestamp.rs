@@ -1,4 +1,4 @@
-//! Points in time as vendors write them.
+//! Timestamps as vendors write them.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-/// A point in time, kept word for word as the vendor wrote it and read where it can be.
+/// A point in time. It keeps the vendor's text and parses it on demand.
 ///
-/// Vendors write RFC 3339, a space where it has a `T`, or no offset at all (taken as UTC). Anything else is kept as
-/// text, so that an odd timestamp does not lose the key it belongs to.
+/// Vendors write RFC 3339, or a space instead of its `T`, or no offset, which means UTC. A timestamp keeps every other
+/// text as well, so an unreadable timestamp does not make its key unreadable.
 ///
 /// ```
 /// use api_keyring_transport::Timestamp;
@@ -26,13 +26,13 @@ use serde::ser::{Serialize, Serializer};
 pub struct Timestamp(String);
 
 impl Timestamp {
-    /// The time in UTC, or `None` where the text cannot be read.
+    /// Returns the time in UTC, or `None` if the text has no known form.
     pub fn utc(&self) -> Option<DateTime<Utc>> {
         let text = self.0.trim();
         if let Ok(time) = DateTime::parse_from_rfc3339(text) {
             return Some(time.to_utc());
         }
-        // `%#z` reads "+00", "+0000", "+00:00" and "Z".
+        // `%#z` parses "+00", "+0000", "+00:00" and "Z".
         for format in ["%Y-%m-%d %H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%d %H:%M:%S%.f %#z"] {
             if let Ok(time) = DateTime::parse_from_str(text, format) {
                 return Some(time.to_utc());
@@ -44,7 +44,7 @@ impl Timestamp {
             .map(|time| time.and_utc())
     }
 
-    /// The text as the vendor wrote it.
+    /// Returns the text as the vendor wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -76,7 +76,7 @@ impl Serialize for Timestamp {
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // A number, say, is kept as its JSON text.
+        // Other JSON values, such as numbers, become their JSON text.
         Ok(Self(match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(text) => text,
             other => other.to_string(),
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_form_of_the_same_moment_is_read() {
+    fn every_documented_form_parses() {
         let moment = "2025-04-01T00:00:00Z".parse::<DateTime<Utc>>().unwrap();
         for form in [
             "2025-04-01T00:00:00Z",
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_kept() {
+    fn an_unreadable_timestamp_keeps_its_text() {
         for odd in ["", "never", "2025-13-01T00:00:00Z", "2025-02-30 00:00:00+00:00", "99999999999"] {
             assert_eq!(Timestamp::from(odd).utc(), None, "{odd}");
         }

@@ -1,4 +1,4 @@
-//! The hardened HTTP client that every request goes through.
+//! The hardened HTTP client that sends every request.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,21 +7,27 @@ use reqwest::redirect;
 
 use crate::{BaseUrl, Credential, InvalidBaseUrl, InvalidCredential};
 
-/// How many bytes of an answer are read unless another limit is set: 8 MiB.
+/// The default limit on an answer's body, in bytes: 8 MiB.
 pub const DEFAULT_MAX_RESPONSE_BYTES: usize = 8 * 1024 * 1024;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const USER_AGENT: &str = concat!("api-keyring/", env!("CARGO_PKG_VERSION"));
 
-/// Where requests go, what they authenticate with, and the hardened HTTP client that carries them.
+/// The base URL of a service, the credential for it, and a hardened HTTP client.
 ///
-/// Hardened means: redirects are not followed (a header such as `x-api-key` would be sent along to any host), nothing is
-/// sent twice behind the caller's back, plain `http` goes to this machine only and past any proxy, and an answer is read
-/// up to a limit. A caller's own client settings are taken as a [`reqwest::ClientBuilder`], upon which all of this is
-/// imposed; a finished `reqwest::Client` cannot be told to stop following redirects, so none is accepted.
+/// The client is hardened in these ways:
 ///
-/// Cheap to clone; clones share their connections.
+/// - It follows no redirects: reqwest would send a header such as `x-api-key` along to any host.
+/// - It sends each request once, without hidden retries.
+/// - It sends plain `http` only to this machine, unless [`TransportBuilder::allow_plain_http`] is set.
+/// - It never sends plain `http` through a proxy.
+/// - It reads an answer only up to a limit.
+///
+/// A caller may pass settings as a [`reqwest::ClientBuilder`], and the transport adds these rules to it. A finished
+/// `reqwest::Client` cannot stop following redirects, so the transport does not accept one.
+///
+/// A clone is cheap and shares the connections of the original.
 ///
 /// ```
 /// use api_keyring_transport::{Credential, Transport};
@@ -42,7 +48,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// Starts a transport to a service at `base_url`; [`BaseUrl`] says which addresses are accepted.
+    /// Starts to build a transport to the service at `base_url`. [`BaseUrl`] documents which URLs are valid.
     pub fn builder(base_url: impl Into<String>, credential: Credential) -> TransportBuilder {
         TransportBuilder {
             base_url: base_url.into(),
@@ -56,28 +62,28 @@ impl Transport {
         }
     }
 
-    /// The same transport with another credential, over the same connections: to see whether a new key works, say.
+    /// Returns a transport with another credential and the same connections, for example to check that a new key works.
     #[must_use]
     pub fn with_credential(&self, credential: Credential) -> Self {
         Self { credential, ..self.clone() }
     }
 
-    /// The address that operations lie under.
+    /// Returns the base URL of the service.
     pub fn base_url(&self) -> &BaseUrl {
         &self.base_url
     }
 
-    /// What requests authenticate with.
+    /// Returns the credential that requests authenticate with.
     pub fn credential(&self) -> &Credential {
         &self.credential
     }
 
-    /// How many bytes of an answer are read at most.
+    /// Returns the limit on an answer's body, in bytes.
     pub fn max_response_bytes(&self) -> usize {
         self.max_response_bytes
     }
 
-    /// The HTTP client, which follows no redirects. It does not add the credential.
+    /// Returns the HTTP client. It follows no redirects and does not add the credential.
     pub fn http(&self) -> &reqwest::Client {
         &self.http
     }
@@ -93,7 +99,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// Settings of a [`Transport`] to be.
+/// The settings of a [`Transport`] that is not built yet.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct TransportBuilder {
     base_url: String,
@@ -106,7 +112,7 @@ pub struct TransportBuilder {
     http: Option<reqwest::ClientBuilder>,
 }
 
-/// Without the base URL, which nobody has checked yet: it may hold a password.
+/// Leaves out the base URL, which is not checked yet and may hold a password.
 impl fmt::Debug for TransportBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TransportBuilder").field("credential", &self.credential).finish_non_exhaustive()
@@ -114,51 +120,52 @@ impl fmt::Debug for TransportBuilder {
 }
 
 impl TransportBuilder {
-    /// How long a call may take from its start to the last byte of its answer: 30 seconds unless set here.
+    /// Limits the time of a call, from its start to the last byte of its answer. The default is 30 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How long connecting may take: 10 seconds unless set here.
+    /// Limits the time to connect. The default is 10 seconds.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
     }
 
-    /// How many bytes of an answer are read before it is given up: [`DEFAULT_MAX_RESPONSE_BYTES`] unless set here.
+    /// Limits the size of an answer's body. A larger one is an error. The default is [`DEFAULT_MAX_RESPONSE_BYTES`].
     pub fn max_response_bytes(mut self, bytes: usize) -> Self {
         self.max_response_bytes = bytes;
         self
     }
 
-    /// What the client calls itself: `api-keyring/VERSION` unless set here.
+    /// Sets the `User-Agent` header. The default is `api-keyring/VERSION`.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
         self
     }
 
-    /// Accepts a plain `http` address of another machine. **Every secret then travels in the clear.**
+    /// Allows a base URL with plain `http` to another machine. **Every secret then travels unencrypted.**
     pub fn allow_plain_http(mut self, allow: bool) -> Self {
         self.allow_plain_http = allow;
         self
     }
 
-    /// Client settings of the caller's own: proxies, certificates, name resolution.
+    /// Uses the caller's own client settings, such as proxies, certificates and name resolution.
     ///
-    /// Redirects and retries are switched off whatever the settings say. Time limits and the user agent are the
-    /// caller's, but where they are set here too.
+    /// The transport turns off redirects and retries, even if these settings enable them. It keeps their time limits
+    /// and user agent, unless this builder sets its own.
     pub fn http_client_builder(mut self, builder: reqwest::ClientBuilder) -> Self {
         self.http = Some(builder);
         self
     }
 
-    /// Checks the settings and makes the transport. Nothing is sent.
+    /// Checks the settings and builds the transport. It sends nothing.
     ///
     /// # Errors
     ///
-    /// When the address is not acceptable, or the HTTP client cannot be made (no TLS support compiled in or found on the
-    /// machine, a user agent that is no header value).
+    /// Returns [`TransportError::BaseUrl`] if the base URL is not valid. Returns [`TransportError::HttpClient`] if the
+    /// HTTP client cannot be built: this machine or this build has no TLS support, or the user agent is not a valid
+    /// header.
     pub fn build(self) -> Result<Transport, TransportError> {
         let base_url = if self.allow_plain_http {
             BaseUrl::allowing_plain_http(&self.base_url)?
@@ -181,7 +188,7 @@ impl TransportBuilder {
             builder = builder.user_agent(user_agent);
         }
         if base_url.is_plain_http() {
-            // A proxy taken from the environment would see the credential.
+            // A proxy would see the credential, and reqwest takes one from the environment.
             builder = builder.no_proxy();
         }
         let http = builder
@@ -194,24 +201,24 @@ impl TransportBuilder {
     }
 }
 
-/// Why a transport could not be made. Nothing was sent.
+/// Why a transport cannot be built. Nothing was sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// The service's address is not acceptable.
+    /// The base URL is not valid.
     BaseUrl(InvalidBaseUrl),
-    /// The credential cannot be sent in a header.
+    /// The credential is not valid in a header.
     Credential(InvalidCredential),
-    /// The HTTP client could not be made.
+    /// The HTTP client cannot be built.
     HttpClient(reqwest::Error),
 }
 
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::BaseUrl(_) => "the base URL is not acceptable",
-            Self::Credential(_) => "the credential is not acceptable",
-            Self::HttpClient(_) => "the HTTP client could not be made; is a TLS feature switched on?",
+            Self::BaseUrl(_) => "the base URL is not valid",
+            Self::Credential(_) => "the credential is not valid",
+            Self::HttpClient(_) => "cannot build the HTTP client; check that the feature rustls or native-tls is on",
         })
     }
 }

@@ -13,8 +13,8 @@ impl<T: DeserializeOwned> ResponseValue<T> {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::Undecoded`] if the body is incomplete, too large, or does not match the specification. The error
-    /// keeps the status and the body, and prints no part of the body.
+    /// Returns [`Error::Undecoded`] if the body is incomplete, too large, or does not match the specification. The
+    /// error keeps the status and the body, and prints no part of the body.
     pub async fn from_response<E>(mut response: Response) -> Result<Self, Error<E>> {
         let body = body::read(&mut response).await;
         let reason = match body.incomplete {

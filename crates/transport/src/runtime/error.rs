@@ -11,8 +11,8 @@ use super::undecoded::UndecodedResponse;
 
 /// Why a call through a generated client failed. `E` is the operation's documented error body.
 ///
-/// Neither `Debug` nor `Display` nor a source shows a body that was not decoded, because the answer to a create holds the
-/// new key. [`UndecodedResponse::body`] returns that body as a [`Secret`](crate::Secret).
+/// Neither `Debug` nor `Display` nor a source shows a body that was not decoded, because the answer to a create holds
+/// the new key. [`UndecodedResponse::body`] returns that body as a [`Secret`](crate::Secret).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error<E = ()> {

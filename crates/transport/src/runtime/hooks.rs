@@ -1,4 +1,4 @@
-//! The one hook around every request.
+//! The hooks that run around every request.
 
 use progenitor_client::{ClientInfo, OperationInfo};
 use reqwest::{Request, Response};
@@ -9,31 +9,33 @@ use super::body::ReadLimits;
 use super::error::Error;
 use crate::Transport;
 
-/// What happens around a request: the credential goes in, and the answer is bound to its limits.
+/// Adds the credential to every request and sets the read limits of every answer.
 ///
-/// Implemented for every generated client, and for nothing else.
-#[allow(async_fn_in_trait)] // Called by generated code alone, where the future's type is known.
+/// This module implements the trait for every generated client.
+#[allow(async_fn_in_trait)] // Only generated code calls these, and it knows the future's type.
 pub trait ClientHooks<Inner = ()>: ClientInfo<Inner> {
-    /// Sets the credential header, and drops the `api-version` header, which the generator adds and no vendor knows.
+    /// Sets the credential header. Drops the `api-version` header, which the generator adds and no vendor documents.
     ///
     /// # Errors
     ///
-    /// None, but the generated code expects to be told.
+    /// Never fails. Generated code expects a `Result`.
     async fn pre<E>(&self, request: &mut Request, operation: &OperationInfo) -> Result<(), Error<E>>;
 
-    /// Sends the request, in a span of its own that has the fields of OpenTelemetry's conventions for HTTP clients. The
-    /// path is not among them: it holds ids, and whatever a caller took for one.
+    /// Sends the request inside a span of its own.
+    ///
+    /// The span has the fields of OpenTelemetry's conventions for HTTP clients. It leaves out the path, which holds
+    /// ids: a caller may have passed a secret as an id by mistake.
     ///
     /// # Errors
     ///
-    /// When no answer's head arrives.
+    /// Returns an error if no status and headers arrive.
     async fn exec(&self, request: Request, operation: &OperationInfo) -> reqwest::Result<Response>;
 
-    /// Does nothing: what there is to do with an answer is done when its body is read.
+    /// Does nothing. The runtime handles an answer when it reads the body.
     ///
     /// # Errors
     ///
-    /// None.
+    /// Never fails. Generated code expects a `Result`.
     async fn post<E>(&self, result: &reqwest::Result<Response>, operation: &OperationInfo) -> Result<(), Error<E>>;
 }
 

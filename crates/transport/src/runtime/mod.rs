@@ -1,7 +1,7 @@
 //! The functions and types that generated code calls.
 //!
-//! The generator writes code against `progenitor_client`. `cargo xtask codegen` replaces that name by this module, which
-//! re-exports the harmless parts of `progenitor_client` and replaces three others:
+//! The generator writes code against `progenitor_client`. `cargo xtask codegen` replaces that name with this module,
+//! which re-exports the harmless parts of `progenitor_client` and replaces three others:
 //!
 //! - [`Error`] never shows a body in `Debug` or `Display`.
 //! - [`ResponseValue`] reads an answer only up to its limit.

@@ -1,11 +1,11 @@
-//! What generated code does with request builders beyond reqwest's own methods.
+//! A method of request builders that generated code needs and reqwest does not have.
 
 use reqwest::RequestBuilder;
 use serde::Serialize;
 
-/// Adds to a request what reqwest has no method for.
+/// Extends reqwest's request builder for generated code.
 pub trait RequestBuilderExt {
-    /// Sends a JSON body, or no body at all where it would be an empty object: for operations whose body is optional.
+    /// Sends a JSON body, or no body if it would be an empty object. Operations with an optional body use this.
     fn json_unless_empty<T: Serialize + ?Sized>(self, body: &T) -> RequestBuilder;
 }
 
@@ -13,7 +13,7 @@ impl RequestBuilderExt for RequestBuilder {
     fn json_unless_empty<T: Serialize + ?Sized>(self, body: &T) -> RequestBuilder {
         match serde_json::to_vec(body) {
             Ok(text) if text == b"{}" => self,
-            // Written once more by reqwest, which also keeps a failure to write for `build` to return.
+            // reqwest serializes the body again, and `build` returns its error if that fails.
             _ => self.json(body),
         }
     }

@@ -1,4 +1,5 @@
-//! Connections that do not come about, break or stall: what is known of the request's fate, and what is kept.
+//! Connections that fail, break or stall: whether the service may have acted, and which part of the answer the error
+//! keeps.
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ fn communication(error: Error<Value>) -> CommunicationError {
     }
 }
 
-/// The request as it goes out, with nothing in it that no vendor knows.
+/// The request has the documented headers and none that only the generator knows.
 #[tokio::test]
 async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
     let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
@@ -29,7 +30,7 @@ async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
 }
 
 #[tokio::test]
-async fn a_user_agent_may_be_the_callers_own() {
+async fn a_caller_can_set_the_user_agent() {
     let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     Api::with_settings(address, |builder| builder.user_agent("my-tool/1")).read().await.unwrap();
     let (head, ()) = served.finish().await;
@@ -49,8 +50,8 @@ async fn a_refused_connection_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_open() {
-    // The server fails on a second connection: nothing is sent twice.
+async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_unknown() {
+    // The server fails on a second connection, so this proves that the client sends nothing twice.
     for answer in ["", "HTTP/1.1 200 OK\r\ncontent-le", "garbage\r\n\r\n"] {
         let (address, served) = answer_once(answer).await;
         let error = communication(Api::new(address).create().await.unwrap_err());
@@ -61,43 +62,43 @@ async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_open() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_off_is_kept_as_far_as_it_came() {
+async fn an_incomplete_body_is_kept() {
     for (head, body) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{\"key\": \"sk_live_1"),
         ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", ""),
-        // What arrived is JSON already, but not the whole answer.
+        // The part that arrived is valid JSON, but it is not the whole answer.
         ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{}"),
         ("HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\n", "<html>"),
         ("HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\n", "\"no"),
     ] {
         let (address, served) = answer_once(format!("{head}{body}")).await;
         let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else {
-            panic!("{head:?} is an answer")
+            panic!("{head:?} must be an answer")
         };
         assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false }, "{head:?}");
         assert!(head.contains(&format!(" {} ", answer.status().as_u16())), "{head:?}");
         assert_eq!(answer.body().expose(), body);
         served.finish().await;
     }
-    // A chunk that is announced and does not come.
+    // The server announces a second chunk and does not send it.
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"key\r\n40\r\n";
     let (address, served) = answer_once(chunked).await;
-    let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else { panic!("an answer") };
+    let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else { panic!("must be an answer") };
     assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false });
     assert_eq!(answer.body().expose(), "{\"key");
     served.finish().await;
 }
 
-/// Says nothing more, and returns when the client has gone.
-async fn wait_for_the_end(mut stream: TcpStream) {
+/// Sends nothing, and returns when the client has closed the connection.
+async fn wait_for_close(mut stream: TcpStream) {
     let mut rest = Vec::new();
-    // The request's body, if any, and then the end; how the client ends the connection is its own affair.
+    // Reads the request's body. The result does not matter: the client may close or reset the connection.
     let _ = stream.read_to_end(&mut rest).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_come_is_a_timeout() {
-    let (address, served) = serve_once(wait_for_the_end).await;
+async fn a_missing_answer_is_a_timeout() {
+    let (address, served) = serve_once(wait_for_close).await;
     let api = Api::with_settings(address, |builder| builder.timeout(Duration::from_millis(50)));
     let error = communication(api.create().await.unwrap_err());
     assert!(error.is_timeout() && !error.was_surely_not_sent(), "{error:?}");
@@ -106,13 +107,13 @@ async fn an_answer_that_does_not_come_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_end_is_a_timeout_too() {
-    // On a busy machine the head itself may be late, which is another error: then the body is given more time.
+async fn a_body_without_an_end_is_a_timeout() {
+    // On a busy machine the head may be late, which is another error. The test then allows more time.
     for milliseconds in [50, 500, 5_000] {
         let (address, served) = serve_once(async |mut stream: TcpStream| {
             let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"key\": \"sk_live_1";
             stream.write_all(answer).await.unwrap();
-            wait_for_the_end(stream).await;
+            wait_for_close(stream).await;
         })
         .await;
         let api = Api::with_settings(address, |builder| builder.timeout(Duration::from_millis(milliseconds)));
@@ -126,5 +127,5 @@ async fn a_body_that_does_not_end_is_a_timeout_too() {
         }
         assert!(communication(error).is_timeout());
     }
-    panic!("the head never came in time");
+    panic!("the head is late, even with the longest timeout");
 }

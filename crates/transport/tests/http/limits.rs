@@ -1,4 +1,4 @@
-//! No more of an answer is read than the limit says, whatever its head promises and however long it goes on.
+//! The client reads an answer only up to the limit, even if the server declares or sends more.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::support::{Api, Served, answer_once, serve_once};
 
 const GIBIBYTE: usize = 1 << 30;
 
-/// What the two sockets of a connection may hold, at the most that an ordinary system lets them grow to.
+/// How many bytes the two sockets of a connection may buffer. Ordinary systems do not let them grow further.
 const SOCKET_BUFFERS: usize = 48 << 20;
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -51,7 +51,7 @@ fn undecoded(error: Error<serde_json::Value>) -> UndecodedResponse {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_given_up() {
+async fn an_endless_body_is_rejected() {
     for status in [200, 404, 500] {
         for (limit, max_bytes) in [(None, DEFAULT_MAX_RESPONSE_BYTES), (Some(4096), 4096)] {
             let head = CHUNKED.replace("200", &status.to_string());
@@ -64,26 +64,26 @@ async fn an_endless_body_is_given_up() {
             assert_eq!((answer.status().as_u16(), answer.reason()), (status, UndecodedReason::TooLarge { max_bytes }));
             assert!(answer.body().expose().len() <= max_bytes);
             let (_, sent) = served.finish().await;
-            assert!(sent < max_bytes + SOCKET_BUFFERS, "the server got rid of {sent} bytes");
+            assert!(sent < max_bytes + SOCKET_BUFFERS, "the server could send {sent} bytes");
         }
     }
 }
 
 #[tokio::test]
-async fn a_body_that_announces_its_size_is_read_up_to_the_limit() {
+async fn a_body_that_declares_its_length_is_read_up_to_the_limit() {
     for max_bytes in [DEFAULT_MAX_RESPONSE_BYTES, 4096] {
         let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {GIBIBYTE}\r\n\r\n");
         let (address, served) = serve_gibibyte(head, Framing::ContentLength).await;
         let api = Api::with_settings(address, |builder| builder.max_response_bytes(max_bytes));
         let answer = undecoded(api.read().await.unwrap_err());
         assert_eq!(answer.reason(), UndecodedReason::TooLarge { max_bytes });
-        assert_eq!(answer.body().expose().len(), max_bytes, "what fits may hold a secret that is shown once");
+        assert_eq!(answer.body().expose().len(), max_bytes, "the part below the limit may hold a secret");
         let (_, sent) = served.finish().await;
-        assert!(sent < max_bytes + SOCKET_BUFFERS, "the server got rid of {sent} bytes");
+        assert!(sent < max_bytes + SOCKET_BUFFERS, "the server could send {sent} bytes");
     }
 }
 
-/// Announced and unannounced, one byte under, on and over the limit.
+/// Tries bodies one byte below, at and one byte above the limit, with and without a declared length.
 #[tokio::test]
 async fn the_limit_is_exact() {
     const LIMIT: usize = 100;
@@ -92,7 +92,7 @@ async fn the_limit_is_exact() {
         for answer in [
             format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"),
             format!("{CHUNKED}{length:x}\r\n{body}\r\n0\r\n\r\n"),
-            // Byte by byte, so that no single piece is over the limit.
+            // Sent byte by byte, so that no single chunk exceeds the limit.
             CHUNKED.to_owned() + &body.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<String>() + "0\r\n\r\n",
             format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"),
         ] {
@@ -111,11 +111,11 @@ async fn the_limit_is_exact() {
     }
 }
 
-/// A secret may stand at the body's beginning, so what was read stays within the caller's reach.
+/// A secret may stand at the start of the body, so the error keeps what the client has read.
 #[tokio::test]
-async fn what_was_read_before_the_limit_is_kept() {
+async fn the_part_below_the_limit_is_kept() {
     let answer = format!("{CHUNKED}11\r\n{{\"key\":\"sk_live_1\r\n64\r\n{}\r\n", " ".repeat(100));
-    // The end of the chunked body is not there: it is not what the answer is refused for.
+    // The last chunk is missing, but the limit is the reason why the client rejects the answer.
     let (address, served) = answer_once(answer).await;
     let api = Api::with_settings(address, |builder| builder.max_response_bytes(50));
     let answer = undecoded(api.create().await.unwrap_err());

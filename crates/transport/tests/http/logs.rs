@@ -1,4 +1,4 @@
-//! What the HTTP libraries log, at their most talkative.
+//! The HTTP libraries log no secret, even at level trace.
 
 use std::sync::Mutex;
 
@@ -7,12 +7,13 @@ use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::support::{Api, answer_once};
 
-/// Keeps every record of this process. Other tests' records do no harm: they do not hold this test's credential.
-struct Kept(Mutex<Vec<String>>);
+/// Keeps every log record of this process. Records of other tests do not matter: they do not hold this test's
+/// credential.
+struct Records(Mutex<Vec<String>>);
 
-static KEPT: Kept = Kept(Mutex::new(Vec::new()));
+static RECORDS: Records = Records(Mutex::new(Vec::new()));
 
-impl Log for Kept {
+impl Log for Records {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true
     }
@@ -26,8 +27,8 @@ impl Log for Kept {
 }
 
 #[tokio::test]
-async fn no_credential_and_no_answer_is_logged() {
-    log::set_logger(&KEPT).unwrap();
+async fn neither_credential_nor_answer_is_logged() {
+    log::set_logger(&RECORDS).unwrap();
     log::set_max_level(LevelFilter::Trace);
     for credential in [Credential::api_key("sk_log_canary"), Credential::bearer("sk_log_canary")] {
         let answer = "HTTP/1.1 200 OK\r\nset-cookie: sk_log_canary\r\ncontent-length: 15\r\n\r\n\"sk_log_canary\"";
@@ -36,8 +37,8 @@ async fn no_credential_and_no_answer_is_logged() {
         assert_eq!(*value, "sk_log_canary");
         served.finish().await;
     }
-    let kept = KEPT.0.lock().unwrap();
-    assert!(kept.iter().any(|line| line.starts_with("reqwest")), "the client does log: {kept:?}");
-    let leaks: Vec<&String> = kept.iter().filter(|line| line.contains("sk_log_canary")).collect();
+    let records = RECORDS.0.lock().unwrap();
+    assert!(records.iter().any(|line| line.starts_with("reqwest")), "the client must log at all: {records:?}");
+    let leaks: Vec<&String> = records.iter().filter(|line| line.contains("sk_log_canary")).collect();
     assert!(leaks.is_empty(), "{leaks:?}");
 }

@@ -1,6 +1,6 @@
-//! The runtime and the transport over real connections, against servers that misbehave.
+//! Tests the runtime and the transport over real connections, against servers that misbehave.
 //!
-//! A small hand-written client stands in for the generated ones, which call the runtime the same way.
+//! A small hand-written client replaces the generated ones. It calls the runtime in the same way.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

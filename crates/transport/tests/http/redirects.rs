@@ -1,4 +1,4 @@
-//! No redirect is followed: a credential in a header of its own would go along to any host.
+//! The client follows no redirects, because it would send a credential in an `x-api-key` header to any host.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::support::{Api, answer_once};
 
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
-/// Settings of a caller who wants redirects to be followed. The bystander never answers: whoever is led there fails.
+/// Returns settings that enable redirects. The other host never answers, so a redirected request fails after the
+/// timeout.
 fn redirecting() -> reqwest::ClientBuilder {
     let policy = Policy::limited(10);
     reqwest::Client::builder().redirect(policy).timeout(Duration::from_secs(5))
@@ -22,7 +23,7 @@ fn redirect(status: u16, location: &str) -> String {
 }
 
 #[tokio::test]
-async fn another_host_sees_nothing() {
+async fn another_host_receives_nothing() {
     for status in REDIRECTS {
         for caller_wants_redirects in [false, true] {
             for creates in [false, true] {
@@ -34,11 +35,11 @@ async fn another_host_sees_nothing() {
                     false => builder,
                 });
                 let call = if creates { api.create().await } else { api.read().await };
-                let Error::Undecoded(answer) = call.unwrap_err() else { panic!("{status} is an answer") };
+                let Error::Undecoded(answer) = call.unwrap_err() else { panic!("{status} must be an answer") };
                 assert_eq!(answer.status(), status);
                 assert_eq!(answer.reason(), UndecodedReason::UndocumentedStatus);
                 assert!(answer.to_string().contains("redirect"), "{answer}");
-                assert_eq!(answer.headers()["location"], target, "the caller may look at it");
+                assert_eq!(answer.headers()["location"], target, "the caller can read the location");
                 served.finish().await;
                 assert!(!other.has_connection(), "{status}");
             }
@@ -46,11 +47,11 @@ async fn another_host_sees_nothing() {
     }
 }
 
-/// The same host is no exception: a 303 would turn a create into a read, a 307 would create twice.
+/// Redirects to the same host are harmful, too: a 303 turns a create into a read, and a 307 creates twice.
 #[tokio::test]
-async fn the_same_host_is_asked_once() {
+async fn the_same_host_receives_one_request() {
     for status in REDIRECTS {
-        // The server fails on a second connection, and the first one ends with its answer.
+        // The server closes the first connection after its answer, and fails on a second one.
         let (address, served) = answer_once(redirect(status, "/elsewhere")).await;
         let error = Api::new(address).create().await.unwrap_err();
         assert_eq!(error.status(), Some(StatusCode::from_u16(status).unwrap()));
@@ -58,7 +59,7 @@ async fn the_same_host_is_asked_once() {
     }
 }
 
-/// The bystander does notice a client that follows redirects.
+/// Checks the tests above: the listener detects a client that follows redirects.
 #[tokio::test]
 async fn a_client_that_is_not_hardened_reaches_the_other_host() {
     let other = UnansweredListener::bind();

@@ -1,4 +1,6 @@
-//! A server may repeat the credential, which is then in no printed form of what comes of it.
+//! A server may repeat the credential. No printed form of the result shows it.
+//!
+//! Each test is named after the place where the server, or the caller, puts the credential.
 
 use std::error::Error as _;
 use std::time::{Duration, Instant};
@@ -23,7 +25,7 @@ fn answer(status: u16, header: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} Some\r\n{header}\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-/// What is decoded holds whatever the failure's body says, so the credential is taken out of it.
+/// A decoded failure repeats its body, so the runtime redacts the credential before it decodes.
 #[tokio::test]
 async fn in_a_failures_body() {
     for body in [json!(CANARY), json!({CANARY: [CANARY, {"x": format!("{CANARY}{CANARY}")}]})] {
@@ -38,7 +40,7 @@ async fn in_a_failures_body() {
     }
 }
 
-/// A JSON writer may escape any character; the text that is read from it is the same.
+/// A JSON writer may escape any character, and the decoded text is still the credential.
 #[tokio::test]
 async fn in_a_failures_body_in_escaped_form() {
     for (credential, escaped) in [
@@ -56,7 +58,7 @@ async fn in_a_failures_body_in_escaped_form() {
     }
 }
 
-/// Headers are for the caller to look at, and for nobody to print.
+/// A caller can read the headers, but no printed form shows them.
 #[tokio::test]
 async fn in_a_header() {
     for header in ["x-api-key", "set-cookie", "www-authenticate", "location", "content-type"] {
@@ -69,9 +71,9 @@ async fn in_a_header() {
     }
 }
 
-/// A head that is no head is an error of the HTTP library's, which is the source of ours.
+/// The HTTP library reports an unreadable head, and its error is the source of ours.
 #[tokio::test]
-async fn in_a_head_that_cannot_be_read() {
+async fn in_an_unreadable_head() {
     for head in [
         format!("{CANARY}\r\n\r\n"),
         format!("HTTP/1.1 {CANARY}\r\n\r\n"),
@@ -87,10 +89,12 @@ async fn in_a_head_that_cannot_be_read() {
     }
 }
 
-/// Taking the credential out takes a time that grows with the body's size, not with its square: else one answer stops
-/// the whole program. The time allowed here is a large multiple of what it takes.
+/// The time to redact grows in proportion to the body. If it grew with the square, a single answer could block the
+/// program.
+///
+/// The time limit here is a large multiple of the time needed.
 #[tokio::test]
-async fn in_a_failures_body_all_over() {
+async fn many_times_in_a_failures_body() {
     let credential = "canary_0123456789abcdef";
     let body = credential.repeat((4 << 20) / credential.len());
     let (address, served) = answer_once(answer(500, "x: y", &body)).await;
@@ -102,7 +106,7 @@ async fn in_a_failures_body_all_over() {
     served.finish().await;
 }
 
-/// An address with a password is refused, and is in no form of what is left.
+/// The builder rejects a base URL with a password, and neither the builder nor the error shows it.
 #[test]
 fn in_the_base_url() {
     let credential = Credential::api_key("x").unwrap();

@@ -1,4 +1,4 @@
-//! A client of two calls, and servers that say exactly what a test tells them to.
+//! A client with two calls, and servers that send exactly the bytes that a test gives them.
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) const CREDENTIAL: &str = "sk_test_0123456789";
 
-/// What generated clients are, by hand.
+/// A hand-written client that calls the runtime as generated clients do.
 pub(crate) struct Api(Transport);
 
 impl ClientInfo<Transport> for Api {
@@ -34,18 +34,18 @@ impl ClientInfo<Transport> for Api {
 }
 
 impl Api {
-    /// A client with the standard settings.
+    /// Makes a client with the default settings.
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self::with_settings(address, |builder| builder)
     }
 
-    /// A client with a credential of the test's own.
+    /// Makes a client with this credential.
     pub(crate) fn with_credential(address: SocketAddr, credential: Credential) -> Self {
         let transport = Transport::builder(format!("http://{address}"), credential);
         Self(transport.build().unwrap())
     }
 
-    /// A client with settings of the test's own.
+    /// Makes a client with these settings.
     pub(crate) fn with_settings(
         address: SocketAddr,
         settings: impl FnOnce(TransportBuilder) -> TransportBuilder,
@@ -55,12 +55,12 @@ impl Api {
         Self(settings(builder).build().unwrap())
     }
 
-    /// A GET whose 200 is documented, and whose 404.
+    /// Sends a GET. Its statuses 200 and 404 are documented.
     pub(crate) async fn read(&self) -> Result<ResponseValue<Value>, Error<Value>> {
         self.call(self.client().get(format!("{}/keys", self.baseurl()))).await
     }
 
-    /// A POST that issues something.
+    /// Sends a POST that issues a key.
     pub(crate) async fn create(&self) -> Result<ResponseValue<Value>, Error<Value>> {
         let request = self.client().post(format!("{}/keys", self.baseurl()));
         self.call(request.body("{}")).await
@@ -81,8 +81,7 @@ impl Api {
     }
 }
 
-/// Takes one connection, reads the request's head, and does with the connection what the test says.
-///
+/// Accepts a connection, reads the request's head, and then runs the test's `answer`.
 pub(crate) async fn serve_once<F, R>(answer: impl FnOnce(TcpStream) -> F + Send + 'static) -> (SocketAddr, Served<R>)
 where
     F: Future<Output = R> + Send,
@@ -99,21 +98,25 @@ where
     (address, Served(task))
 }
 
-/// A server at work.
+/// A running server.
 pub(crate) struct Served<R>(JoinHandle<(String, R, StdListener)>);
 
 impl<R> Served<R> {
-    /// The request's head in lower case, and what the test's part of the server returned.
+    /// Returns the request's head in lower case, and the result of the test's `answer`.
     ///
-    /// To be called when the client is done: a second connection, which nobody answered, is an error.
+    /// Call this after the client's call has returned. It panics if the client has opened a second connection.
     pub(crate) async fn finish(self) -> (String, R) {
         let (head, result, listener) = self.0.await.unwrap();
-        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "a second connection");
+        assert_eq!(
+            listener.accept().unwrap_err().kind(),
+            ErrorKind::WouldBlock,
+            "the client opened a second connection"
+        );
         (head, result)
     }
 }
 
-/// A server that gives one fixed answer, to the byte, and closes the connection.
+/// Starts a server that sends exactly these bytes and closes the connection.
 pub(crate) async fn answer_once(answer: impl Into<Vec<u8>>) -> (SocketAddr, Served<()>) {
     let answer = answer.into();
     serve_once(async move |mut stream: TcpStream| stream.write_all(&answer).await.unwrap()).await
