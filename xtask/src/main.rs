@@ -1,13 +1,13 @@
-//! The maintainers' tasks: `cargo xtask codegen` writes the generated clients from the specs.
+//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs.
 
 mod codegen;
-mod providers;
+mod vendors;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The maintainers' tasks of api-keyring.
+/// Maintenance tasks of api-keyring.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -17,7 +17,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write the generated clients from the specs
+    /// Generate the clients from the specs
     Codegen(codegen::Arguments),
 }
 

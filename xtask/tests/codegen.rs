@@ -1,4 +1,4 @@
-//! `cargo xtask codegen` as a maintainer runs it: over a copy of the specs and the generated clients.
+//! Runs `cargo xtask codegen` on a copy of the specs and the generated clients.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use tempfile::TempDir;
 
-/// Every file that code generation writes.
+/// The files that code generation writes.
 const GENERATED: [&str; 4] = [
     "crates/monad-raw/src/generated/client.rs",
     "crates/monad-raw/src/generated/httpmock.rs",
@@ -20,11 +20,11 @@ const GENERATED: [&str; 4] = [
 
 const SPECS: [&str; 2] = ["specs/monad.yaml", "specs/spartera.yaml"];
 
-/// A throw-away workspace.
+/// A temporary workspace.
 struct Workspace(TempDir);
 
 impl Workspace {
-    /// A copy of the checked-in specs and generated files.
+    /// Copies the specs and generated files of this repository.
     fn copy() -> Self {
         let workspace = Self(TempDir::new().unwrap());
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -44,7 +44,7 @@ impl Workspace {
         fs::read_to_string(self.path(file)).unwrap()
     }
 
-    /// Replaces the one place where a file has this text.
+    /// Replaces this text, which the file must contain exactly once.
     #[track_caller]
     fn edit(&self, file: &str, old: &str, new: &str) {
         let text = self.read(file);
@@ -55,11 +55,11 @@ impl Workspace {
     fn run(&self, arguments: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
         command.arg("codegen").args(arguments).arg("--root").arg(self.0.path());
-        // A caller's backtrace setting would add lines to what is read below.
+        // A backtrace would add lines to the output that the tests read.
         Run::new(command.env_remove("RUST_BACKTRACE").output().unwrap())
     }
 
-    /// Every file of the workspace with its bytes and the time when it was last written.
+    /// Returns every file of the workspace with its bytes and the time of its last change.
     fn snapshot(&self) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
         let mut files = BTreeMap::new();
         let mut folders = vec![self.0.path().to_owned()];
@@ -102,7 +102,7 @@ impl Run {
 }
 
 #[test]
-fn what_is_checked_in_is_what_the_specs_say() {
+fn the_generated_files_match_the_specs() {
     let workspace = Workspace::copy();
     let before = workspace.snapshot();
     workspace.run(&["--check"]).assert_silent_success();
@@ -110,7 +110,7 @@ fn what_is_checked_in_is_what_the_specs_say() {
 }
 
 #[test]
-fn a_changed_byte_is_found_in_every_file() {
+fn check_finds_a_changed_byte_in_every_file() {
     for file in GENERATED {
         let workspace = Workspace::copy();
         let text = workspace.read(file);
@@ -124,16 +124,16 @@ fn a_changed_byte_is_found_in_every_file() {
         let run = workspace.run(&["--check"]);
         assert_eq!(run.code, Some(1), "{run:?}");
         assert_is_diff_of(&run, &[file]);
-        // One line goes, one comes.
+        // The diff removes one line and adds one.
         assert_eq!(changed_lines(&run.stdout, '-').len(), 1, "{}", run.stdout);
         assert_eq!(changed_lines(&run.stdout, '+').len(), 1, "{}", run.stdout);
         assert!(run.stderr.contains("run `cargo xtask codegen`"), "{}", run.stderr);
-        assert_eq!(workspace.snapshot(), before, "checking writes nothing");
+        assert_eq!(workspace.snapshot(), before, "--check must write nothing");
     }
 }
 
 #[test]
-fn a_missing_file_is_found_and_written() {
+fn a_missing_file_is_reported_and_written() {
     let workspace = Workspace::copy();
     let expected = workspace.read(GENERATED[0]);
     fs::remove_dir_all(workspace.path(GENERATED[0]).parent().unwrap()).unwrap();
@@ -146,7 +146,7 @@ fn a_missing_file_is_found_and_written() {
 }
 
 #[test]
-fn a_field_that_was_added_to_a_spec_is_found_and_written() {
+fn a_new_field_in_a_spec_is_reported_and_written() {
     let workspace = Workspace::copy();
     let field = "        colour:\n          type: string\n          description: The key's colour.\n";
     let anchor = "        token_version:\n";
@@ -154,11 +154,11 @@ fn a_field_that_was_added_to_a_spec_is_found_and_written() {
     let before = workspace.snapshot();
     let run = workspace.run(&["--check"]);
     assert_eq!(run.code, Some(1), "{run:?}");
-    // The mocks change with their header, which names the spec's fingerprint.
+    // The mocks change, too, because their header contains the spec's fingerprint.
     assert_is_diff_of(&run, &GENERATED[..2]);
     let added = changed_lines(&run.stdout, '+');
     assert!(added.iter().any(|line| line.contains("pub colour:")), "{}", run.stdout);
-    assert_eq!(workspace.snapshot(), before, "checking writes nothing");
+    assert_eq!(workspace.snapshot(), before, "--check must write nothing");
 
     let run = workspace.run(&[]);
     assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
@@ -171,13 +171,13 @@ fn a_field_that_was_added_to_a_spec_is_found_and_written() {
 #[test]
 fn generating_again_changes_nothing() {
     let workspace = Workspace::copy();
-    // So that there is something to write at first.
+    // Empty files, so that the first run has something to write.
     for file in GENERATED {
         fs::write(workspace.path(file), "").unwrap();
     }
     assert_eq!(workspace.run(&[]).code, Some(0));
     let first = workspace.snapshot();
-    // Neither bytes nor times: an untouched file makes nobody's build start over.
+    // Neither bytes nor times change, because a newer file would make cargo rebuild the crate.
     workspace.run(&[]).assert_silent_success();
     assert_eq!(workspace.snapshot(), first);
     let checked_in = Workspace::copy();
@@ -200,12 +200,12 @@ fn the_header_names_the_spec() {
 }
 
 #[test]
-fn one_provider_alone() {
+fn a_named_vendor_is_generated_alone() {
     let workspace = Workspace::copy();
     for file in GENERATED {
         fs::write(workspace.path(file), "// stale\n").unwrap();
     }
-    // The other provider's spec is not even looked at.
+    // A broken spec of the other vendor must not matter.
     fs::write(workspace.path(SPECS[1]), "{").unwrap();
     let run = workspace.run(&["monad", "--check"]);
     assert_eq!(run.code, Some(1));
@@ -221,7 +221,7 @@ fn one_provider_alone() {
 }
 
 #[test]
-fn a_wrong_spec_leaves_the_other_client_alone() {
+fn an_invalid_spec_leaves_the_other_client_unchanged() {
     let workspace = Workspace::copy();
     fs::write(workspace.path(GENERATED[0]), "// stale\n").unwrap();
     workspace.edit(SPECS[1], "openapi: 3.0.3", "openapi: 3.1.0");
@@ -231,37 +231,38 @@ fn a_wrong_spec_leaves_the_other_client_alone() {
 }
 
 #[test]
-fn an_unknown_provider_is_a_usage_error() {
+fn an_unknown_vendor_is_a_usage_error() {
     let run = Workspace::copy().run(&["acme"]);
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("monad") && run.stderr.contains("spartera"), "{}", run.stderr);
 }
 
-/// Every way to be wrong: what to replace by what, where the refusal points to, and what it says.
-const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
+/// Invalid specs: the case, the text to replace, its replacement, the position in the error and the reason in the
+/// error.
+const INVALID: &[(&str, &str, &str, &str, &str)] = &[
     (
         "an unknown reference",
         "schema: {$ref: '#/components/schemas/ApiKeyList'}",
         "schema: {$ref: '#/components/schemas/ApiKeyLst'}",
         "/paths/~1v2~1{organization_id}~1api_keys/get/responses/200/content/application~1json/schema/$ref",
-        "there is no #/components/schemas/ApiKeyLst",
+        "#/components/schemas/ApiKeyLst does not exist",
     ),
     (
         "a reference to another file",
         "schema: {$ref: '#/components/schemas/ApiKeyList'}",
         "schema: {$ref: 'other.yaml#/ApiKeyList'}",
         "/paths/~1v2~1{organization_id}~1api_keys/get/responses/200/content/application~1json/schema/$ref",
-        "leads out of this file",
+        "points to another file",
     ),
     (
-        "an operation id twice",
+        "a repeated operation id",
         "operationId: create_api_key",
         "operationId: list_api_keys",
         "/paths/~1v2~1{organization_id}~1api_keys/post/operationId",
-        "list_api_keys is taken by /paths/~1v2~1{organization_id}~1api_keys/get",
+        "/paths/~1v2~1{organization_id}~1api_keys/get already uses list_api_keys",
     ),
     (
-        "an operation id that is no method name",
+        "an operation id that is not a method name",
         "operationId: create_api_key",
         "operationId: createApiKey",
         "/paths/~1v2~1{organization_id}~1api_keys/post/operationId",
@@ -280,7 +281,7 @@ const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
     ("broken YAML", "openapi: 3.0.3", "openapi: [3.0.3", "line ", "not valid YAML"),
     ("a tab for indentation", "\npaths:\n", "\npaths:\n\t/x: {}\n", "line ", "not valid YAML"),
     (
-        "a field twice",
+        "a repeated field",
         "operationId: create_api_key\n",
         "operationId: create_api_key\n      operationId: create_api_key\n",
         "line ",
@@ -306,59 +307,59 @@ const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
         "      description: The id of an organization. It is safe in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$'\n",
         "      description: The id of an organization. It is safe in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '^[^/]+$'\n",
         "/paths/~1v2~1{organization_id}~1api_keys/get/parameters",
-        "lets \".\" through",
+        "accepts \".\"",
     ),
     (
-        "a path id's pattern that is none",
+        "a path id with an invalid pattern",
         "      description: The id of an organization. It is safe in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$'\n",
         "      description: The id of an organization. It is safe in a path.\n      minLength: 1\n      maxLength: 255\n      pattern: '(['\n",
         "/paths/~1v2~1{organization_id}~1api_keys/get/parameters",
-        "{organization_id}'s pattern",
+        "the pattern of {organization_id} is not valid",
     ),
     (
         "a path id that is not declared",
         "      - $ref: '#/components/parameters/OrganizationId'\n    get:\n      operationId: list_api_keys",
         "      - $ref: '#/components/parameters/ApiKeyId'\n    get:\n      operationId: list_api_keys",
         "/paths/~1v2~1{organization_id}~1api_keys/get/parameters",
-        "{organization_id} of the path is not declared",
+        "the path's {organization_id} is not declared",
     ),
     (
-        "no vendor's name",
+        "no vendor operation",
         "      x-vendor-operation: v2_organization_id_api_keys_post\n",
         "",
         "/paths/~1v2~1{organization_id}~1api_keys/post/x-vendor-operation",
-        "has to name the vendor's own method",
+        "name the vendor's own method",
     ),
     (
-        "two error types in one operation",
+        "two error schemas in one operation",
         "          description: The service could not list the keys.\n          content: *error\n",
         "          description: The service could not list the keys.\n          content:\n            application/json:\n              schema: {$ref: '#/components/schemas/ErrorObject'}\n",
         "/paths/~1v2~1{organization_id}~1api_keys/get/responses/500",
-        "one error type an operation",
+        "one error schema per operation",
     ),
     (
-        "an error without a type among others",
+        "a failure without a schema",
         "          description: The service could not list the keys.\n          content: *error\n",
         "          description: The service could not list the keys.\n",
         "/paths/~1v2~1{organization_id}~1api_keys/get/responses/500",
-        "one error type an operation",
+        "one error schema per operation",
     ),
     (
         "an unknown source",
         "{source: N, note: \"Absent on older servers.\"}\n        jwt_signing_key_id",
         "{source: X, note: \"Absent on older servers.\"}\n        jwt_signing_key_id",
         "/components/schemas/ApiKey/properties/token_version/x-provenance/source",
-        "has to be D, G, N, T or assumed",
+        "must be D, G, N, T or assumed",
     ),
     (
-        "a source without a reason",
+        "a source without a note",
         "{source: N, note: \"Absent on older servers.\"}\n        jwt_signing_key_id",
         "{source: N}\n        jwt_signing_key_id",
         "/components/schemas/ApiKey/properties/token_version/x-provenance/note",
-        "has to say why",
+        "say why",
     ),
     (
-        "a reason that a comma cuts in two",
+        "a note that a comma cuts in two",
         r#"note: "Absent on older servers."}
         jwt_signing_key_id"#,
         r#"note: Absent, on older servers.}
@@ -371,24 +372,24 @@ const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
         "          description: The number of keys on all pages together.\n      additionalProperties: {$ref: '#/components/schemas/UnknownValue'}\n",
         "          description: The number of keys on all pages together.\n",
         "/components/schemas/Pagination/additionalProperties",
-        "unknown fields are kept",
+        "keeps unknown fields",
     ),
     (
         "unknown fields that the generator would drop",
         "          description: The number of keys on all pages together.\n      additionalProperties: {$ref: '#/components/schemas/UnknownValue'}\n",
         "          description: The number of keys on all pages together.\n      additionalProperties: true\n",
         "/components/schemas/Pagination/additionalProperties",
-        "unknown fields are kept",
+        "keeps unknown fields",
     ),
     (
-        "a secret that is no text",
+        "a secret that is not a text",
         "          type: string\n          format: password\n",
         "          type: integer\n          format: password\n",
         "/components/schemas/ApiKeyWithToken/properties/token",
-        "has to be a plain string",
+        "must be a plain string",
     ),
     (
-        "a schema's type that is none",
+        "a schema with an invalid type",
         "          description: The maximum number of keys on the page.\n          schema: {type: integer, format: int64}",
         "          description: The maximum number of keys on the page.\n          schema: {type: [], format: int64}",
         "/paths",
@@ -397,17 +398,17 @@ const REFUSED: &[(&str, &str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn a_wrong_spec_is_refused_with_its_place_and_the_reason() {
-    for (case, old, new, place, reason) in REFUSED {
+fn an_invalid_spec_is_rejected_with_position_and_reason() {
+    for (case, old, new, place, reason) in INVALID {
         let workspace = Workspace::copy();
         workspace.edit(SPECS[0], old, new);
-        assert_refused(&workspace, case, &[SPECS[0], place, reason]);
+        assert_rejected(&workspace, case, &[SPECS[0], place, reason]);
     }
 }
 
-/// An object need not be a schema with a name to lose what nobody documented.
+/// An object without a schema name could lose undocumented fields, too.
 #[test]
-fn an_object_without_a_name_that_would_lose_fields_is_refused() {
+fn an_unnamed_object_that_would_lose_fields_is_rejected() {
     for (case, old, new, place) in [
         (
             "an answer",
@@ -430,13 +431,13 @@ fn an_object_without_a_name_that_would_lose_fields_is_refused() {
     ] {
         let workspace = Workspace::copy();
         workspace.edit(SPECS[0], old, new);
-        assert_refused(&workspace, case, &[SPECS[0], place, "unknown fields"]);
+        assert_rejected(&workspace, case, &[SPECS[0], place, "unknown fields"]);
     }
 }
 
-/// Nothing that the checks know of, but more than the generator takes: it panics.
+/// These specs pass our checks, and the generator panics on them.
 #[test]
-fn what_the_generator_panics_on_is_refused() {
+fn a_spec_that_the_generator_panics_on_is_rejected() {
     for (case, old, new) in [
         ("a cookie", "        - name: offset\n          in: query\n", "        - name: offset\n          in: cookie\n"),
         (
@@ -447,33 +448,33 @@ fn what_the_generator_panics_on_is_refused() {
     ] {
         let workspace = Workspace::copy();
         workspace.edit(SPECS[0], old, new);
-        assert_refused(&workspace, case, &[SPECS[0], "the generator"]);
+        assert_rejected(&workspace, case, &[SPECS[0], "the generator"]);
     }
 }
 
 #[test]
-fn a_spec_that_is_not_there_or_not_text_is_refused() {
+fn a_missing_or_unreadable_spec_is_rejected() {
     let workspace = Workspace::copy();
     fs::remove_file(workspace.path(SPECS[0])).unwrap();
-    assert_refused(&workspace, "missing", &[SPECS[0], "cannot be read"]);
+    assert_rejected(&workspace, "missing", &[SPECS[0], "cannot read the spec"]);
     for (case, bytes) in [
         ("empty", &b""[..]),
-        ("a text", b"hello"),
+        ("a plain text", b"hello"),
         ("a list", b"- a"),
         ("not UTF-8", b"openapi: \xff"),
         ("two documents", b"openapi: 3.0.3\n---\nopenapi: 3.0.3\n"),
-        ("a key that is no text", b"openapi: 3.0.3\npaths: {? [a] : b}\n"),
+        ("a key that is not a text", b"openapi: 3.0.3\npaths: {? [a] : b}\n"),
         ("no paths", b"openapi: 3.0.3\ninfo: {title: t, version: v}\n"),
-        ("a path that is no object", b"openapi: 3.0.3\ninfo: {title: t, version: v}\npaths: {/x: 1}\n"),
+        ("a path that is not an object", b"openapi: 3.0.3\ninfo: {title: t, version: v}\npaths: {/x: 1}\n"),
     ] {
         fs::write(workspace.path(SPECS[0]), bytes).unwrap();
-        assert_refused(&workspace, case, &[SPECS[0]]);
+        assert_rejected(&workspace, case, &[SPECS[0]]);
     }
 }
 
-/// Refused alike with and without `--check`, without a backtrace, and nothing is written.
+/// Asserts that code generation, with and without `--check`, fails without a backtrace and writes nothing.
 #[track_caller]
-fn assert_refused(workspace: &Workspace, case: &str, expected: &[&str]) {
+fn assert_rejected(workspace: &Workspace, case: &str, expected: &[&str]) {
     let before = workspace.snapshot();
     for arguments in [&["monad"][..], &["monad", "--check"]] {
         let run = workspace.run(arguments);
@@ -497,7 +498,7 @@ fn assert_is_diff_of(run: &Run, files: &[&str]) {
     assert!(run.stdout.lines().any(|line| line.starts_with("@@ -")), "{}", run.stdout);
 }
 
-/// The lines that a diff takes out (`-`) or puts in (`+`), without the names of the files.
+/// Returns the lines that a diff removes (`-`) or adds (`+`), without its header.
 fn changed_lines(diff: &str, sign: char) -> Vec<&str> {
     let header: String = [sign; 3].iter().collect();
     diff.lines().filter(|line| line.starts_with(sign) && !line.starts_with(&header)).collect()

@@ -1,7 +1,9 @@
-//! `cargo xtask codegen`: from a spec to the two generated files of a raw crate.
+//! `cargo xtask codegen` generates the two files of a raw crate from a spec.
 //!
-//! A spec is [loaded and checked](spec), given to the [generator](generate), [rewired](rewire) to our runtime, and
-//! [written or compared](output).
+//! 1. [`spec`] loads and checks the spec.
+//! 2. [`generate`] runs the generator.
+//! 3. [`rewire`] makes the generated code call our runtime.
+//! 4. [`output`] writes the files, or compares them with the existing ones.
 
 mod generate;
 mod output;
@@ -14,35 +16,35 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::ValueEnum;
 
-use crate::providers::Provider;
+use crate::vendors::Vendor;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Write nothing; print a diff and fail if the generated code and the specs disagree
+    /// Write nothing. Print a diff and fail if the generated code does not match the specs
     #[arg(long)]
     check: bool,
-    /// The workspace to read specs from and write clients to
+    /// The workspace with the specs and the crates
     #[arg(long, default_value = workspace(), hide = true)]
     root: PathBuf,
-    /// Whose clients to generate; everybody's if left out
-    providers: Vec<Provider>,
+    /// The vendors to generate clients for [default: all]
+    vendors: Vec<Vendor>,
 }
 
 fn workspace() -> &'static str {
     concat!(env!("CARGO_MANIFEST_DIR"), "/..")
 }
 
-/// Generates the clients. With `--check`, fails where a file is not what would be written.
+/// Generates the clients. With `--check`, fails if a file differs from the generated text.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let providers = match &arguments.providers[..] {
-        [] => Provider::value_variants(),
+    let vendors = match &arguments.vendors[..] {
+        [] => Vendor::value_variants(),
         some => some,
     };
-    // Everything is generated before anything is written: a wrong second spec leaves the first client alone.
+    // Generates every file before it writes one, so an invalid spec changes nothing.
     let mut files = Vec::new();
-    for provider in providers {
-        let spec = spec::load(&arguments.root, *provider)?;
-        files.extend(generate::client(*provider, &spec)?);
+    for vendor in vendors {
+        let spec = spec::load(&arguments.root, *vendor)?;
+        files.extend(generate::client(*vendor, &spec)?);
     }
     if arguments.check {
         let stale = output::compare(&arguments.root, &files)?;

@@ -1,4 +1,4 @@
-//! Writing generated files, or comparing them with what is there.
+//! Writes generated files, or compares them with the existing ones.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use similar::TextDiff;
 
-/// A file to be generated: its path from the workspace's root, and its text.
+/// A generated file: its path, relative to the workspace, and its text.
 pub(super) struct GeneratedFile {
     pub(super) path: PathBuf,
     pub(super) text: String,
 }
 
-/// Writes the files that differ from what is there.
+/// Writes the files that differ from the existing ones.
 pub(super) fn write(root: &Path, files: &[GeneratedFile]) -> Result<()> {
     for file in files {
         let path = root.join(&file.path);
@@ -22,7 +22,7 @@ pub(super) fn write(root: &Path, files: &[GeneratedFile]) -> Result<()> {
             continue;
         }
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         fs::write(&path, &file.text).with_context(|| format!("cannot write {}", path.display()))?;
         writeln!(io::stdout(), "wrote {}", file.path.display())?;
@@ -30,12 +30,16 @@ pub(super) fn write(root: &Path, files: &[GeneratedFile]) -> Result<()> {
     Ok(())
 }
 
-/// Prints a unified diff of every file that is not what would be written, and tells whether there was one.
+/// Prints a unified diff of every file that differs from its generated text. Returns whether any file differs.
 pub(super) fn compare(root: &Path, files: &[GeneratedFile]) -> Result<bool> {
     let mut stale = false;
-    for path in strays(root, files)? {
+    for path in unexpected_files(root, files)? {
         stale = true;
-        writeln!(io::stdout(), "{} is in a folder of generated code, and no spec generates it", path.display())?;
+        writeln!(
+            io::stdout(),
+            "{}: no spec generates this file; delete it or move it to another folder",
+            path.display()
+        )?;
     }
     for file in files {
         let old = current(&root.join(&file.path))?;
@@ -48,14 +52,14 @@ pub(super) fn compare(root: &Path, files: &[GeneratedFile]) -> Result<bool> {
         write!(io::stdout(), "{}", diff.unified_diff().header(&path, &format!("{path} (from the spec)")))?;
     }
     if stale {
-        writeln!(io::stderr(), "error: the generated code and the specs disagree; run `cargo xtask codegen`")?;
+        writeln!(io::stderr(), "error: the generated code does not match the specs; run `cargo xtask codegen`")?;
     }
     Ok(stale)
 }
 
-/// The files beside generated ones that are none.
-fn strays(root: &Path, files: &[GeneratedFile]) -> Result<BTreeSet<PathBuf>> {
-    let mut strays = BTreeSet::new();
+/// Returns the files in the folders of generated code that no spec generates.
+fn unexpected_files(root: &Path, files: &[GeneratedFile]) -> Result<BTreeSet<PathBuf>> {
+    let mut unexpected = BTreeSet::new();
     for folder in files.iter().filter_map(|file| file.path.parent()).collect::<BTreeSet<_>>() {
         let entries = match fs::read_dir(root.join(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -64,13 +68,14 @@ fn strays(root: &Path, files: &[GeneratedFile]) -> Result<BTreeSet<PathBuf>> {
         for entry in entries {
             let path = folder.join(entry.with_context(|| format!("cannot read {}", folder.display()))?.file_name());
             if files.iter().all(|file| file.path != path) {
-                strays.insert(path);
+                unexpected.insert(path);
             }
         }
     }
-    Ok(strays)
+    Ok(unexpected)
 }
 
+/// Reads an existing file. Returns an empty text if it does not exist.
 fn current(path: &Path) -> Result<String> {
     match fs::read_to_string(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),

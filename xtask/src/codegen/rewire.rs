@@ -1,9 +1,13 @@
-//! Points generated code at our runtime, and closes what a caller must not reach.
+//! Makes generated code call our runtime, and removes what a caller must not use.
 //!
-//! The generator writes against `progenitor_client`. Its error type prints undecodable bodies, a create's among them; its
-//! constructors make HTTP clients that follow redirects; it knows no optional bodies. Each is mended at the one place in
-//! the syntax tree where it shows, and a place that is not found is an error: a new generator version must not undo a
-//! mend in silence.
+//! The generator writes code against `progenitor_client`, which has three faults:
+//!
+//! - Its error type prints a body that it cannot decode, even if that body holds a new key.
+//! - Its constructors make HTTP clients that follow redirects.
+//! - It has no optional bodies.
+//!
+//! This module fixes each fault at its place in the syntax tree. It fails if it does not find a place, so a new version
+//! of the generator cannot silently remove a fix.
 
 use std::collections::BTreeSet;
 
@@ -15,34 +19,36 @@ use syn::{
     parse_quote,
 };
 
-/// Rewires a client. `optional_bodies` names the operations whose body may be left out.
+/// Rewires a client. `optional_bodies` names the operations with an optional body.
 pub(super) fn client(file: &mut syn::File, optional_bodies: &BTreeSet<String>) -> Result<()> {
-    seal_constructors(file)?;
-    let mut rewire = Rewire { optional_bodies, operation: None, seen: Seen::default() };
+    restrict_constructors(file)?;
+    let mut rewire = Rewire { optional_bodies, operation: None, replaced: Replaced::default() };
     rewire.visit_file_mut(file);
-    let Seen { runtime_paths, undocumented, defaulted, bodies_left_out } = rewire.seen;
-    ensure!(runtime_paths >= 2, "the generated client does not import progenitor_client where it used to");
-    ensure!(undocumented > 0, "the generated client does not answer undocumented statuses as it used to");
-    ensure!(defaulted > 0, "the generated builders do not insist on unknown fields where they used to");
+    let Replaced { runtime_paths, undocumented, defaulted, bodies_left_out } = rewire.replaced;
+    ensure!(runtime_paths >= 2, "cannot find where the generated client imports progenitor_client; adapt rewire.rs");
+    ensure!(undocumented > 0, "cannot find where the generated client handles undocumented statuses; adapt rewire.rs");
+    ensure!(defaulted > 0, "cannot find where the generated builders require unknown fields; adapt rewire.rs");
     ensure!(
         bodies_left_out == *optional_bodies,
-        "the generated client does not send optional bodies as it used to: {optional_bodies:?}"
+        "cannot find where the generated client sends an optional body of {optional_bodies:?}; adapt rewire.rs"
     );
     Ok(())
 }
 
-/// Rewires mocks: secrets in the values that they match and answer with are written in plain text.
+/// Rewires mocks: they match and answer with values whose secrets are in plain text.
 pub(super) fn mocks(file: &mut syn::File) -> Result<()> {
     let mut expose = ExposeSecrets { exposed: 0 };
     expose.visit_file_mut(file);
-    ensure!(expose.exposed > 0, "the generated mocks do not write values as they used to");
+    ensure!(expose.exposed > 0, "cannot find where the generated mocks write values; adapt rewire.rs");
     Ok(())
 }
 
-/// Drops `Client::new`, which makes a redirecting HTTP client, and keeps `Client::new_with_client` inside the crate, whose
-/// hand-written constructors hand it a hardened one.
-fn seal_constructors(file: &mut syn::File) -> Result<()> {
-    let mut sealed = 0;
+/// Removes `Client::new`, whose HTTP client follows redirects, and makes `Client::new_with_client` private to the
+/// crate.
+///
+/// The crate's hand-written constructors pass a hardened HTTP client to `new_with_client`.
+fn restrict_constructors(file: &mut syn::File) -> Result<()> {
+    let mut restricted = 0;
     for item in &mut file.items {
         let Item::Impl(ItemImpl { trait_: None, items, .. }) = item else {
             continue;
@@ -53,23 +59,24 @@ fn seal_constructors(file: &mut syn::File) -> Result<()> {
                 && sig.ident == "new_with_client"
             {
                 *vis = parse_quote!(pub(crate));
-                sealed += 1;
+                restricted += 1;
             }
         }
     }
-    ensure!(sealed == 1, "the generated client has no `new_with_client` where it used to");
+    ensure!(restricted == 1, "cannot find `new_with_client` in the generated client; adapt rewire.rs");
     Ok(())
 }
 
 struct Rewire<'a> {
     optional_bodies: &'a BTreeSet<String>,
-    /// The operation, in PascalCase, whose builder is being visited.
+    /// The operation whose builder the visitor is in, if its body is optional.
     operation: Option<String>,
-    seen: Seen,
+    replaced: Replaced,
 }
 
 #[derive(Default)]
-struct Seen {
+/// What the visitor has replaced so far.
+struct Replaced {
     runtime_paths: usize,
     undocumented: usize,
     defaulted: usize,
@@ -87,18 +94,18 @@ impl VisitMut for Rewire<'_> {
         self.operation = None;
     }
 
-    /// `use progenitor_client::{…}` becomes an import of our runtime.
+    /// Replaces `use progenitor_client::{…}` with an import of our runtime.
     fn visit_use_tree_mut(&mut self, tree: &mut UseTree) {
         if let UseTree::Path(path) = tree
             && path.ident == "progenitor_client"
         {
             let names = &path.tree;
             *tree = parse_quote!(api_keyring_transport::runtime::#names);
-            self.seen.runtime_paths += 1;
+            self.replaced.runtime_paths += 1;
         }
     }
 
-    /// `progenitor_client::QueryParam` becomes our runtime's.
+    /// Replaces paths such as `progenitor_client::QueryParam` with paths of our runtime.
     fn visit_path_mut(&mut self, path: &mut Path) {
         if path.segments.first().is_some_and(|first| first.ident == "progenitor_client") {
             let rest = path.segments.iter().skip(1);
@@ -107,7 +114,7 @@ impl VisitMut for Rewire<'_> {
         visit_mut::visit_path_mut(self, path);
     }
 
-    /// `Error::UnexpectedResponse(response)` keeps an unread answer; ours reads it, up to the limit.
+    /// Replaces `Error::UnexpectedResponse(response)`, which keeps the answer unread. Ours reads it up to the limit.
     fn visit_expr_mut(&mut self, expression: &mut Expr) {
         visit_mut::visit_expr_mut(self, expression);
         let Expr::Call(ExprCall { func, args, .. }) = expression else {
@@ -116,33 +123,34 @@ impl VisitMut for Rewire<'_> {
         let Expr::Path(function) = &**func else { return };
         if function.path.segments.last().is_some_and(|last| last.ident == "UnexpectedResponse") {
             *expression = parse_quote!(Error::undocumented_status(#args).await);
-            self.seen.undocumented += 1;
+            self.replaced.undocumented += 1;
         }
     }
 
-    /// A builder of a type that keeps unknown fields does not insist on being given some.
+    /// Gives unknown fields a default in the builders, which otherwise require them.
     fn visit_field_value_mut(&mut self, field: &mut FieldValue) {
         visit_mut::visit_field_value_mut(self, field);
         let Expr::Call(ExprCall { func, .. }) = &field.expr else { return };
         let fails = matches!(&**func, Expr::Path(function) if function.path.is_ident("Err"));
         if fails && matches!(&field.member, Member::Named(name) if name == "extra") {
             field.expr = parse_quote!(Ok(::std::default::Default::default()));
-            self.seen.defaulted += 1;
+            self.replaced.defaulted += 1;
         }
     }
 
-    /// `.json(&body)` of an optional body sends none where there is nothing to say.
+    /// Replaces `.json(&body)` of an optional body with a call that sends no empty object.
     fn visit_expr_method_call_mut(&mut self, call: &mut ExprMethodCall) {
         visit_mut::visit_expr_method_call_mut(self, call);
         if call.method == "json"
             && let Some(operation) = &self.operation
         {
             call.method = format_ident!("json_unless_empty");
-            self.seen.bodies_left_out.insert(operation.clone());
+            self.replaced.bodies_left_out.insert(operation.clone());
         }
     }
 }
 
+/// Replaces the calls that would serialize a redacted secret.
 struct ExposeSecrets {
     exposed: usize,
 }

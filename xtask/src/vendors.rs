@@ -1,17 +1,17 @@
-//! The providers that clients are generated for.
+//! The vendors with a generated client.
 
 use std::path::{Path, PathBuf};
 
-/// A provider's name, from which its spec, its crate and its module follow.
+/// A vendor. Its name determines the paths of its spec and of its crate.
 ///
-/// A new provider is a line here, a spec `specs/NAME.yaml` and a crate skeleton `crates/NAME-raw`.
+/// A new vendor needs a variant here, a spec `specs/NAME.yaml` and a crate skeleton `crates/NAME-raw`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Provider {
+pub(crate) enum Vendor {
     Monad,
     Spartera,
 }
 
-impl Provider {
+impl Vendor {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Monad => "monad",
@@ -19,12 +19,12 @@ impl Provider {
         }
     }
 
-    /// Where its spec lies, from the workspace's root.
+    /// Returns the path of the spec, relative to the workspace.
     pub(crate) fn spec(self) -> PathBuf {
         Path::new("specs").join(self.name()).with_extension("yaml")
     }
 
-    /// Where its generated code lies, from the workspace's root.
+    /// Returns the folder of the generated code, relative to the workspace.
     pub(crate) fn generated(self) -> PathBuf {
         Path::new("crates").join(format!("{}-raw", self.name())).join("src").join("generated")
     }
