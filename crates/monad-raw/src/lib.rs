@@ -1,16 +1,17 @@
-//! Monad's API for organization API keys, as an exact client.
+//! An exact client of Monad's API for organization API keys.
 //!
-//! Generated from `specs/monad.yaml` in the project's repository, which reconstructs the vendor's documentation. One
-//! method an operation, each a builder that ends with `send`:
+//! `cargo xtask codegen` generates this client from `specs/monad.yaml` in the project's repository, which reconstructs
+//! the vendor's documentation. The client has one method per operation. Each method returns a builder, and `send` sends
+//! the request:
 //!
 //! | method | what it does |
 //! |---|---|
-//! | [`list_api_keys`](Client::list_api_keys) | one page of keys |
-//! | [`create_api_key`](Client::create_api_key) | a new key; the answer shows its token, once |
-//! | [`get_api_key`](Client::get_api_key) | one key |
-//! | [`update_api_key`](Client::update_api_key) | its name and description |
-//! | [`regenerate_api_key`](Client::regenerate_api_key) | a new token for a key; the old one dies at once |
-//! | [`delete_api_key`](Client::delete_api_key) | gone for good |
+//! | [`list_api_keys`](Client::list_api_keys) | lists one page of keys |
+//! | [`create_api_key`](Client::create_api_key) | issues a key; only this answer shows its token |
+//! | [`get_api_key`](Client::get_api_key) | reads one key |
+//! | [`update_api_key`](Client::update_api_key) | changes the name and the description |
+//! | [`regenerate_api_key`](Client::regenerate_api_key) | issues a new token for a key; the old one stops working at once |
+//! | [`delete_api_key`](Client::delete_api_key) | deletes the key permanently |
 //!
 //! ```no_run
 //! use monad_raw::{Client, Credential, types};
@@ -34,30 +35,32 @@
 //!     )
 //!     .send()
 //!     .await?;
-//! // The only time that the token is shown: store it before anything else.
+//! // Only this answer shows the token: store it before anything else.
 //! let token = issued.token.as_ref().map(|token| token.expose());
 //! # let _ = token;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The client is as exact as the documentation: it fetches one page, retries nothing, and decides nothing. The crate
-//! `api-keyring` puts all of that on top, with one interface for several vendors.
+//! The client follows the documentation exactly: it fetches a single page, never retries and makes no decisions. The
+//! crate `api-keyring` adds lists, retries and decisions, behind one interface for several vendors.
 //!
 //! # Secrets and failures
 //!
-//! A token is a [`Secret`]: never printed, wiped when dropped. Fields that the documentation does not name are kept in
-//! `extra`, and those of an answer that issues a token are as unprintable as the token. Ids are checked before a URL is
-//! built. Redirects are not followed. An answer that cannot be decoded is [`Error::Undecoded`], which hands over the body
-//! as a [`Secret`]: a new token is not lost with it.
+//! A token is a [`Secret`], which never prints itself and wipes its memory when it is dropped. `extra` keeps
+//! undocumented fields. If an answer issues a token, `extra` never prints them.
+//!
+//! The client checks ids before it builds a URL, and follows no redirects. It returns an answer that it cannot decode
+//! as [`Error::Undecoded`], with the body as a [`Secret`], so the caller does not lose a new token.
 //!
 //! # Features
 //!
-//! `rustls` (default) or `native-tls` for TLS; `httpmock` for typed mocks of every operation, in `mock`.
+//! - `rustls` (default) or `native-tls` selects the TLS library.
+//! - `httpmock` adds typed mocks of every operation, in the module `mock`.
 
 #[allow(missing_docs, unreachable_pub, unused_imports, clippy::all, clippy::expect_used, clippy::unwrap_used)]
 mod generated {
-    #[rustfmt::skip] // Formatted by the generator, so that every toolchain writes the same bytes.
+    #[rustfmt::skip] // Code generation formats these files, so that every toolchain writes the same bytes.
     pub(crate) mod client;
     #[rustfmt::skip]
     #[cfg(feature = "httpmock")]
@@ -73,35 +76,35 @@ pub use api_keyring_transport::{
 };
 pub use generated::client::{Client, builder, types};
 
-/// Typed mocks: every operation of [`Client`] as an expectation of an `httpmock::MockServer`.
+/// Typed mocks of every operation of [`Client`], for an `httpmock::MockServer`.
 #[cfg(feature = "httpmock")]
 pub mod mock {
     pub use crate::generated::httpmock::{MockServerExt, operations};
 }
 
-/// Where the service is, according to its documentation.
+/// The base URL of the service, according to its documentation.
 pub const BASE_URL: &str = "https://monad.com/api";
 
-/// Where the hosted application's service is.
+/// The base URL of the hosted application.
 pub const APP_BASE_URL: &str = "https://app.monad.com/api";
 
 impl Client {
-    /// A client with the standard settings: [`Transport`] says which these are. Nothing is sent.
+    /// Makes a client with the default settings, which [`Transport`] documents. It sends nothing.
     ///
     /// # Errors
     ///
-    /// When the base URL is not acceptable (plain http to another machine, a user name in it) or no HTTP client can be
-    /// made.
+    /// Returns an error if the base URL is not valid, for example plain http to another machine, or if the HTTP client
+    /// cannot be built.
     pub fn connect(base_url: &str, credential: Credential) -> Result<Self, TransportError> {
         Transport::builder(base_url, credential).build().map(Self::over)
     }
 
-    /// A client over a transport with settings of the caller's own. Nothing is sent.
+    /// Makes a client that uses this transport, for settings other than the defaults. It sends nothing.
     pub fn over(transport: Transport) -> Self {
         Self::new_with_client(transport.base_url().as_str(), transport.http().clone(), transport.clone())
     }
 
-    /// The transport that requests go through.
+    /// Returns the transport that sends the requests.
     pub fn transport(&self) -> &Transport {
         &self.inner
     }

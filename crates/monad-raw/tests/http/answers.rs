@@ -1,4 +1,4 @@
-//! Every shape of answer that the sources list is decoded, and nothing of it is lost.
+//! The client decodes every shape of answer that a source documents, and keeps all of its fields.
 
 use httpmock::MockServer;
 use monad_raw::mock::MockServerExt as _;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{KEY, ORGANIZATION, client, new_key, stub};
 
-/// A key as the SDK documentation has it.
+/// Returns a key as the SDK documentation shows it.
 fn documented_key() -> Value {
     json!({
         "id": "key-1", "name": "ci", "description": "for CI", "organization_id": "acme", "role_id": "role-reader",
@@ -16,7 +16,7 @@ fn documented_key() -> Value {
     })
 }
 
-/// `more` on top of `value`.
+/// Adds the fields of `more` to `value`.
 fn with(mut value: Value, more: Value) -> Value {
     let more = more.as_object().cloned().unwrap();
     value.as_object_mut().unwrap().extend(more);
@@ -41,7 +41,7 @@ fn text(value: &Option<String>) -> Option<&str> {
 }
 
 #[tokio::test]
-async fn the_documented_key() {
+async fn a_documented_key_is_decoded() {
     let key = get(documented_key()).await;
     assert_eq!(text(&key.id), Some("key-1"));
     assert_eq!(text(&key.name), Some("ci"));
@@ -56,7 +56,7 @@ async fn the_documented_key() {
 }
 
 #[tokio::test]
-async fn the_newer_fields() {
+async fn newer_fields_are_decoded() {
     let newer = json!({"token_version": 3, "jwt_signing_key_id": "sig-1", "last_used_at": "2025-04-03T00:00:00Z"});
     let key = get(with(documented_key(), newer)).await;
     assert_eq!(key.token_version, Some(3));
@@ -74,13 +74,13 @@ async fn no_field_is_required_and_each_may_be_null() {
     }
     let nulls = get(nulls).await;
     for key in [nothing, nulls] {
-        assert_eq!(serde_json::to_value(&key).unwrap(), json!({}), "an absent field stays absent");
+        assert_eq!(serde_json::to_value(&key).unwrap(), json!({}), "an absent field must stay absent");
         assert!(key.extra.is_empty());
     }
 }
 
 #[tokio::test]
-async fn unknown_fields_are_kept_as_they_came() {
+async fn unknown_fields_are_kept_unchanged() {
     let unknown = json!({"scopes": ["a", {"b": null}], "ratio": 1.5, "big": 18446744073709551615_u64, "nil": null});
     let key = get(with(documented_key(), unknown.clone())).await;
     assert_eq!(serde_json::to_value(&key.extra).unwrap(), unknown);
@@ -88,7 +88,7 @@ async fn unknown_fields_are_kept_as_they_came() {
 }
 
 #[tokio::test]
-async fn every_form_of_timestamp_is_read_and_none_loses_the_key() {
+async fn no_form_of_timestamp_makes_a_key_unreadable() {
     let key = get(json!({
         "id": "key-1",
         "created_at": "2025-04-01T00:00:00.123456Z",
@@ -118,7 +118,7 @@ async fn list(body: Value) -> types::ApiKeyList {
 }
 
 #[tokio::test]
-async fn a_page_and_where_it_lies() {
+async fn a_page_and_its_position_are_decoded() {
     let page = list(json!({
         "api_keys": [documented_key(), {"id": "key-2", "new": 1}],
         "pagination": {"limit": 2, "offset": 4, "total": 9, "next": "x"},
@@ -136,7 +136,7 @@ async fn a_page_and_where_it_lies() {
 }
 
 #[tokio::test]
-async fn an_empty_page_in_every_form() {
+async fn every_form_of_empty_page_is_decoded() {
     assert_eq!(list(json!({"api_keys": []})).await.api_keys.map(|keys| keys.len()), Some(0));
     assert!(list(json!({"api_keys": null, "pagination": null})).await.api_keys.is_none());
     let bare = list(json!({})).await;
@@ -163,20 +163,20 @@ async fn a_created_key_has_its_token() {
     let key = create(client).await;
     assert_eq!(key.token.as_ref().unwrap().expose(), "aaa.bbb.ccc");
     assert_eq!((text(&key.id), key.token_version), (Some("key-1"), Some(1)));
-    assert_eq!(api_keyring_transport::exposed_json(&key).unwrap(), body, "nothing is lost");
+    assert_eq!(api_keyring_transport::exposed_json(&key).unwrap(), body, "the client must keep every field");
 }
 
 #[tokio::test]
-async fn a_created_key_without_a_token_is_still_an_answer() {
+async fn a_created_key_without_a_token_is_decoded() {
     let stub = stub().await;
     let client = stub.answer_with(200, r#"{"id": "key-1", "token": null}"#).await;
     let key = create(client).await;
     assert_eq!((text(&key.id), key.token), (Some("key-1"), None));
 }
 
-/// An older server makes a new key: the id changes, and there is no version.
+/// An older server makes a new key. The id changes, and the answer has no version.
 #[tokio::test]
-async fn regenerated_by_replacement() {
+async fn a_regenerate_that_replaces_the_key_is_decoded() {
     let body = with(documented_key(), json!({"id": "key-2", "token": "new"}));
     let stub = stub().await;
     let client = stub.answer_with(200, body.to_string()).await;
@@ -185,9 +185,9 @@ async fn regenerated_by_replacement() {
     assert_eq!(key.token.unwrap().expose(), "new");
 }
 
-/// A current server keeps the id and raises the version.
+/// A current server keeps the id and increases the version.
 #[tokio::test]
-async fn regenerated_in_place() {
+async fn a_regenerate_in_place_is_decoded() {
     let body = with(documented_key(), json!({"token": "new", "token_version": 2}));
     let stub = stub().await;
     let client = stub.answer_with(200, body.to_string()).await;

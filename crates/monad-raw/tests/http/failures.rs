@@ -1,4 +1,4 @@
-//! Every documented failure arrives as what it is; whatever is not documented arrives whole.
+//! The client decodes every documented failure, and keeps every undocumented answer with its status and body.
 
 use api_keyring_test_support::samples::{HTML, STATUSES};
 use monad_raw::{Error, UndecodedReason, types};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{KEY, ORGANIZATION, Operation, stub};
 
-/// The failures that each operation documents.
+/// Returns the failures of an operation that some source documents.
 fn documented(operation: Operation) -> &'static [u16] {
     match operation {
         Operation::List => &[401, 403, 429, 500],
@@ -65,13 +65,13 @@ async fn a_failure_object_may_be_empty_or_full_of_nulls() {
     }
 }
 
-/// Whatever the specification does not list keeps its status and its body, whatever the body is.
+/// An error with an undocumented status keeps the status and the body.
 #[tokio::test]
 async fn an_undocumented_status_is_kept() {
     let stub = stub().await;
     for operation in Operation::ALL {
         for status in STATUSES.into_iter().filter(|status| !documented(operation).contains(status)) {
-            // These two never have a body.
+            // Answers with these two statuses never have a body.
             let body = if matches!(status, 204 | 304) { "" } else { r#"{"token": "abc"}"# };
             let client = stub.answer_with(status, body).await;
             let error = operation.call(client, ORGANIZATION, KEY).await.unwrap_err();
@@ -80,7 +80,7 @@ async fn an_undocumented_status_is_kept() {
     }
 }
 
-/// What a proxy in front of the service answers.
+/// A proxy in front of the service may answer with HTML.
 #[tokio::test]
 async fn html_is_kept_under_any_status() {
     let stub = stub().await;
@@ -97,7 +97,7 @@ async fn html_is_kept_under_any_status() {
     }
 }
 
-/// Where an object is documented there is a sentence, where a sentence is documented an object, and so on.
+/// Sends bodies of other shapes, such as a sentence instead of an object, or an object instead of a sentence.
 #[tokio::test]
 async fn a_body_of_another_shape_is_kept() {
     let stub = stub().await;

@@ -1,7 +1,6 @@
-//! The client over real HTTP, against typed mocks of the service and against servers that misbehave.
+//! Tests the client over real HTTP, against typed mocks of the service and against servers that misbehave.
 //!
-//! What redirects, response limits and broken connections do is the same for every vendor, and tested where it is done:
-//! in `api-keyring-transport`.
+//! The tests of `api-keyring-transport` cover redirects, response limits and broken connections for every vendor.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

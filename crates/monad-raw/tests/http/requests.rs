@@ -1,4 +1,4 @@
-//! What goes over the wire: method, path, query, headers and body of every operation, to the byte where it matters.
+//! Checks the exact request of every operation: method, path, query, headers and body.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn no_keys() -> types::ApiKeyList {
 }
 
 #[tokio::test]
-async fn list_without_a_page() {
+async fn list_without_a_page_has_no_query() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let mock = server.list_api_keys(|when, then| {
         recorder.record(when.organization_id(&organization()).limit(None).offset(None).into_inner());
@@ -50,14 +50,14 @@ async fn list_without_a_page() {
 }
 
 #[tokio::test]
-async fn list_with_a_page() {
+async fn list_sends_the_page() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let mock = server.list_api_keys(|when, then| {
         recorder.record(when.organization_id(&organization()).limit(100).offset(0).into_inner());
         then.ok(&no_keys());
     });
     let client = client(&server.base_url());
-    // An offset of zero is an offset: it is sent.
+    // The client sends an offset of zero, too.
     let call = client.list_api_keys().organization_id(ORGANIZATION).limit(100).offset(0);
     call.send().await.unwrap();
     mock.assert();
@@ -66,7 +66,7 @@ async fn list_with_a_page() {
 }
 
 #[tokio::test]
-async fn create_with_what_is_required() {
+async fn create_sends_the_required_fields() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let mock = server.create_api_key(|when, then| {
         let when = when.organization_id(&organization()).body(&new_key().try_into().unwrap());
@@ -81,7 +81,7 @@ async fn create_with_what_is_required() {
 }
 
 #[tokio::test]
-async fn create_with_everything() {
+async fn create_sends_every_field() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let mock = server.create_api_key(|when, then| {
         recorder.record(when.organization_id(&organization()).into_inner());
@@ -98,9 +98,10 @@ async fn create_with_everything() {
     recorder.sent().assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
 }
 
-/// The documentation requires all three, and the service answers 400 without them: better not to ask.
+/// The documentation requires three fields, and the service answers 400 if one is missing. The client rejects such a
+/// request itself.
 #[tokio::test]
-async fn create_without_what_is_required_is_not_sent() {
+async fn create_without_a_required_field_is_not_sent() {
     let server = MockServer::start_async().await;
     let mock = server.create_api_key(|_, then| {
         then.ok(&token());
@@ -120,7 +121,7 @@ async fn create_without_what_is_required_is_not_sent() {
 }
 
 #[tokio::test]
-async fn get() {
+async fn get_has_no_body() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let mock = server.get_api_key(|when, then| {
         recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
@@ -133,12 +134,12 @@ async fn get() {
 }
 
 #[tokio::test]
-async fn update_sends_the_fields_that_are_given() {
+async fn update_sends_only_the_fields_that_are_set() {
     let request = || types::UpdateApiKeyRequest::builder().name("ci");
     for (body, expected) in [
         (request(), json!({"name": "ci"})),
         (request().description("d".to_owned()), json!({"name": "ci", "description": "d"})),
-        // An empty description is one, and not the same as none.
+        // An empty description differs from an absent one.
         (request().description(String::new()), json!({"name": "ci", "description": ""})),
     ] {
         let (server, recorder) = (MockServer::start_async().await, Recorder::default());
@@ -155,7 +156,7 @@ async fn update_sends_the_fields_that_are_given() {
 }
 
 #[tokio::test]
-async fn delete() {
+async fn delete_has_no_body() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let mock = server.delete_api_key(|when, then| {
         recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
@@ -168,7 +169,7 @@ async fn delete() {
     recorder.sent().assert_is(SECRET, "DELETE", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
 }
 
-/// An older server refuses any body here, be it `{}`.
+/// An older server rejects every body here, even `{}`.
 #[tokio::test]
 async fn regenerate_without_an_expiration_has_no_body() {
     for with_empty_body in [false, true] {
@@ -191,7 +192,7 @@ async fn regenerate_without_an_expiration_has_no_body() {
 }
 
 #[tokio::test]
-async fn regenerate_with_an_expiration() {
+async fn regenerate_sends_the_expiration() {
     let (server, recorder) = (MockServer::start_async().await, Recorder::default());
     let body = types::RegenerateApiKeyRequest::builder().expiration_time("2031-01-01T00:00:00Z".to_owned());
     let mock = server.regenerate_api_key(|when, then| {
@@ -208,7 +209,7 @@ async fn regenerate_with_an_expiration() {
     recorder.sent().assert_is(SECRET, "POST", &target, Some(body));
 }
 
-/// The service takes either credential, each in its own header; the other header stays away.
+/// The service accepts an API key or a bearer token. The client sends only the header of the one in use.
 #[tokio::test]
 async fn either_credential_goes_into_its_own_header() {
     let key = stub().await;
@@ -229,9 +230,9 @@ async fn either_credential_goes_into_its_own_header() {
     }
 }
 
-/// The documented addresses end with a path, which stays in front of every operation's.
+/// The documented base URLs end with a path, which precedes the path of every operation.
 #[tokio::test]
-async fn the_path_of_the_base_url_stays() {
+async fn the_path_of_the_base_url_is_kept() {
     let stub = stub().await;
     for slash in ["", "/"] {
         let client = client(&format!("{}/api{slash}", stub.base_url()));

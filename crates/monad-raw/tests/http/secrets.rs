@@ -1,4 +1,4 @@
-//! Wherever a secret is planted, no printed form shows it; and a new token is never lost.
+//! No printed form of a value shows a secret, and the caller never loses a new one.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ async fn issue(client: &Client, operation: Operation) -> Result<types::ApiKeyWit
             call.send().await?
         }
     };
-    // The answer with its status and headers, too.
+    // Checks the answer together with its status and headers.
     assert_debug_redacts(&answer);
     Ok(answer.into_inner())
 }
@@ -37,7 +37,7 @@ fn every_operation_that_issues_is_tested() {
 }
 
 #[test]
-fn the_credential_is_hidden_in_whatever_holds_it() {
+fn no_value_that_holds_the_credential_prints_it() {
     for credential in canaries() {
         let client = Client::connect("http://127.0.0.1:1/", credential).unwrap();
         assert_debug_redacts(&client);
@@ -50,7 +50,7 @@ fn the_credential_is_hidden_in_whatever_holds_it() {
 }
 
 #[test]
-fn a_value_under_construction_hides_its_token() {
+fn a_builder_does_not_print_its_token() {
     let builder = types::ApiKeyWithToken::builder().token(Secret::new(CANARY)).extra(BTreeMap::new());
     assert_debug_redacts(&builder);
     let value = types::ApiKeyWithToken::try_from(builder).unwrap();
@@ -59,7 +59,7 @@ fn a_value_under_construction_hides_its_token() {
 }
 
 #[tokio::test]
-async fn the_documented_field() {
+async fn a_token_in_the_documented_field_is_not_printed() {
     let stub = stub().await;
     for operation in ISSUING {
         let client = stub.answer_with(200, json!({"id": "key-1", "token": CANARY}).to_string()).await;
@@ -68,12 +68,12 @@ async fn the_documented_field() {
         assert_eq!(key.token.as_ref().unwrap().expose(), CANARY);
         assert_no_canary(&serde_json::to_string(&key).unwrap_err().to_string());
         assert_eq!(exposed_json(&key).unwrap(), json!({"id": "key-1", "token": CANARY}));
-        assert!(serde_json::to_string(&key).is_err(), "exposing ends with its call");
+        assert!(serde_json::to_string(&key).is_err(), "exposed_json must expose only its own call");
     }
 }
 
 #[tokio::test]
-async fn a_field_that_nobody_documented() {
+async fn a_token_in_an_undocumented_field_is_not_printed() {
     let stub = stub().await;
     for operation in ISSUING {
         for planted in [
@@ -81,7 +81,7 @@ async fn a_field_that_nobody_documented() {
             json!({"value": CANARY}),
             json!({"deep": {"er": [{"value": CANARY}]}}),
             json!([CANARY, 1]),
-            // A name can be a secret as well as a value can.
+            // The name of a field may be the secret, too.
             json!({CANARY: true}),
         ] {
             let body = json!({"id": "key-1", "jwt": planted});
@@ -96,7 +96,7 @@ async fn a_field_that_nobody_documented() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_decoded() {
+async fn a_token_in_an_undecodable_answer_is_kept_and_not_printed() {
     let stub = stub().await;
     let object = |token: Value| json!({"id": "key-1", "token": token}).to_string().into_bytes();
     let bodies: [(&str, Vec<u8>); 9] = [
@@ -117,9 +117,9 @@ async fn an_answer_that_cannot_be_decoded() {
             assert_error_redacts(&error);
             let Error::Undecoded(answer) = &error else { panic!("{case}: {error:?}") };
             assert_debug_redacts(answer.body());
-            assert!(answer.body().expose().contains(CANARY), "{case}: the caller still gets the token");
+            assert!(answer.body().expose().contains(CANARY), "{case}: the caller must receive the token");
         }
-        // A status that nobody documented is no reason to lose the token either.
+        // An undocumented status must not lose the token, either.
         let client = stub.answer_with(201, object(json!(CANARY))).await;
         let error = issue(client, operation).await.unwrap_err();
         assert_error_redacts(&error);
@@ -128,9 +128,9 @@ async fn an_answer_that_cannot_be_decoded() {
     }
 }
 
-/// A server that repeats the credential in its failure, decodable or not.
+/// The server may repeat the credential in a failure, and the failure may be undecodable.
 #[tokio::test]
-async fn a_credential_that_the_server_repeats() {
+async fn a_credential_that_the_server_repeats_is_not_printed() {
     for credential in canaries() {
         let stub = stub_with(credential).await;
         for operation in Operation::ALL {
@@ -152,9 +152,9 @@ async fn a_credential_that_the_server_repeats() {
     }
 }
 
-/// The argument may be a secret in the wrong place.
+/// A caller may pass a secret as an id by mistake.
 #[tokio::test]
-async fn an_argument_that_is_refused_is_not_repeated() {
+async fn a_rejected_argument_is_not_repeated() {
     let stub = stub().await;
     let hostile = format!("{CANARY}/..");
     for operation in Operation::ALL {

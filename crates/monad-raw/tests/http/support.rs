@@ -1,14 +1,14 @@
-//! What the tests of every subject share.
+//! Code that all tests of this crate share.
 
 use monad_raw::{Client, Credential, Error, types};
 
-/// Ids with every kind of character that may stand in one.
+/// Ids that contain every kind of valid character.
 pub(crate) const ORGANIZATION: &str = "3f0d2b1c-0A.b~c_9";
 pub(crate) const KEY: &str = "~Key-1_2.3";
 
 pub(crate) const SECRET: &str = "mk_test_0123456789";
 
-/// A client with an API key.
+/// Makes a client that authenticates with [`SECRET`].
 pub(crate) fn client(base_url: &str) -> Client {
     Client::connect(base_url, Credential::api_key(SECRET).unwrap()).unwrap()
 }
@@ -26,7 +26,7 @@ pub(crate) async fn stub_with(credential: Credential) -> Stub {
     Stub::start(|base_url| Client::connect(base_url, credential).unwrap()).await
 }
 
-/// Every operation, for what has to hold of each.
+/// The operations, for tests that try each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     List,
@@ -41,17 +41,17 @@ impl Operation {
     pub(crate) const ALL: [Self; 6] =
         [Self::List, Self::Create, Self::Get, Self::Update, Self::Delete, Self::Regenerate];
 
-    /// Whether a key's id stands in its path.
+    /// Returns whether the path contains a key's id.
     pub(crate) fn has_key(self) -> bool {
         !matches!(self, Self::List | Self::Create)
     }
 
-    /// Whether its answer shows a token.
+    /// Returns whether the answer shows a token.
     pub(crate) fn issues(self) -> bool {
         matches!(self, Self::Create | Self::Regenerate)
     }
 
-    /// Calls it with these ids and the smallest body there is. What it returns is the answer's `Debug`.
+    /// Calls the operation with these ids and the smallest valid body. Returns the `Debug` text of the answer.
     pub(crate) async fn call(
         self,
         client: &Client,
@@ -88,7 +88,7 @@ impl Operation {
     }
 }
 
-/// The smallest body of a create.
+/// Returns the smallest valid body of a create.
 pub(crate) fn new_key() -> types::builder::CreateApiKeyRequest {
     types::CreateApiKeyRequest::builder().name("ci").role_id("role-reader").expiration_time("2030-01-01T00:00:00Z")
 }

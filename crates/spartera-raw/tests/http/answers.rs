@@ -1,4 +1,4 @@
-//! Every shape of answer that the sources list is decoded, and nothing of it is lost.
+//! The client decodes every shape of answer that a source documents, and keeps all of its fields.
 
 use api_keyring_transport::exposed_json;
 use httpmock::MockServer;
@@ -8,7 +8,7 @@ use spartera_raw::types::{self, AnsweredApiKeyId};
 
 use crate::support::{COMPANY, KEY, Operation, client, new_key, revocation, stub};
 
-/// A key as the SDK documentation has it.
+/// Returns a key as the SDK documentation shows it.
 fn documented_key() -> Value {
     json!({
         "api_key_id": 17, "company_id": "acme", "role_id": 3, "user_id": "u-1", "name": "ci",
@@ -17,7 +17,7 @@ fn documented_key() -> Value {
     })
 }
 
-/// A key as the current description has it, its examples' timestamps included.
+/// Returns a key as the current description shows it, with timestamps from its examples.
 fn newer_key() -> Value {
     json!({
         "api_key_id": "key_abc123", "company_id": "acme", "role_id": 3, "user_id": "u-1", "name": "ci",
@@ -27,7 +27,7 @@ fn newer_key() -> Value {
     })
 }
 
-/// A key as the reference guide has it.
+/// Returns a key as the reference guide shows it.
 fn guide_key() -> Value {
     json!({
         "id": "key_abc123", "name": "ci", "key": "sk_****1234", "created_at": "2025-04-01T00:00:00Z",
@@ -62,7 +62,7 @@ fn assert_text(id: &Option<AnsweredApiKeyId>, expected: &str) {
 }
 
 #[tokio::test]
-async fn the_documented_key() {
+async fn a_documented_key_is_decoded() {
     let key = get(documented_key()).await;
     assert_number(&key.api_key_id, 17);
     assert_eq!((key.company_id.as_deref(), key.role_id), (Some("acme"), Some(3)));
@@ -71,11 +71,11 @@ async fn the_documented_key() {
     assert_eq!(expiration.utc().unwrap().to_rfc3339(), "2030-01-01T00:00:00+00:00");
     assert!(key.date_created.is_some() && key.last_updated.is_some());
     assert!(key.extra.is_empty(), "{:?}", key.extra);
-    assert_eq!(exposed_json(&key).unwrap(), documented_key(), "nothing is lost");
+    assert_eq!(exposed_json(&key).unwrap(), documented_key(), "the client must keep every field");
 }
 
 #[tokio::test]
-async fn the_newer_key() {
+async fn a_newer_key_is_decoded() {
     let key = get(newer_key()).await;
     assert_text(&key.api_key_id, "key_abc123");
     let created = key.date_created.as_ref().unwrap();
@@ -85,11 +85,11 @@ async fn the_newer_key() {
     assert_eq!(key.mcp_deployment_id.as_deref(), Some("mcp-1"));
     assert_eq!((key.key_type.as_deref(), key.is_system_generated), (Some("mcp"), Some(true)));
     assert!(key.extra.is_empty(), "{:?}", key.extra);
-    assert_eq!(exposed_json(&key).unwrap(), newer_key(), "nothing is lost");
+    assert_eq!(exposed_json(&key).unwrap(), newer_key(), "the client must keep every field");
 }
 
 #[tokio::test]
-async fn the_reference_guides_key() {
+async fn the_reference_guides_key_is_decoded() {
     let key = get(guide_key()).await;
     assert_text(&key.id, "key_abc123");
     assert!(key.api_key_id.is_none() && key.expiration_date_utc.is_none());
@@ -98,7 +98,7 @@ async fn the_reference_guides_key() {
     assert_eq!(key.permissions.as_deref().unwrap(), ["read", "write"]);
     assert!(key.created_at.is_some() && key.expires_at.is_some() && key.last_used.is_some());
     assert!(key.extra.is_empty(), "{:?}", key.extra);
-    assert_eq!(exposed_json(&key).unwrap(), guide_key(), "nothing is lost");
+    assert_eq!(exposed_json(&key).unwrap(), guide_key(), "the client must keep every field");
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn no_field_is_required_and_each_may_be_null() {
     nulls.as_object_mut().unwrap().values_mut().for_each(|value| *value = Value::Null);
     let nulls = get(nulls).await;
     for key in [nothing, nulls] {
-        assert_eq!(exposed_json(&key).unwrap(), json!({}), "an absent field stays absent");
+        assert_eq!(exposed_json(&key).unwrap(), json!({}), "an absent field must stay absent");
     }
 }
 
@@ -137,7 +137,7 @@ async fn list(body: Value) -> types::ListApiKeysResponse {
 }
 
 #[tokio::test]
-async fn a_list_in_the_documented_shape() {
+async fn a_list_in_the_documented_shape_is_decoded() {
     let answer = list(json!({"message": "2 keys", "data": [documented_key(), newer_key()]})).await;
     assert_eq!(answer.message.as_deref(), Some("2 keys"));
     assert!(answer.meta.is_none() && answer.extra.is_empty());
@@ -147,7 +147,7 @@ async fn a_list_in_the_documented_shape() {
 }
 
 #[tokio::test]
-async fn a_list_in_the_reference_guides_shape() {
+async fn a_list_in_the_reference_guides_shape_is_decoded() {
     let meta = json!({"total": 41, "page": 2, "per_page": 20, "pages": 3});
     let answer = list(json!({"data": [guide_key()], "meta": meta, "request_id": "r"})).await;
     assert!(answer.message.is_none());
@@ -159,7 +159,7 @@ async fn a_list_in_the_reference_guides_shape() {
 }
 
 #[tokio::test]
-async fn an_empty_list() {
+async fn an_empty_list_is_decoded() {
     let bare = list(json!({"data": []})).await;
     assert!(bare.data.is_empty() && bare.meta.is_none());
     let nulls = list(json!({"message": null, "data": [], "meta": null})).await;
@@ -182,7 +182,7 @@ async fn issue(operation: Operation, body: &Value) -> types::CreateApiKeyRespons
 }
 
 #[tokio::test]
-async fn an_issued_key_in_every_shape() {
+async fn every_shape_of_issued_key_is_decoded() {
     for operation in [Operation::Create, Operation::Revoke] {
         let documented = json!({"message": "created", "data": {"api_key_id": "17"}});
         let answer = issue(operation, &documented).await;
@@ -194,7 +194,7 @@ async fn an_issued_key_in_every_shape() {
         assert_number(&answer.data.api_key_id, 17);
         assert_eq!(answer.data.key.unwrap().expose(), "ep_1");
 
-        // The guide answers with the whole key, and the secret where lists have the mask.
+        // The guide shows the whole key, with the secret in the field that has the mask in lists.
         let mut guide = guide_key();
         guide["key"] = json!("sk_live_0123456789");
         let guide = json!({"data": guide, "meta": {"request_id": "r"}});
@@ -203,7 +203,7 @@ async fn an_issued_key_in_every_shape() {
         assert_eq!(answer.data.key.as_ref().unwrap().expose(), "sk_live_0123456789");
         assert_eq!(answer.data.extra["permissions"].expose(), &json!(["read", "write"]));
         assert_eq!(answer.extra["meta"].expose(), &json!({"request_id": "r"}));
-        assert_eq!(exposed_json(&answer).unwrap(), guide, "nothing is lost");
+        assert_eq!(exposed_json(&answer).unwrap(), guide, "the client must keep every field");
 
         let nulls = json!({"message": null, "data": {"api_key_id": null, "id": null, "key": null}});
         let answer = issue(operation, &nulls).await;
@@ -212,7 +212,7 @@ async fn an_issued_key_in_every_shape() {
 }
 
 #[tokio::test]
-async fn a_changed_key_is_named_by_a_number_or_a_text() {
+async fn a_changed_key_has_a_number_or_a_text_as_id() {
     let stub = stub().await;
     for (body, id) in [
         (json!({"message": "done", "data": {"api_key_id": "17"}}), "17"),
@@ -228,8 +228,8 @@ async fn a_changed_key_is_named_by_a_number_or_a_text() {
             let found = data.api_key_id.as_ref().or(data.id.as_ref()).unwrap();
             assert_eq!(found.to_string(), id);
         }
-        assert_eq!(serde_json::to_value(&*updated).unwrap(), body, "nothing is lost");
-        assert_eq!(serde_json::to_value(&*deleted).unwrap(), body, "nothing is lost");
+        assert_eq!(serde_json::to_value(&*updated).unwrap(), body, "the client must keep every field");
+        assert_eq!(serde_json::to_value(&*deleted).unwrap(), body, "the client must keep every field");
     }
 }
 
@@ -243,21 +243,21 @@ async fn stats(data: Value) -> types::ApiKeyStats {
     call.send().await.unwrap().into_inner().data
 }
 
-/// The SDK documentation has a list, the current description a single key; the figures have no documented names.
+/// The SDK documentation shows a list, and the current description a single key. Neither names the statistics.
 #[tokio::test]
-async fn stats_as_a_list_and_as_a_single_key() {
+async fn stats_are_decoded_as_a_list_and_as_a_single_key() {
     for key in [documented_key(), newer_key(), guide_key(), json!({})] {
         let mut key = key;
         key["usage_count"] = json!(5);
         key["failed_attempts"] = json!(1);
-        let types::ApiKeyStats::ApiKey(single) = stats(key.clone()).await else { panic!("a single key") };
-        let types::ApiKeyStats::List(list) = stats(json!([key])).await else { panic!("a list") };
+        let types::ApiKeyStats::ApiKey(single) = stats(key.clone()).await else { panic!("must be a single key") };
+        let types::ApiKeyStats::List(list) = stats(json!([key])).await else { panic!("must be a list") };
         assert_eq!(list.len(), 1);
         for found in [&single, &list[0]] {
             assert_eq!((&found.extra["usage_count"], &found.extra["failed_attempts"]), (&json!(5), &json!(1)));
-            assert_eq!(exposed_json(found).unwrap(), key, "nothing is lost");
+            assert_eq!(exposed_json(found).unwrap(), key, "the client must keep every field");
         }
     }
-    let types::ApiKeyStats::List(none) = stats(json!([])).await else { panic!("a list") };
+    let types::ApiKeyStats::List(none) = stats(json!([])).await else { panic!("must be a list") };
     assert!(none.is_empty());
 }

@@ -1,4 +1,4 @@
-//! Every documented failure arrives as what it is; whatever is not documented arrives whole.
+//! The client decodes every documented failure, and keeps every undocumented answer with its status and body.
 
 use api_keyring_test_support::samples::{HTML, STATUSES};
 use serde_json::json;
@@ -7,7 +7,7 @@ use spartera_raw::{Error, UndecodedReason, types};
 
 use crate::support::{COMPANY, KEY, Operation, stub};
 
-/// The failures that each operation documents, in one source or another.
+/// Returns the failures of an operation that some source documents.
 fn documented(operation: Operation) -> &'static [u16] {
     match operation {
         Operation::List | Operation::Get | Operation::Delete | Operation::Stats => &[401, 403, 404, 429, 500],
@@ -47,7 +47,7 @@ async fn a_documented_failure_is_decoded() {
     }
 }
 
-/// The SDK documentation gives failures no body, so nothing of the newer one is certain to be there.
+/// The SDK documentation shows no body for failures, so every field of the newer body may be missing.
 #[tokio::test]
 async fn a_failures_fields_may_be_absent_or_null() {
     let stub = stub().await;
@@ -60,13 +60,13 @@ async fn a_failures_fields_may_be_absent_or_null() {
     }
 }
 
-/// Whatever the specification does not list keeps its status and its body, whatever the body is.
+/// An error with an undocumented status keeps the status and the body.
 #[tokio::test]
 async fn an_undocumented_status_is_kept() {
     let stub = stub().await;
     for operation in Operation::ALL {
         for status in STATUSES.into_iter().filter(|status| !documented(operation).contains(status)) {
-            // These two never have a body.
+            // Answers with these two statuses never have a body.
             let body = if matches!(status, 204 | 304) { "" } else { r#"{"data": {"key": "abc"}}"# };
             let client = stub.answer_with(status, body).await;
             let error = operation.call(client, COMPANY, KEY).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn an_undocumented_status_is_kept() {
     }
 }
 
-/// What a proxy in front of the service answers.
+/// A proxy in front of the service may answer with HTML.
 #[tokio::test]
 async fn html_is_kept_under_any_status() {
     let stub = stub().await;
@@ -92,7 +92,7 @@ async fn html_is_kept_under_any_status() {
     }
 }
 
-/// Where an object is documented there is a sentence, where a list is documented an object, and so on.
+/// Sends bodies of other shapes, such as a sentence instead of an object, or an object instead of a list.
 #[tokio::test]
 async fn a_body_of_another_shape_is_kept() {
     let stub = stub().await;

@@ -1,4 +1,4 @@
-//! An id that could change the path, or anything else of a request, is refused before a connection is opened.
+//! The client rejects an id that could change the request before it opens a connection.
 
 use std::net::TcpListener;
 
@@ -30,9 +30,9 @@ async fn a_hostile_id_opens_no_connection() {
     assert!(!listener.has_connection());
 }
 
-/// The listener above would see a connection, and the ids are not refused for some other reason.
+/// Checks the test above: the listener detects connections, and the client does not reject every id.
 #[tokio::test]
-async fn a_harmless_id_opens_one() {
+async fn a_harmless_id_opens_a_connection() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = client(&format!("http://{}", listener.local_addr().unwrap()));
     let longest = "a".repeat(255);

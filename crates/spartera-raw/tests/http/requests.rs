@@ -1,4 +1,4 @@
-//! What goes over the wire: method, path, query, headers and body of every operation, to the byte where it matters.
+//! Checks the exact request of every operation: method, path, query, headers and body.
 
 use std::num::NonZeroU64;
 
@@ -23,12 +23,12 @@ fn moment() -> DateTime<Utc> {
     "2030-01-01T00:00:00Z".parse().unwrap()
 }
 
-/// A value of a mock's answer.
+/// Decodes the value that a mock answers with.
 fn value<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
 }
 
-/// A server with one mock, the client that calls it, and what the mock has to have seen afterwards.
+/// A mock server, and the recorder that a test later compares with the expected request.
 struct Expectation {
     server: MockServer,
     recorder: Recorder,
@@ -51,7 +51,7 @@ impl Expectation {
 }
 
 #[tokio::test]
-async fn list_without_a_page() {
+async fn list_without_a_page_has_no_query() {
     let expected = Expectation::new().await;
     let mock = expected.server.list_api_keys(|when, then| {
         let when = when.company_id(&company()).page(None).limit(None).search(None);
@@ -64,7 +64,7 @@ async fn list_without_a_page() {
 }
 
 #[tokio::test]
-async fn list_with_every_parameter() {
+async fn list_sends_every_parameter() {
     let expected = Expectation::new().await;
     let mock = expected.server.list_api_keys(|when, then| {
         let when = when.company_id(&company()).page(NonZeroU64::new(2)).limit(NonZeroU64::new(100));
@@ -97,7 +97,7 @@ async fn a_page_number_of_zero_is_not_sent() {
 }
 
 #[tokio::test]
-async fn create_with_what_is_required() {
+async fn create_sends_the_required_fields() {
     let expected = Expectation::new().await;
     let mock = expected.server.create_api_key(|when, then| {
         let when = when.company_id(&company()).body(&new_key().try_into().unwrap());
@@ -110,7 +110,7 @@ async fn create_with_what_is_required() {
     expected.assert_sent(&mock, "POST", &Operation::Create.path(COMPANY, ""), Some(body));
 }
 
-/// The fields of the SDK documentation, and beside them those that newer sources add.
+/// Returns two bodies: one with the fields of the SDK documentation, and one with the fields that newer sources add.
 fn every_field() -> [Value; 2] {
     [
         json!({
@@ -127,7 +127,7 @@ fn every_field() -> [Value; 2] {
 }
 
 #[tokio::test]
-async fn create_with_everything() {
+async fn create_sends_every_field() {
     let [documented, newer] = every_field();
     let by_document = new_key().user_id("u".to_owned()).name("für \"CI\"".to_owned());
     let by_document = by_document.expiration_date_utc(moment());
@@ -148,7 +148,7 @@ async fn create_with_everything() {
 }
 
 #[tokio::test]
-async fn a_body_without_what_is_required_is_not_sent() {
+async fn a_body_without_a_required_field_is_not_sent() {
     let server = MockServer::start_async().await;
     let mock = server.mock(|_, then| {
         then.status(200).body("{}");
@@ -169,7 +169,7 @@ async fn a_body_without_what_is_required_is_not_sent() {
 }
 
 #[tokio::test]
-async fn get() {
+async fn get_has_no_body() {
     let expected = Expectation::new().await;
     let mock = expected.server.get_api_key(|when, then| {
         expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
@@ -181,7 +181,7 @@ async fn get() {
 }
 
 #[tokio::test]
-async fn update_sends_the_fields_that_are_given() {
+async fn update_sends_only_the_fields_that_are_set() {
     let request = types::UpdateApiKeyRequest::builder;
     let [documented, newer] = every_field();
     let by_document = request().company_id(Some(company())).role_id(3).user_id("u".to_owned());
@@ -192,7 +192,7 @@ async fn update_sends_the_fields_that_are_given() {
     let by_newer = by_newer.permissions(["read".to_owned(), "write".to_owned()].to_vec());
     for (body, json) in [
         (request().name("ci".to_owned()), json!({"name": "ci"})),
-        // A change of nothing is still a body: the documented one is required.
+        // An update without changes still sends a body, because the documentation requires one.
         (request(), json!({})),
         (by_document, documented),
         (by_newer.description(String::new()), newer),
@@ -210,7 +210,7 @@ async fn update_sends_the_fields_that_are_given() {
 }
 
 #[tokio::test]
-async fn delete() {
+async fn delete_has_no_body() {
     let expected = Expectation::new().await;
     let mock = expected.server.delete_api_key(|when, then| {
         expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
@@ -222,7 +222,7 @@ async fn delete() {
 }
 
 #[tokio::test]
-async fn revoke() {
+async fn revoke_sends_the_reason() {
     for (body, json) in [
         (revocation(), json!({"company_id": COMPANY, "role_id": 3})),
         (revocation().reason("leaked".to_owned()), json!({"company_id": COMPANY, "role_id": 3, "reason": "leaked"})),
@@ -241,7 +241,7 @@ async fn revoke() {
 }
 
 #[tokio::test]
-async fn stats() {
+async fn stats_has_no_body() {
     let expected = Expectation::new().await;
     let mock = expected.server.get_api_key_stats(|when, then| {
         expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
@@ -253,9 +253,9 @@ async fn stats() {
     expected.assert_sent(&mock, "GET", &Operation::Stats.path(COMPANY, KEY), None);
 }
 
-/// A key's id that an answer gave as a number can be asked for.
+/// A caller can read a key by the numeric id in an answer.
 #[tokio::test]
-async fn a_number_is_an_id_too() {
+async fn a_numeric_id_is_a_valid_id() {
     let stub = stub().await;
     let recorder = stub.record().await;
     let id = types::AnsweredApiKeyId::from(42).to_string();
@@ -277,7 +277,7 @@ async fn the_credential_goes_into_its_own_header() {
 }
 
 #[tokio::test]
-async fn the_path_of_the_base_url_stays() {
+async fn the_path_of_the_base_url_is_kept() {
     let stub = stub().await;
     for slash in ["", "/"] {
         let client = client(&format!("{}/gate/way{slash}", stub.base_url()));

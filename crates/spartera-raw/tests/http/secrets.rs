@@ -1,4 +1,4 @@
-//! Wherever a secret is planted, no printed form shows it; and a new token is never lost.
+//! No printed form of a value shows a secret, and the caller never loses a new one.
 
 use std::collections::BTreeMap;
 
@@ -21,12 +21,12 @@ async fn issue(client: &Client, operation: Operation) -> Result<types::CreateApi
             call.body(revocation()).send().await?
         }
     };
-    // The answer with its status and headers, too.
+    // Checks the answer together with its status and headers.
     assert_debug_redacts(&answer);
     Ok(answer.into_inner())
 }
 
-/// As documented, a revoke answers as a create does.
+/// The operations that issue a secret. The documentation gives a revoke the same answer as a create.
 const ISSUING: [Operation; 2] = [Operation::Create, Operation::Revoke];
 
 #[test]
@@ -36,7 +36,7 @@ fn every_operation_that_issues_is_tested() {
 }
 
 #[test]
-fn the_credential_is_hidden_in_whatever_holds_it() {
+fn no_value_that_holds_the_credential_prints_it() {
     for credential in canaries() {
         let client = Client::connect("http://127.0.0.1:1/", credential).unwrap();
         assert_debug_redacts(&client);
@@ -49,7 +49,7 @@ fn the_credential_is_hidden_in_whatever_holds_it() {
 }
 
 #[test]
-fn a_value_under_construction_hides_its_secret() {
+fn a_builder_does_not_print_its_secret() {
     let builder = types::IssuedApiKey::builder().key(Secret::new(CANARY)).extra(BTreeMap::new());
     assert_debug_redacts(&builder);
     let value = types::IssuedApiKey::try_from(builder).unwrap();
@@ -61,7 +61,7 @@ fn a_value_under_construction_hides_its_secret() {
 }
 
 #[tokio::test]
-async fn the_documented_field() {
+async fn a_secret_in_the_documented_field_is_not_printed() {
     let stub = stub().await;
     for operation in ISSUING {
         let body = json!({"data": {"api_key_id": "17", "key": CANARY}});
@@ -71,13 +71,13 @@ async fn the_documented_field() {
         assert_eq!(answer.data.key.as_ref().unwrap().expose(), CANARY);
         assert_no_canary(&serde_json::to_string(&answer).unwrap_err().to_string());
         assert_eq!(exposed_json(&answer).unwrap(), body);
-        assert!(serde_json::to_string(&answer).is_err(), "exposing ends with its call");
+        assert!(serde_json::to_string(&answer).is_err(), "exposed_json must expose only its own call");
     }
 }
 
-/// Inside the key and beside it.
+/// The undocumented field is in the key or next to it.
 #[tokio::test]
-async fn a_field_that_nobody_documented() {
+async fn a_secret_in_an_undocumented_field_is_not_printed() {
     let stub = stub().await;
     for operation in ISSUING {
         for planted in [
@@ -85,7 +85,7 @@ async fn a_field_that_nobody_documented() {
             json!({"value": CANARY}),
             json!({"deep": {"er": [{"value": CANARY}]}}),
             json!([CANARY, 1]),
-            // A name can be a secret as well as a value can.
+            // The name of a field may be the secret, too.
             json!({CANARY: true}),
         ] {
             for (body, place) in [
@@ -106,7 +106,7 @@ async fn a_field_that_nobody_documented() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_decoded() {
+async fn a_secret_in_an_undecodable_answer_is_kept_and_not_printed() {
     let stub = stub().await;
     let object = |key: Value| json!({"data": {"api_key_id": "17", "key": key}}).to_string().into_bytes();
     let bodies: [(&str, Vec<u8>); 11] = [
@@ -129,9 +129,9 @@ async fn an_answer_that_cannot_be_decoded() {
             assert_error_redacts(&error);
             let Error::Undecoded(answer) = &error else { panic!("{case}: {error:?}") };
             assert_debug_redacts(answer.body());
-            assert!(answer.body().expose().contains(CANARY), "{case}: the caller still gets the secret");
+            assert!(answer.body().expose().contains(CANARY), "{case}: the caller must receive the secret");
         }
-        // A status that nobody documented is no reason to lose the secret either.
+        // An undocumented status must not lose the secret, either.
         let client = stub.answer_with(201, object(json!(CANARY))).await;
         let error = issue(client, operation).await.unwrap_err();
         assert_error_redacts(&error);
@@ -140,9 +140,9 @@ async fn an_answer_that_cannot_be_decoded() {
     }
 }
 
-/// The mask is promised in words alone, so a list may show the secret itself.
+/// The documentation promises the mask only in words, so a list may show the secret.
 #[tokio::test]
-async fn a_key_that_is_read() {
+async fn a_secret_in_a_list_or_a_read_is_not_printed() {
     let stub = stub().await;
     let client = stub.answer_with(200, json!({"data": [{"id": 1, "key": CANARY}]}).to_string()).await;
     let list = client.list_api_keys().company_id(COMPANY).send().await.unwrap();
@@ -159,9 +159,9 @@ async fn a_key_that_is_read() {
     }
 }
 
-/// A server that repeats the credential in its failure, decodable or not.
+/// The server may repeat the credential in a failure, and the failure may be undecodable.
 #[tokio::test]
-async fn a_credential_that_the_server_repeats() {
+async fn a_credential_that_the_server_repeats_is_not_printed() {
     for credential in canaries() {
         let stub = stub_with(credential).await;
         for operation in Operation::ALL {
@@ -184,9 +184,9 @@ async fn a_credential_that_the_server_repeats() {
     }
 }
 
-/// The argument may be a secret in the wrong place.
+/// A caller may pass a secret as an id by mistake.
 #[tokio::test]
-async fn an_argument_that_is_refused_is_not_repeated() {
+async fn a_rejected_argument_is_not_repeated() {
     let stub = stub().await;
     let hostile = format!("{CANARY}/..");
     for operation in Operation::ALL {

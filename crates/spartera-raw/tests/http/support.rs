@@ -1,14 +1,14 @@
-//! What the tests of every subject share.
+//! Code that all tests of this crate share.
 
 use spartera_raw::{Client, Credential, Error, types};
 
-/// Ids with every kind of character that may stand in one.
+/// Ids that contain every kind of valid character.
 pub(crate) const COMPANY: &str = "3f0d2b1c-0A_9";
 pub(crate) const KEY: &str = "Key-1_2";
 
 pub(crate) const SECRET: &str = "sk_test_0123456789";
 
-/// A client with an API key.
+/// Makes a client that authenticates with [`SECRET`].
 pub(crate) fn client(base_url: &str) -> Client {
     Client::connect(base_url, Credential::api_key(SECRET).unwrap()).unwrap()
 }
@@ -26,7 +26,7 @@ pub(crate) async fn stub_with(credential: Credential) -> Stub {
     Stub::start(|base_url| Client::connect(base_url, credential).unwrap()).await
 }
 
-/// Every operation, for what has to hold of each.
+/// The operations, for tests that try each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     List,
@@ -42,17 +42,17 @@ impl Operation {
     pub(crate) const ALL: [Self; 7] =
         [Self::List, Self::Create, Self::Get, Self::Update, Self::Delete, Self::Revoke, Self::Stats];
 
-    /// Whether a key's id stands in its path.
+    /// Returns whether the path contains a key's id.
     pub(crate) fn has_key(self) -> bool {
         !matches!(self, Self::List | Self::Create)
     }
 
-    /// Whether its answer may show a secret.
+    /// Returns whether the answer may show a secret.
     pub(crate) fn issues(self) -> bool {
         matches!(self, Self::Create | Self::Revoke)
     }
 
-    /// Its path, with these ids.
+    /// Returns the path with these ids.
     pub(crate) fn path(self, company: &str, key: &str) -> String {
         let keys = format!("/companies/{company}/api-keys");
         match self {
@@ -63,7 +63,7 @@ impl Operation {
         }
     }
 
-    /// Calls it with these ids and the smallest body there is. What it returns is the answer's `Debug`.
+    /// Calls the operation with these ids and the smallest valid body. Returns the `Debug` text of the answer.
     pub(crate) async fn call(self, client: &Client, company: &str, key: &str) -> Result<String, Error<types::Error>> {
         match self {
             Self::List => {
@@ -99,12 +99,12 @@ impl Operation {
     }
 }
 
-/// The smallest body of a create.
+/// Returns the smallest valid body of a create.
 pub(crate) fn new_key() -> types::builder::CreateApiKeyRequest {
     types::CreateApiKeyRequest::builder().company_id(COMPANY).role_id(3)
 }
 
-/// The smallest body of a revoke.
+/// Returns the smallest valid body of a revoke.
 pub(crate) fn revocation() -> types::builder::RevokeApiKeyRequest {
     types::RevokeApiKeyRequest::builder().company_id(COMPANY).role_id(3)
 }
