@@ -1,6 +1,6 @@
 //! Shares code between the tests of several crates.
 //!
-//! - [`Recorder`] and [`Stub`] work on mock servers.
+//! - [`Stub`] gives every request the same answer. [`Expectation`] and [`Recorder`] check what a client sends.
 //! - [`UnansweredListener`] detects unwanted connections.
 //! - [`redaction`] checks that nothing prints a secret.
 //! - [`samples`] holds data that several crates test with.
@@ -10,12 +10,14 @@
 // Failed checks panic: this code runs only in tests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod expectation;
 mod listener;
 mod recorder;
 pub mod redaction;
 pub mod samples;
 mod stub;
 
+pub use expectation::Expectation;
 pub use listener::UnansweredListener;
 pub use recorder::{Recorder, Sent};
 pub use stub::Stub;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api_keyring_test_support::Recorder;
+use api_keyring_test_support::Expectation;
 use httpmock::MockServer;
 use monad_raw::mock::MockServerExt as _;
 use monad_raw::{Credential, Secret, types};
@@ -38,64 +38,60 @@ fn no_keys() -> types::ApiKeyList {
 
 #[tokio::test]
 async fn list_without_a_page_has_no_query() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-    let mock = server.list_api_keys(|when, then| {
-        recorder.record(when.organization_id(&organization()).limit(None).offset(None).into_inner());
+    let expected = Expectation::start(SECRET).await;
+    let mock = expected.server.list_api_keys(|when, then| {
+        expected.recorder.record(when.organization_id(&organization()).limit(None).offset(None).into_inner());
         then.ok(&no_keys());
     });
-    let call = client(&server.base_url()).list_api_keys().organization_id(ORGANIZATION).send().await;
+    let call = client(&expected.base_url()).list_api_keys().organization_id(ORGANIZATION).send().await;
     assert!(call.unwrap().api_keys.is_none());
-    mock.assert();
-    recorder.sent().assert_is(SECRET, "GET", &format!("/v2/{ORGANIZATION}/api_keys"), None);
+    expected.assert_sent(&mock, "GET", &Operation::List.path(ORGANIZATION, KEY), None);
 }
 
 #[tokio::test]
 async fn list_sends_the_page() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-    let mock = server.list_api_keys(|when, then| {
-        recorder.record(when.organization_id(&organization()).limit(100).offset(0).into_inner());
+    let expected = Expectation::start(SECRET).await;
+    let mock = expected.server.list_api_keys(|when, then| {
+        expected.recorder.record(when.organization_id(&organization()).limit(100).offset(0).into_inner());
         then.ok(&no_keys());
     });
-    let client = client(&server.base_url());
+    let client = client(&expected.base_url());
     // The client sends an offset of zero, too.
     let call = client.list_api_keys().organization_id(ORGANIZATION).limit(100).offset(0);
     call.send().await.unwrap();
-    mock.assert();
-    let target = format!("/v2/{ORGANIZATION}/api_keys?limit=100&offset=0");
-    recorder.sent().assert_is(SECRET, "GET", &target, None);
+    let target = format!("{}?limit=100&offset=0", Operation::List.path(ORGANIZATION, KEY));
+    expected.assert_sent(&mock, "GET", &target, None);
 }
 
 #[tokio::test]
 async fn create_sends_the_required_fields() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-    let mock = server.create_api_key(|when, then| {
+    let expected = Expectation::start(SECRET).await;
+    let mock = expected.server.create_api_key(|when, then| {
         let when = when.organization_id(&organization()).body(&new_key().try_into().unwrap());
-        recorder.record(when.into_inner());
+        expected.recorder.record(when.into_inner());
         then.ok(&token());
     });
-    let client = client(&server.base_url());
+    let client = client(&expected.base_url());
     client.create_api_key().organization_id(ORGANIZATION).body(new_key()).send().await.unwrap();
-    mock.assert();
     let body = json!({"name": "ci", "role_id": "role-reader", "expiration_time": "2030-01-01T00:00:00Z"});
-    recorder.sent().assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
+    expected.assert_sent(&mock, "POST", &Operation::Create.path(ORGANIZATION, KEY), Some(body));
 }
 
 #[tokio::test]
 async fn create_sends_every_field() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-    let mock = server.create_api_key(|when, then| {
-        recorder.record(when.organization_id(&organization()).into_inner());
+    let expected = Expectation::start(SECRET).await;
+    let mock = expected.server.create_api_key(|when, then| {
+        expected.recorder.record(when.organization_id(&organization()).into_inner());
         then.ok(&token());
     });
-    let client = client(&server.base_url());
+    let client = client(&expected.base_url());
     let body = new_key().description("für \"CI\"\n".to_owned());
     client.create_api_key().organization_id(ORGANIZATION).body(body).send().await.unwrap();
-    mock.assert();
     let body = json!({
         "name": "ci", "role_id": "role-reader", "expiration_time": "2030-01-01T00:00:00Z",
         "description": "für \"CI\"\n",
     });
-    recorder.sent().assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys"), Some(body));
+    expected.assert_sent(&mock, "POST", &Operation::Create.path(ORGANIZATION, KEY), Some(body));
 }
 
 /// The documentation requires three fields, and the service answers 400 if one is missing. The client rejects such a
@@ -122,91 +118,87 @@ async fn create_without_a_required_field_is_not_sent() {
 
 #[tokio::test]
 async fn get_has_no_body() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-    let mock = server.get_api_key(|when, then| {
-        recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+    let expected = Expectation::start(SECRET).await;
+    let mock = expected.server.get_api_key(|when, then| {
+        expected.recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
         then.ok(&plain_key());
     });
-    let client = client(&server.base_url());
+    let client = client(&expected.base_url());
     client.get_api_key().organization_id(ORGANIZATION).api_key_id(KEY).send().await.unwrap();
-    mock.assert();
-    recorder.sent().assert_is(SECRET, "GET", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
+    expected.assert_sent(&mock, "GET", &Operation::Get.path(ORGANIZATION, KEY), None);
 }
 
 #[tokio::test]
 async fn update_sends_only_the_fields_that_are_set() {
     let request = || types::UpdateApiKeyRequest::builder().name("ci");
-    for (body, expected) in [
+    for (body, json) in [
         (request(), json!({"name": "ci"})),
         (request().description("d".to_owned()), json!({"name": "ci", "description": "d"})),
         // An empty description differs from an absent one.
         (request().description(String::new()), json!({"name": "ci", "description": ""})),
     ] {
-        let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-        let mock = server.update_api_key(|when, then| {
-            recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+        let expected = Expectation::start(SECRET).await;
+        let mock = expected.server.update_api_key(|when, then| {
+            expected.recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
             then.ok(&plain_key());
         });
-        let client = client(&server.base_url());
+        let client = client(&expected.base_url());
         let call = client.update_api_key().organization_id(ORGANIZATION).api_key_id(KEY).body(body);
         call.send().await.unwrap();
-        mock.assert();
-        recorder.sent().assert_is(SECRET, "PATCH", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), Some(expected));
+        expected.assert_sent(&mock, "PATCH", &Operation::Update.path(ORGANIZATION, KEY), Some(json));
     }
 }
 
 #[tokio::test]
 async fn delete_has_no_body() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-    let mock = server.delete_api_key(|when, then| {
-        recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+    let expected = Expectation::start(SECRET).await;
+    let mock = expected.server.delete_api_key(|when, then| {
+        expected.recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
         then.ok("deleted");
     });
-    let client = client(&server.base_url());
+    let client = client(&expected.base_url());
     let call = client.delete_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
     assert_eq!(*call.send().await.unwrap(), "deleted");
-    mock.assert();
-    recorder.sent().assert_is(SECRET, "DELETE", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}"), None);
+    expected.assert_sent(&mock, "DELETE", &Operation::Delete.path(ORGANIZATION, KEY), None);
 }
 
 /// An older server rejects every body here, even `{}`.
 #[tokio::test]
 async fn regenerate_without_an_expiration_has_no_body() {
     for with_empty_body in [false, true] {
-        let (server, recorder) = (MockServer::start_async().await, Recorder::default());
-        let mock = server.regenerate_api_key(|when, then| {
-            recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
+        let expected = Expectation::start(SECRET).await;
+        let mock = expected.server.regenerate_api_key(|when, then| {
+            expected.recorder.record(when.organization_id(&organization()).api_key_id(&key()).into_inner());
             then.ok(&token());
         });
-        let client = client(&server.base_url());
+        let client = client(&expected.base_url());
         let mut call = client.regenerate_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
         if with_empty_body {
             call = call.body(types::RegenerateApiKeyRequest::builder());
         }
         call.send().await.unwrap();
         mock.assert();
-        let sent = recorder.sent();
-        sent.assert_is(SECRET, "POST", &format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate"), None);
+        let sent = expected.recorder.sent();
+        sent.assert_is(SECRET, "POST", &Operation::Regenerate.path(ORGANIZATION, KEY), None);
         assert!(sent.header("content-type").is_empty() && sent.header("transfer-encoding").is_empty());
     }
 }
 
 #[tokio::test]
 async fn regenerate_sends_the_expiration() {
-    let (server, recorder) = (MockServer::start_async().await, Recorder::default());
+    let expected = Expectation::start(SECRET).await;
     let body = types::RegenerateApiKeyRequest::builder().expiration_time("2031-01-01T00:00:00Z".to_owned());
-    let mock = server.regenerate_api_key(|when, then| {
+    let mock = expected.server.regenerate_api_key(|when, then| {
         let when = when.organization_id(&organization()).api_key_id(&key());
-        recorder.record(when.body(&body.clone().try_into().unwrap()).into_inner());
+        expected.recorder.record(when.body(&body.clone().try_into().unwrap()).into_inner());
         then.ok(&token());
     });
-    let client = client(&server.base_url());
+    let client = client(&expected.base_url());
     let call = client.regenerate_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
     call.body(body).send().await.unwrap();
-    mock.assert();
-    let target = format!("/v2/{ORGANIZATION}/api_keys/{KEY}/regenerate");
+    let target = Operation::Regenerate.path(ORGANIZATION, KEY);
     let body = json!({"expiration_time": "2031-01-01T00:00:00Z"});
-    recorder.sent().assert_is(SECRET, "POST", &target, Some(body));
+    expected.assert_sent(&mock, "POST", &target, Some(body));
 }
 
 /// The service accepts an API key or a bearer token. The client sends only the header of the one in use.
@@ -239,11 +231,7 @@ async fn the_path_of_the_base_url_is_kept() {
         for operation in Operation::ALL {
             let recorder = stub.record().await;
             operation.call(&client, "o", "k").await.unwrap_err();
-            let expected = match operation {
-                Operation::List | Operation::Create => "/api/v2/o/api_keys",
-                Operation::Get | Operation::Update | Operation::Delete => "/api/v2/o/api_keys/k",
-                Operation::Regenerate => "/api/v2/o/api_keys/k/regenerate",
-            };
+            let expected = format!("/api{}", operation.path("o", "k"));
             assert_eq!(recorder.sent().target, expected, "{operation:?}");
         }
     }

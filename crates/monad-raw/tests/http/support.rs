@@ -51,6 +51,16 @@ impl Operation {
         matches!(self, Self::Create | Self::Regenerate)
     }
 
+    /// Returns the path with these ids.
+    pub(crate) fn path(self, organization: &str, key: &str) -> String {
+        let keys = format!("/v2/{organization}/api_keys");
+        match self {
+            Self::List | Self::Create => keys,
+            Self::Get | Self::Update | Self::Delete => format!("{keys}/{key}"),
+            Self::Regenerate => format!("{keys}/{key}/regenerate"),
+        }
+    }
+
     /// Calls the operation with these ids and the smallest valid body. Returns the `Debug` text of the answer.
     pub(crate) async fn call(
         self,

@@ -2,12 +2,12 @@
 
 use std::num::NonZeroU64;
 
-use api_keyring_test_support::Recorder;
+use api_keyring_test_support::Expectation;
 use chrono::{DateTime, Utc};
-use httpmock::{Mock, MockServer};
+use httpmock::MockServer;
 use serde_json::{Value, json};
 use spartera_raw::mock::MockServerExt as _;
-use spartera_raw::{Client, Error, types};
+use spartera_raw::{Error, types};
 
 use crate::support::{COMPANY, KEY, Operation, SECRET, client, new_key, revocation, stub};
 
@@ -28,51 +28,29 @@ fn value<T: serde::de::DeserializeOwned>(json: Value) -> T {
     serde_json::from_value(json).unwrap()
 }
 
-/// A mock server, and the recorder that a test later compares with the expected request.
-struct Expectation {
-    server: MockServer,
-    recorder: Recorder,
-}
-
-impl Expectation {
-    async fn new() -> Self {
-        Self { server: MockServer::start_async().await, recorder: Recorder::default() }
-    }
-
-    fn client(&self) -> Client {
-        client(&self.server.base_url())
-    }
-
-    #[track_caller]
-    fn assert_sent(&self, mock: &Mock<'_>, method: &str, target: &str, body: Option<Value>) {
-        mock.assert();
-        self.recorder.sent().assert_is(SECRET, method, target, body);
-    }
-}
-
 #[tokio::test]
 async fn list_without_a_page_has_no_query() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.list_api_keys(|when, then| {
         let when = when.company_id(&company()).page(None).limit(None).search(None);
         expected.recorder.record(when.sort_by(None).sort_order(None).into_inner());
         then.ok(&value(json!({"data": []})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     client.list_api_keys().company_id(COMPANY).send().await.unwrap();
     expected.assert_sent(&mock, "GET", &Operation::List.path(COMPANY, ""), None);
 }
 
 #[tokio::test]
 async fn list_sends_every_parameter() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.list_api_keys(|when, then| {
         let when = when.company_id(&company()).page(NonZeroU64::new(2)).limit(NonZeroU64::new(100));
         let when = when.search("a&b=c d").sort_by("name").sort_order(types::SortOrder::Desc);
         expected.recorder.record(when.into_inner());
         then.ok(&value(json!({"data": []})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     let call = client.list_api_keys().company_id(COMPANY).page(2_u64).limit(100_u64);
     let call = call.search("a&b=c d").sort_by("name").sort_order(types::SortOrder::Desc);
     call.send().await.unwrap();
@@ -83,11 +61,11 @@ async fn list_sends_every_parameter() {
 
 #[tokio::test]
 async fn a_page_number_of_zero_is_not_sent() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.list_api_keys(|_, then| {
         then.ok(&value(json!({"data": []})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     let list = || client.list_api_keys().company_id(COMPANY);
     for call in [list().page(0_u64), list().limit(0_u64), list().sort_order("up")] {
         let error = call.send().await.unwrap_err();
@@ -98,13 +76,13 @@ async fn a_page_number_of_zero_is_not_sent() {
 
 #[tokio::test]
 async fn create_sends_the_required_fields() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.create_api_key(|when, then| {
         let when = when.company_id(&company()).body(&new_key().try_into().unwrap());
         expected.recorder.record(when.into_inner());
         then.ok(&value(json!({"data": {"key": "k"}})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     client.create_api_key().company_id(COMPANY).body(new_key()).send().await.unwrap();
     let body = json!({"company_id": COMPANY, "role_id": 3});
     expected.assert_sent(&mock, "POST", &Operation::Create.path(COMPANY, ""), Some(body));
@@ -136,12 +114,12 @@ async fn create_sends_every_field() {
     let by_newer = by_newer.rate_limit(0).permissions(["read".to_owned(), "write".to_owned()].to_vec());
     let by_newer = by_newer.description(String::new());
     for (body, json) in [(by_document, documented), (by_newer, newer)] {
-        let expected = Expectation::new().await;
+        let expected = Expectation::start(SECRET).await;
         let mock = expected.server.create_api_key(|when, then| {
             expected.recorder.record(when.company_id(&company()).into_inner());
             then.ok(&value(json!({"data": {"key": "k"}})));
         });
-        let client = expected.client();
+        let client = client(&expected.base_url());
         client.create_api_key().company_id(COMPANY).body(body).send().await.unwrap();
         expected.assert_sent(&mock, "POST", &Operation::Create.path(COMPANY, ""), Some(json));
     }
@@ -170,12 +148,12 @@ async fn a_body_without_a_required_field_is_not_sent() {
 
 #[tokio::test]
 async fn get_has_no_body() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.get_api_key(|when, then| {
         expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
         then.ok(&value(json!({"data": {}})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     client.get_api_key().company_id(COMPANY).api_key_id(KEY).send().await.unwrap();
     expected.assert_sent(&mock, "GET", &Operation::Get.path(COMPANY, KEY), None);
 }
@@ -197,12 +175,12 @@ async fn update_sends_only_the_fields_that_are_set() {
         (by_document, documented),
         (by_newer.description(String::new()), newer),
     ] {
-        let expected = Expectation::new().await;
+        let expected = Expectation::start(SECRET).await;
         let mock = expected.server.update_api_key(|when, then| {
             expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
             then.ok(&value(json!({"data": {"api_key_id": "1"}})));
         });
-        let client = expected.client();
+        let client = client(&expected.base_url());
         let call = client.update_api_key().company_id(COMPANY).api_key_id(KEY).body(body);
         call.send().await.unwrap();
         expected.assert_sent(&mock, "PATCH", &Operation::Update.path(COMPANY, KEY), Some(json));
@@ -211,12 +189,12 @@ async fn update_sends_only_the_fields_that_are_set() {
 
 #[tokio::test]
 async fn delete_has_no_body() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.delete_api_key(|when, then| {
         expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
         then.ok(&value(json!({"data": {"api_key_id": "1"}})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     client.delete_api_key().company_id(COMPANY).api_key_id(KEY).send().await.unwrap();
     expected.assert_sent(&mock, "DELETE", &Operation::Delete.path(COMPANY, KEY), None);
 }
@@ -227,13 +205,13 @@ async fn revoke_sends_the_reason() {
         (revocation(), json!({"company_id": COMPANY, "role_id": 3})),
         (revocation().reason("leaked".to_owned()), json!({"company_id": COMPANY, "role_id": 3, "reason": "leaked"})),
     ] {
-        let expected = Expectation::new().await;
+        let expected = Expectation::start(SECRET).await;
         let mock = expected.server.revoke_api_key(|when, then| {
             let when = when.company_id(&company()).api_key_id(&key());
             expected.recorder.record(when.body(&body.clone().try_into().unwrap()).into_inner());
             then.ok(&value(json!({"data": {"api_key_id": "1"}})));
         });
-        let client = expected.client();
+        let client = client(&expected.base_url());
         let call = client.revoke_api_key().company_id(COMPANY).api_key_id(KEY).body(body);
         call.send().await.unwrap();
         expected.assert_sent(&mock, "POST", &Operation::Revoke.path(COMPANY, KEY), Some(json));
@@ -242,12 +220,12 @@ async fn revoke_sends_the_reason() {
 
 #[tokio::test]
 async fn stats_has_no_body() {
-    let expected = Expectation::new().await;
+    let expected = Expectation::start(SECRET).await;
     let mock = expected.server.get_api_key_stats(|when, then| {
         expected.recorder.record(when.company_id(&company()).api_key_id(&key()).into_inner());
         then.ok(&value(json!({"data": {}})));
     });
-    let client = expected.client();
+    let client = client(&expected.base_url());
     let call = client.get_api_key_stats().company_id(COMPANY).api_key_id(KEY);
     call.send().await.unwrap();
     expected.assert_sent(&mock, "GET", &Operation::Stats.path(COMPANY, KEY), None);
