@@ -10,6 +10,7 @@ mod record;
 mod rotator;
 mod sink;
 
+pub use engine::{TRANSITIONS, Transition};
 pub use error::RotateError;
 pub use fleet::{Fleet, FleetKey, FleetSummary, InvalidPattern, KeyResult, Selector};
 pub use journal::memory::MemoryJournal;
@@ -21,7 +22,8 @@ pub use plan::request::{RotateKey, Strategy, Timing};
 pub use plan::steps::{Downtime, PlannedStep};
 pub use plan::{OldKey, OwnCredential, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};
 pub use record::{
-    Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, Usage,
+    Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, StateKind,
+    Usage,
 };
 pub use rotator::Rotator;
 #[cfg(feature = "sinks")]

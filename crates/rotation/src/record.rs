@@ -1,4 +1,4 @@
-//! What is written down of a rotation.
+//! The record of a rotation, as the journal keeps it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{JournalError, Plan};
 
-/// The name of a rotation: `r-` and 16 characters.
+/// The id of a rotation: `r-` and 16 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct RotationId(String);
@@ -20,7 +20,7 @@ impl RotationId {
         Self(format!("r-{}", Mark::random()))
     }
 
-    /// The name as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -56,140 +56,204 @@ pub struct InvalidRotationId;
 
 impl fmt::Display for InvalidRotationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a rotation's name is r- and 16 characters, 0 to 9 and a to v")
+        f.write_str("a rotation's id is r- and 16 characters, 0 to 9 and a to v")
     }
 }
 
 impl std::error::Error for InvalidRotationId {}
 
-/// By what a secret is known again, without being told: a hash of it and of the mark that its key was issued under.
+/// A hash by which a rotation recognizes a secret: of the secret and of the mark that its key was issued under.
 ///
-/// A vendor's secrets are long and random, so that none can be found by trying.
+/// Vendors' secrets are long and random, so nobody can find one from its hash by trying.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Fingerprint(String);
 
 impl Fingerprint {
-    pub(super) fn of(mark: &Mark, secret: &Secret) -> Self {
+    pub(super) fn new(mark: &Mark, secret: &Secret) -> Self {
         let hash =
             Sha256::new().chain_update(mark.as_str()).chain_update("\n").chain_update(secret.expose()).finalize();
         Self(hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 }
 
-/// A key that the rotation has issued, while its secret may still be wanted.
+/// A key that the rotation issued, while its secret may still be wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Issued {
     /// The key's id.
     pub key: KeyId,
-    /// The mark in its name, which is also the name of its place in the sink.
+    /// The mark in its name, which also names its slots in the sink.
     pub mark: Mark,
-    /// By what its secret is known again.
+    /// Recognizes its secret.
     pub fingerprint: Fingerprint,
 }
 
 impl Issued {
-    pub(super) fn of(mark: Mark, issued: &IssuedKey) -> Self {
-        let fingerprint = Fingerprint::of(&mark, issued.secret());
+    pub(super) fn new(mark: Mark, issued: &IssuedKey) -> Self {
+        let fingerprint = Fingerprint::new(&mark, issued.secret());
         Self { key: issued.id().clone(), mark, fingerprint }
+    }
+
+    /// Reports whether a secret is this key's.
+    pub(super) fn has_secret(&self, secret: &Secret) -> bool {
+        Fingerprint::new(&self.mark, secret) == self.fingerprint
     }
 }
 
-/// How far a rotation is. Whatever has a side effect is written down here before it is done.
+/// How far a rotation is. A state is on record before its side effects happen.
+///
+/// [`TRANSITIONS`](crate::TRANSITIONS) lists which state may follow which, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
     /// Nothing was sent yet.
     Planned,
-    /// A key is being issued under this mark; a create may or may not have been sent.
+    /// The vendor is issuing a key under this mark. The create may or may not have been sent.
     Issuing {
         /// The mark.
         mark: Mark,
     },
-    /// What became of a create is not known, or its secret is lost: whatever exists under the mark has to go. In place: what
-    /// became of a regenerate is not known, or its secret is lost, and another one has to be asked for.
+    /// It is unknown whether a create took effect, or its secret is lost. Any key under the mark has to go.
+    ///
+    /// In place, the same holds for a regenerate, and the rotation has to request another secret.
     Lost {
         /// The mark.
         mark: Mark,
-        /// Why the rotation ends then; `None` where another key is issued.
+        /// Why the rotation ends after that; `None` if it issues another key.
         abort: Option<String>,
     },
-    /// A key was issued, and its secret may or may not be in the sink.
+    /// The vendor issued a key. Its secret may or may not be in the sink.
     Issued(Issued),
-    /// The secret waits in the sink and was read back, and is being tried.
+    /// The secret is in its pending slot and was read back. The rotation tries it next.
     Delivered(Issued),
-    /// The secret was seen to work, and is being made the sink's current one.
+    /// The secret works. The rotation makes it the sink's current one next.
     Verified(Issued),
     /// The new secret is the sink's current one, and the old key still works.
     Promoted {
         /// The new key.
         #[serde(flatten)]
         new: Issued,
-        /// Until when the old key is left alone.
+        /// When the grace ends. The rotation leaves the old key alone until then.
         until: DateTime<Utc>,
     },
     /// The old key is being retired. From here on there is no way back.
     Retiring(Issued),
-    /// The vendor has taken the old key's end; whether it has come is to be seen.
+    /// The vendor accepted the retirement of the old key. The rotation checks that the old secret no longer works.
     Retired {
         /// The new key.
         #[serde(flatten)]
         new: Issued,
-        /// How far the old key's end was seen; `None` until it was.
+        /// How the old key's end was seen; `None` until it was.
         confirmed: Option<Confirmation>,
     },
     /// The old key is gone, and the new one is in the sink.
     Done {
         /// The new key.
         key: KeyId,
-        /// How far the old key's end was seen.
+        /// How the old key's end was seen.
         confirmed: Confirmation,
     },
-    /// What was done is being undone.
+    /// The rotation is being aborted.
     Aborting {
         /// The new key, if there is one.
         new: Option<Issued>,
         /// Why.
         why: String,
     },
-    /// Everything that was done is undone: the old key is as it was, unless the reason says otherwise.
+    /// The rotation is aborted: the old key is as it was, unless the reason says otherwise.
     Aborted {
         /// Why.
         why: String,
     },
-    /// Somebody has to look: the rotation neither goes on nor back by itself.
+    /// The rotation waits for a person. The journal stores this state as `stuck`.
     #[serde(rename = "stuck")]
     NeedsAttention {
-        /// How far it was. Resuming goes on from there.
+        /// The state before. Resuming continues from it.
         was: Box<State>,
         /// What is wrong, and what to do.
         why: String,
     },
 }
 
-impl State {
-    /// The state in lower case, such as `delivered`.
-    pub fn name(&self) -> &'static str {
+/// A [`State`] without its data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each is documented at the state of the same name")]
+#[non_exhaustive]
+pub enum StateKind {
+    Planned,
+    Issuing,
+    Lost,
+    Issued,
+    Delivered,
+    Verified,
+    Promoted,
+    Retiring,
+    Retired,
+    Done,
+    Aborting,
+    Aborted,
+    NeedsAttention,
+}
+
+impl StateKind {
+    /// Returns the name that the journal stores, in lower case. [`NeedsAttention`](Self::NeedsAttention) is `stuck`.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Planned => "planned",
-            Self::Issuing { .. } => "issuing",
-            Self::Lost { .. } => "lost",
-            Self::Issued(_) => "issued",
-            Self::Delivered(_) => "delivered",
-            Self::Verified(_) => "verified",
-            Self::Promoted { .. } => "promoted",
-            Self::Retiring(_) => "retiring",
-            Self::Retired { .. } => "retired",
-            Self::Done { .. } => "done",
-            Self::Aborting { .. } => "aborting",
-            Self::Aborted { .. } => "aborted",
-            Self::NeedsAttention { .. } => "stuck",
+            Self::Issuing => "issuing",
+            Self::Lost => "lost",
+            Self::Issued => "issued",
+            Self::Delivered => "delivered",
+            Self::Verified => "verified",
+            Self::Promoted => "promoted",
+            Self::Retiring => "retiring",
+            Self::Retired => "retired",
+            Self::Done => "done",
+            Self::Aborting => "aborting",
+            Self::Aborted => "aborted",
+            Self::NeedsAttention => "stuck",
+        }
+    }
+}
+
+/// Writes the name for people: a state that the journal stores as `stuck` reads "needs attention".
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NeedsAttention => "needs attention",
+            kind => kind.as_str(),
+        })
+    }
+}
+
+impl State {
+    /// Returns the state's name in the journal, such as `delivered`.
+    pub fn name(&self) -> &'static str {
+        self.kind().as_str()
+    }
+
+    /// Returns which state this is.
+    pub fn kind(&self) -> StateKind {
+        match self {
+            Self::Planned => StateKind::Planned,
+            Self::Issuing { .. } => StateKind::Issuing,
+            Self::Lost { .. } => StateKind::Lost,
+            Self::Issued(_) => StateKind::Issued,
+            Self::Delivered(_) => StateKind::Delivered,
+            Self::Verified(_) => StateKind::Verified,
+            Self::Promoted { .. } => StateKind::Promoted,
+            Self::Retiring(_) => StateKind::Retiring,
+            Self::Retired { .. } => StateKind::Retired,
+            Self::Done { .. } => StateKind::Done,
+            Self::Aborting { .. } => StateKind::Aborting,
+            Self::Aborted { .. } => StateKind::Aborted,
+            Self::NeedsAttention { .. } => StateKind::NeedsAttention,
         }
     }
 
-    /// The key that takes the old one's place, as far as there is one.
+    /// Returns the key that replaces the old one, once there is one.
     pub fn new_key(&self) -> Option<&KeyId> {
         match self {
             Self::Done { key, .. } => Some(key),
@@ -197,7 +261,7 @@ impl State {
         }
     }
 
-    /// What was issued, while it may still be wanted.
+    /// Returns the issued key, while its secret may still be wanted.
     pub(super) fn issued(&self) -> Option<&Issued> {
         match self.underlying() {
             Self::Issued(new) | Self::Delivered(new) | Self::Verified(new) | Self::Retiring(new) => Some(new),
@@ -207,7 +271,7 @@ impl State {
         }
     }
 
-    /// Where it goes on from: the state itself, unless it is stuck.
+    /// Returns the state that the rotation continues from: the one before it needed attention, or the state itself.
     pub(super) fn underlying(&self) -> &Self {
         match self {
             Self::NeedsAttention { was, .. } => was.underlying(),
@@ -215,54 +279,54 @@ impl State {
         }
     }
 
-    /// Whether nothing is left to do.
+    /// Reports whether the rotation is done or aborted.
     pub fn is_finished(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Aborted { .. })
     }
 }
 
-/// How far a key's end was seen.
+/// How the end of a key was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Confirmation {
-    /// Its secret was tried and is refused.
+    /// The vendor refused its secret.
     SecretRefused,
-    /// The vendor has no such key any more, or calls it dead. Its secret was not there to be tried.
+    /// The vendor no longer has the key, or shows it as dead. The rotation did not have its secret to try.
     KeyGone,
-    /// The vendor said that it was done, still shows the key, and does not tell whether it works.
+    /// The vendor confirmed the end, still shows the key, and does not show whether it works.
     Acknowledged,
 }
 
-/// A key that the rotation has issued and that has to go.
+/// A key that the rotation issued and has to delete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Discard {
-    /// The key's id. It stays on record when the key is gone.
+    /// The key's id. It stays on record after the key is gone.
     pub key: KeyId,
     /// The mark that it was issued under.
     pub mark: Mark,
-    /// How far its end was seen; `None` until it was.
+    /// How its end was seen; `None` until it was.
     pub confirmed: Option<Confirmation>,
 }
 
-/// How much a vendor shows that a key was used.
+/// The usage of a key, as far as the vendor shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
-    /// How many requests were made with it, where the vendor counts them.
+    /// The number of requests made with the key, if the vendor counts them.
     pub count: Option<u64>,
-    /// When the last one was made, where the vendor tells.
+    /// The time of the last request, if the vendor shows it.
     pub last: Option<Timestamp>,
 }
 
 impl Usage {
-    /// Whether the key was used at all, as far as the vendor tells.
+    /// Reports whether the vendor shows any use of the key.
     pub(super) fn is_any(&self) -> bool {
         self.count.is_some_and(|count| count > 0) || self.last.is_some()
     }
 
-    /// Whether the key was used since then.
+    /// Reports whether the key was used since `before`.
     pub(super) fn is_after(&self, before: &Self) -> bool {
         let is_later = match (&self.last, &before.last) {
             (Some(now), Some(before)) => match (now.utc(), before.utc()) {
@@ -275,45 +339,45 @@ impl Usage {
     }
 }
 
-/// What the vendor has shown of the use of both keys, since the new one was put in the old one's place.
+/// The usage of both keys since the new one was promoted, as far as the vendor shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Evidence {
-    /// The use of the new key by the rotation itself. Whatever comes later is that of others.
+    /// The usage of the new key that the rotation caused itself. All later use is by others.
     pub new_key: Usage,
     /// Whether others were seen to use the new key.
     pub new_is_used: bool,
-    /// The use of the old key; `None` where it is gone.
+    /// The usage of the old key; `None` if the key is gone.
     pub old: Option<Usage>,
-    /// Since when the old key was not seen to be used, by the clock of whoever looked.
+    /// Since when the old key was not seen in use, by the clock of the process that looked.
     pub old_since: DateTime<Utc>,
 }
 
-/// All that is written down of one rotation. It holds no secret.
+/// Everything that the journal keeps of one rotation. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// The rotation's name.
+    /// The rotation's id.
     pub id: RotationId,
-    /// How often it was written, this time included.
+    /// The number of times that the record was changed.
     pub version: u64,
-    /// When it was last written.
+    /// When the record was last written.
     pub time: DateTime<Utc>,
-    /// What was planned.
+    /// The plan.
     pub plan: Plan,
-    /// How far it is.
+    /// How far the rotation is.
     pub state: State,
-    /// Every mark that a create was, or may have been, sent with. In place, there is one for each regenerate.
+    /// Every mark that a create was sent with, or may have been. In place, each regenerate has one.
     pub marks: Vec<Mark>,
-    /// Keys that were issued and have to go, or are gone.
+    /// The issued keys that the rotation discards or has discarded.
     pub discards: Vec<Discard>,
-    /// Whether the vendor was asked, or may have been, to have the old key expire at the end of the grace.
+    /// Whether the rotation set the old key's expiry to the end of the grace, or may have.
     pub old_expires: bool,
-    /// What was seen of the use of both keys, where the plan asks for it.
+    /// The evidence of use so far, if the plan asks for it.
     pub evidence: Option<Evidence>,
-    /// Why the old key may go without such evidence, or its end without being seen, where somebody has said so.
+    /// Why a person waived the evidence of use, or of the old key's end.
     pub waived: Option<String>,
-    /// Whether the rotation is undone although the sink holds somebody else's secret, which stays there.
+    /// Whether the abort leaves the sink as it is, because it holds somebody else's secret.
     pub leaves_sink: bool,
 }
 
@@ -334,8 +398,9 @@ impl Record {
         }
     }
 
-    /// What the rotation has to itself until it is finished, each as a text that is the same for whoever else wants it: the keys
-    /// and the sinks.
+    /// Returns what this rotation claims until it is finished: its keys and its sinks, each as a unique text.
+    ///
+    /// Two rotations that claim the same thing must not run at once.
     pub fn claims(&self) -> Vec<String> {
         let Plan { vendor, scope, old, sinks, .. } = &self.plan;
         let keys = [Some(&old.id), self.state.new_key()].into_iter().flatten();
@@ -343,18 +408,18 @@ impl Record {
         keys.chain(sinks.iter().map(|sink| format!("sink {sink}"))).collect()
     }
 
-    /// Whether a plan's key is this rotation's, which is not finished: it rotates the key, or has issued it.
+    /// Reports whether this rotation is unfinished and rotates the plan's key, or has issued it.
     pub fn is_at_work_on(&self, plan: &Plan) -> bool {
         let is_same_vendor = (&self.plan.vendor, &self.plan.scope) == (&plan.vendor, &plan.scope);
         let has_key = self.plan.old.id == plan.old.id || self.state.new_key() == Some(&plan.old.id);
         !self.state.is_finished() && is_same_vendor && has_key
     }
 
-    /// Why this rotation cannot be begun where there is another one, finished or not.
+    /// Returns why this rotation cannot begin beside another one, finished or not; `None` if it can.
     pub fn conflict_with(&self, other: &Self) -> Option<JournalError> {
         match &other.state {
             State::Aborted { .. } => None,
-            // It has another secret, and is the same key.
+            // In place: the key is the same, and may be rotated again.
             State::Done { key, .. } if *key == other.plan.old.id => None,
             State::Done { .. } => {
                 self.plan.rotates_same_key(&other.plan).then(|| JournalError::Replaced(other.id.clone()))
@@ -371,7 +436,9 @@ impl Record {
         }
     }
 
-    /// Until when there is nothing to do, while the rotation waits. It may wait longer where the plan asks for evidence of use.
+    /// Returns when the grace ends, while the rotation waits for that.
+    ///
+    /// The rotation may wait longer if the plan asks for evidence of use.
     pub fn waits_until(&self) -> Option<DateTime<Utc>> {
         match &self.state {
             State::Promoted { until, .. } => Some(*until),

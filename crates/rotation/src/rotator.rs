@@ -9,7 +9,7 @@ use api_keyring::{Clock, ListKeys, Mark, Provider, ProviderExt as _, SharedSecre
 use futures_util::TryStreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use super::engine::Run;
+use super::engine::{AbortSink, Run};
 use super::plan::OldKey;
 use super::{
     Journal, JournalError, Lease, OwnCredential, Plan, Record, RotateError, RotateKey, RotationId, Sink, SinkContent,
@@ -27,8 +27,8 @@ pub struct Rotator {
     pub(super) journal: Arc<dyn Journal>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) patience: Duration,
-    /// Ends when the rotator is to stop.
-    pub(super) stop: Shared<BoxFuture<'static, ()>>,
+    /// Ends when the rotator is cancelled.
+    pub(super) cancelled: Shared<BoxFuture<'static, ()>>,
     pub(super) observe: Arc<dyn Fn(&Record) + Send + Sync>,
     /// The secret that the provider authenticates with, where it can be replaced.
     pub(super) own: Option<SharedSecret>,
@@ -45,7 +45,7 @@ impl Rotator {
             journal: Arc::new(journal),
             clock: Arc::new(SystemClock),
             patience: Duration::from_secs(60),
-            stop: pending().boxed().shared(),
+            cancelled: pending().boxed().shared(),
             observe: Arc::new(|_| {}),
             own: None,
             holder: format!("process {}", std::process::id()),
@@ -70,8 +70,8 @@ impl Rotator {
 
     /// Has every rotation that this rotator carries out stop when `stop` ends: between two steps, where nothing is lost.
     #[must_use]
-    pub fn cancel_when(mut self, stop: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.stop = stop.boxed().shared();
+    pub fn cancel_when(mut self, cancelled: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.cancelled = cancelled.boxed().shared();
         self
     }
 
@@ -216,7 +216,7 @@ impl Rotator {
     /// [`RotateError::Refused`] when the old key is being retired or is gone, since then there is no way back; and those of
     /// [`resume`](Self::resume), which goes on undoing.
     pub async fn abort(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
-        self.decide(id, async |run| run.turn_back(why, false).await).await
+        self.decide(id, async |run| run.decide_abort(why, AbortSink::Restore).await).await
     }
 
     /// Undoes a rotation in whose sink somebody else has put another secret: that stays there, the old key stays as it is, and
@@ -227,7 +227,7 @@ impl Rotator {
     /// [`RotateError::Refused`] when the sink holds the new key's secret, which is what [`abort`](Self::abort) is for, or the old
     /// key is gone; and those of [`resume`](Self::resume), which goes on undoing.
     pub async fn abort_leaving_sink(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
-        self.decide(id, async |run| run.turn_back(why, true).await).await
+        self.decide(id, async |run| run.decide_abort(why, AbortSink::Leave).await).await
     }
 
     /// Goes on as [`resume`](Self::resume) does, and retires the old key although the vendor does not show that others use the

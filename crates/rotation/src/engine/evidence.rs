@@ -1,43 +1,60 @@
-//! Whether others use the new key, and nobody the old one any more, as far as the vendor shows it.
+//! Evidence of use: whether others use the new key, and nothing uses the old one, as far as the vendor shows it.
 
 use std::time::Duration;
 
 use api_keyring::{KeyId, KeyStatus, Operation, Provider};
+use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 
-use super::{Result, Run, Step, after};
+use super::{Next, Result, Run, after};
 use crate::plan::UnusedFor;
 use crate::record::{Confirmation, Evidence, Issued, Usage};
 use crate::{RotateError, State, Strategy};
 
 impl Run<'_> {
-    /// What has to be done or waited for before the old key may go, where the plan wants to see that nobody uses it. `None` once
-    /// that is so, and where nobody asks.
-    pub(super) async fn look_for_use(&mut self, new: &Issued) -> Result<Option<Step>> {
+    /// Looks for the evidence that the plan asks for. Returns what to do before the old key may go; `None` if nothing is missing.
+    pub(super) async fn gather_evidence(&mut self, new: &Issued) -> Result<Option<Next>> {
         let plan = &self.record.plan;
         let (Some(unused_for), None) = (plan.unused_for, &self.record.waived) else { return Ok(None) };
         let lag = plan.timing.use_lag_seconds;
         if self.record.evidence.is_none() {
-            // By then the vendor shows that the new key was tried here, and whatever it shows later is the doing of others.
+            // After this wait the vendor shows that this rotation tried the new key. All later use is by others.
             self.wait(Duration::from_secs(lag)).await?;
         }
         let (provider, old) = (&*self.rotator.provider, &self.record.plan.old.id);
         let (old, new_key) =
             try_join(usage_of(provider, unused_for, old), usage_of(provider, unused_for, &new.key)).await?;
         let Some(new_key) = new_key else {
-            return self.stop("the new key is gone; the old one was left alone: abort the rotation").await.map(Some);
+            let why = "the new key is gone, and the old one was left alone: abort the rotation";
+            return Ok(Some(Next::State(self.needs_attention(why))));
         };
+        let Some(evidence) = self.record.evidence.clone() else { return self.begin_evidence(old, new_key, lag).await };
+        self.compare_evidence(evidence, old, &new_key, unused_for, lag).await.map(|wait| wait.map(Next::WaitUntil))
+    }
+
+    /// Records the usage that this rotation caused itself.
+    async fn begin_evidence(&mut self, old: Option<Usage>, new_key: Usage, lag: u64) -> Result<Option<Next>> {
+        if !new_key.is_any() {
+            let why = "this rotation used the new key, but the vendor does not show it. Waive the evidence \
+                       (`--waive-evidence`), or abort the rotation";
+            return Ok(Some(Next::State(self.needs_attention(why))));
+        }
         let now = self.now();
-        let Some(mut evidence) = self.record.evidence.clone() else {
-            if !new_key.is_any() {
-                let why =
-                    "the new key was tried, and the vendor does not show that it was: waive the evidence, or abort";
-                return self.stop(why).await.map(Some);
-            }
-            let evidence = Evidence { new_key, new_is_used: false, old, old_since: now };
-            self.write(|record| record.evidence = Some(evidence)).await?;
-            return Ok(Some(Step::WaitUntil(after(now, lag.max(1)))));
-        };
+        let evidence = Evidence { new_key, new_is_used: false, old, old_since: now };
+        self.write(|record| record.evidence = Some(evidence)).await?;
+        Ok(Some(Next::WaitUntil(after(now, lag.max(1)))))
+    }
+
+    /// Compares the usage with what was seen before, and records what is new. Returns when to look again.
+    async fn compare_evidence(
+        &mut self,
+        mut evidence: Evidence,
+        old: Option<Usage>,
+        new_key: &Usage,
+        unused_for: UnusedFor,
+        lag: u64,
+    ) -> Result<Option<DateTime<Utc>>> {
+        let now = self.now();
         evidence.new_is_used |= new_key.is_after(&evidence.new_key);
         if evidence.old != old {
             (evidence.old, evidence.old_since) = (old, now);
@@ -50,56 +67,63 @@ impl Run<'_> {
         }
         Ok(match is_used {
             true if is_gone || now >= quiet_at => None,
-            true => Some(Step::WaitUntil(quiet_at)),
-            false => Some(Step::WaitUntil(after(now, lag.max(1)))),
+            true => Some(quiet_at),
+            false => Some(after(now, lag.max(1))),
         })
     }
 
-    /// Writes down that nobody needs to be seen to use anything, or the old secret to be refused, and why.
+    /// Records that the rotation may continue without evidence, and why.
     pub(crate) async fn waive(&mut self, why: &str) -> Result {
-        let refuse = |why: &str| Err(RotateError::Refused(format!("rotation {}: {why}", self.record.id)));
         if why.trim().is_empty() {
-            return refuse("say why the evidence is waived");
+            return self.refuse_waiver("say why you waive the evidence");
         }
-        if let State::Retired { new, confirmed: None } = self.record.state.underlying().clone()
-            && self.record.plan.strategy == Strategy::Overlap
-            && self.status_of_old(&new).await? == Some(KeyStatus::Active)
-        {
-            return refuse("the vendor shows the old key active: resume, which retires it once more");
-        }
-        let is_stuck = matches!(self.record.state, State::NeedsAttention { .. });
-        let is_in_place = self.record.plan.strategy == Strategy::InPlace;
-        let next = match self.record.state.underlying() {
-            State::Retired { new, confirmed: None } => Some(new),
-            // Users find a secret that works, and nobody can tell whether it is the key's.
-            State::Promoted { new, .. } | State::Delivered(new) if is_in_place && is_stuck => Some(new),
-            State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {
-                return refuse("there is no evidence left to waive: resume it");
-            }
-            state if state.is_finished() => return refuse("it is finished: there is no evidence to waive"),
-            // Where it has stopped because neither key works any more.
-            State::Promoted { .. } if is_stuck => None,
-            _ if self.record.plan.unused_for.is_none() => {
-                return refuse("it waits for no evidence of use: there is nothing to waive");
-            }
-            _ => None,
-        };
-        let next = next.map(|new| State::Retired { new: new.clone(), confirmed: Some(Confirmation::Acknowledged) });
+        let next = self.state_after_waiver().await?;
         self.write(|record| {
             record.waived = Some(why.to_owned());
             record.state = next.unwrap_or_else(|| record.state.clone());
         })
         .await
     }
+
+    /// Returns the state that a waiver leads to; `None` if the state stays. Refuses where no evidence is missing.
+    async fn state_after_waiver(&self) -> Result<Option<State>> {
+        let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
+        let is_in_place = self.record.plan.strategy == Strategy::InPlace;
+        let new = match self.record.state.underlying() {
+            State::Retired { new, confirmed: None } => {
+                if !is_in_place && self.old_status(new).await? == Some(KeyStatus::Active) {
+                    return self.refuse_waiver("the vendor shows the old key active: resume, to retire it again");
+                }
+                new
+            }
+            // Users have a secret that works, and nothing shows whether it is this key's.
+            State::Promoted { new, .. } | State::Delivered(new) if is_in_place && needs_attention => new,
+            State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {
+                return self.refuse_waiver("no evidence is missing: resume it");
+            }
+            state if state.is_finished() => return self.refuse_waiver("it is finished, so no evidence is missing"),
+            // Neither key works, and the rotation needs attention for that.
+            State::Promoted { .. } if needs_attention => return Ok(None),
+            _ if self.record.plan.unused_for.is_none() => {
+                return self.refuse_waiver("it does not wait for evidence of use, so there is nothing to waive");
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(State::Retired { new: new.clone(), confirmed: Some(Confirmation::Acknowledged) }))
+    }
+
+    fn refuse_waiver<T>(&self, why: &str) -> Result<T> {
+        Err(RotateError::Refused(format!("rotation {}: {why}", self.record.id)))
+    }
 }
 
-/// How much a key was used; `None` where it is gone or works no more.
+/// Returns how much a key was used; `None` if it is gone or no longer works.
 pub(crate) async fn usage_of(
     provider: &dyn Provider,
-    unused: UnusedFor,
+    unused_for: UnusedFor,
     key: &KeyId,
 ) -> api_keyring::Result<Option<Usage>> {
-    let shown = if unused.shown_by == Operation::Stats {
+    let shown = if unused_for.shown_by == Operation::Stats {
         provider.stats(key).await.map(|stats| (stats.key.status(), stats.usage_count, stats.last_used_at))
     } else {
         provider.get(key).await.map(|key| (key.status(), None, key.last_used_at().cloned()))

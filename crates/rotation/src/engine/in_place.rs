@@ -1,165 +1,151 @@
-//! A new secret for the same key: the old one ends when it is made, so whatever is lost has to be asked for again.
+//! Rotation in place: the vendor gives the key a new secret, and the old one ends at once.
+//!
+//! Nothing overlaps. If an answer is lost, no secret works until the rotation has requested another one.
 
-use api_keyring::{IssuedKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _, Secret};
-use futures_util::TryStreamExt as _;
+use api_keyring::{Error, IssuedKey, Mark, ProviderExt as _, Secret};
 
-use super::hand_over::Tried;
-use super::issue::MAX_ISSUES;
-use super::{Result, Run, Step};
-use crate::plan::is_alive;
+use super::overlap::MAX_REQUESTS;
+use super::vendor::Trial;
+use super::{Next, Result, Run, after};
 use crate::record::Issued;
 use crate::{Fingerprint, JournalError, RotateError, SinkContent, State};
 
 impl Run<'_> {
-    /// Has the vendor replace the secret, and puts the new one into the sink.
-    pub(super) async fn regenerate(&mut self) -> Result<Step> {
-        if self.asked >= MAX_ISSUES {
-            let why =
-                format!("{MAX_ISSUES} new secrets have come to nothing: look at the key at the vendor, and resume");
-            return self.stop(why).await;
+    /// Does what follows this state.
+    pub(super) async fn step_in_place(&mut self, state: State) -> Result<Next> {
+        match state {
+            State::Planned => self.regenerate().await,
+            // Only the process that died knows whether it sent the regenerate.
+            State::Issuing { mark } => Ok(lost(mark)),
+            State::Lost { .. } => self.wait_for_lost_request().await,
+            State::Issued(new) => self.deliver_in_place_again(new).await,
+            State::Delivered(new) => self.promote_in_place(new).await,
+            State::Promoted { new, .. } => self.verify_in_place(new).await,
+            State::Retired { new, confirmed: None } => self.confirm(new).await,
+            State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await,
+            State::Aborting { new, why } => self.abort(new, why).await,
+            // This strategy verifies after the promotion, and the vendor retires the old secret.
+            state @ (State::Verified(_) | State::Retiring(_)) => Err(RotateError::Refused(format!(
+                "rotation {}: the journal says {}, a state that a rotation in place never has. Check the journal",
+                self.record.id,
+                state.name()
+            ))),
+            State::Done { .. } | State::Aborted { .. } | State::NeedsAttention { .. } => Ok(Next::Nothing),
         }
-        self.rotator.sink.check().await.map_err(|error| self.rotator.sink_error(error))?;
-        if let Some(new) = self.what_waits().await? {
-            return self.go_to(State::Issued(new)).await;
+    }
+
+    /// Requests a new secret for the key, and delivers it.
+    async fn regenerate(&mut self) -> Result<Next> {
+        if self.requested >= MAX_REQUESTS {
+            let why =
+                format!("{MAX_REQUESTS} requests for a new secret failed: check the key at the vendor, then resume");
+            return Ok(Next::State(self.needs_attention(why)));
+        }
+        self.check_sink().await?;
+        if let Some(new) = self.pending_secret_that_works().await? {
+            return Ok(Next::State(State::Issued(new)));
         }
         let Some(key) = self.find_key(&*self.rotator.provider).await? else {
             let old = &self.record.plan.old.id;
-            let why = format!("key {old} is gone, and no other of its name has taken its place: create one");
-            return self.stop(why).await;
+            let why = format!("key {old} is gone, and no new key has its name: create a key instead");
+            return Ok(Next::State(self.needs_attention(why)));
         };
-        self.asked += 1;
+        self.requested += 1;
         let mark = Mark::random();
         self.write(|record| {
             record.marks.push(mark.clone());
             record.state = State::Issuing { mark: mark.clone() };
         })
         .await?;
-        let error = match self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await {
-            Ok(issued) => return self.keep(mark, issued).await,
-            Err(error) => error,
-        };
-        if error.may_have_taken_effect() {
-            return self.go_to(State::Lost { mark, abort: None }).await;
+        match self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await {
+            Ok(issued) => self.keep(mark, issued).await,
+            Err(error) => self.after_failed_regenerate(mark, error).await,
         }
-        let is_first = self.record.marks.len() == 1;
-        if error.is_not_found() && !is_first {
-            // What was shown of the key was old: it has got another id with its last secret.
-            return self.go_to(State::Lost { mark, abort: None }).await;
-        }
-        if self.has_ended_old().await? {
-            return self.go_to(State::Lost { mark, abort: None }).await;
-        }
-        if error.is_transient() || is_first {
-            // Nothing was done under the mark, and nothing ever will be.
-            self.write(|record| {
-                record.marks.pop();
-                record.state = match error.is_transient() {
-                    true => State::Planned,
-                    false => State::Aborting { new: None, why: error.to_string() },
-                };
-            })
-            .await?;
-            return if error.is_transient() { Err(error.into()) } else { Ok(Step::On) };
-        }
-        self.stop(format!("the key's secret may be lost, and no other can be had: {error}")).await
     }
 
-    /// Whether the secret that users have is refused, although the vendor has said that it did nothing.
+    async fn after_failed_regenerate(&mut self, mark: Mark, error: Error) -> Result<Next> {
+        let is_first = self.record.marks.len() == 1;
+        // A later request may name an id that the vendor has replaced together with an earlier, lost secret.
+        let is_outdated_id = error.is_not_found() && !is_first;
+        if error.may_have_taken_effect() || is_outdated_id || self.has_ended_old().await? {
+            return Ok(lost(mark));
+        }
+        if !error.is_transient() && !is_first {
+            let why = format!("the key's secret may be lost, and the vendor refuses to issue another: {error}");
+            return Ok(Next::State(self.needs_attention(why)));
+        }
+        // The vendor changed nothing under this mark, and the mark is not used again.
+        self.write(|record| {
+            record.marks.pop();
+            record.state = match error.is_transient() {
+                true => State::Planned,
+                false => State::Aborting { new: None, why: error.to_string() },
+            };
+        })
+        .await?;
+        if error.is_transient() { Err(error.into()) } else { Ok(Next::Recorded) }
+    }
+
+    /// Reports whether the vendor refuses the users' secret, although it answered that it changed nothing.
     async fn has_ended_old(&self) -> Result<bool> {
         if self.record.plan.in_sink != SinkContent::OldSecret {
             return Ok(false);
         }
-        let current = self.rotator.sink.current().await.map_err(|error| self.rotator.sink_error(error))?;
-        let Some(current) = current else { return Ok(false) };
+        let Some(current) = self.current().await? else { return Ok(false) };
         Ok(!self.rotator.provider.accepts(&current).await?)
     }
 
-    /// The secret that was asked for last, where it is in the sink and works, although nothing was written down of its answer.
-    async fn what_waits(&self) -> Result<Option<Issued>> {
+    /// Finds the last requested secret in its pending slot, if it works. The journal may not know that it arrived.
+    async fn pending_secret_that_works(&self) -> Result<Option<Issued>> {
         let Some(mark) = self.record.marks.last() else { return Ok(None) };
         let Some(secret) = self.pending(mark).await? else { return Ok(None) };
         if !self.rotator.provider.accepts(&secret).await? {
             return Ok(None);
         }
-        // The rotator's own credential may be the one that it has ended.
+        // The new secret may have ended the rotator's own credential.
         let key = self.find_key(&*self.rotator.provider.with_secret(&secret)?).await?;
-        Ok(key.map(|key| Issued { key, fingerprint: Fingerprint::of(mark, &secret), mark: mark.clone() }))
+        Ok(key.map(|key| Issued { key, fingerprint: Fingerprint::new(mark, &secret), mark: mark.clone() }))
     }
 
-    /// The key's id now. The vendor may have given it another one with its last secret, whose answer was lost.
-    async fn find_key(&self, provider: &dyn Provider) -> Result<Option<KeyId>> {
-        let plan = &self.record.plan;
-        if is_alive(provider, &plan.old.id).await? {
-            return Ok(Some(plan.old.id.clone()));
+    /// Records and delivers the only secret that works, even if another process has taken the rotation over.
+    ///
+    /// It retries for a while, since nobody else has the secret. A cancellation waits until that is done.
+    async fn keep(&mut self, mark: Mark, issued: IssuedKey) -> Result<Next> {
+        let new = Issued::new(mark, &issued);
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
+        let mut recorded = self.record_issued(&new, issued.secret()).await;
+        if let Err(RotateError::Journal(JournalError::LeaseLost)) = recorded {
+            return recorded.map(|()| Next::Recorded);
         }
-        // Before any secret was asked for, one of its name is another key.
-        if plan.old.name.is_none() || self.record.marks.is_empty() {
-            return Ok(None);
-        }
-        let settled = self.in_a_while(plan.timing.settle_seconds);
+        let mut delivered = self.put(&new.mark, issued.secret()).await;
         loop {
-            let is_late = self.is_over(settled);
-            let mut found = Vec::new();
-            let mut keys = provider.list(ListKeys::new());
-            while let Some(key) = keys.try_next().await? {
-                let is_another = key.id() == &plan.old.id || plan.namesakes.contains(key.id());
-                if key.name() == plan.old.name.as_deref() && !is_another && !key.status().is_dead() {
-                    found.push(key.id().clone());
-                }
-            }
-            // Of several, nobody can tell which it is; and a list may be old.
-            if let [key] = &found[..]
-                && is_alive(provider, key).await?
-            {
-                return Ok(found.pop());
+            let is_late = self.has_passed(deadline);
+            if recorded.is_ok() && delivered.is_ok() {
+                return self.read_back_in_place(new).await;
             }
             if is_late {
-                return Ok(None);
+                return recorded.and(delivered).map(|()| Next::Recorded);
             }
-            self.poll().await?;
-        }
-    }
-
-    /// Writes the only secret that works down in the sink, and that there is one in the journal, whoever has taken the rotation
-    /// over meanwhile. What fails now may not in a moment, and nobody else has the secret: a request to stop waits as well.
-    async fn keep(&mut self, mark: Mark, issued: IssuedKey) -> Result<Step> {
-        let new = Issued::of(mark, &issued);
-        let end = self.in_a_while(self.record.plan.timing.verify_seconds);
-        let mut written = self.write_issued(&new, issued.secret()).await;
-        if let Err(RotateError::Journal(JournalError::LeaseLost)) = written {
-            return written;
-        }
-        let mut put = self.rotator.sink.put(&new.mark, issued.secret()).await;
-        loop {
-            let is_late = self.is_over(end);
-            match (&written, &put) {
-                (Ok(_), Ok(())) => return self.read_back(new).await,
-                (Err(_), _) if is_late => return written,
-                (_, Err(_)) if is_late => {
-                    return put.map(|()| Step::On).map_err(|error| self.rotator.sink_error(error));
-                }
-                _ => {}
-            }
-            // A lease that cannot be renewed now is taken over by whoever comes next.
+            // If the lease cannot be renewed now, the next process takes over.
             drop(self.rotator.journal.renew(&self.lease).await);
             self.rotator.clock.sleep(self.record.plan.timing.poll()).await;
-            if written.is_err() {
-                written = self.write_issued(&new, issued.secret()).await;
+            if recorded.is_err() {
+                recorded = self.record_issued(&new, issued.secret()).await;
             }
-            if put.is_err() {
-                put = self.rotator.sink.put(&new.mark, issued.secret()).await;
+            if delivered.is_err() {
+                delivered = self.put(&new.mark, issued.secret()).await;
             }
         }
     }
 
-    async fn write_issued(&mut self, new: &Issued, secret: &Secret) -> Result<Step> {
+    async fn record_issued(&mut self, new: &Issued, secret: &Secret) -> Result {
         match self.go_to(State::Issued(new.clone())).await {
             Err(RotateError::Journal(JournalError::Changed)) => {
-                // Perhaps by this process, whose write failed and was done all the same.
+                // This process may have changed it: by a write that took effect although it failed.
                 match self.rotator.journal.load(&self.record.id).await? {
                     Some(record) if record.state == State::Issued(new.clone()) => {
                         self.record = record;
-                        Ok(Step::On)
+                        Ok(())
                     }
                     _ => self.take_over(new, secret).await,
                 }
@@ -169,13 +155,14 @@ impl Run<'_> {
         }
     }
 
-    /// Somebody else has gone on while this process's request was under way. If that has made the other's secret useless, this
-    /// process has to go on, from whatever has become of the rotation.
-    async fn take_over(&mut self, new: &Issued, secret: &Secret) -> Result<Step> {
+    /// Takes the rotation back from a process that overtook this one, if this one's late request ended the other's secret.
+    ///
+    /// The rotation then continues from this secret, whatever state the other process has reached.
+    async fn take_over(&mut self, new: &Issued, secret: &Secret) -> Result {
         let timing = self.record.plan.timing;
-        let end = self.in_a_while(timing.verify_seconds);
-        while !self.is_over(end) {
-            // The other one may have asked for a secret after this one, which then works no more.
+        let mut deadline = self.deadline(timing.verify_seconds);
+        while !self.has_passed(deadline) {
+            // The other process may have requested a secret after this one, which then no longer works.
             if let Ok(true) = self.rotator.provider.accepts(secret).await {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
@@ -185,71 +172,82 @@ impl Run<'_> {
                             record.marks.push(mark);
                             record.state = State::Issued(new);
                         });
-                        return written.await.map(|()| Step::On);
+                        return written.await;
                     }
-                    Err(RotateError::Journal(JournalError::Held { .. })) => {}
+                    Err(RotateError::Journal(JournalError::Held { until, .. })) => {
+                        // The other process may be dead. Nobody else has the secret, so wait until its lease ends.
+                        let left = (until - self.now()).to_std().unwrap_or_default() + timing.poll();
+                        deadline = deadline.max(self.rotator.clock.elapsed().saturating_add(left));
+                    }
                     Err(error) => return Err(error),
                 }
             }
-            // Without a lease there is none to be kept meanwhile.
+            // `wait` would renew the lease, and this process has none.
             self.rotator.clock.sleep(timing.poll()).await;
         }
         Err(RotateError::Journal(JournalError::LeaseLost))
     }
 
-    /// Sees that the secret works which users find already: the old one ended before it.
-    pub(super) async fn verify_in_place(&mut self, new: Issued) -> Result<Step> {
+    /// Continues a delivery that may have been interrupted.
+    async fn deliver_in_place_again(&mut self, new: Issued) -> Result<Next> {
+        self.put_pending_again(&new).await?;
+        self.read_back_in_place(new).await
+    }
+
+    async fn read_back_in_place(&self, new: Issued) -> Result<Next> {
+        Ok(match self.pending_of(&new).await? {
+            Some(_) => Next::State(State::Delivered(new)),
+            None => lost(new.mark),
+        })
+    }
+
+    /// Makes the new secret the current one. The old one no longer works.
+    async fn promote_in_place(&mut self, new: Issued) -> Result<Next> {
+        self.promote_slot(&new.mark).await?;
+        if self.current_of(&new).await?.is_none() {
+            return self.request_again_unless_in_use(new.mark).await;
+        }
+        self.switch_own_credential(&new).await?;
+        let until = after(self.now(), self.record.plan.timing.grace_seconds);
+        Ok(Next::State(State::Promoted { new, until }))
+    }
+
+    /// Checks that the secret which users already find works.
+    async fn verify_in_place(&mut self, new: Issued) -> Result<Next> {
         let Some(secret) = self.current_of(&new).await? else {
-            return self.ask_unless_in_use(new.mark).await;
+            return self.request_again_unless_in_use(new.mark).await;
         };
         let timing = self.record.plan.timing;
-        let end = self.in_a_while(timing.verify_seconds);
-        match self.try_for_a_while(&secret, timing.verify_successes, end).await? {
-            Tried::Works => self.go_to(State::Retired { new, confirmed: None }).await,
-            // Somebody's later request for a secret has ended this one.
-            Tried::Refused => self.go_to(State::Lost { mark: new.mark, abort: None }).await,
-        }
+        let deadline = self.deadline(timing.verify_seconds);
+        Ok(match self.try_secret(&secret, timing.verify_successes, deadline).await? {
+            Trial::Works => Next::State(State::Retired { new, confirmed: None }),
+            // A later request by somebody else has ended this secret.
+            Trial::Refused => lost(new.mark),
+        })
     }
 
-    /// The new secret is nowhere to be found: another one has to be asked for, unless users find one that works.
-    pub(super) async fn ask_unless_in_use(&mut self, mark: Mark) -> Result<Step> {
-        let current = self.rotator.sink.current().await.map_err(|error| self.rotator.sink_error(error))?;
-        if let Some(current) = current
+    /// Requests another secret, because the new one is nowhere to be found, unless users already have one that works.
+    async fn request_again_unless_in_use(&self, mark: Mark) -> Result<Next> {
+        if let Some(current) = self.current().await?
             && self.rotator.provider.accepts(&current).await?
         {
-            let why = "the sink holds another secret than the key's new one, which works: put the new one there, or waive the \
-                       evidence if the key has been given that one since";
-            return self.stop(why).await;
+            let why = "the destination holds another secret than the new one, and it works. Put the new secret there and \
+                       resume, or waive the evidence (`--waive-evidence`) if the other secret is the key's as well";
+            return Ok(Next::State(self.needs_attention(why)));
         }
-        self.go_to(State::Lost { mark, abort: None }).await
+        Ok(lost(mark))
     }
 
-    /// Waits until a request whose answer was lost has surely ended, so that it does not end the next secret.
-    pub(super) async fn ask_again(&mut self) -> Result<Step> {
-        let settled = self.in_a_while(self.record.plan.timing.settle_seconds);
-        while !self.is_over(settled) {
+    /// Waits until a request whose answer is lost has surely ended, so that it cannot end the next secret.
+    async fn wait_for_lost_request(&self) -> Result<Next> {
+        let settled = self.deadline(self.record.plan.timing.settle_seconds);
+        while !self.has_passed(settled) {
             self.poll().await?;
         }
-        self.go_to(State::Planned).await
+        Ok(Next::State(State::Planned))
     }
+}
 
-    /// Whether every secret that was current before is refused, as far as the sink still has any; `None` where it has none.
-    pub(super) async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
-        let mut seen = None;
-        // What was there at first may not be the key's secret. What has come since was.
-        let mut is_known = self.record.plan.in_sink == SinkContent::OldSecret;
-        for mark in &self.record.marks {
-            let Some(secret) = self.previous(mark).await?.filter(|secret| !self.is_of(new, Some(secret))) else {
-                continue;
-            };
-            if !std::mem::replace(&mut is_known, true) {
-                continue;
-            }
-            if self.rotator.provider.accepts(&secret).await? {
-                return Ok(Some(false));
-            }
-            seen = Some(true);
-        }
-        Ok(seen)
-    }
+fn lost(mark: Mark) -> Next {
+    Next::State(State::Lost { mark, abort: None })
 }

@@ -1,176 +1,285 @@
-//! Carrying a rotation out, one state after the other.
+//! Carries a rotation out, one state after the other.
+//!
+//! [`TRANSITIONS`] lists every change of state that may happen. `overlap.rs` and `in_place.rs` each hold one function that
+//! says what follows a state. `vendor.rs` asks the vendor, and `secrets.rs` asks the sink.
 
+mod abort;
+mod discard;
 mod evidence;
-mod hand_over;
 mod in_place;
-mod issue;
+mod overlap;
 mod retire;
-mod undo;
+mod secrets;
+mod vendor;
 
 use std::pin::pin;
 use std::time::Duration;
 
-use api_keyring::{Mark, Secret};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::select;
 
-use super::record::Issued;
-use super::{Fingerprint, Lease, Record, RotateError, Rotator, State, Strategy};
+pub(super) use self::abort::AbortSink;
+pub(super) use self::evidence::usage_of;
+use crate::StateKind::{
+    Aborted, Aborting, Delivered, Done, Issued, Issuing, Lost, NeedsAttention, Planned, Promoted, Retired, Retiring,
+    Verified,
+};
+use crate::Strategy::{InPlace, Overlap};
+use crate::{Lease, Record, RotateError, Rotator, State, StateKind, Strategy};
 
-pub(super) use evidence::usage_of;
+/// Every change of state that a rotation may make, and why it makes it.
+///
+/// A state may follow itself: then the rotation records something else, such as a key that it has to discard.
+#[rustfmt::skip]
+pub const TRANSITIONS: &[Transition] = &[
+    Transition(Overlap, Planned,        Issuing,        "a mark is on record, and the create is sent next"),
+    Transition(Overlap, Planned,        Planned,        "an earlier create took effect late, and its key is discarded"),
+    Transition(Overlap, Planned,        Aborting,       "too many creates failed, or the rotation is aborted"),
+    Transition(Overlap, Issuing,        Issued,         "the vendor answered with a key"),
+    Transition(Overlap, Issuing,        Lost,           "the answer is lost, or the process died before it came"),
+    Transition(Overlap, Issuing,        Planned,        "the vendor is unavailable for now, and created nothing"),
+    Transition(Overlap, Issuing,        Aborting,       "the vendor refused to create a key"),
+    Transition(Overlap, Lost,           Lost,           "a key under the mark is discarded, or the rotation is aborted"),
+    Transition(Overlap, Lost,           Planned,        "no key is left under the mark, and another is issued"),
+    Transition(Overlap, Lost,           Aborting,       "no key is left under the mark, and the rotation is aborted"),
+    Transition(Overlap, Issued,         Delivered,      "the secret was read back from its pending slot"),
+    Transition(Overlap, Issued,         Lost,           "the secret is not in the sink, so its key is useless"),
+    Transition(Overlap, Issued,         Aborting,       "the sink refused the secret, or the rotation is aborted"),
+    Transition(Overlap, Delivered,      Verified,       "the new secret works, several times in a row"),
+    Transition(Overlap, Delivered,      Aborting,       "the new secret did not work in time, or the rotation is aborted"),
+    Transition(Overlap, Delivered,      NeedsAttention, "the pending slot no longer holds the new secret"),
+    Transition(Overlap, Verified,       Promoted,       "the new secret is the current one"),
+    Transition(Overlap, Verified,       Aborting,       "the rotation is aborted"),
+    Transition(Overlap, Verified,       NeedsAttention, "the current slot does not hold the new secret after its promotion"),
+    Transition(Overlap, Promoted,       Promoted,       "evidence of use, a changed expiry or a waiver is recorded"),
+    Transition(Overlap, Promoted,       Retiring,       "the grace is over, and the new secret still works"),
+    Transition(Overlap, Promoted,       Aborting,       "the rotation is aborted, or nobody can use either key"),
+    Transition(Overlap, Promoted,       NeedsAttention, "users do not have a new secret that works"),
+    Transition(Overlap, Retiring,       Retired,        "the vendor accepted the retirement of the old key"),
+    Transition(Overlap, Retiring,       Aborting,       "nobody can use either key, or the destination is left as it is"),
+    Transition(Overlap, Retiring,       NeedsAttention, "the old key cannot be retired, or users lost the new secret"),
+    Transition(Overlap, Retired,        Retired,        "the old key's end is confirmed, or a late key is discarded"),
+    Transition(Overlap, Retired,        Done,           "nothing is left of the old secret"),
+    Transition(Overlap, Retired,        NeedsAttention, "the old key, or the secret that was in the sink, still works"),
+    Transition(Overlap, Aborting,       Aborting,       "the new key is discarded"),
+    Transition(Overlap, Aborting,       Aborted,        "the sink and the vendor are as they were"),
+    Transition(Overlap, Aborting,       Verified,       "the old secret stopped working, so the new one must stay"),
+    Transition(Overlap, Aborting,       NeedsAttention, "the sink holds a secret that the withdrawal would destroy"),
+    Transition(Overlap, NeedsAttention, NeedsAttention, "the missing evidence is waived"),
+    Transition(Overlap, NeedsAttention, Delivered,      "it is resumed"),
+    Transition(Overlap, NeedsAttention, Verified,       "it is resumed"),
+    Transition(Overlap, NeedsAttention, Promoted,       "it is resumed"),
+    Transition(Overlap, NeedsAttention, Retiring,       "it is resumed; an old key that still works is retired again"),
+    Transition(Overlap, NeedsAttention, Retired,        "it is resumed, or the missing evidence is waived"),
+    Transition(Overlap, NeedsAttention, Aborting,       "it is aborted, or the abort is resumed"),
+
+    Transition(InPlace, Planned,        Issuing,        "a mark is on record, and the regenerate is sent next"),
+    Transition(InPlace, Planned,        Issued,         "an earlier secret waits in its pending slot, and works"),
+    Transition(InPlace, Planned,        Aborting,       "the rotation is aborted before anything was sent"),
+    Transition(InPlace, Planned,        NeedsAttention, "too many answers are lost, or the key is gone"),
+    Transition(InPlace, Issuing,        Issued,         "the vendor answered with a secret"),
+    Transition(InPlace, Issuing,        Lost,           "the answer is lost, or the process died before it came"),
+    Transition(InPlace, Issuing,        Planned,        "the vendor is unavailable for now, and changed nothing"),
+    Transition(InPlace, Issuing,        Aborting,       "the vendor refused the first request"),
+    Transition(InPlace, Issuing,        NeedsAttention, "the vendor refused a later request, after a secret was lost"),
+    Transition(InPlace, Lost,           Planned,        "the lost request has surely ended, and another is sent"),
+    Transition(InPlace, Issued,         Delivered,      "the secret was read back from its pending slot"),
+    Transition(InPlace, Issued,         Lost,           "the secret is not in the sink"),
+    Transition(InPlace, Delivered,      Promoted,       "the new secret is the current one"),
+    Transition(InPlace, Delivered,      Lost,           "the secret is no longer in the sink"),
+    Transition(InPlace, Delivered,      NeedsAttention, "the sink holds another secret, which works"),
+    Transition(InPlace, Promoted,       Retired,        "the new secret works, several times in a row"),
+    Transition(InPlace, Promoted,       Lost,           "a later request ended the secret, or it left the sink"),
+    Transition(InPlace, Promoted,       NeedsAttention, "the sink holds another secret, which works"),
+    Transition(InPlace, Retired,        Retired,        "the old secret's end is confirmed"),
+    Transition(InPlace, Retired,        Done,           "nothing is left of the old secret"),
+    Transition(InPlace, Retired,        NeedsAttention, "the old secret still works"),
+    Transition(InPlace, Aborting,       Aborted,        "nothing was changed"),
+    Transition(InPlace, NeedsAttention, Planned,        "it is resumed"),
+    Transition(InPlace, NeedsAttention, Issuing,        "it is resumed"),
+    Transition(InPlace, NeedsAttention, Delivered,      "it is resumed"),
+    Transition(InPlace, NeedsAttention, Promoted,       "it is resumed"),
+    Transition(InPlace, NeedsAttention, Retired,        "it is resumed, or the missing evidence is waived"),
+    Transition(InPlace, NeedsAttention, Aborting,       "it is aborted: the key is gone, or the sink stays as it is"),
+    // A rotator that was held up has ended the others' secret with its late request, and takes the rotation over.
+    Transition(InPlace, Lost,           Issued,         "a late request of another rotator made the secret that works"),
+    Transition(InPlace, Issued,         Issued,         "a late request of another rotator made the secret that works"),
+    Transition(InPlace, Delivered,      Issued,         "a late request of another rotator made the secret that works"),
+    Transition(InPlace, Promoted,       Issued,         "a late request of another rotator made the secret that works"),
+    Transition(InPlace, Retired,        Issued,         "a late request of another rotator made the secret that works"),
+    Transition(InPlace, Done,           Issued,         "a late request of another rotator made the secret that works"),
+];
+
+/// A change of state that a rotation may make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transition(Strategy, StateKind, StateKind, &'static str);
+
+impl Transition {
+    /// Returns the strategy of the rotations that may make this change.
+    pub fn strategy(&self) -> Strategy {
+        self.0
+    }
+
+    /// Returns the state before.
+    pub fn from(&self) -> StateKind {
+        self.1
+    }
+
+    /// Returns the state after.
+    pub fn to(&self) -> StateKind {
+        self.2
+    }
+
+    /// Returns why a rotation makes this change, in a few words.
+    pub fn why(&self) -> &'static str {
+        self.3
+    }
+}
+
+/// Reports whether [`TRANSITIONS`] has this change.
+fn is_listed(before: &Record, after: &Record) -> bool {
+    let change = (after.plan.strategy, before.state.kind(), after.state.kind());
+    TRANSITIONS.iter().any(|row| (row.strategy(), row.from(), row.to()) == change)
+}
 
 type Result<T = (), E = RotateError> = std::result::Result<T, E>;
 
-/// A rotation that this process carries on.
+/// A rotation that this process works on.
 pub(super) struct Run<'a> {
     rotator: &'a Rotator,
     lease: Lease,
     pub(super) record: Record,
-    /// How often this run has asked for a new secret in place.
-    asked: usize,
+    /// How many new secrets this run has requested in place.
+    requested: usize,
 }
 
-/// What a state leads to.
-enum Step {
-    /// The next state.
-    On,
-    /// Nothing, until then.
+/// What follows a state.
+enum Next {
+    /// This state, which [`Run::drive`] records.
+    State(State),
+    /// The state on record: the step has recorded what follows itself.
+    Recorded,
+    /// The same state, when this time has come.
     WaitUntil(DateTime<Utc>),
+    /// Nothing: the rotation is finished, or a person has to act.
+    Nothing,
 }
 
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
-        Self { rotator, lease, record, asked: 0 }
+        Self { rotator, lease, record, requested: 0 }
     }
 
-    /// Gives the lease back, and returns the record as it was last written.
+    /// Releases the lease, and returns the record as it was last written.
     pub(super) async fn finish(self, driven: Result) -> Result<Record> {
         self.release().await;
         driven.map(|()| self.record)
     }
 
-    /// Gives the lease back. One that cannot be given back ends by itself.
+    /// Releases the lease. If that fails, the lease ends by itself.
     pub(super) async fn release(&self) {
         drop(self.rotator.journal.release(&self.lease).await);
     }
 
-    /// Goes on until there is nothing to do for now.
+    /// Takes one step after the other, until nothing is left to do for now.
     pub(super) async fn drive(&mut self) -> Result {
         if let State::NeedsAttention { .. } = self.record.state {
-            let next = self.after_stop(self.record.state.underlying().clone()).await?;
-            self.go_to(next).await?;
+            let resumed = self.state_to_resume().await?;
+            self.go_to(resumed).await?;
         }
-        self.look_before_retiring().await?;
-        let is_in_place = self.record.plan.strategy == Strategy::InPlace;
+        self.check_before_retiring().await?;
+        let strategy = self.record.plan.strategy;
         let mut patience = self.rotator.patience;
         loop {
-            self.stop_if_asked()?;
+            self.check_cancelled()?;
             self.finish_discards().await?;
-            let step = match self.record.state.clone() {
-                State::Planned if is_in_place => self.regenerate().await?,
-                State::Planned => self.issue().await?,
-                // Whether a create was sent, only the process knew that is gone.
-                State::Issuing { mark } => self.lose(mark).await?,
-                State::Lost { .. } if is_in_place => self.ask_again().await?,
-                State::Lost { mark, abort } => self.find_what_was_lost(&mark, abort).await?,
-                State::Issued(new) => self.put_again(new).await?,
-                State::Delivered(new) if is_in_place => self.promote(new).await?,
-                State::Delivered(new) => self.verify(new).await?,
-                State::Verified(new) => self.promote(new).await?,
-                State::Promoted { new, .. } if is_in_place => self.verify_in_place(new).await?,
-                State::Promoted { new, until } => self.end_grace(new, until).await?,
-                State::Retiring(new) => self.retire(new).await?,
-                State::Retired { new, confirmed: None } => self.confirm(new).await?,
-                State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await?,
-                State::Aborting { new, why } => self.undo(new, why).await?,
-                State::Done { .. } | State::Aborted { .. } | State::NeedsAttention { .. } => return Ok(()),
+            let state = self.record.state.clone();
+            let next = match strategy {
+                Strategy::Overlap => self.step_overlap(state).await?,
+                Strategy::InPlace => self.step_in_place(state).await?,
             };
-            if let Step::WaitUntil(time) = step {
-                let wait = (time - self.now()).to_std().unwrap_or_default();
-                let Some(left) = patience.checked_sub(wait) else { return Ok(()) };
-                patience = left;
-                self.wait(wait).await?;
+            match next {
+                Next::State(state) => self.go_to(state).await?,
+                Next::Recorded => {}
+                Next::Nothing => return Ok(()),
+                Next::WaitUntil(time) => {
+                    let wait = (time - self.now()).to_std().unwrap_or_default();
+                    let Some(left) = patience.checked_sub(wait) else { return Ok(()) };
+                    patience = left;
+                    self.wait(wait).await?;
+                }
             }
         }
     }
 
-    fn now(&self) -> DateTime<Utc> {
-        self.rotator.clock.now()
-    }
-
-    /// Writes the record with a change. Only what was written is known to the rest of this run.
+    /// Records a change. This run knows only what the journal has accepted.
     async fn write(&mut self, change: impl FnOnce(&mut Record)) -> Result {
         let mut next = self.record.clone();
         change(&mut next);
         next.version += 1;
         next.time = self.now();
+        debug_assert!(
+            is_listed(&self.record, &next),
+            "{:?}: {} → {} is not a transition",
+            next.plan.strategy,
+            self.record.state.name(),
+            next.state.name()
+        );
         self.rotator.journal.save(&self.lease, &next).await?;
         self.record = next;
         (self.rotator.observe)(&self.record);
         Ok(())
     }
 
-    async fn go_to(&mut self, state: State) -> Result<Step> {
-        self.write(|record| record.state = state).await?;
-        Ok(Step::On)
+    async fn go_to(&mut self, state: State) -> Result {
+        self.write(|record| record.state = state).await
     }
 
-    /// Stops until somebody has looked.
-    async fn stop(&mut self, why: impl Into<String>) -> Result<Step> {
-        let was = Box::new(self.record.state.clone());
-        self.go_to(State::NeedsAttention { was, why: why.into() }).await
+    /// Returns the state in which the rotation waits for a person.
+    fn needs_attention(&self, why: impl Into<String>) -> State {
+        State::NeedsAttention { was: Box::new(self.record.state.clone()), why: why.into() }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.rotator.clock.now()
     }
 
     /// Waits, and keeps the lease meanwhile.
     async fn wait(&self, time: Duration) -> Result {
         let mut left = time;
-        // Often enough that one late renewal does not lose it.
-        let most = (self.lease.time / 3).max(Duration::from_secs(1));
+        // Often enough that one late renewal does not lose the lease.
+        let longest = (self.lease.time / 3).max(Duration::from_secs(1));
         while !left.is_zero() {
-            let now = left.min(most);
-            let asked = pin!(self.rotator.stop.clone());
-            select(self.rotator.clock.sleep(now), asked).await;
-            self.stop_if_asked()?;
+            let part = left.min(longest);
+            let cancelled = pin!(self.rotator.cancelled.clone());
+            select(self.rotator.clock.sleep(part), cancelled).await;
+            self.check_cancelled()?;
             self.rotator.journal.renew(&self.lease).await?;
-            left -= now;
+            left -= part;
         }
         Ok(())
     }
 
-    fn stop_if_asked(&self) -> Result {
-        match self.rotator.stop.clone().now_or_never() {
+    /// Waits for the time between two attempts.
+    async fn poll(&self) -> Result {
+        self.wait(self.record.plan.timing.poll()).await
+    }
+
+    fn check_cancelled(&self) -> Result {
+        match self.rotator.cancelled.clone().now_or_never() {
             Some(()) => Err(RotateError::Cancelled),
             None => Ok(()),
         }
     }
 
-    /// When so many seconds are over, on a clock that never goes back.
-    fn in_a_while(&self, seconds: u64) -> Duration {
+    /// Returns a deadline in `seconds` from now, on a clock that never goes back.
+    fn deadline(&self, seconds: u64) -> Duration {
         self.rotator.clock.elapsed().saturating_add(Duration::from_secs(seconds))
     }
 
-    fn is_over(&self, end: Duration) -> bool {
-        self.rotator.clock.elapsed() >= end
-    }
-
-    async fn poll(&self) -> Result {
-        self.wait(self.record.plan.timing.poll()).await
-    }
-
-    /// The secret that waits in the sink in the place of this mark.
-    async fn pending(&self, mark: &Mark) -> Result<Option<Secret>> {
-        self.rotator.sink.pending(mark).await.map_err(|error| self.rotator.sink_error(error))
-    }
-
-    /// The secret that was the sink's current one before that of this mark.
-    async fn previous(&self, mark: &Mark) -> Result<Option<Secret>> {
-        self.rotator.sink.previous(mark).await.map_err(|error| self.rotator.sink_error(error))
-    }
-
-    /// Whether a secret is that of the new key.
-    fn is_of(&self, new: &Issued, secret: Option<&Secret>) -> bool {
-        secret.is_some_and(|secret| Fingerprint::of(&new.mark, secret) == new.fingerprint)
+    fn has_passed(&self, deadline: Duration) -> bool {
+        self.rotator.clock.elapsed() >= deadline
     }
 }
 

@@ -1,70 +1,73 @@
-//! Every schedule of one or two cuts.
+//! The crash search: every schedule of one or two events.
 
 use api_keyring_emulator::{Revision, SparteraShape};
 use api_keyring_rotation::Strategy;
 use chrono::TimeDelta;
 
-use crate::gate::Event;
-use crate::world::{Service, Vendor, World};
+use crate::cut_points::Event;
+use crate::scenario::{Scenario, Service, Successor, Vendor};
 
-/// How many schedules there were, and what went wrong in which.
+/// Counts schedules, and keeps their violations.
 #[derive(Default)]
-struct Tally {
+pub(crate) struct Tally {
     schedules: usize,
     violations: Vec<String>,
 }
 
 impl Tally {
-    async fn judge(&mut self, schedule: String, world: World<'_>) {
-        let record = world.finish().await;
+    /// Finishes a scenario, and judges it.
+    pub(crate) async fn judge(&mut self, schedule: String, scenario: Scenario<'_>) {
+        let record = scenario.finish().await;
+        self.add(&schedule, scenario.judge(&record).await);
+    }
+
+    /// Counts a schedule with its violations.
+    pub(crate) fn add(&mut self, schedule: &str, violations: Vec<String>) {
         self.schedules += 1;
-        for violation in world.judge(&record).await {
-            self.violations.push(format!("{schedule}: {violation}"));
-        }
+        self.violations.extend(violations.into_iter().map(|violation| format!("{schedule}: {violation}")));
     }
 
     #[track_caller]
-    fn report(&self, what: &str) {
+    pub(crate) fn report(&self, what: &str) {
         println!("{what}: {} schedules, {} violations", self.schedules, self.violations.len());
         assert!(self.violations.is_empty(), "{what}: {:#?}", &self.violations[..self.violations.len().min(10)]);
     }
 }
 
-/// The places that a rotation passes when nothing happens.
-async fn places(vendor: &Vendor, faults: &[&str], tally: &mut Tally) -> Vec<String> {
-    let world = vendor.key(faults);
-    let gate = world.gate(None);
-    drop(world.run(&gate, false).await);
-    tally.judge("nothing happens".to_owned(), world).await;
-    gate.passed()
+/// Returns the cut points that an undisturbed rotation passes.
+pub(crate) async fn cut_points(vendor: &Vendor, faults: &[&str], tally: &mut Tally) -> Vec<String> {
+    let scenario = vendor.key(faults);
+    let cut_points = scenario.cut_points(None);
+    drop(scenario.run(&cut_points).await);
+    tally.judge("no event".to_owned(), scenario).await;
+    cut_points.passed()
 }
 
-/// What may happen at a place, and whether the lease is over when another process comes.
-const EVENTS: [(Event, bool); 4] =
-    [(Event::Crash, false), (Event::Lose, false), (Event::Pause, false), (Event::Pause, true)];
+/// The events at a cut point.
+const EVENTS: [Event; 4] = [Event::Crash, Event::Lose, Event::Pause, Event::PauseBeyondLease];
 
-/// The faults that go with every schedule, and what tells whether a service has them.
-const FAULTS: [&[&str]; 11] = [
+/// The faults that are in force during a schedule.
+pub(crate) const FAULTS: [&[&str]; 11] = [
     &[],
-    // The new key is valid late, here and there, or not in the list for a while.
+    // The new key becomes valid late, or only on some servers at first, or is missing from the list for a while.
     &["create:late=2:1"],
     &["create:flaky:1"],
     &["create:stale-list=5"],
-    // The old one lingers.
+    // The old key works for a while after its retirement.
     &["delete:linger=3:1", "spartera.revoke:linger=3:1"],
     &["create:status=429,retry-after=1:1", "delete:status=429:1", "spartera.revoke:status=429:1"],
-    // Done, and not answered so.
+    // The vendor acts, and answers with a failure.
     &["create:status-after=503:1", "delete:status-after=502:1", "spartera.revoke:status-after=504:1"],
     &["get:status=500:1@2", "list:status=503:2@2"],
     &["create:reset-after:2", "list:reset-before:1"],
-    // There may be no more keys.
+    // The vendor's quota is used up.
     &["create:quota=1:1"],
-    // Done, and refused by somebody between here and there.
+    // The vendor acts, and a gateway answers with a refusal.
     &["create:html=404:1", "create:stale-list=5"],
 ];
 
-/// The same, for keys that are given a new secret.
-const IN_PLACE_FAULTS: [&[&str]; 10] = [
+/// The same for rotations in place.
+pub(crate) const IN_PLACE_FAULTS: [&[&str]; 10] = [
     &[],
     &["regenerate:late=2:1"],
     &["regenerate:flaky:1"],
@@ -77,51 +80,51 @@ const IN_PLACE_FAULTS: [&[&str]; 10] = [
     &["regenerate:status-after=409:1"],
 ];
 
-fn faults_of(strategy: Strategy) -> &'static [&'static [&'static str]] {
+pub(crate) fn faults_of(strategy: Strategy) -> &'static [&'static [&'static str]] {
     if strategy == Strategy::InPlace { &IN_PLACE_FAULTS } else { &FAULTS }
 }
 
-fn setting(name: &str) -> Option<u64> {
+pub(crate) fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("a number"))
 }
 
-/// Something that happens at a place, by its number.
+/// An event at the cut point with this number.
 #[derive(Clone, Copy, Debug)]
-struct Cut {
-    number: usize,
-    event: Event,
-    later: bool,
+pub(crate) struct Cut {
+    pub(crate) number: usize,
+    pub(crate) event: Event,
 }
 
 impl Cut {
-    async fn befall(self, world: &World<'_>) {
-        drop(world.run(&world.gate(Some((self.number, self.event))), self.later).await);
+    /// Runs a process to which the event happens.
+    pub(crate) async fn apply(self, scenario: &Scenario<'_>) {
+        drop(scenario.run(&scenario.cut_points(Some((self.number, self.event)))).await);
     }
 }
 
-/// Each event at each of these places, or at every so manyth.
-fn cuts(places: &[String], stride: usize) -> impl Iterator<Item = Cut> {
-    let numbers = (0..places.len()).filter(move |number| number % stride == places.len() / 2 % stride);
-    let cuts = numbers.flat_map(|number| EVENTS.map(|(event, later)| Cut { number, event, later }));
-    cuts.filter(|cut| cut.event != Event::Lose || places[cut.number].starts_with("after"))
+/// Returns each event at each of these cut points, or at one of every `stride`.
+fn cuts(cut_points: &[String], stride: usize) -> impl Iterator<Item = Cut> {
+    let numbers = (0..cut_points.len()).filter(move |number| number % stride == cut_points.len() / 2 % stride);
+    let cuts = numbers.flat_map(|number| EVENTS.map(|event| Cut { number, event }));
+    cuts.filter(|cut| cut.event != Event::Lose || cut_points[cut.number].starts_with("after"))
 }
 
-/// Each event at each place, or at every so manyth.
-async fn explore(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Tally) {
-    let places = places(vendor, faults, tally).await;
-    for cut in cuts(&places, stride) {
-        let world = vendor.key(faults);
-        cut.befall(&world).await;
-        tally.judge(format!("{:?} {faults:?} {cut:?}, {}", vendor.service, places[cut.number]), world).await;
+/// Runs each event at each cut point, or at one of every `stride`.
+pub(crate) async fn explore(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Tally) {
+    let cut_points = cut_points(vendor, faults, tally).await;
+    for cut in cuts(&cut_points, stride) {
+        let scenario = vendor.key(faults);
+        cut.apply(&scenario).await;
+        tally.judge(format!("{:?} {faults:?} {cut:?}, {}", vendor.service, cut_points[cut.number]), scenario).await;
     }
 }
 
-/// One event. With faults of the service, or with users, not at every place, unless `ROTATION_STRIDE=1` asks for it.
+/// One event. With faults, or with users, `ROTATION_STRIDE=1` runs it at every cut point; otherwise a sample.
 async fn one_event(vendor: Vendor) {
     let Vendor { service, strategy, has_users, .. } = vendor;
     let mut tally = Tally::default();
     for faults in faults_of(strategy) {
-        // Users take their time.
+        // Schedules with users take long.
         let stride = if faults.is_empty() { 1 } else { 7 } * if has_users { 3 } else { 1 };
         let stride = setting("ROTATION_STRIDE").unwrap_or(stride);
         explore(&vendor, faults, usize::try_from(stride).unwrap(), &mut tally).await;
@@ -129,26 +132,26 @@ async fn one_event(vendor: Vendor) {
     tally.report(&format!("one event, {service:?}, {strategy:?}{}", if has_users { ", with users" } else { "" }));
 }
 
-/// A crash, after which somebody goes on whose clock is an hour ahead or behind.
+/// A crash, after which a process resumes whose clock is an hour ahead or behind.
 async fn wrong_clocks(service: Service, strategy: Strategy) {
     let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
     let lag: &[&str] =
         if strategy == Strategy::InPlace { &["regenerate:stale-list=2"] } else { &["create:stale-list=2"] };
     for faults in [&[], lag] {
-        for number in 0..places(&vendor, faults, &mut tally).await.len() {
+        for number in 0..cut_points(&vendor, faults, &mut tally).await.len() {
             for hours in [-1, 1] {
-                let mut world = vendor.key(faults);
-                Cut { number, event: Event::Crash, later: false }.befall(&world).await;
-                world.wrong_by = TimeDelta::hours(hours);
-                tally.judge(format!("{faults:?} crash at {number}, then {hours} h off"), world).await;
+                let mut scenario = vendor.key(faults);
+                Cut { number, event: Event::Crash }.apply(&scenario).await;
+                scenario.wrong_by = TimeDelta::hours(hours);
+                tally.judge(format!("{faults:?} crash at {number}, then {hours} h off"), scenario).await;
             }
         }
     }
     tally.report(&format!("wrong clocks, {service:?}, {strategy:?}"));
 }
 
-/// Two events, the second of which befalls whoever goes on after the first. A seed chooses them, and repeats them.
+/// Two events: the second happens to the process that resumes after the first. A seed chooses them.
 async fn two_events(service: Service, strategy: Strategy) {
     let seed = setting("ROTATION_SEED").unwrap_or(1);
     let mut random = fastrand::Rng::with_seed(seed);
@@ -157,92 +160,123 @@ async fn two_events(service: Service, strategy: Strategy) {
     for _ in 0..setting("ROTATION_SCHEDULES").unwrap_or(50) {
         let faults = faults_of(strategy)[random.usize(..faults_of(strategy).len())];
         let cuts = [0; 2].map(|_| {
-            let (event, later) = EVENTS[random.usize(..EVENTS.len())];
-            Cut { number: random.usize(..60), event, later }
+            let event = EVENTS[random.usize(..EVENTS.len())];
+            Cut { number: random.usize(..60), event }
         });
-        let world = vendor.key(faults);
+        let scenario = vendor.key(faults);
         for cut in cuts {
-            cut.befall(&world).await;
+            cut.apply(&scenario).await;
         }
-        tally.judge(format!("{faults:?} {cuts:?}"), world).await;
+        tally.judge(format!("{faults:?} {cuts:?}"), scenario).await;
     }
     tally.report(&format!("two events, seed {seed}, {service:?}, {strategy:?}"));
 }
 
-/// How many places of a pair are passed over, so that it does not take long.
+/// Returns the stride between the cut points of a pair. A plain test run takes a sample.
 fn pair_stride() -> usize {
     usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap()
 }
 
-/// Each of these, and after it each event at each place that whoever goes on then passes, who may turn back.
-async fn then_each(vendor: &Vendor, firsts: impl Iterator<Item = Cut>, undo: bool, tally: &mut Tally) {
-    let befallen = async |first: Cut| {
-        let mut world = vendor.key(&[]);
-        first.befall(&world).await;
-        world.undo = undo;
-        world
+/// Runs each first event, and after it each event at each cut point of the process that resumes, or aborts, the rotation.
+async fn then_each(vendor: &Vendor, firsts: impl Iterator<Item = Cut>, successor: Successor, tally: &mut Tally) {
+    let after_first = async |first: Cut| {
+        let mut scenario = vendor.key(&[]);
+        first.apply(&scenario).await;
+        scenario.successor = successor;
+        scenario
     };
     for first in firsts {
-        let world = befallen(first).await;
-        let gate = world.gate(None);
-        drop(world.run(&gate, false).await);
-        tally.judge(format!("{first:?}"), world).await;
-        for second in cuts(&gate.passed(), pair_stride()) {
-            let world = befallen(first).await;
-            second.befall(&world).await;
-            tally.judge(format!("{first:?}, {second:?}"), world).await;
+        let scenario = after_first(first).await;
+        let cut_points = scenario.cut_points(None);
+        drop(scenario.run(&cut_points).await);
+        tally.judge(format!("{first:?}"), scenario).await;
+        for second in cuts(&cut_points.passed(), pair_stride()) {
+            let scenario = after_first(first).await;
+            second.apply(&scenario).await;
+            tally.judge(format!("{first:?}, {second:?}"), scenario).await;
         }
     }
 }
 
-/// Each event at each place, and each after it. All of them, about forty thousand, with `ROTATION_PAIR_STRIDE=1`.
+/// Every pair of events. `ROTATION_PAIR_STRIDE=1` runs all of them, about forty thousand.
 async fn every_two_events(service: Service, strategy: Strategy) {
     let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
-    let places = places(&vendor, &[], &mut tally).await;
-    then_each(&vendor, cuts(&places, pair_stride()), false, &mut tally).await;
+    let cut_points = cut_points(&vendor, &[], &mut tally).await;
+    then_each(&vendor, cuts(&cut_points, pair_stride()), Successor::Resumes, &mut tally).await;
     tally.report(&format!("every two events, {service:?}, {strategy:?}"));
 }
 
-/// A crash at each place, after which somebody turns back, to whom each event happens in turn.
-async fn turned_back(service: Service, strategy: Strategy) {
+/// A crash at each cut point, after which a process aborts the rotation, and each event happens to that process.
+async fn aborted(service: Service, strategy: Strategy) {
     let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
-    let count = places(&vendor, &[], &mut tally).await.len();
+    let count = cut_points(&vendor, &[], &mut tally).await.len();
     let crashes = (0..count).step_by(pair_stride().min(4));
-    let crashes = crashes.map(|number| Cut { number, event: Event::Crash, later: false });
-    then_each(&vendor, crashes, true, &mut tally).await;
-    tally.report(&format!("turned back, {service:?}, {strategy:?}"));
+    let crashes = crashes.map(|number| Cut { number, event: Event::Crash });
+    then_each(&vendor, crashes, Successor::Aborts, &mut tally).await;
+    tally.report(&format!("aborted, {service:?}, {strategy:?}"));
 }
 
-/// Whatever happens, one key is left, and it is in the sink.
+/// A process pauses beyond its lease, another overtakes it and meets each event, and then the first continues.
+pub(crate) async fn overtaken(vendor: &Vendor, stride: usize, tally: &mut Tally) {
+    let points = cut_points(vendor, &[], tally).await;
+    for number in (0..points.len()).step_by(stride) {
+        let pause = Some((number, Event::PauseBeyondLease));
+        let scenario = vendor.key(&[]);
+        let overtaker = scenario.cut_points(None);
+        drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
+        tally.judge(format!("overtaken at {number}"), scenario).await;
+        for second in cuts(&overtaker.passed(), stride).filter(|cut| matches!(cut.event, Event::Crash | Event::Lose)) {
+            let scenario = vendor.key(&[]);
+            let overtaker = scenario.cut_points(Some((second.number, second.event)));
+            drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
+            tally.judge(format!("overtaken at {number}, then {second:?}"), scenario).await;
+        }
+    }
+}
+
+/// A process is overtaken by one that dies or loses an answer.
+async fn overtaken_by_a_failing_process(service: Service, strategy: Strategy) {
+    let vendor = Vendor::start(service, strategy).await;
+    let mut tally = Tally::default();
+    overtaken(&vendor, pair_stride().min(9), &mut tally).await;
+    tally.report(&format!("overtaken, {service:?}, {strategy:?}"));
+}
+
+/// After every schedule one key of the lineage is left, and its secret is in the sink.
 macro_rules! at {
     ($($name:ident $strategy:ident $service:expr;)*) => {$(
         mod $name {
             use super::*;
 
             #[tokio::test]
-            async fn whatever_happens_once() {
+            async fn one_event_anywhere() {
                 one_event(Vendor::start($service, Strategy::$strategy).await).await;
             }
 
             #[tokio::test]
-            async fn whatever_the_clock_says() {
+            async fn a_wrong_clock() {
                 wrong_clocks($service, Strategy::$strategy).await;
             }
 
             #[tokio::test]
-            async fn whatever_happens_twice() {
+            async fn two_events_with_faults() {
                 two_events($service, Strategy::$strategy).await;
             }
 
             #[tokio::test]
-            async fn wherever_it_is_turned_back() {
-                turned_back($service, Strategy::$strategy).await;
+            async fn an_abort_anywhere() {
+                aborted($service, Strategy::$strategy).await;
             }
 
             #[tokio::test]
-            async fn whatever_happens_after_whatever_happened() {
+            async fn an_overtaker_that_fails() {
+                overtaken_by_a_failing_process($service, Strategy::$strategy).await;
+            }
+
+            #[tokio::test]
+            async fn every_pair_of_events() {
                 every_two_events($service, Strategy::$strategy).await;
             }
         }
@@ -260,7 +294,7 @@ at! {
     current_monad_in_place InPlace Service::Monad(Revision::Current);
 }
 
-/// The same where the key is in use, at the services that show it.
+/// The same for keys in use, at the services that show their use.
 mod with_users {
     use super::*;
 

@@ -1,4 +1,4 @@
-//! An old key that goes only once others were seen to use the new one, and nobody the old one.
+//! Evidence of use: the old key is retired only after others use the new one, and nothing uses the old one.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use api_keyring_emulator::{Emulator, Revision};
 use api_keyring_rotation::{MemoryJournal, MemorySink, Plan, Record, RotateKey, Rotator, State};
 use chrono::{TimeDelta, Utc};
 
-use crate::bench::{Bench, bench_of, monad, refusal};
+use crate::fixture::{Fixture, monad, refusal};
 
 const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
 
-impl Bench {
+impl Fixture {
     fn rotate_once_unused(&self) -> RotateKey {
         self.rotate().unused_for(HALF_AN_HOUR)
     }
 
-    /// Lets time pass, and has somebody look.
+    /// Lets time pass, and resumes.
     async fn look_after(&self, time: Duration, record: &Record) -> Record {
         self.clock.advance(time);
         self.rotator.resume(&record.id).await.unwrap()
@@ -24,102 +24,102 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn the_old_key_goes_once_others_use_the_new_one_and_nobody_the_old_one() {
+async fn the_old_key_is_retired_after_others_use_the_new_one_and_nothing_uses_the_old_one() {
     for provider in [Memory::new(), Memory::like_monad()] {
-        let bench = bench_of(provider).await;
-        assert!(bench.works(bench.old.secret()).await);
-        let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
+        let fixture = Fixture::with_provider(provider).await;
+        assert!(fixture.works(fixture.old.secret()).await);
+        let record = fixture.rotator.rotate(&fixture.rotate_once_unused()).await.unwrap();
         let evidence = record.evidence.clone().unwrap();
         assert!(!evidence.new_is_used, "its own looks are not those of others");
         let State::Promoted { until, .. } = &record.state else { panic!("{record:?}") };
-        // The vendor had time to show those.
+        // The vendor has had time to show these uses.
         assert!(evidence.old_since - (*until - TimeDelta::hours(1)) >= TimeDelta::seconds(60), "{evidence:?}");
-        // The grace is over, and nobody has used the new key; then somebody still has the old one.
-        assert_eq!(bench.look_after(Duration::from_secs(7200), &record).await.state, record.state);
-        assert!(bench.works(bench.old.secret()).await);
-        let seen = bench.look_after(Duration::from_secs(60), &record).await;
+        // The grace is over, but nothing uses the new key yet. Then something uses both.
+        assert_eq!(fixture.look_after(Duration::from_secs(7200), &record).await.state, record.state);
+        assert!(fixture.works(fixture.old.secret()).await);
+        let seen = fixture.look_after(Duration::from_secs(60), &record).await;
         let seen = seen.evidence.unwrap();
         assert!(!seen.new_is_used && seen.old_since > evidence.old_since, "{seen:?}");
-        // Both are in use.
-        assert!(bench.works(&bench.current().await).await);
-        assert!(bench.look_after(Duration::from_secs(60), &record).await.evidence.unwrap().new_is_used);
-        bench.clock.advance(Duration::from_secs(1500));
-        assert!(bench.works(bench.old.secret()).await);
-        assert_eq!(bench.look_after(Duration::from_secs(600), &record).await.state, record.state);
-        // Half an hour after it was last seen to have been used.
-        let done = bench.look_after(HALF_AN_HOUR, &record).await;
+        // Both keys are in use.
+        assert!(fixture.works(&fixture.current().await).await);
+        assert!(fixture.look_after(Duration::from_secs(60), &record).await.evidence.unwrap().new_is_used);
+        fixture.clock.advance(Duration::from_secs(1500));
+        assert!(fixture.works(fixture.old.secret()).await);
+        assert_eq!(fixture.look_after(Duration::from_secs(600), &record).await.state, record.state);
+        // Half an hour after the last use that the vendor showed.
+        let done = fixture.look_after(HALF_AN_HOUR, &record).await;
         assert_eq!(done.state.name(), "done");
-        assert!(!bench.works(bench.old.secret()).await && bench.works(&bench.current().await).await);
+        assert!(!fixture.works(fixture.old.secret()).await && fixture.works(&fixture.current().await).await);
     }
 }
 
 #[tokio::test]
-async fn a_quiet_old_key_is_waited_for_no_longer_than_the_grace() {
-    let bench = bench_of(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
+async fn an_unused_old_key_is_retired_at_the_end_of_the_grace() {
+    let fixture = Fixture::with_provider(Memory::new()).await;
+    let record = fixture.rotator.rotate(&fixture.rotate_once_unused()).await.unwrap();
     let State::Promoted { until, .. } = &record.state else { panic!("{record:?}") };
-    assert!(bench.works(&bench.current().await).await);
-    let left = (*until - bench.clock.now()).to_std().unwrap();
-    // Not before.
-    let early = bench.look_after(left - Duration::from_secs(61), &record).await;
+    assert!(fixture.works(&fixture.current().await).await);
+    let left = (*until - fixture.clock.now()).to_std().unwrap();
+    // It is not retired before.
+    let early = fixture.look_after(left - Duration::from_secs(61), &record).await;
     assert_eq!(early.state, record.state);
-    assert_eq!(bench.look_after(Duration::from_secs(61), &record).await.state.name(), "done");
+    assert_eq!(fixture.look_after(Duration::from_secs(61), &record).await.state.name(), "done");
 }
 
 #[tokio::test]
-async fn evidence_that_does_not_come_can_be_waived() {
-    let bench = bench_of(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
-    assert!(refusal(bench.rotator.waive_evidence(&record.id, " ").await).contains("say why"));
-    // The grace is kept.
+async fn missing_evidence_can_be_waived() {
+    let fixture = Fixture::with_provider(Memory::new()).await;
+    let record = fixture.rotator.rotate(&fixture.rotate_once_unused()).await.unwrap();
+    assert!(refusal(fixture.rotator.waive_evidence(&record.id, " ").await).contains("say why"));
+    // The waiver does not shorten the grace.
     let why = "the nightly job runs next week";
-    let waiting = bench.rotator.waive_evidence(&record.id, why).await.unwrap();
+    let waiting = fixture.rotator.waive_evidence(&record.id, why).await.unwrap();
     assert_eq!((&waiting.state, waiting.waived.as_deref()), (&record.state, Some(why)));
-    let done = bench.look_after(Duration::from_secs(3600), &record).await;
+    let done = fixture.look_after(Duration::from_secs(3600), &record).await;
     assert_eq!((done.state.name(), done.waived.as_deref()), ("done", Some(why)));
 
-    let plain = bench.rotator.plan(&RotateKey::new(bench.old.id().clone())).await;
+    let plain = fixture.rotator.plan(&RotateKey::new(fixture.old.id().clone())).await;
     assert!(plain.is_err(), "the old key is gone");
     let State::Done { key, .. } = done.state else { panic!("{:?}", done.state) };
-    let record = bench.rotator.rotate(&RotateKey::new(key)).await.unwrap();
-    let refused = refusal(bench.rotator.waive_evidence(&record.id, why).await);
+    let record = fixture.rotator.rotate(&RotateKey::new(key)).await.unwrap();
+    let refused = refusal(fixture.rotator.waive_evidence(&record.id, why).await);
     assert!(refused.contains("nothing to waive"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_new_key_that_is_gone_stops_the_rotation() {
-    let bench = bench_of(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
+async fn a_missing_new_key_needs_attention() {
+    let fixture = Fixture::with_provider(Memory::new()).await;
+    let record = fixture.rotator.rotate(&fixture.rotate_once_unused()).await.unwrap();
     let State::Promoted { new, .. } = &record.state else { panic!("{record:?}") };
-    bench.provider.delete(&new.key).await.unwrap();
-    let stuck = bench.look_after(Duration::from_secs(60), &record).await;
-    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    fixture.provider.delete(&new.key).await.unwrap();
+    let attention = fixture.look_after(Duration::from_secs(60), &record).await;
+    let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
     assert!(why.contains("the new key is gone"), "{why}");
-    assert!(bench.works(bench.old.secret()).await);
+    assert!(fixture.works(fixture.old.secret()).await);
 }
 
 #[tokio::test]
-async fn an_old_key_that_is_gone_is_not_waited_for() {
-    let bench = bench_of(Memory::new()).await;
-    let record = bench.rotator.rotate(&bench.rotate_once_unused()).await.unwrap();
-    bench.provider.delete(bench.old.id()).await.unwrap();
-    assert!(bench.works(&bench.current().await).await);
-    assert_eq!(bench.look_after(Duration::from_secs(3600), &record).await.state.name(), "done");
+async fn a_missing_old_key_needs_no_evidence() {
+    let fixture = Fixture::with_provider(Memory::new()).await;
+    let record = fixture.rotator.rotate(&fixture.rotate_once_unused()).await.unwrap();
+    fixture.provider.delete(fixture.old.id()).await.unwrap();
+    assert!(fixture.works(&fixture.current().await).await);
+    assert_eq!(fixture.look_after(Duration::from_secs(3600), &record).await.state.name(), "done");
 }
 
 #[tokio::test]
-async fn what_could_not_be_shown_is_refused() {
-    let bench = bench_of(Memory::new()).await;
-    for rotate in [bench.rotate_once_unused().expire_old(), bench.rotate_once_unused().in_place()] {
-        assert!(refusal(bench.rotator.plan(&rotate).await).contains("used or not"));
+async fn evidence_that_no_vendor_could_show_is_refused() {
+    let fixture = Fixture::with_provider(Memory::new()).await;
+    for rotate in [fixture.rotate_once_unused().expire_old(), fixture.rotate_once_unused().in_place()] {
+        assert!(refusal(fixture.rotator.plan(&rotate).await).contains("used or not"));
     }
-    let own = bench.rotator.clone().own_credential(SharedSecret::new(bench.old.secret().clone()));
-    assert!(refusal(own.plan(&bench.rotate_once_unused()).await).contains("the one that is used here"));
-    assert_eq!(bench.rotate_once_unused().leaked().unused_for, None);
+    let own = fixture.rotator.clone().own_credential(SharedSecret::new(fixture.old.secret().clone()));
+    assert!(refusal(own.plan(&fixture.rotate_once_unused()).await).contains("the one that is used here"));
+    assert_eq!(fixture.rotate_once_unused().leaked().unused_for, None);
 }
 
 #[tokio::test]
-async fn a_vendor_that_shows_no_use_is_found_out() {
+async fn a_vendor_that_shows_no_use_is_detected() {
     let clock = ManualClock::new(Utc::now());
     let emulator = Emulator::builder().revision(Revision::Documented).start().await.unwrap();
     let old = emulator.monad().add_keys(1).remove(0);
@@ -131,7 +131,7 @@ async fn a_vendor_that_shows_no_use_is_found_out() {
     let rotate = RotateKey::new(old.id.parse().unwrap()).unused_for(HALF_AN_HOUR);
     assert!(refusal(rotator.plan(&rotate).await).contains("does not show any use"));
 
-    // A vendor that has ceased to tell, since the plan was made.
+    // After the plan, the vendor stops showing use.
     let mut rotate = RotateKey::new(old.id.parse().unwrap());
     rotate.unused_for = None;
     let plan = rotator.plan(&rotate).await.unwrap();
@@ -141,9 +141,9 @@ async fn a_vendor_that_shows_no_use_is_found_out() {
     let step = plan.steps().into_iter().find(|step| step.what.contains("nobody key")).unwrap();
     assert_eq!(step.requests.len(), 4);
     let record = rotator.start(plan).await.unwrap();
-    let stuck = rotator.resume(&record.id).await.unwrap();
-    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
-    assert!(why.contains("does not show that it was"), "{why}");
+    let attention = rotator.resume(&record.id).await.unwrap();
+    let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
+    assert!(why.contains("does not show it"), "{why}");
     let waived = rotator.waive_evidence(&record.id, "this vendor does not tell").await.unwrap();
     assert_eq!(waived.state.name(), "promoted");
 }

@@ -1,4 +1,4 @@
-//! A new secret for the same key, when something stands in its way.
+//! Rotation in place, with obstacles.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,20 +12,20 @@ use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
-use crate::bench::{Bench, bench_of};
+use crate::fixture::Fixture;
 
-async fn bench() -> Bench {
-    bench_of(Memory::like_monad()).await
+async fn fixture_in_place() -> Fixture {
+    Fixture::with_provider(Memory::like_monad()).await
 }
 
-/// Rotates in place, and sees that users find the one secret that works.
-async fn done(bench: &Bench, rotated: Result<Record, RotateError>) {
+/// Checks that a rotation in place is done, and that users find the one secret that works.
+async fn done(fixture: &Fixture, rotated: Result<Record, RotateError>) {
     let record = rotated.unwrap();
     assert_eq!(record.state.name(), "done", "{record:?}");
-    assert!(bench.works(&bench.current().await).await && !bench.works(bench.old.secret()).await);
+    assert!(fixture.works(&fixture.current().await).await && !fixture.works(fixture.old.secret()).await);
 }
 
-/// A sink that takes nothing for some time.
+/// A sink that refuses writes for some time.
 #[derive(Clone, Debug)]
 struct Busy {
     sink: MemorySink,
@@ -62,95 +62,95 @@ impl Store for Busy {
 }
 
 #[tokio::test]
-async fn the_only_secret_that_works_is_kept_before_a_request_to_stop_is_heeded() {
-    let bench = bench().await;
+async fn a_cancellation_waits_until_the_only_working_secret_is_kept() {
+    let fixture = fixture_in_place().await;
     let (refusals, refused) = (Arc::new(AtomicUsize::new(3)), Arc::new(Notify::new()));
-    let busy = Busy { sink: bench.sink.clone(), refusals, refused: Arc::clone(&refused) };
-    let stopping = bench.rotator.with_sink(busy).cancel_when(async move { refused.notified().await });
-    let stopped = stopping.rotate(&bench.rotate().in_place()).await.unwrap_err();
+    let busy = Busy { sink: fixture.sink.clone(), refusals, refused: Arc::clone(&refused) };
+    let stopping = fixture.rotator.with_sink(busy).cancel_when(async move { refused.notified().await });
+    let stopped = stopping.rotate(&fixture.rotate().in_place()).await.unwrap_err();
     assert!(matches!(stopped, RotateError::Cancelled), "{stopped:?}");
-    let record = bench.journal.unfinished().await.unwrap().remove(0);
+    let record = fixture.journal.unfinished().await.unwrap().remove(0);
     assert_eq!((record.state.name(), record.marks.len()), ("delivered", 1));
-    done(&bench, bench.rotator.resume(&record.id).await).await;
-    assert_eq!(bench.journal.load(&record.id).await.unwrap().unwrap().marks.len(), 1, "no other was asked for");
+    done(&fixture, fixture.rotator.resume(&record.id).await).await;
+    assert_eq!(fixture.journal.load(&record.id).await.unwrap().unwrap().marks.len(), 1, "no other was asked for");
 }
 
 #[tokio::test]
-async fn answers_that_are_lost_over_and_over_are_asked_for_again_when_somebody_resumes() {
-    let bench = bench().await;
+async fn lost_answers_are_requested_again_on_resume() {
+    let fixture = fixture_in_place().await;
     for _ in 0..7 {
-        drop(bench.inject.clone().losing_answer(Operation::Regenerate));
+        drop(fixture.inject.clone().losing_answer(Operation::Regenerate));
     }
-    let stuck = bench.rotator.rotate(&bench.rotate().in_place()).await.unwrap();
-    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
-    assert!(why.contains("look at the key at the vendor") && bench.inject.left() == 2, "{why}");
-    done(&bench, bench.rotator.resume(&stuck.id).await).await;
+    let attention = fixture.rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
+    let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
+    assert!(why.contains("check the key at the vendor") && fixture.inject.left() == 2, "{why}");
+    done(&fixture, fixture.rotator.resume(&attention.id).await).await;
 }
 
 #[tokio::test]
-async fn a_secret_that_is_gone_from_its_place_is_asked_for_again() {
-    let bench = bench().await;
-    let sink = bench.sink.clone();
-    let forgetting = bench.rotator.clone().observe(move |record| {
+async fn a_secret_that_left_its_slot_is_requested_again() {
+    let fixture = fixture_in_place().await;
+    let sink = fixture.sink.clone();
+    let forgetting = fixture.rotator.clone().observe(move |record| {
         if record.state.name() == "delivered" && record.marks.len() == 1 {
             sink.remove(&Slot::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
         }
     });
-    done(&bench, forgetting.rotate(&bench.rotate().in_place()).await).await;
+    done(&fixture, forgetting.rotate(&fixture.rotate().in_place()).await).await;
 }
 
 #[tokio::test]
-async fn a_stranger_of_the_same_name_is_left_alone() {
-    let bench = bench().await;
-    let plan = bench.rotator.plan(&bench.rotate().in_place()).await.unwrap();
+async fn another_key_of_the_same_name_is_left_alone() {
+    let fixture = fixture_in_place().await;
+    let plan = fixture.rotator.plan(&fixture.rotate().in_place()).await.unwrap();
     let namesake = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
-    // One that comes between the plan and its start, and one in the place of the key itself.
-    let before = bench.provider.create(&namesake).await.unwrap();
-    let record = bench.rotator.start(plan).await.unwrap();
+    // One namesake appears between the plan and its start, and one after the key itself is gone.
+    let before = fixture.provider.create(&namesake).await.unwrap();
+    let record = fixture.rotator.start(plan).await.unwrap();
     assert_eq!(record.plan.namesakes, [before.id().clone()]);
-    bench.provider.delete(bench.old.id()).await.unwrap();
-    let after = bench.provider.create(&namesake).await.unwrap();
-    let stuck = bench.rotator.resume(&record.id).await.unwrap();
-    let State::NeedsAttention { why, .. } = &stuck.state else { panic!("{stuck:?}") };
+    fixture.provider.delete(fixture.old.id()).await.unwrap();
+    let after = fixture.provider.create(&namesake).await.unwrap();
+    let attention = fixture.rotator.resume(&record.id).await.unwrap();
+    let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
     assert!(why.contains("is gone"), "{why}");
-    assert!(bench.works(before.secret()).await && bench.works(after.secret()).await);
+    assert!(fixture.works(before.secret()).await && fixture.works(after.secret()).await);
 }
 
 #[tokio::test]
-async fn a_secret_that_is_in_the_sink_and_in_no_journal_is_found_there() {
-    let bench = bench().await;
-    // The key is the one that is used here: it cannot be asked for another secret once that has ended.
-    let own = SharedSecret::new(bench.old.secret().clone());
-    let provider = bench.provider.with_secret(bench.old.secret()).unwrap();
-    let rotator = Rotator::new(provider, bench.sink.clone(), bench.journal.clone()).clock(bench.clock.clone());
+async fn a_secret_that_the_journal_does_not_know_is_found_in_the_sink() {
+    let fixture = fixture_in_place().await;
+    // The key is the rotator's own credential, which cannot request another secret after its own has ended.
+    let own = SharedSecret::new(fixture.old.secret().clone());
+    let provider = fixture.provider.with_secret(fixture.old.secret()).unwrap();
+    let rotator = Rotator::new(provider, fixture.sink.clone(), fixture.journal.clone()).clock(fixture.clock.clone());
     let rotator = rotator.own_credential(own.clone());
-    let plan = rotator.plan(&bench.rotate().in_place().even_own()).await.unwrap();
+    let plan = rotator.plan(&fixture.rotate().in_place().even_own()).await.unwrap();
     let mut record = rotator.start(plan).await.unwrap();
-    let lease = bench.journal.take(&record.id, "a full disk", std::time::Duration::from_secs(1)).await.unwrap();
+    let lease = fixture.journal.take(&record.id, "a full disk", std::time::Duration::from_secs(1)).await.unwrap();
     let mark = Mark::random();
     record.version += 1;
     record.marks.push(mark.clone());
     record.state = State::Issuing { mark: mark.clone() };
-    bench.journal.save(&lease, &record).await.unwrap();
-    let issued = bench.provider.regenerate(bench.old.id(), &Regeneration::new()).await.unwrap();
-    bench.sink.put(&mark, issued.secret()).await.unwrap();
-    bench.journal.release(&lease).await.unwrap();
-    done(&bench, rotator.resume(&record.id).await).await;
+    fixture.journal.save(&lease, &record).await.unwrap();
+    let issued = fixture.provider.regenerate(fixture.old.id(), &Regeneration::new()).await.unwrap();
+    fixture.sink.put(&mark, issued.secret()).await.unwrap();
+    fixture.journal.release(&lease).await.unwrap();
+    done(&fixture, rotator.resume(&record.id).await).await;
     assert_eq!(own.get(), *issued.secret());
 }
 
 #[tokio::test]
-async fn a_secret_that_somebody_has_asked_for_and_delivered_meanwhile_can_be_left_there() {
-    let bench = bench().await;
-    let (sink, provider, old) = (bench.sink.clone(), bench.provider.clone(), bench.old.id().clone());
-    let overtaken = bench.rotator.clone().observe(move |record| {
+async fn a_secret_that_somebody_else_requested_and_delivered_can_stay() {
+    let fixture = fixture_in_place().await;
+    let (sink, provider, old) = (fixture.sink.clone(), fixture.provider.clone(), fixture.old.id().clone());
+    let overtaken = fixture.rotator.clone().observe(move |record| {
         if record.state.name() == "delivered" {
             let theirs = provider.regenerate(&old, &Regeneration::new()).now_or_never().unwrap().unwrap();
             sink.write(&Slot::Current, theirs.secret()).now_or_never().unwrap().unwrap();
             sink.remove(&Slot::Pending(record.marks[0].clone())).now_or_never().unwrap().unwrap();
         }
     });
-    let stuck = overtaken.rotate(&bench.rotate().in_place()).await.unwrap();
-    assert!(matches!(&stuck.state, State::NeedsAttention { why, .. } if why.contains("waive")), "{stuck:?}");
-    done(&bench, bench.rotator.waive_evidence(&stuck.id, "it was asked for by hand").await).await;
+    let attention = overtaken.rotate(&fixture.rotate().in_place()).await.unwrap();
+    assert!(matches!(&attention.state, State::NeedsAttention { why, .. } if why.contains("waive")), "{attention:?}");
+    done(&fixture, fixture.rotator.waive_evidence(&attention.id, "it was asked for by hand").await).await;
 }

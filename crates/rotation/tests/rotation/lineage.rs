@@ -1,4 +1,4 @@
-//! A key and its successors, and what has to hold of them at every moment.
+//! The lineage of a rotated key, and the invariants that must hold at every moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use api_keyring_emulator::{Emulator, ExistingKey, KeyStatus};
 use api_keyring_rotation::{Journal as _, MemoryJournal, MemorySink, RotationId, Sink as _, State, Strategy};
 use futures_util::FutureExt as _;
 
-/// The key and its successors, as the service and the sink know them.
+/// The old key and the keys issued for it, as the service and the sink know them.
 #[derive(Clone, Debug)]
 pub(crate) struct Lineage {
     pub(crate) emulator: Arc<Emulator>,
@@ -18,29 +18,29 @@ pub(crate) struct Lineage {
     pub(crate) old_secret: String,
     pub(crate) journal: MemoryJournal,
     pub(crate) begun: Arc<Mutex<Option<RotationId>>>,
-    /// The mark that each secret was put into the sink with.
+    /// The mark under which each secret was put into the sink.
     pub(crate) marks: Arc<Mutex<BTreeMap<String, Mark>>>,
     pub(crate) violations: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Lineage {
-    /// What has to hold at every place.
-    pub(crate) fn check(&self, place: &str) -> Result<(), String> {
+    /// Checks the invariants at a cut point.
+    pub(crate) fn check(&self, point: &str) -> Result<(), String> {
         if self.strategy == Strategy::InPlace {
-            // The old secret ends before there is another.
+            // In place, no secret works between the end of the old one and the delivery of the new one.
             return self.current().map(drop).ok_or_else(|| "the sink is empty".to_owned());
         }
         let secret = self.current().ok_or("the sink is empty")?;
         let key = self.owner(&secret).ok_or("the sink holds the secret of no key that exists")?;
         if key.status != KeyStatus::Active || key.live_secrets == 0 {
-            return Err(format!("the sink holds the secret of key {}, which works no more", key.id));
+            return Err(format!("the sink holds the secret of key {}, which no longer works", key.id));
         }
-        if place == "before create" {
+        if point == "before create" {
             self.check_orphans()?;
         }
-        if place == "before sink write current" {
+        if point == "before sink write current" {
             let marks = self.marks.lock().unwrap().clone();
-            // A promotion that is made again has nothing pending; and what waits of a key that is gone is cleared away later.
+            // A repeated promotion has nothing pending. The pending secret of a deleted key is removed later.
             let pending = marks.iter().find_map(|(secret, mark)| {
                 let pending = self.sink.pending(mark).now_or_never().unwrap().unwrap();
                 self.owner(secret).filter(|_| pending.is_some_and(|pending| pending.expose() == secret))
@@ -50,21 +50,21 @@ impl Lineage {
                 let requests = self.emulator.requests();
                 let seen = requests.iter().filter(|seen| seen.authenticated_as.as_ref() == Some(&id)).count();
                 if seen < 3 {
-                    return Err(format!("the new key was seen to work {seen} times"));
+                    return Err(format!("the rotation promotes a new key that it saw work only {seen} times"));
                 }
             }
         }
         Ok(())
     }
 
-    /// That nothing is issued while there is a key whose secret nobody has.
+    /// Checks that no other key is issued while an orphan exists.
     pub(crate) fn check_orphans(&self) -> Result<(), String> {
         let begun = self.begun.lock().unwrap().clone();
         let load = |id| self.journal.load(&id).now_or_never().unwrap().unwrap();
-        let Some(record) = begun.and_then(load) else { return Err("there is no record of it".to_owned()) };
+        let Some(record) = begun.and_then(load) else { return Err("the rotation has no record".to_owned()) };
         let wanted = match &record.state {
             State::Issuing { mark } => vec![mark],
-            // Somebody else has gone on meanwhile.
+            // Another process has continued the rotation meanwhile.
             _ => {
                 record.marks.iter().filter(|mark| self.marks.lock().unwrap().values().any(|put| put == *mark)).collect()
             }
@@ -75,7 +75,7 @@ impl Lineage {
             lost.iter().any(|mark| name.ends_with(mark.as_str()))
         };
         match self.emulator.keys().into_iter().find(is_lost) {
-            Some(key) => Err(format!("key {} is left behind", key.id)),
+            Some(key) => Err(format!("key {} is an orphan", key.id)),
             None => Ok(()),
         }
     }
@@ -85,7 +85,7 @@ impl Lineage {
         current.map(|secret| secret.expose().to_owned())
     }
 
-    /// The key that a secret is of, if it exists.
+    /// Returns the key that a secret belongs to, if the key exists.
     pub(crate) fn owner(&self, secret: &str) -> Option<ExistingKey> {
         let mut keys = self.emulator.keys().into_iter();
         if secret == self.old_secret {

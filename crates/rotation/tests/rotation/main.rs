@@ -1,23 +1,26 @@
-//! Rotation: every place where it can be cut off, every answer that can be lost, and a second rotator in between.
+//! Rotation: cut off at every point, with every answer lost, and with a second rotator in between.
 
-// A test that cannot go on has failed.
+// A test that cannot continue has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
-mod bench;
-mod course;
+mod abort;
 mod crashes;
+mod cut_points;
 mod evidence;
+mod fixture;
 mod fleet;
-mod gate;
-mod heard;
 mod in_place;
+mod interference;
 mod journals;
+mod judge;
+mod leaks;
+mod lifecycle;
 mod lineage;
 mod preflight;
 mod recorded;
 mod retire;
+mod scenario;
 mod sinks;
 mod sweep;
-mod undo;
+mod transitions;
 mod users;
-mod world;

@@ -10,7 +10,7 @@ use api_keyring_rotation::{
 };
 use chrono::{TimeDelta, Utc};
 
-use crate::bench::{monad, refusal};
+use crate::fixture::{monad, refusal};
 
 #[tokio::test]
 async fn a_clock_that_is_wrong_is_found_out() {

@@ -19,9 +19,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::bench::monad;
+use crate::fixture::monad;
 
-/// What a folder of fixtures was recorded with.
+/// The service and the strategy that a folder of fixtures was recorded with.
 #[derive(Clone, Copy)]
 struct Setting {
     folder: &'static str,
@@ -47,7 +47,7 @@ const SETTINGS: [Setting; 4] = [
     },
 ];
 
-/// Every state that a rotation by this strategy can be in, by its name in the journal.
+/// Returns the journal's names of all states of rotations by this strategy.
 fn states(strategy: Strategy) -> BTreeSet<&'static str> {
     let both = ["planned", "issuing", "lost", "issued", "delivered", "promoted", "retired", "done", "aborting"];
     let overlap = ["verified", "retiring"];
@@ -59,7 +59,7 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/1")
 }
 
-/// A store whose content can be kept in a file.
+/// A store whose content a file can keep.
 #[derive(Clone, Debug)]
 struct KeptStore {
     address: String,
@@ -97,7 +97,7 @@ impl Store for KeptStore {
     }
 }
 
-/// Where a process dies: right before or right after it records this state for the given time.
+/// When a process dies: right before or right after it records this state for the nth time.
 #[derive(Clone, Copy)]
 struct Death {
     state: &'static str,
@@ -174,7 +174,7 @@ impl Journal for MortalJournal {
     }
 }
 
-/// The emulator reads the rotators' clock.
+/// Makes the emulator read the rotators' clock.
 #[derive(Debug)]
 struct SameClock(ManualClock);
 
@@ -184,7 +184,7 @@ impl emulator::Clock for SameClock {
     }
 }
 
-/// What a folder holds beside the journal and the emulator's state.
+/// The content of `sinks.json`.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     time: DateTime<Utc>,
@@ -195,7 +195,7 @@ struct Kept {
 }
 
 /// A running service with a journal.
-struct Bench {
+struct RunningService {
     setting: Setting,
     clock: ManualClock,
     emulator: Emulator,
@@ -203,7 +203,7 @@ struct Bench {
     journal: SqliteJournal,
 }
 
-impl Bench {
+impl RunningService {
     async fn start(setting: Setting, clock: ManualClock, journal: &Path, state: Option<emulator::State>) -> Self {
         let builder = Emulator::builder().clock(SameClock(clock.clone())).seed(7).revision(setting.revision);
         let builder = builder.spartera_shape(SparteraShape::Guide);
@@ -228,7 +228,7 @@ impl Bench {
         rotator.clock(self.clock.clone()).patience(Duration::from_secs(36_000))
     }
 
-    /// A key whose secret is in a sink of this name.
+    /// Creates a key whose secret is in a sink of this name.
     async fn key(&self, name: &str) -> (RotateKey, KeptStore) {
         let seeded = match self.setting.is_spartera {
             true => self.emulator.spartera().add_keys(1),
@@ -243,9 +243,9 @@ impl Bench {
     }
 }
 
-/// What the recorder does to get a rotation into a state.
+/// Brings rotations into each state, and keeps what they leave.
 struct Recorder {
-    bench: Bench,
+    service: RunningService,
     kept: Kept,
 }
 
@@ -254,7 +254,7 @@ const LOST_ANSWER: [&str; 2] = ["create:reset-after:1", "regenerate:reset-after:
 
 impl Recorder {
     fn inject(&self, faults: &[&str]) {
-        faults.iter().for_each(|fault| self.bench.emulator.inject(fault.parse::<Fault>().unwrap()));
+        faults.iter().for_each(|fault| self.service.emulator.inject(fault.parse::<Fault>().unwrap()));
     }
 
     /// Works on a rotation until the process dies.
@@ -265,24 +265,24 @@ impl Recorder {
         work: impl AsyncFnOnce(Rotator) -> Result<Record, RotateError>,
     ) {
         let journal = MortalJournal {
-            journal: self.bench.journal.clone(),
+            journal: self.service.journal.clone(),
             death: death.map(|death| (death.state, death.before)),
             left: Arc::new(Mutex::new(death.map_or(1, |death| death.time))),
             died: Arc::default(),
         };
         let died = Arc::clone(&journal.died);
         tokio::select! {
-            ended = work(self.bench.rotator(sink, journal)) => {
+            ended = work(self.service.rotator(sink, journal)) => {
                 assert!(death.is_none(), "{} did not die: {ended:?}", sink.address);
             }
             () = died.notified() => {}
         }
-        self.bench.emulator.clear_faults();
+        self.service.emulator.clear_faults();
     }
 
-    /// The state of the rotation into this sink.
+    /// Returns the record of the rotation into this sink.
     async fn record_of(&self, sink: &KeptStore) -> Record {
-        let rotations = self.bench.journal.latest(1000).await.unwrap();
+        let rotations = self.service.journal.latest(1000).await.unwrap();
         rotations.into_iter().find(|record| record.plan.sinks == [sink.address.clone()]).unwrap()
     }
 
@@ -293,25 +293,25 @@ impl Recorder {
         self.kept.sinks.insert(sink.address.clone(), sink.slots.lock().unwrap().clone());
     }
 
-    /// A rotation that dies, which leaves the journal in `state`.
+    /// Runs a rotation whose process dies and leaves the journal in `state`.
     async fn dies(&mut self, state: &str, faults: &[&str], death: Death) {
         let when = if death.before { "before" } else { "at" };
         let after = if faults.is_empty() { "" } else { "_after_a_lost_answer" };
         let name = format!("{state}_{when}_{}_{}{after}", death.state, death.time);
-        let (rotate, sink) = self.bench.key(&name).await;
+        let (rotate, sink) = self.service.key(&name).await;
         self.inject(faults);
         self.until(&sink, Some(death), async |rotator| rotator.rotate(&rotate).await).await;
         self.keep(&sink, state).await;
     }
 
-    /// The states that a rotation passes, each right after it is recorded and with all done that follows.
+    /// Records each state of an undisturbed rotation: right after it is recorded, and after its side effects.
     async fn course(&mut self) {
-        let planned = self.bench.key("planned").await;
-        let plan = self.bench.rotator(&planned.1, self.bench.journal.clone()).plan(&planned.0).await.unwrap();
-        self.bench.rotator(&planned.1, self.bench.journal.clone()).start(plan).await.unwrap();
+        let planned = self.service.key("planned").await;
+        let plan = self.service.rotator(&planned.1, self.service.journal.clone()).plan(&planned.0).await.unwrap();
+        self.service.rotator(&planned.1, self.service.journal.clone()).start(plan).await.unwrap();
         self.keep(&planned.1, "planned").await;
 
-        let course: &[_] = match self.bench.setting.strategy {
+        let course: &[_] = match self.service.setting.strategy {
             Strategy::Overlap => {
                 &["issuing", "issued", "delivered", "verified", "promoted", "retiring", "retired", "retired", "done"]
             }
@@ -330,15 +330,15 @@ impl Recorder {
         self.dies("issuing", &LOST_ANSWER, Death { state: "issued", time: 1, before: true }).await;
     }
 
-    /// Overlap: rotations that are aborted, wait for evidence, or need attention.
+    /// Records rotations by a new key that are aborted, wait for evidence, or need attention.
     async fn overlap(&mut self) {
         for (name, state, before) in
             [("aborting", "aborting", false), ("aborting_acted", "aborted", true), ("aborted", "aborted", false)]
         {
-            let (rotate, sink) = self.bench.key(name).await;
+            let (rotate, sink) = self.service.key(name).await;
             let at_promoted = Death { state: "promoted", time: 1, before: false };
             self.until(&sink, Some(at_promoted), async |rotator| rotator.rotate(&rotate).await).await;
-            self.bench.clock.advance(Duration::from_secs(301));
+            self.service.clock.advance(Duration::from_secs(301));
             let id = self.record_of(&sink).await.id;
             let death = Death { state, time: 1, before };
             self.until(&sink, Some(death), async |rotator| rotator.abort(&id, "changed my mind").await).await;
@@ -346,7 +346,7 @@ impl Recorder {
         }
 
         for name in ["stuck_put_right", "stuck_with_anothers_secret"] {
-            let (rotate, sink) = self.bench.key(name).await;
+            let (rotate, sink) = self.service.key(name).await;
             self.until(&sink, None, async |rotator| rotator.patience(Duration::ZERO).rotate(&rotate).await).await;
             let (id, new) = (self.record_of(&sink).await.id, sink.current().await.unwrap().unwrap());
             sink.write(&Slot::Current, &"anothers".into()).await.unwrap();
@@ -359,7 +359,7 @@ impl Recorder {
 
         // A wait for evidence, then its waiver.
         for (name, waived) in [("promoted_with_evidence", false), ("promoted_waived", true)] {
-            let (rotate, sink) = self.bench.key(name).await;
+            let (rotate, sink) = self.service.key(name).await;
             let rotate = rotate.unused_for(Duration::from_secs(60));
             self.until(&sink, None, async |rotator| rotator.patience(Duration::from_secs(70)).rotate(&rotate).await)
                 .await;
@@ -375,10 +375,10 @@ impl Recorder {
             self.keep(&sink, "promoted").await;
         }
 
-        if self.bench.setting.is_spartera {
-            let (mut rotate, sink) = self.bench.key("promoted_expiring").await;
-            let expiry = Expiry::At(self.bench.clock.now() + TimeDelta::days(3650));
-            self.bench.provider.update(&rotate.key, &KeyUpdate::new().expiry(expiry)).await.unwrap();
+        if self.service.setting.is_spartera {
+            let (mut rotate, sink) = self.service.key("promoted_expiring").await;
+            let expiry = Expiry::At(self.service.clock.now() + TimeDelta::days(3650));
+            self.service.provider.update(&rotate.key, &KeyUpdate::new().expiry(expiry)).await.unwrap();
             rotate.expire_old = true;
             self.until(&sink, None, async |rotator| rotator.patience(Duration::ZERO).rotate(&rotate).await).await;
             assert!(self.record_of(&sink).await.old_expires);
@@ -386,22 +386,22 @@ impl Recorder {
         }
     }
 
-    /// In place: rotations that are aborted before the first request, and one whose answers are all lost.
+    /// Records rotations in place: some are aborted before the first request, and one loses every answer.
     async fn in_place(&mut self) {
-        let (rotate, sink) = self.bench.key("aborting").await;
-        let plan = self.bench.rotator(&sink, self.bench.journal.clone()).plan(&rotate).await.unwrap();
-        let record = self.bench.rotator(&sink, self.bench.journal.clone()).start(plan).await.unwrap();
+        let (rotate, sink) = self.service.key("aborting").await;
+        let plan = self.service.rotator(&sink, self.service.journal.clone()).plan(&rotate).await.unwrap();
+        let record = self.service.rotator(&sink, self.service.journal.clone()).start(plan).await.unwrap();
         let death = Death { state: "aborting", time: 1, before: false };
         self.until(&sink, Some(death), async |rotator| rotator.abort(&record.id, "changed my mind").await).await;
         self.keep(&sink, "aborting").await;
 
-        let (rotate, sink) = self.bench.key("aborted").await;
-        let plan = self.bench.rotator(&sink, self.bench.journal.clone()).plan(&rotate).await.unwrap();
-        let record = self.bench.rotator(&sink, self.bench.journal.clone()).start(plan).await.unwrap();
+        let (rotate, sink) = self.service.key("aborted").await;
+        let plan = self.service.rotator(&sink, self.service.journal.clone()).plan(&rotate).await.unwrap();
+        let record = self.service.rotator(&sink, self.service.journal.clone()).start(plan).await.unwrap();
         self.until(&sink, None, async |rotator| rotator.abort(&record.id, "changed my mind").await).await;
         self.keep(&sink, "aborted").await;
 
-        let (rotate, sink) = self.bench.key("stuck_put_right").await;
+        let (rotate, sink) = self.service.key("stuck_put_right").await;
         self.inject(&["regenerate:reset-after:5"]);
         self.until(&sink, None, async |rotator| rotator.rotate(&rotate).await).await;
         self.keep(&sink, "stuck").await;
@@ -418,18 +418,18 @@ async fn record_fixtures() {
         let path = folder.join("journal.sqlite");
         let working = tempfile::tempdir().unwrap();
         let clock = ManualClock::new("2026-11-28T12:00:00Z".parse().unwrap());
-        let bench = Bench::start(setting, clock.clone(), &working.path().join("journal.sqlite"), None).await;
+        let service = RunningService::start(setting, clock.clone(), &working.path().join("journal.sqlite"), None).await;
         let kept = Kept { time: clock.now(), sinks: BTreeMap::new(), states: BTreeMap::new() };
-        let mut recorder = Recorder { bench, kept };
+        let mut recorder = Recorder { service, kept };
         recorder.course().await;
         match setting.strategy {
             Strategy::Overlap => recorder.overlap().await,
             _ => recorder.in_place().await,
         }
-        let Recorder { bench, mut kept } = recorder;
+        let Recorder { service, mut kept } = recorder;
         kept.time = clock.now();
         fs::write(folder.join("sinks.json"), serde_json::to_string_pretty(&kept).unwrap() + "\n").unwrap();
-        fs::write(folder.join("service.json"), bench.emulator.into_state().await.to_json() + "\n").unwrap();
+        fs::write(folder.join("service.json"), service.emulator.into_state().await.to_json() + "\n").unwrap();
         drop(fs::remove_file(&path));
         let connection = rusqlite::Connection::open(working.path().join("journal.sqlite")).unwrap();
         connection.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
@@ -460,37 +460,37 @@ async fn all_are_finished(setting: Setting) {
     let path = working.path().join("journal.sqlite");
     fs::copy(folder.join("journal.sqlite"), &path).unwrap();
     let kept: Kept = serde_json::from_str(&fs::read_to_string(folder.join("sinks.json")).unwrap()).unwrap();
-    let service = emulator::State::from_json(&fs::read_to_string(folder.join("service.json")).unwrap()).unwrap();
+    let state = emulator::State::from_json(&fs::read_to_string(folder.join("service.json")).unwrap()).unwrap();
     let clock = ManualClock::new(kept.time + TimeDelta::seconds(301));
-    let bench = Bench::start(setting, clock, &path, Some(service)).await;
+    let service = RunningService::start(setting, clock, &path, Some(state)).await;
 
-    let records = bench.journal.latest(1000).await.unwrap();
+    let records = service.journal.latest(1000).await.unwrap();
     let found: BTreeSet<_> = records.iter().map(|record| record.state.name()).collect();
     assert_eq!(found, states(setting.strategy), "a fixture for every state");
     assert_eq!(records.len(), kept.states.len());
     for record in &records {
         let name = &record.plan.sinks[0];
         assert_eq!(record.state.name(), kept.states[name], "{name}");
-        let history = bench.journal.history(&record.id).await.unwrap();
+        let history = service.journal.history(&record.id).await.unwrap();
         assert_eq!(history.len() as u64, record.version + 1, "{name}: every version is read");
         let sink = KeptStore::new(name.clone(), kept.sinks[name].clone());
-        let finished = finish(&bench.rotator(&sink, bench.journal.clone()), record).await;
+        let finished = finish(&service.rotator(&sink, service.journal.clone()), record).await;
         assert!(finished.state.is_finished(), "{name}: {finished:?}");
-        judge(&bench, &sink, &finished).await;
+        judge(&service, &sink, &finished).await;
     }
-    assert!(bench.journal.unfinished().await.unwrap().is_empty());
+    assert!(service.journal.unfinished().await.unwrap().is_empty());
 }
 
-/// One key of the lineage is left, and its secret is in the sink.
-async fn judge(bench: &Bench, sink: &KeptStore, finished: &Record) {
+/// Checks that one key of the lineage is left, and that its secret is in the sink.
+async fn judge(service: &RunningService, sink: &KeptStore, finished: &Record) {
     let name = &sink.address;
     let left = match &finished.state {
         State::Done { key, .. } => key,
         _ => &finished.plan.old.id,
     };
-    let history = bench.journal.history(&finished.id).await.unwrap();
+    let history = service.journal.history(&finished.id).await.unwrap();
     let marks: BTreeSet<_> = history.iter().flat_map(|record| record.marks.iter().cloned()).collect();
-    let keys = bench.emulator.keys().into_iter().filter(|key| {
+    let keys = service.emulator.keys().into_iter().filter(|key| {
         let is_marked = |mark: &Mark| key.name.as_deref().unwrap_or_default().ends_with(mark.as_str());
         key.id == finished.plan.old.id.as_str() || key.id == left.as_str() || marks.iter().any(is_marked)
     });
@@ -500,11 +500,11 @@ async fn judge(bench: &Bench, sink: &KeptStore, finished: &Record) {
     if finished.leaves_sink {
         assert_eq!(current.expose(), "anothers", "{name}");
     } else {
-        assert!(bench.provider.accepts(&current).await.unwrap(), "{name}");
+        assert!(service.provider.accepts(&current).await.unwrap(), "{name}");
         assert_eq!(sink.slots.lock().unwrap().len(), 1, "{name}: only the current slot is filled");
     }
     if matches!(finished.state, State::Aborted { .. }) {
-        let old = bench.provider.get(&finished.plan.old.id).await.unwrap();
+        let old = service.provider.get(&finished.plan.old.id).await.unwrap();
         assert_eq!(old.expires_at().map(ToString::to_string), finished.plan.old.expires_at, "{name}");
     }
 }

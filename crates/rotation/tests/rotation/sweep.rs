@@ -5,7 +5,7 @@ use api_keyring_emulator::{Emulator, Revision};
 use api_keyring_rotation::{MemoryJournal, MemorySink, RotateKey, Rotator, State, find_orphans};
 use chrono::{TimeDelta, Utc};
 
-use crate::bench::monad;
+use crate::fixture::monad;
 
 /// A vendor that gives a key another id with each secret, and a key that was rotated there.
 struct Bench {

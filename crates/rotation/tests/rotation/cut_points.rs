@@ -1,4 +1,4 @@
-//! Places that everything with an effect passes, before and after it, and what may happen there.
+//! Cut points: a rotation passes one before and after each of its effects, and an event may happen there.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,22 +10,24 @@ use api_keyring_rotation::{
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
-/// What happens at a place.
+/// An event at a cut point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// The process is gone.
+    /// The process dies.
     Crash,
-    /// The process stands still until it is let go on.
+    /// The process pauses while another one comes, and continues after that.
     Pause,
-    /// The effect has happened, and its answer does not arrive.
+    /// The same, and the process's lease has ended when the other one comes.
+    PauseBeyondLease,
+    /// The effect has happened, and its answer is lost.
     Lose,
 }
 
 type Check = dyn Fn(&str) + Send + Sync;
 
-/// Counts the places that are passed. Clones share the count.
+/// Counts the cut points that a process passes. Clones share the count.
 #[derive(Clone)]
-pub(crate) struct Gate(Arc<Inner>);
+pub(crate) struct CutPoints(Arc<Inner>);
 
 struct Inner {
     state: Mutex<State>,
@@ -40,14 +42,14 @@ struct State {
     event: Option<(usize, Event)>,
 }
 
-impl std::fmt::Debug for Gate {
+impl std::fmt::Debug for CutPoints {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Gate")
+        f.write_str("CutPoints")
     }
 }
 
-impl Gate {
-    /// A gate that has `check` look at the world at every place.
+impl CutPoints {
+    /// Creates cut points. `check` runs at each of them, and `event` happens at the one with that number.
     pub(crate) fn new(event: Option<(usize, Event)>, check: impl Fn(&str) + Send + Sync + 'static) -> Self {
         let state = Mutex::new(State { passed: Vec::new(), event });
         Self(Arc::new(Inner { state, reached: Notify::new(), released: Notify::new(), check: Box::new(check) }))
@@ -57,33 +59,33 @@ impl Gate {
         self.0.state.lock().unwrap()
     }
 
-    /// The places passed so far.
+    /// Returns the cut points passed so far.
     pub(crate) fn passed(&self) -> Vec<String> {
         self.state().passed.clone()
     }
 
-    /// What happens here.
+    /// Returns the event.
     pub(crate) fn event(&self) -> Option<Event> {
         self.state().event.map(|(_, event)| event)
     }
 
-    /// Waits until the process is gone or stands still.
+    /// Waits until the process dies or pauses.
     pub(crate) async fn reached(&self) {
         self.0.reached.notified().await;
     }
 
-    /// Has a process that stands still go on.
+    /// Releases a paused process.
     pub(crate) fn release(&self) {
         self.0.released.notify_one();
     }
 
-    /// Passes a place. Tells whether the answer to what was before it is lost.
-    async fn pass(&self, place: String) -> bool {
-        (self.0.check)(&place);
+    /// Passes a cut point. Reports whether the answer to the effect before it is lost.
+    async fn pass(&self, point: String) -> bool {
+        (self.0.check)(&point);
         let event = {
             let mut state = self.state();
             let number = state.passed.len();
-            state.passed.push(place);
+            state.passed.push(point);
             state.event.filter(|(at, _)| *at == number).map(|(_, event)| event)
         };
         match event {
@@ -93,7 +95,7 @@ impl Gate {
                 self.0.reached.notify_one();
                 std::future::pending().await
             }
-            Some(Event::Pause) => {
+            Some(Event::Pause | Event::PauseBeyondLease) => {
                 self.0.reached.notify_one();
                 self.0.released.notified().await;
                 false
@@ -102,9 +104,9 @@ impl Gate {
     }
 }
 
-/// A provider's calls pass the gate.
+/// A layer whose calls pass the cut points.
 #[async_trait]
-impl Layer for Gate {
+impl Layer for CutPoints {
     async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
         let operation = called.operation;
         self.pass(format!("before {operation}")).await;
@@ -117,24 +119,24 @@ impl Layer for Gate {
     }
 }
 
-/// A journal whose writes pass the gate.
+/// A journal whose writes pass the cut points.
 #[derive(Clone, Debug)]
-pub(crate) struct GatedJournal {
+pub(crate) struct CutJournal {
     pub(crate) journal: MemoryJournal,
-    pub(crate) gate: Gate,
-    /// The rotation that was begun.
+    pub(crate) cut_points: CutPoints,
+    /// The rotation that began.
     pub(crate) begun: Arc<Mutex<Option<RotationId>>>,
 }
 
-impl GatedJournal {
+impl CutJournal {
     async fn around<T>(
         &self,
         what: String,
         act: impl Future<Output = std::result::Result<T, JournalError>>,
     ) -> std::result::Result<T, JournalError> {
-        self.gate.pass(format!("before {what}")).await;
+        self.cut_points.pass(format!("before {what}")).await;
         let done = act.await;
-        if self.gate.pass(format!("after {what}")).await {
+        if self.cut_points.pass(format!("after {what}")).await {
             return Err(JournalError::Unavailable("the answer was lost".into()));
         }
         done
@@ -142,7 +144,7 @@ impl GatedJournal {
 }
 
 #[async_trait]
-impl Journal for GatedJournal {
+impl Journal for CutJournal {
     async fn begin(&self, record: &Record) -> std::result::Result<(), JournalError> {
         let begin = async {
             self.journal.begin(record).await?;
@@ -194,30 +196,30 @@ impl Journal for GatedJournal {
     }
 }
 
-/// A sink whose writes pass the gate, one by one.
+/// A sink whose writes pass the cut points, one by one.
 #[derive(Clone, Debug)]
-pub(crate) struct GatedStore {
+pub(crate) struct CutStore {
     pub(crate) sink: MemorySink,
-    pub(crate) gate: Gate,
-    /// The mark that each secret was put with.
+    pub(crate) cut_points: CutPoints,
+    /// The mark that each secret was put under.
     pub(crate) marks: Arc<Mutex<BTreeMap<String, Mark>>>,
 }
 
-impl GatedStore {
+impl CutStore {
     async fn around(
         &self,
         what: &str,
-        place: &Slot,
+        slot: &Slot,
         act: impl Future<Output = std::result::Result<(), SinkError>>,
     ) -> std::result::Result<(), SinkError> {
-        let place = match place {
+        let slot = match slot {
             Slot::Current => "current",
             Slot::Pending(_) => "pending",
             _ => "previous",
         };
-        self.gate.pass(format!("before sink {what} {place}")).await;
+        self.cut_points.pass(format!("before sink {what} {slot}")).await;
         let done = act.await;
-        if self.gate.pass(format!("after sink {what} {place}")).await {
+        if self.cut_points.pass(format!("after sink {what} {slot}")).await {
             return Err(SinkError::new("the answer was lost"));
         }
         done
@@ -225,7 +227,7 @@ impl GatedStore {
 }
 
 #[async_trait]
-impl Store for GatedStore {
+impl Store for CutStore {
     fn address(&self) -> String {
         self.sink.address()
     }
@@ -234,19 +236,19 @@ impl Store for GatedStore {
         self.sink.probe().await
     }
 
-    async fn read(&self, place: &Slot) -> std::result::Result<Option<Secret>, SinkError> {
-        self.sink.read(place).await
+    async fn read(&self, slot: &Slot) -> std::result::Result<Option<Secret>, SinkError> {
+        self.sink.read(slot).await
     }
 
-    async fn write(&self, place: &Slot, secret: &Secret) -> std::result::Result<(), SinkError> {
-        if let Slot::Pending(mark) = place {
+    async fn write(&self, slot: &Slot, secret: &Secret) -> std::result::Result<(), SinkError> {
+        if let Slot::Pending(mark) = slot {
             self.marks.lock().unwrap().insert(secret.expose().to_owned(), mark.clone());
         }
-        self.around("write", place, self.sink.write(place, secret)).await
+        self.around("write", slot, self.sink.write(slot, secret)).await
     }
 
-    async fn remove(&self, place: &Slot) -> std::result::Result<(), SinkError> {
-        self.around("remove", place, self.sink.remove(place)).await
+    async fn remove(&self, slot: &Slot) -> std::result::Result<(), SinkError> {
+        self.around("remove", slot, self.sink.remove(slot)).await
     }
 
     async fn lock(&self) -> std::result::Result<StoreLock, SinkError> {

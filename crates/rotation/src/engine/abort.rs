@@ -1,0 +1,186 @@
+//! Aborting a rotation: the sink gets the old secret back, and the new key is retired.
+
+use api_keyring::{Expiry, KeyUpdate, Timestamp};
+
+use super::vendor::Trial;
+use super::{Next, Result, Run};
+use crate::record::Issued;
+use crate::{RotateError, SinkContent, State, Strategy};
+
+/// What an abort does with the sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AbortSink {
+    /// Withdraws the new secret, so that the old one is current again.
+    Restore,
+    /// Leaves the secret that somebody else has put there.
+    Leave,
+}
+
+impl Run<'_> {
+    /// Records the decision to abort, if there still is a way back.
+    pub(crate) async fn decide_abort(&mut self, why: &str, sink: AbortSink) -> Result {
+        let state = self.record.state.underlying().clone();
+        if !state.is_finished() && self.may_have_ended_in_place(sink).await? {
+            return refuse("the rotation already requested a new secret, and the old one may have ended: resume it");
+        }
+        if let (AbortSink::Leave, Some(new)) = (sink, state.issued())
+            && self.current_of(new).await?.is_some()
+        {
+            return refuse(
+                "the destination holds the new key's secret, which would stop working: abort without leaving the destination",
+            );
+        }
+        let Some(next) = self.state_after_decision(state, why.to_owned(), sink).await? else { return Ok(()) };
+        self.write(|record| {
+            record.old_expires = false;
+            record.leaves_sink = sink == AbortSink::Leave;
+            record.state = next;
+        })
+        .await
+    }
+
+    /// Reports whether a rotation in place may have ended the old secret, so that there is nothing to go back to.
+    ///
+    /// If it cannot continue by itself, a person may end it: if the key is gone, or if the sink stays as it is.
+    async fn may_have_ended_in_place(&self, sink: AbortSink) -> Result<bool> {
+        if self.record.plan.strategy == Strategy::Overlap || self.record.marks.is_empty() {
+            return Ok(false);
+        }
+        match (&self.record.state, sink) {
+            (State::NeedsAttention { was, .. }, _) if !matches!(**was, State::Planned | State::Issuing { .. }) => {
+                Ok(true)
+            }
+            (State::NeedsAttention { .. }, AbortSink::Leave) => Ok(false),
+            (State::NeedsAttention { .. }, AbortSink::Restore) => {
+                Ok(self.find_key(&*self.rotator.provider).await?.is_some())
+            }
+            _ => Ok(true),
+        }
+    }
+
+    /// Returns the state that the decision leads to; `None` if the rotation is being aborted already.
+    async fn state_after_decision(&self, state: State, why: String, sink: AbortSink) -> Result<Option<State>> {
+        let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
+        Ok(Some(match state {
+            State::Planned => State::Aborting { new: None, why },
+            State::Issuing { .. } if self.record.plan.strategy == Strategy::InPlace => {
+                State::Aborting { new: None, why }
+            }
+            State::Issuing { mark } | State::Lost { mark, .. } => State::Lost { mark, abort: Some(why) },
+            State::Issued(new) | State::Delivered(new) => State::Aborting { new: Some(new), why },
+            State::Verified(new) | State::Promoted { new, .. } => self.abort_after_promotion(new, why, sink).await?,
+            // The rotation stopped before the old key was gone, so there may still be a way back.
+            State::Retiring(new) if needs_attention && sink == AbortSink::Restore => {
+                self.abort_after_promotion(new, why, sink).await?
+            }
+            State::Retiring(new) if sink == AbortSink::Leave => {
+                let why = format!("{why}; the old key was being retired, and may be gone");
+                self.abort_after_promotion(new, why, sink).await?
+            }
+            State::Aborting { .. } if sink == AbortSink::Leave => state,
+            State::Aborting { .. } | State::NeedsAttention { .. } => return Ok(None),
+            State::Retiring(_) | State::Retired { .. } => {
+                return refuse("the old key is being retired, so there is no way back: resume the rotation");
+            }
+            State::Done { .. } => return refuse("the rotation is done: there is nothing left to abort"),
+            State::Aborted { .. } => return refuse("the rotation is already aborted"),
+        }))
+    }
+
+    /// Checks the old key first: users may have the new secret, and must not lose it before the old one is known to work.
+    async fn abort_after_promotion(&self, new: Issued, why: String, sink: AbortSink) -> Result<State> {
+        let ended = match self.rotator.provider.get(&self.record.plan.old.id).await {
+            Ok(old) if old.status().is_dead() => Some("no longer works"),
+            Ok(_) => None,
+            Err(error) if error.is_not_found() => Some("is gone"),
+            Err(error) => return Err(error.into()),
+        };
+        match ended {
+            Some(ended) if sink == AbortSink::Restore => {
+                return refuse(&format!("the old key {ended}, so there is no way back: resume the rotation"));
+            }
+            None if self.record.old_expires => self.restore_expiry().await?,
+            _ => {}
+        }
+        Ok(State::Aborting { new: Some(new), why })
+    }
+
+    /// Gives the old key the expiry that it had before the grace.
+    pub(super) async fn restore_expiry(&self) -> Result {
+        let (provider, plan) = (&self.rotator.provider, &self.record.plan);
+        let Some(before) = plan.old_expiry() else { return Ok(()) };
+        let error = match provider.update(&plan.old.id, &KeyUpdate::new().expiry(Expiry::At(before))).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
+            Err(error) => error,
+        };
+        let shown = provider.get(&plan.old.id).await?;
+        if shown.expires_at().and_then(Timestamp::utc) == Some(before) {
+            return Ok(());
+        }
+        refuse(&format!(
+            "{}: key {} expires at the end of the grace, and its expiry cannot be restored ({error}). Set it to {before} \
+             yourself and abort again, or resume the rotation",
+            plan.provider, plan.old.id
+        ))
+    }
+
+    /// Withdraws the new secret from the sink, and discards the new key.
+    pub(super) async fn abort(&mut self, new: Option<Issued>, mut why: String) -> Result<Next> {
+        if self.record.leaves_sink {
+            // Then a withdrawal makes nothing current.
+            for mark in &self.record.marks {
+                self.forget_previous(mark).await?;
+            }
+        }
+        if let Some(new) = &new {
+            if let Some(next) = self.before_withdrawing(new, &mut why).await? {
+                return Ok(next);
+            }
+            self.withdraw(&new.mark).await?;
+            self.discard(&new.key, &new.mark).await?;
+        }
+        self.discard_all_but(None).await?;
+        Ok(Next::State(State::Aborted { why }))
+    }
+
+    /// Makes sure that users keep a secret that works, if there is one. Returns the next state if nothing may be withdrawn.
+    async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
+        if self.record.leaves_sink {
+            return Ok(None);
+        }
+        if self.holds_foreign_secret(new).await? {
+            let problem = "the destination holds another secret than this rotation's, and an abort would destroy it. Put the \
+                           rotation's secret back and resume, or leave the other one there (`abort --leave-destination`)";
+            return Ok(Some(Next::State(self.needs_attention(problem))));
+        }
+        if self.old_still_works(new).await? {
+            return Ok(None);
+        }
+        if self.is_in_sink(new).await? {
+            // The promotion changes nothing if the new secret is already current.
+            self.go_to(State::Verified(new.clone())).await?;
+            return refuse("the old key's secret no longer works, so there is no way back: resume the rotation");
+        }
+        why.push_str("; the old key has stopped working since, and the destination no longer holds the new secret");
+        Ok(None)
+    }
+
+    /// Reports whether users can go back to the old secret. The old key may have ended after the decision to abort.
+    async fn old_still_works(&self, new: &Issued) -> Result<bool> {
+        let previous = self.previous(&new.mark).await?;
+        if self.record.plan.in_sink != SinkContent::OldSecret {
+            // The old secret is in another place, so only the vendor can say whether it works.
+            let is_promoted = previous.is_some() || self.current_of(new).await?.is_some();
+            return Ok(!is_promoted || !self.is_old_gone(new).await?);
+        }
+        // Nothing was promoted, so users still have the old secret.
+        let Some(previous) = previous else { return Ok(true) };
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
+        Ok(self.try_secret(&previous, 1, deadline).await? == Trial::Works)
+    }
+}
+
+fn refuse<T>(why: &str) -> Result<T> {
+    Err(RotateError::Refused(why.to_owned()))
+}

@@ -1,0 +1,201 @@
+//! Rotation by a new key: both keys work until the old one is retired.
+
+use api_keyring::{Error, IssuedKey, Mark, Outcome};
+use chrono::{DateTime, Utc};
+
+use super::vendor::Trial;
+use super::{Next, Result, Run, after};
+use crate::State;
+use crate::record::{Discard, Issued};
+
+/// How many new keys, or new secrets in place, a rotation requests at most before it gives up.
+pub(super) const MAX_REQUESTS: usize = 5;
+
+impl Run<'_> {
+    /// Does what follows this state.
+    pub(super) async fn step_overlap(&mut self, state: State) -> Result<Next> {
+        match state {
+            State::Planned => self.issue().await,
+            // Only the process that died knows whether it sent the create.
+            State::Issuing { mark } => Ok(Next::State(State::Lost { mark, abort: None })),
+            State::Lost { mark, abort } => self.discard_lost(&mark, abort).await,
+            State::Issued(new) => self.deliver_again(new).await,
+            State::Delivered(new) => self.verify(new).await,
+            State::Verified(new) => self.promote(new).await,
+            State::Promoted { new, until } => self.end_grace(new, until).await,
+            State::Retiring(new) => self.retire(new).await,
+            State::Retired { new, confirmed: None } => self.confirm(new).await,
+            State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await,
+            State::Aborting { new, why } => self.abort(new, why).await,
+            State::Done { .. } | State::Aborted { .. } | State::NeedsAttention { .. } => Ok(Next::Nothing),
+        }
+    }
+
+    /// Issues a key under a new mark, and delivers its secret.
+    async fn issue(&mut self) -> Result<Next> {
+        if self.record.marks.len() >= MAX_REQUESTS {
+            let why = format!("{MAX_REQUESTS} requests for a new key failed");
+            return Ok(Next::State(State::Aborting { new: None, why }));
+        }
+        self.check_sink().await?;
+        if !self.record.marks.is_empty() {
+            // An earlier create may have taken effect after this rotation stopped waiting for it.
+            self.discard_all_but(None).await?;
+        }
+        let mark = Mark::random();
+        self.write(|record| {
+            record.marks.push(mark.clone());
+            record.state = State::Issuing { mark: mark.clone() };
+        })
+        .await?;
+        match self.rotator.provider.create(&self.record.plan.new_key(&mark)).await {
+            Ok(issued) => self.deliver(mark, issued).await,
+            Err(error) => self.after_failed_create(mark, error).await,
+        }
+    }
+
+    async fn after_failed_create(&mut self, mark: Mark, error: Error) -> Result<Next> {
+        if error.may_have_taken_effect() {
+            // The answer may hold only a part of the secret. The key is discarded, and another is issued.
+            let discard = error.key().map(|key| Discard { key: key.clone(), mark: mark.clone(), confirmed: None });
+            self.write(|record| {
+                record.discards.extend(discard);
+                record.state = State::Lost { mark, abort: None };
+            })
+            .await?;
+            return Ok(Next::Recorded);
+        }
+        if error.is_transient() {
+            // The vendor created nothing under this mark, and the mark is not used again.
+            self.write(|record| {
+                record.marks.pop();
+                record.state = State::Planned;
+            })
+            .await?;
+            return Err(error.into());
+        }
+        let why = error.to_string();
+        // A refusal in other words than the vendor's may come from a gateway, and the vendor may have created the key.
+        let is_certain = error.outcome() == Outcome::NotSent || error.vendor_message().is_some();
+        Ok(Next::State(match is_certain {
+            true => State::Aborting { new: None, why },
+            false => State::Lost { mark, abort: Some(why) },
+        }))
+    }
+
+    async fn deliver(&mut self, mark: Mark, issued: IssuedKey) -> Result<Next> {
+        let new = Issued::new(mark, &issued);
+        if let Err(error) = self.go_to(State::Issued(new.clone())).await {
+            // The journal does not know this key. Delete it now; if that fails, resuming finds it by its mark.
+            drop(self.delete_issued(&new.key).await);
+            return Err(error);
+        }
+        let Err(error) = self.put(&new.mark, issued.secret()).await else {
+            return self.read_back(new).await;
+        };
+        match self.pending_of(&new).await {
+            // One sink of a set has the secret. When the rotation is resumed, the others get it from there.
+            Ok(Some(_)) => Err(error),
+            _ => Ok(Next::State(State::Aborting { new: Some(new), why: error.to_string() })),
+        }
+    }
+
+    /// Discards the keys under a mark whose create may have taken effect. One create is sent with a mark, so one key is all.
+    ///
+    /// The settle time restarts on resume, because the clock of the earlier process may have been wrong.
+    async fn discard_lost(&mut self, mark: &Mark, abort: Option<String>) -> Result<Next> {
+        let settled = self.deadline(self.record.plan.timing.settle_seconds);
+        loop {
+            let is_late = self.has_passed(settled);
+            for (key, mark) in self.living_under(std::slice::from_ref(mark)).await? {
+                self.discard(&key, &mark).await?;
+            }
+            if is_late || self.record.discards.iter().any(|discard| discard.mark == *mark) {
+                break;
+            }
+            self.poll().await?;
+        }
+        Ok(Next::State(match abort {
+            Some(why) => State::Aborting { new: None, why },
+            None => State::Planned,
+        }))
+    }
+
+    /// Continues a delivery that may have been interrupted.
+    async fn deliver_again(&mut self, new: Issued) -> Result<Next> {
+        self.put_pending_again(&new).await?;
+        self.read_back(new).await
+    }
+
+    /// Reads the new secret back. A key whose secret is not in the sink is useless, and is discarded.
+    async fn read_back(&mut self, new: Issued) -> Result<Next> {
+        if self.pending_of(&new).await?.is_some() {
+            return Ok(Next::State(State::Delivered(new)));
+        }
+        self.write(|record| {
+            record.discards.push(Discard { key: new.key, mark: new.mark.clone(), confirmed: None });
+            record.state = State::Lost { mark: new.mark, abort: None };
+        })
+        .await?;
+        Ok(Next::Recorded)
+    }
+
+    /// Tries the pending secret. The timeout restarts on resume.
+    async fn verify(&mut self, new: Issued) -> Result<Next> {
+        let Some(secret) = self.pending_of(&new).await? else {
+            let why = "the destination no longer holds the new secret. The old key still works: abort the rotation";
+            return Ok(Next::State(self.needs_attention(why)));
+        };
+        let timing = self.record.plan.timing;
+        let deadline = self.deadline(timing.verify_seconds);
+        Ok(Next::State(match self.try_secret(&secret, timing.verify_successes, deadline).await? {
+            Trial::Works => State::Verified(new),
+            Trial::Refused => {
+                let why = format!("the new key did not work within {} s", timing.verify_seconds);
+                State::Aborting { new: Some(new), why }
+            }
+        }))
+    }
+
+    /// Makes the new secret the current one.
+    async fn promote(&mut self, new: Issued) -> Result<Next> {
+        self.promote_slot(&new.mark).await?;
+        if self.current_of(&new).await?.is_none() {
+            let why = "the destination does not hold the new secret. Put it there and resume, or abort the rotation";
+            return Ok(Next::State(self.needs_attention(why)));
+        }
+        let until = after(self.now(), self.record.plan.timing.grace_seconds);
+        Ok(Next::State(State::Promoted { new, until }))
+    }
+
+    /// Waits for the end of the grace and for evidence of use, then checks the new key once more.
+    async fn end_grace(&mut self, new: Issued, until: DateTime<Utc>) -> Result<Next> {
+        match self.gather_evidence(&new).await? {
+            None => {}
+            Some(Next::WaitUntil(time)) => return Ok(Next::WaitUntil(time.max(until))),
+            Some(next) => return Ok(next),
+        }
+        if self.now() < until {
+            if self.record.plan.expire_old {
+                self.expire_old(until).await?;
+            }
+            return Ok(Next::WaitUntil(until));
+        }
+        let Some(problem) = self.problem_with_new(&new).await? else { return Ok(Next::State(State::Retiring(new))) };
+        if !self.is_old_gone(&new).await? {
+            let why = format!("{problem}, or abort the rotation");
+            return Ok(Next::State(self.needs_attention(why)));
+        }
+        if !self.is_in_sink(&new).await? {
+            self.abandon(new).await?;
+            return Ok(Next::Recorded);
+        }
+        if self.record.waived.is_none() {
+            let why = format!(
+                "{problem}. The old key is gone as well: to end the rotation, waive the evidence (`--waive-evidence`)"
+            );
+            return Ok(Next::State(self.needs_attention(why)));
+        }
+        Ok(Next::State(State::Retiring(new)))
+    }
+}
