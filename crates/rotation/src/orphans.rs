@@ -5,7 +5,7 @@ use futures_util::TryStreamExt as _;
 
 use super::plan::is_alive;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
-use crate::plan::preflight::MaskedSecret;
+use crate::plan::masked_secret::MaskedSecret;
 
 /// A key with a mark that is no rotation's any more.
 #[derive(Clone, Debug)]
@@ -35,8 +35,8 @@ impl Orphan {
         }
         let current = sink.current().await?;
         // An empty sink proves nothing where it could not be told whose secret there is.
-        let Some(masked) = self.key.masked_secret().and_then(MaskedSecret::of) else { return Ok(None) };
-        Ok(Some(current.is_some_and(|current| masked.is_of(&current))))
+        let Some(masked) = self.key.masked_secret().and_then(MaskedSecret::parse) else { return Ok(None) };
+        Ok(Some(current.is_some_and(|current| masked.matches(&current))))
     }
 }
 

@@ -122,9 +122,9 @@ impl Rotator {
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
-        let (in_sink, current) = self.look_into_sink(&key, rotate.adopt_sink).await?;
-        let own_credential = self.own_credential_is(&key, in_sink, current.as_ref());
-        let plan = Plan::of(&*self.provider, &key, (own_credential, in_sink), self.sink.names(), rotate)?;
+        let findings = self.findings(key, rotate.adoption()).await?;
+        let (in_sink, own_credential) = (findings.in_sink, findings.own_credential);
+        let plan = Plan::new(&*self.provider, &findings, rotate)?;
         if !rotate.adopt_sink && in_sink != SinkContent::OldSecret {
             return Err(self.refuse_sink(&plan).await);
         }
@@ -156,13 +156,13 @@ impl Rotator {
         self.check_ours(&plan)?;
         let key = self.provider.get(&plan.old.id).await?;
         self.check_clock(&key, &plan.timing)?;
-        if OldKey::of(&key) != plan.old {
+        if OldKey::from(&key) != plan.old {
             return Err(RotateError::Refused(format!(
                 "{}: key {} has changed since the plan was made: make another",
                 plan.provider, plan.old.id
             )));
         }
-        let (in_sink, _) = self.look_into_sink(&key, plan.in_sink != SinkContent::OldSecret).await?;
+        let (in_sink, _) = self.look_into_sink(&key, plan.in_sink.adoption()).await?;
         if in_sink != plan.in_sink {
             return Err(RotateError::Refused(format!(
                 "{}: key {}: what {} holds has changed since the plan was made: make another",

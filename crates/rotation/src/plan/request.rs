@@ -1,9 +1,11 @@
-//! What is asked of a rotation.
+//! The request for a rotation.
 
 use std::time::Duration;
 
 use api_keyring::{Expiry, KeyId};
 use serde::{Deserialize, Serialize};
+
+use super::Adoption;
 
 /// Which key to rotate, and how.
 ///
@@ -11,37 +13,37 @@ use serde::{Deserialize, Serialize};
 /// use std::time::Duration;
 /// use api_keyring_rotation::RotateKey;
 ///
-/// // The old key goes on working for an hour after the new one has been put in its place.
+/// // The old key still works for an hour after the new one has replaced it.
 /// let rotate = RotateKey::new("key_abc123".parse()?).grace(Duration::from_secs(3600)).reason("quarterly");
 /// # Ok::<(), api_keyring::InvalidName>(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RotateKey {
-    /// The key.
+    /// The key to rotate.
     pub key: KeyId,
-    /// When the new key expires. `None` gives it the old one's lifetime.
+    /// When the new key expires. `None` gives it the old key's lifetime.
     pub expiry: Option<Expiry>,
-    /// The new key's role, where the vendor does not tell the old one's.
+    /// The new key's role, for a vendor that does not show the old key's role.
     pub role: Option<String>,
-    /// Why, for the vendor's records where it keeps a reason.
+    /// The reason for the rotation. The vendor records it, if it keeps reasons.
     pub reason: Option<String>,
-    /// By a new key, or by a new secret for the same one.
+    /// Whether a new key or a new secret replaces the old secret.
     pub strategy: Strategy,
-    /// Whether the provider's own credential may be rotated in place.
+    /// Whether your own credential may be rotated in place.
     pub even_own: bool,
-    /// Whether the old key is to expire at the end of the grace, where the vendor can change that.
+    /// Whether the old key expires at the end of the grace. The vendor has to support a change of expiry.
     pub expire_old: bool,
-    /// For how long the old key has to be unused before it goes, where the vendor shows use.
+    /// How long the old key must be unused before it is retired. The vendor has to show use.
     pub unused_for: Option<Duration>,
-    /// Whether the sink may be empty, or hold the secret of another key.
+    /// Whether the sink may be empty, or hold another key's secret.
     pub adopt_sink: bool,
-    /// How long, how often and until when things are tried and waited for.
+    /// How long the rotation waits, and how often it tries.
     pub timing: Timing,
 }
 
 impl RotateKey {
-    /// By a new key like the old one, with an hour of grace.
+    /// Requests a new key like the old one, with a grace of one hour.
     pub fn new(key: KeyId) -> Self {
         Self {
             key,
@@ -57,41 +59,48 @@ impl RotateKey {
         }
     }
 
-    /// Has the vendor give the key a new secret, where it offers that. The old secret stops working before the new one is in the
-    /// sink, and when the vendor's answer is lost, no secret works until another one was asked for.
+    /// Requests a new secret for the same key, if the vendor offers that.
+    ///
+    /// The old secret stops working before the new one is in the sink. If the vendor's answer is lost, no secret works until
+    /// the rotation has requested another one.
     #[must_use]
     pub fn in_place(mut self) -> Self {
         self.strategy = Strategy::InPlace;
         self
     }
 
-    /// Rotates in place also when the key is the one that the provider itself authenticates with. Should the answer be lost, the
-    /// provider is locked out.
+    /// Allows a rotation in place of your own credential. If the vendor's answer is lost, the provider is locked out.
     #[must_use]
     pub fn even_own(mut self) -> Self {
         self.even_own = true;
         self
     }
 
-    /// Has the old key expire at the end of the grace, so that it ends then although nobody resumes the rotation. For keys that
-    /// have an expiry, which is put back if the rotation is undone.
+    /// Makes the old key expire at the end of the grace, so that it ends then even if nobody resumes the rotation.
+    ///
+    /// The key must already have an expiry. If the rotation is aborted, it puts that expiry back.
     #[must_use]
     pub fn expire_old(mut self) -> Self {
         self.expire_old = true;
         self
     }
 
-    /// Retires the old key only once the vendor shows that others use the new one, and that nobody has used the old one for so
-    /// long. The grace is waited for besides. Should it never come to that,
-    /// [`waive_evidence`](crate::Rotator::waive_evidence) goes on without.
+    /// Retires the old key only after the vendor shows that others use the new one, and nothing has used the old one for
+    /// this long.
+    ///
+    /// The rotation waits for the end of the grace as well. If the evidence never comes, waive it with
+    /// [`waive_evidence`](crate::Rotator::waive_evidence).
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
         self.unused_for = Some(time);
         self
     }
 
-    /// Puts the new secret into the sink although it is empty, or holds the secret of another key as far as the vendor's masked
-    /// secret tells. Otherwise that is taken for a mistake: those who use the key look elsewhere.
+    /// Accepts a sink that is empty, or that holds another key's secret, and puts the new secret there.
+    ///
+    /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan recognizes the key's
+    /// secret by the vendor's masked secret. The rotation never treats the earlier content of an adopted sink as the old
+    /// secret.
     #[must_use]
     pub fn adopt_sink(mut self) -> Self {
         self.adopt_sink = true;
@@ -119,25 +128,30 @@ impl RotateKey {
         self
     }
 
-    /// Sets how long the old key goes on working after the new one has been put in its place: an hour unless set here.
+    /// Sets the grace: how long the old key still works after the new one has replaced it. The default is one hour.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.timing.grace_seconds = grace.as_secs();
         self
     }
 
-    /// Sets all times.
+    /// Sets all times, the grace included.
     #[must_use]
     pub fn timing(mut self, timing: Timing) -> Self {
         self.timing = timing;
         self
     }
 
-    /// The old key has leaked: no grace, it is retired as soon as the new one has been put in its place, used or not.
+    /// Treats the old key as leaked: retires it as soon as the new one has replaced it, without a grace and whether it is
+    /// used or not.
     #[must_use]
     pub fn leaked(mut self) -> Self {
         self.unused_for = None;
         self.grace(Duration::ZERO)
+    }
+
+    pub(crate) fn adoption(&self) -> Adoption {
+        if self.adopt_sink { Adoption::Allowed } else { Adoption::Refused }
     }
 }
 
@@ -146,31 +160,31 @@ impl RotateKey {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// A new key takes the old one's place, and both work for a while.
+    /// The vendor issues a new key, and both keys work for a while.
     Overlap,
-    /// The vendor replaces the key's secret.
+    /// The vendor issues a new secret for the same key, and the old secret ends at once.
     InPlace,
 }
 
-/// How long, how often and until when things are tried and waited for.
+/// How long a rotation waits, and how often it tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Timing {
-    /// How long the old key goes on working after the new one has been put in its place.
+    /// The grace: how long the old key still works after the new one has replaced it.
     pub grace_seconds: u64,
-    /// How long a vendor's list may not show a key that was just issued.
+    /// The settle time: how long a new key may be missing from the vendor's list.
     pub settle_seconds: u64,
-    /// How often in a row the new secret has to be seen to work. A new key may be valid only here and there at first.
+    /// How many times in a row the new secret must work. At first, a new key may work only on some of the vendor's servers.
     pub verify_successes: u32,
-    /// How long the new secret may take until it works.
+    /// How long it may take until the new secret works.
     pub verify_seconds: u64,
-    /// How long the old key may take until it is gone.
+    /// How long it may take until the old key no longer works.
     pub confirm_seconds: u64,
-    /// How far behind the vendor may be when it shows that a key was used.
+    /// How long it may take until the vendor shows that a key was used.
     pub use_lag_seconds: u64,
-    /// How far this machine's clock may be off the vendor's when the rotation begins.
+    /// How far this machine's clock may differ from the vendor's when a rotation starts.
     pub clock_seconds: u64,
-    /// How long it is between one look and the next, in milliseconds.
+    /// The time between two checks, in milliseconds.
     pub poll_millis: u64,
 }
 

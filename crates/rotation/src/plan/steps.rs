@@ -1,18 +1,18 @@
-//! A plan as a list of steps, for whoever wants to read it first.
+//! A plan as a list of steps, to read before you start it.
 
 use api_keyring::Operation;
 use serde::Serialize;
 
 use crate::{Plan, Retirement, Strategy};
 
-/// For how long a rotation has no secret that works.
+/// How long a rotation leaves users without a secret that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Downtime {
-    /// Never: the old key works until the new one was seen to.
+    /// Not at all: the old key works until the new one has been seen to work.
     None,
-    /// From the moment that the vendor makes the new secret until that is in the sink.
+    /// From the moment at which the vendor issues the new secret until the sink holds it.
     UntilDelivery,
 }
 
@@ -20,16 +20,16 @@ pub enum Downtime {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PlannedStep {
-    /// The [state](crate::State) that it leads to.
+    /// The [state](crate::State) that the step leads to.
     pub to: &'static str,
-    /// What is done.
+    /// The action, as a sentence without a subject.
     pub what: String,
-    /// The requests that it sends when nothing goes wrong: an operation each time.
+    /// The requests that the step sends if nothing goes wrong, one operation for each.
     pub requests: Vec<Operation>,
 }
 
 impl Plan {
-    /// For how long there is no secret that works.
+    /// Returns how long no secret works.
     pub fn downtime(&self) -> Downtime {
         match self.strategy {
             Strategy::Overlap => Downtime::None,
@@ -37,54 +37,87 @@ impl Plan {
         }
     }
 
-    /// What will be done when nothing goes wrong, in order. What does go wrong adds requests: looks that are repeated, and a key
-    /// that is issued once more.
+    /// Returns the steps of a rotation in which nothing goes wrong, in order. A failure adds requests: checks that are
+    /// repeated, and a second new key.
     pub fn steps(&self) -> Vec<PlannedStep> {
-        let step = |to, what: String, requests: Vec<Operation>| PlannedStep { to, what, requests };
-        let old = &self.old.id;
-        // A secret is tried by listing one key with it.
-        let tries = |times: u32| vec![Operation::List; usize::try_from(times.max(1)).unwrap_or(usize::MAX)];
-        let verify = tries(self.timing.verify_successes);
-        let sinks = self.sinks.join(" and ");
-        if self.strategy == Strategy::InPlace {
-            return vec![
-                step("issued", format!("have the vendor replace the secret of key {old}, which ends the old one"), {
-                    vec![Operation::Get, Operation::Regenerate]
-                }),
-                step("delivered", format!("put the new secret into {sinks} and read it back"), Vec::new()),
-                step("promoted", format!("make it the current secret in {sinks}"), Vec::new()),
-                step("retired", format!("see that it works, {} times in a row", self.timing.verify_successes), verify),
-                step("done", "see that the old secret is refused".to_owned(), tries(1)),
-            ];
+        match self.strategy {
+            Strategy::Overlap => [self.hand_over(), self.wait_for_users(), self.retire_old()].concat(),
+            Strategy::InPlace => self.replace_secret(),
         }
-        let (retire, ending) = match self.retirement {
+    }
+
+    /// Returns the steps that replace the secret of the same key.
+    fn replace_secret(&self) -> Vec<PlannedStep> {
+        let (old, sinks) = (&self.old.id, self.sinks.join(" and "));
+        vec![
+            step(
+                "issued",
+                format!("ask the vendor for a new secret for key {old}, which ends the old secret"),
+                [Operation::Get, Operation::Regenerate],
+            ),
+            step("delivered", format!("put the new secret into {sinks} and read it back"), []),
+            step("promoted", format!("make it the current secret in {sinks}"), []),
+            self.verify("retired"),
+            step("done", "check that the vendor rejects the old secret", TRY_SECRET),
+        ]
+    }
+
+    /// Returns the steps that issue a new key and make its secret the current one.
+    fn hand_over(&self) -> Vec<PlannedStep> {
+        let sinks = self.sinks.join(" and ");
+        vec![
+            step("issued", format!("issue a key named {:?} plus a mark", self.name), [Operation::Create]),
+            step("delivered", format!("put its secret into {sinks}, beside the current one, and read it back"), []),
+            self.verify("verified"),
+            step("promoted", format!("make it the current secret in {sinks}"), []),
+        ]
+    }
+
+    /// Returns the steps that give users time to read the new secret.
+    fn wait_for_users(&self) -> Vec<PlannedStep> {
+        let (old, grace) = (&self.old.id, self.timing.grace_seconds);
+        let expire = self.expire_old.then(|| {
+            let what = format!("make key {old} expire at the end of the grace");
+            step("promoted", what, [Operation::Update])
+        });
+        let evidence = self.unused_for.map(|unused| {
+            let what =
+                format!("check that others use the new key, and that nothing uses key {old} for {} s", unused.seconds);
+            // Two checks of two keys: one before others can have used the new key, and at least one later.
+            step("promoted", what, [unused.shown_by; 4])
+        });
+        let wait =
+            step("retiring", format!("wait for {grace} s, and check once more that the new secret works"), TRY_SECRET);
+        expire.into_iter().chain(evidence).chain([wait]).collect()
+    }
+
+    /// Returns the steps that retire the old key.
+    fn retire_old(&self) -> Vec<PlannedStep> {
+        let (retire, verb) = match self.retirement {
             Retirement::Revoke => (Operation::Revoke, "revoke"),
             Retirement::Delete | Retirement::ByVendor => (Operation::Delete, "delete"),
         };
-        let mut steps = vec![
-            step("issued", format!("issue a key named {:?} and a mark", self.name), vec![Operation::Create]),
-            step("delivered", format!("put its secret into {sinks}, beside the current one, and read it back"), {
-                Vec::new()
-            }),
-            step("verified", format!("see that it works, {} times in a row", self.timing.verify_successes), verify),
-            step("promoted", format!("make it the current secret in {sinks}"), Vec::new()),
-            step("retiring", format!("wait for {} s, and see once more that it works", self.timing.grace_seconds), {
-                tries(1)
-            }),
-            step("retired", format!("{ending} key {old}"), vec![retire]),
-            step("done", "see that its secret is refused, and forget it".to_owned(), {
-                vec![Operation::Get, Operation::List]
-            }),
-        ];
-        if let Some(unused) = self.unused_for {
-            // Once before others can have used the new key, and at least once later.
-            let what = format!("see that others use the new key, and nobody key {old} for {} s", unused.seconds);
-            steps.insert(4, step("promoted", what, vec![unused.shown_by; 4]));
-        }
-        if self.expire_old {
-            let what = format!("have key {old} expire at the end of the grace");
-            steps.insert(4, step("promoted", what, vec![Operation::Update]));
-        }
-        steps
+        vec![
+            step("retired", format!("{verb} key {}", self.old.id), [retire]),
+            step(
+                "done",
+                "check that the vendor rejects the old secret, and remove it from the sinks",
+                [Operation::Get, Operation::List],
+            ),
+        ]
     }
+
+    /// Returns the step that tries the new secret several times.
+    fn verify(&self, to: &'static str) -> PlannedStep {
+        let times = self.timing.verify_successes;
+        let requests = vec![Operation::List; usize::try_from(times.max(1)).unwrap_or(usize::MAX)];
+        step(to, format!("check that the new secret works, {times} times in a row"), requests)
+    }
+}
+
+/// The request that tries a secret: it lists one key with it.
+const TRY_SECRET: [Operation; 1] = [Operation::List];
+
+fn step(to: &'static str, what: impl Into<String>, requests: impl Into<Vec<Operation>>) -> PlannedStep {
+    PlannedStep { to, what: what.into(), requests: requests.into() }
 }

@@ -114,7 +114,7 @@ async fn evidence_that_no_vendor_could_show_is_refused() {
         assert!(refusal(fixture.rotator.plan(&rotate).await).contains("used or not"));
     }
     let own = fixture.rotator.clone().own_credential(SharedSecret::new(fixture.old.secret().clone()));
-    assert!(refusal(own.plan(&fixture.rotate_once_unused()).await).contains("the one that is used here"));
+    assert!(refusal(own.plan(&fixture.rotate_once_unused()).await).contains("your own credential"));
     assert_eq!(fixture.rotate_once_unused().leaked().unused_for, None);
 }
 
@@ -138,7 +138,7 @@ async fn a_vendor_that_shows_no_use_is_detected() {
     let mut plan = serde_json::to_value(plan).unwrap();
     plan["unused_for"] = serde_json::json!({"seconds": 1800, "shown_by": "get"});
     let plan: Plan = serde_json::from_value(plan).unwrap();
-    let step = plan.steps().into_iter().find(|step| step.what.contains("nobody key")).unwrap();
+    let step = plan.steps().into_iter().find(|step| step.what.contains("nothing uses key")).unwrap();
     assert_eq!(step.requests.len(), 4);
     let record = rotator.start(plan).await.unwrap();
     let attention = rotator.resume(&record.id).await.unwrap();
