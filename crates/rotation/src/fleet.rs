@@ -1,11 +1,14 @@
 //! Rotating many keys.
 
-use std::pin::pin;
+use std::future::ready;
+use std::mem;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use api_keyring::{ApiKey, KeyId, Provider};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::stream::Peekable;
 use futures_util::{Stream, StreamExt as _};
 
 use super::{Journal, JournalError, OwnCredential, RotateError, RotateKey, RotationId, Rotator, Sink, SinkSet, State};
@@ -172,69 +175,33 @@ impl Fleet {
         self
     }
 
-    /// Rotates these keys. `told` hears of each as it ends.
+    /// Rotates these keys, and calls `observe` as soon as each of them ends.
     ///
-    /// No more keys are in memory than are rotated at a time.
+    /// It holds only as many keys in memory as it rotates at a time.
     pub async fn rotate(
         &self,
         keys: impl Stream<Item = FleetKey>,
-        mut told: impl FnMut(&KeyId, &KeyResult),
+        observe: impl FnMut(&KeyId, &KeyResult),
     ) -> FleetSummary {
         let mut keys = pin!(keys.peekable());
-        let mut summary = FleetSummary::default();
-        let mut last = Vec::new();
+        let mut run = Run { fleet: self, observe, summary: FleetSummary::default(), deferred: Vec::new() };
         for size in self.waves.iter().copied().chain([usize::MAX]) {
-            let mut left = size;
-            while left > 0 && summary.halted.is_none() && keys.as_mut().peek().await.is_some() {
-                let stopped = AtomicBool::new(false);
-                let wave = keys.as_mut().take(left).take_while(|_| {
-                    let goes_on = !stopped.load(Ordering::Relaxed);
-                    async move { goes_on }
-                });
-                left = 0;
-                let mut wave = pin!(wave.map(|key| self.one(key, false)).buffer_unordered(self.concurrency));
-                while let Some(ended) = wave.next().await {
-                    match ended {
-                        Ok((key, rotated)) => {
-                            if let Some(why) = summary.count(&key, &rotated, size < usize::MAX) {
-                                stopped.store(true, Ordering::Relaxed);
-                                summary.halted.get_or_insert(why);
-                            }
-                            told(&key, &rotated);
-                        }
-                        // Another one takes its place in the wave.
-                        Err(key) => {
-                            last.push(key);
-                            left += 1;
-                        }
-                    }
-                }
-            }
-            if summary.halted.is_some() {
-                return summary;
-            }
+            let stage = if size < usize::MAX { Stage::Canary } else { Stage::Rest };
+            run.wave(keys.as_mut(), size, stage).await;
         }
-        for key in last {
-            if let Ok((key, rotated)) = self.one(key, true).await {
-                summary.halted = summary.count(&key, &rotated, false);
-                told(&key, &rotated);
-            }
-            if summary.halted.is_some() {
-                break;
-            }
-        }
-        summary
+        run.deferred().await;
+        run.summary
     }
 
-    /// Rotates a key; gives it back where it has to come last.
-    async fn one(&self, key: FleetKey, is_last: bool) -> Result<(KeyId, KeyResult), FleetKey> {
+    /// Rotates one key. If it may be your own credential and `own` defers that, gives the key back.
+    async fn rotate_key(&self, key: FleetKey, own: OwnKey) -> Result<(KeyId, KeyResult), FleetKey> {
         let rotator = self.rotator.with_sink(Arc::clone(&key.sink));
         let record = match rotator.plan(&key.rotate).await {
-            Ok(plan) if !is_last && plan.own_credential != OwnCredential::No => return Err(key),
+            Ok(plan) if own == OwnKey::Defer && plan.own_credential != OwnCredential::No => return Err(key),
             Ok(plan) => rotator.carry_out(plan).await,
             Err(error) => Err(error),
         };
-        let rotated = match record {
+        let result = match record {
             Ok(record) => match record.state {
                 State::Done { .. } => KeyResult::Done,
                 State::Aborted { why } | State::NeedsAttention { why, .. } => KeyResult::NotRotated(why),
@@ -247,14 +214,91 @@ impl Fleet {
             Err(RotateError::Journal(JournalError::Replaced(rotation))) => KeyResult::Replaced(rotation),
             Err(error) => KeyResult::Failed(error),
         };
-        Ok((key.rotate.key, rotated))
+        Ok((key.rotate.key, result))
+    }
+}
+
+/// What to do with a key that may be your own credential.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnKey {
+    /// Give it back, so that it comes last.
+    Defer,
+    /// Rotate it.
+    Rotate,
+}
+
+/// The part of a fleet that a key belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// A wave with a size: a failure halts the fleet.
+    Canary,
+    /// All other keys: a failure concerns only its own key.
+    Rest,
+}
+
+/// One pass over the keys of a fleet.
+struct Run<'a, F> {
+    fleet: &'a Fleet,
+    observe: F,
+    summary: FleetSummary,
+    /// Keys that may be your own credential. They come last.
+    deferred: Vec<FleetKey>,
+}
+
+impl<F: FnMut(&KeyId, &KeyResult)> Run<'_, F> {
+    /// Rotates the next `size` keys. For each deferred key, the wave takes another one.
+    async fn wave(&mut self, mut keys: Pin<&mut Peekable<impl Stream<Item = FleetKey>>>, size: usize, stage: Stage) {
+        let mut left = size;
+        while left > 0 && self.summary.halted.is_none() && keys.as_mut().peek().await.is_some() {
+            left = self.batch(keys.as_mut(), left, stage).await;
+        }
+    }
+
+    /// Rotates up to `size` keys and returns how many of them it deferred.
+    async fn batch(&mut self, keys: impl Stream<Item = FleetKey>, size: usize, stage: Stage) -> usize {
+        let fleet = self.fleet;
+        let halted = AtomicBool::new(false);
+        let keys = keys.take(size).take_while(|_| ready(!halted.load(Ordering::Relaxed)));
+        let results = keys.map(|key| fleet.rotate_key(key, OwnKey::Defer)).buffer_unordered(fleet.concurrency);
+        let mut results = pin!(results);
+        let mut deferred = 0;
+        while let Some(result) = results.next().await {
+            match result {
+                Ok((key, result)) => self.record(&key, &result, stage),
+                Err(key) => {
+                    self.deferred.push(key);
+                    deferred += 1;
+                }
+            }
+            halted.store(self.summary.halted.is_some(), Ordering::Relaxed);
+        }
+        deferred
+    }
+
+    /// Rotates the deferred keys, one after the other.
+    async fn deferred(&mut self) {
+        for key in mem::take(&mut self.deferred) {
+            if self.summary.halted.is_some() {
+                return;
+            }
+            if let Ok((key, result)) = self.fleet.rotate_key(key, OwnKey::Rotate).await {
+                self.record(&key, &result, Stage::Rest);
+            }
+        }
+    }
+
+    fn record(&mut self, key: &KeyId, result: &KeyResult, stage: Stage) {
+        if let Some(why) = self.summary.count(key, result, stage) {
+            self.summary.halted.get_or_insert(why);
+        }
+        (self.observe)(key, result);
     }
 }
 
 impl FleetSummary {
-    /// Counts a key, and tells why no other may be begun, if none may.
-    fn count(&mut self, key: &KeyId, rotated: &KeyResult, is_canary: bool) -> Option<String> {
-        let why = match rotated {
+    /// Counts a key. If the fleet must halt because of it, returns why.
+    fn count(&mut self, key: &KeyId, result: &KeyResult, stage: Stage) -> Option<String> {
+        let why = match result {
             KeyResult::Done => {
                 self.done += 1;
                 return None;
@@ -271,11 +315,11 @@ impl FleetSummary {
             KeyResult::Failed(error) => error.to_string(),
         };
         self.failed += 1;
-        let stops_all = match rotated {
+        let concerns_all_keys = match result {
             KeyResult::Failed(RotateError::Provider(error)) => error.is_unauthenticated(),
             KeyResult::Failed(RotateError::Journal(JournalError::Unavailable(_)) | RotateError::Cancelled) => true,
             _ => false,
         };
-        (stops_all || is_canary).then(|| format!("key {key}: {why}"))
+        (concerns_all_keys || stage == Stage::Canary).then(|| format!("key {key}: {why}"))
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use api_keyring::{Clock, Mark, SystemClock};
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::{Journal, JournalError, Lease};
+use super::{Journal, JournalError, Lease, lease_end};
 use crate::{Record, RotationId, State};
 
 /// A journal in memory: for tests, and for whoever can do without a record of what a lost process was at.
@@ -44,11 +44,6 @@ impl MemoryJournal {
 
     fn rotations(&self) -> MutexGuard<'_, BTreeMap<RotationId, Entry>> {
         self.rotations.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn until(&self, time: Duration) -> DateTime<Utc> {
-        let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
-        self.clock.now().checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }
 
@@ -109,7 +104,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
-        let (now, until) = (self.clock.now(), self.until(time));
+        let (now, until) = (self.clock.now(), lease_end(&*self.clock, time));
         let mut rotations = self.rotations();
         let entry = rotations.get_mut(id).ok_or_else(|| JournalError::Missing(id.clone()))?;
         if let Some((by, until)) = &entry.held
@@ -123,7 +118,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {
-        let until = self.until(lease.time);
+        let until = lease_end(&*self.clock, lease.time);
         let mut rotations = self.rotations();
         let missing = || JournalError::Missing(lease.rotation.clone());
         if let State::Issued(_) = record.state {
@@ -148,7 +143,7 @@ impl Journal for MemoryJournal {
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), JournalError> {
-        let until = self.until(lease.time);
+        let until = lease_end(&*self.clock, lease.time);
         match self.rotations().get_mut(&lease.rotation) {
             Some(Entry { token, held: Some((_, end)), .. }) if *token == lease.token => *end = until,
             _ => return Err(JournalError::LeaseLost),

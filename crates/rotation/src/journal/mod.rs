@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::Mark;
+use api_keyring::{Clock, Mark};
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Record, RotationId};
 
@@ -121,6 +121,12 @@ impl Lease {
     pub fn new(rotation: RotationId, token: u64, time: Duration) -> Self {
         Self { rotation, token, time }
     }
+}
+
+/// Returns when a lease ends that begins now and lasts for `time`.
+fn lease_end(clock: &dyn Clock, time: Duration) -> DateTime<Utc> {
+    let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
+    clock.now().checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// Why a journal does not do what it is asked.

@@ -1,13 +1,14 @@
 //! A sink that is somebody else's program.
 
 use std::ffi::OsString;
-use std::process::Stdio;
+use std::io;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -58,53 +59,17 @@ impl CommandSink {
         self
     }
 
-    /// Runs it, and returns what it prints.
+    /// Runs the program and returns what it prints.
     async fn run(
         &self,
         action: &str,
-        place: Option<&Slot>,
+        slot: Option<&Slot>,
         input: Option<&Secret>,
     ) -> Result<Zeroizing<Vec<u8>>, SinkError> {
-        let fails = |what: &str| SinkError::new(format!("{} {action} {what}", self.program.display()));
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).arg(action).args(place.map(Slot::to_string));
-        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
-        command.kill_on_drop(true);
-        for credential in CREDENTIALS {
-            command.env_remove(credential);
-        }
-        // Whoever interrupts this process does not mean to cut a write off.
-        #[cfg(unix)]
-        command.process_group(0);
-        let mut child = command.spawn().map_err(|error| fails("cannot be started").caused_by(error))?;
-        let mut group = Group::of(&child);
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-        let talk = async {
-            let write = async {
-                if let (Some(mut stdin), Some(secret)) = (stdin, input) {
-                    stdin.write_all(secret.expose().as_bytes()).await?;
-                    stdin.shutdown().await?;
-                }
-                Ok::<_, std::io::Error>(())
-            };
-            let read = async {
-                // Room from the start: a secret is not left behind where a vector has grown.
-                let mut output = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
-                if let Some(stdout) = stdout {
-                    stdout.take(MAX_BYTES + 1).read_to_end(&mut output).await?;
-                }
-                Ok::<_, std::io::Error>(output)
-            };
-            let (written, output) = tokio::join!(write, read);
-            // One that fails need not have read the secret first: how it ended tells more.
-            let status = child.wait().await?;
-            group.has_ended();
-            if status.success() {
-                written?;
-            }
-            Ok::<_, std::io::Error>((output?, status))
-        };
-        match timeout(self.timeout, talk).await {
+        let fails = |problem: &str| SinkError::new(format!("{} {action} {problem}", self.program.display()));
+        let child = self.command(action, slot, input).spawn();
+        let child = child.map_err(|error| fails("cannot be started").caused_by(error))?;
+        match timeout(self.timeout, talk(child, input)).await {
             Err(_) => Err(fails("took too long and was stopped")),
             Ok(Err(error)) => Err(fails("broke off").caused_by(error)),
             Ok(Ok((output, _))) if output.len() as u64 > MAX_BYTES => Err(fails("prints too much")),
@@ -112,6 +77,51 @@ impl CommandSink {
             Ok(Ok((_, status))) => Err(fails(&format!("failed: {status}"))),
         }
     }
+
+    /// Returns the command for an action.
+    fn command(&self, action: &str, slot: Option<&Slot>, input: Option<&Secret>) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments).arg(action).args(slot.map(Slot::to_string));
+        command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
+        command.kill_on_drop(true);
+        for credential in CREDENTIALS {
+            command.env_remove(credential);
+        }
+        // An interrupt of this process must not reach a program in the middle of a write.
+        #[cfg(unix)]
+        command.process_group(0);
+        command
+    }
+}
+
+/// Writes `input` to a program, and returns what the program prints and how it ends.
+async fn talk(mut child: Child, input: Option<&Secret>) -> io::Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
+    let mut group = Group::new(&child);
+    let (written, output) = tokio::join!(send(child.stdin.take(), input), receive(child.stdout.take()));
+    let status = child.wait().await?;
+    group.has_ended();
+    // A program that fails may not have read the secret. Its exit status says more than the broken pipe.
+    if status.success() {
+        written?;
+    }
+    Ok((output?, status))
+}
+
+async fn send(stdin: Option<ChildStdin>, input: Option<&Secret>) -> io::Result<()> {
+    if let (Some(mut stdin), Some(secret)) = (stdin, input) {
+        stdin.write_all(secret.expose().as_bytes()).await?;
+        stdin.shutdown().await?;
+    }
+    Ok(())
+}
+
+async fn receive(stdout: Option<ChildStdout>) -> io::Result<Zeroizing<Vec<u8>>> {
+    // A vector that grows leaves copies of the secret in memory, so that this one has its full size from the start.
+    let mut output = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
+    if let Some(stdout) = stdout {
+        stdout.take(MAX_BYTES + 1).read_to_end(&mut output).await?;
+    }
+    Ok(output)
 }
 
 /// A program and all that it has begun, which end when this is dropped: nothing is to be written later than anybody waits for.
@@ -121,7 +131,7 @@ struct Group {
 }
 
 impl Group {
-    fn of(child: &tokio::process::Child) -> Self {
+    fn new(child: &Child) -> Self {
         #[cfg(unix)]
         return Self { leader: child.id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?)) };
         #[cfg(not(unix))]
@@ -164,19 +174,19 @@ impl Store for CommandSink {
         }
     }
 
-    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
-        let output = self.run("read", Some(place), None).await?;
+    async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+        let output = self.run("read", Some(slot), None).await?;
         // The bytes of what is no text may be those of a secret: they are in no error.
         let text = str::from_utf8(&output).map_err(|_| SinkError::new("the program prints what is no text"))?;
         let text = text.trim_end_matches(['\r', '\n']);
         Ok((!text.is_empty()).then(|| Secret::new(text)))
     }
 
-    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
-        self.run("write", Some(place), Some(secret)).await.map(drop)
+    async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
+        self.run("write", Some(slot), Some(secret)).await.map(drop)
     }
 
-    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
-        self.run("remove", Some(place), None).await.map(drop)
+    async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
+        self.run("remove", Some(slot), None).await.map(drop)
     }
 }

@@ -146,14 +146,14 @@ impl Setting {
 
 /// The file with the variable set to this value.
 pub(super) fn set(text: &str, name: &str, setting: Option<&Setting>, value: &str) -> String {
-    let Some(Setting { value: place, .. }) = setting else {
+    let Some(Setting { value: range, .. }) = setting else {
         let is_dos = text.rfind('\n').is_some_and(|end| text[..end].ends_with('\r'));
         let line_end = if is_dos { "\r\n" } else { "\n" };
         let line_break = if text.is_empty() || text.ends_with('\n') { "" } else { line_end };
         return format!("{text}{line_break}{name}={}{line_end}", quoted(value, None));
     };
-    let quote = text[place.clone()].chars().next().filter(|first| matches!(first, '"' | '\''));
-    [&text[..place.start], &quoted(value, quote), &text[place.end..]].concat()
+    let quote = text[range.clone()].chars().next().filter(|first| matches!(first, '"' | '\''));
+    [&text[..range.start], &quoted(value, quote), &text[range.end..]].concat()
 }
 
 /// The value as it has to be written, in quotes of this kind if that is possible.

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::secret_file::{Existing, Folder, SecretFile, SecretFileError, folder_of};
+use super::secret_file::{Existing, Folder, Readers, SecretFile, SecretFileError, folder_of};
 use super::store::{Slot, Store, StoreLock};
 use super::{SinkError, dotenv};
 
@@ -92,18 +92,18 @@ impl FileSink {
         Ok(Self { path, variable })
     }
 
-    fn place(&self, place: &Slot) -> PathBuf {
+    fn path_of(&self, slot: &Slot) -> PathBuf {
         let mut path = self.path.clone();
-        if *place != Slot::Current {
+        if *slot != Slot::Current {
             // Variables of one file have places of their own.
             let variable = self.variable.as_ref().map(|variable| format!(".{variable}")).unwrap_or_default();
-            path.as_mut_os_string().push(format!("{variable}.{place}"));
+            path.as_mut_os_string().push(format!("{variable}.{slot}"));
         }
         path
     }
 
     /// How the names of files begin that are not in place yet.
-    fn unfinished(&self) -> OsString {
+    fn temporary_prefix(&self) -> OsString {
         let mut name = OsString::from(".");
         name.push(self.path.file_name().unwrap_or_default());
         name.push(".new-");
@@ -112,7 +112,7 @@ impl FileSink {
 
     /// Removes what processes have left behind that were killed while they wrote. Only for whoever has the lock.
     fn clear(&self) -> io::Result<()> {
-        let prefix = self.unfinished();
+        let prefix = self.temporary_prefix();
         for entry in fs::read_dir(folder_of(&self.path))? {
             let entry = entry?;
             if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
@@ -136,8 +136,8 @@ impl FileSink {
     }
 
     /// What is in the file of a place. A missing file is none.
-    fn content(&self, place: &Slot) -> Result<Option<Zeroizing<String>>, SinkError> {
-        let path = self.place(place);
+    fn content(&self, slot: &Slot) -> Result<Option<Zeroizing<String>>, SinkError> {
+        let path = self.path_of(slot);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.fails("cannot be read", error)),
@@ -162,10 +162,10 @@ impl FileSink {
         dotenv::find(text, variable).map_err(|why| SinkError::new(format!("{}: {why}", self.path.display())))
     }
 
-    fn read_now(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
-        let Some(text) = self.content(place)? else { return Ok(None) };
+    fn read_now(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+        let Some(text) = self.content(slot)? else { return Ok(None) };
         let secret = match &self.variable {
-            Some(variable) if *place == Slot::Current => {
+            Some(variable) if *slot == Slot::Current => {
                 self.find(&text, variable)?.map(|setting| Secret::new(setting.value(&text)))
             }
             _ => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
@@ -173,20 +173,20 @@ impl FileSink {
         Ok(secret.filter(|secret| !secret.is_empty()))
     }
 
-    fn write_now(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
+    fn write_now(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
         let text = match &self.variable {
-            Some(variable) if *place == Slot::Current => {
-                let text = self.content(place)?.unwrap_or_default();
+            Some(variable) if *slot == Slot::Current => {
+                let text = self.content(slot)?.unwrap_or_default();
                 let setting = self.find(&text, variable)?;
                 Zeroizing::new(dotenv::set(&text, variable, setting.as_ref(), secret.expose()))
             }
             _ => Zeroizing::new(secret.expose().to_owned()),
         };
-        self.replace(place, &text)
+        self.replace(slot, &text)
     }
 
-    fn replace(&self, place: &Slot, text: &str) -> Result<(), SinkError> {
-        let file = self.reserve(place)?;
+    fn replace(&self, slot: &Slot, text: &str) -> Result<(), SinkError> {
+        let file = self.reserve(slot)?;
         file.put_bytes(text.as_bytes(), Existing::Replace).map_err(|error| match error {
             // Nothing is lost: whoever asked still has the secret.
             SecretFileError::Elsewhere { why, path } => {
@@ -198,29 +198,30 @@ impl FileSink {
         })
     }
 
-    fn reserve(&self, place: &Slot) -> Result<SecretFile, SinkError> {
-        let file = SecretFile::reserve_as(self.place(place), self.unfinished());
+    fn reserve(&self, slot: &Slot) -> Result<SecretFile, SinkError> {
+        let file = SecretFile::reserve_as(self.path_of(slot), self.temporary_prefix());
         let file = file.map_err(|error| self.fails("cannot be written", error))?;
         // Those who read the file go on reading it.
         if let Ok(there) = fs::metadata(&self.path) {
             // What waits or was current is nobody's to read.
-            let same_readers = file.take_owner_of(&there, *place == Slot::Current);
+            let readers = if *slot == Slot::Current { Readers::OwnerAndGroup } else { Readers::Owner };
+            let same_readers = file.take_owner_of(&there, readers);
             same_readers.map_err(|error| self.fails("is somebody else's, who could read it no more", error))?;
         }
         Ok(file)
     }
 
-    fn remove_now(&self, place: &Slot) -> Result<(), SinkError> {
-        if let (Some(variable), Slot::Current) = (&self.variable, place) {
-            let Some(text) = self.content(place)? else { return Ok(()) };
+    fn remove_now(&self, slot: &Slot) -> Result<(), SinkError> {
+        if let (Some(variable), Slot::Current) = (&self.variable, slot) {
+            let Some(text) = self.content(slot)? else { return Ok(()) };
             return match self.find(&text, variable)? {
-                Some(setting) => self.replace(place, &Zeroizing::new(setting.removed(&text))),
+                Some(setting) => self.replace(slot, &Zeroizing::new(setting.removed(&text))),
                 None => Ok(()),
             };
         }
         let remove = || {
-            fs::remove_file(self.place(place))?;
-            Folder::of(&self.path)?.sync()
+            fs::remove_file(self.path_of(slot))?;
+            Folder::containing(&self.path)?.sync()
         };
         match remove() {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.fails("cannot be removed", error)),
@@ -230,7 +231,7 @@ impl FileSink {
 
     /// What is locked: the folder, or where folders cannot be opened a file beside this one.
     fn lock_file(&self) -> io::Result<File> {
-        match Folder::of(&self.path)?.file() {
+        match Folder::containing(&self.path)?.file() {
             Some(folder) => Ok(folder),
             None => {
                 let mut path = self.path.clone();
@@ -260,19 +261,19 @@ impl Store for FileSink {
         .await
     }
 
-    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
-        let place = place.clone();
-        self.blocking(move |this| this.read_now(&place)).await
+    async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+        let slot = slot.clone();
+        self.blocking(move |this| this.read_now(&slot)).await
     }
 
-    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
-        let (place, secret) = (place.clone(), secret.clone());
-        self.blocking(move |this| this.write_now(&place, &secret)).await
+    async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
+        let (slot, secret) = (slot.clone(), secret.clone());
+        self.blocking(move |this| this.write_now(&slot, &secret)).await
     }
 
-    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
-        let place = place.clone();
-        self.blocking(move |this| this.remove_now(&place)).await
+    async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
+        let slot = slot.clone();
+        self.blocking(move |this| this.remove_now(&slot)).await
     }
 
     async fn lock(&self) -> Result<StoreLock, SinkError> {

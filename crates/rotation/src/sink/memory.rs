@@ -23,7 +23,7 @@ static COUNT: AtomicU64 = AtomicU64::new(0);
 struct Inner {
     /// Tells it from the others of this process.
     number: u64,
-    places: Mutex<BTreeMap<Slot, Secret>>,
+    slots: Mutex<BTreeMap<Slot, Secret>>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -31,18 +31,18 @@ impl MemorySink {
     /// An empty sink.
     pub fn new() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
-        Self(Arc::new(Inner { number, places: Mutex::default(), lock: Arc::default() }))
+        Self(Arc::new(Inner { number, slots: Mutex::default(), lock: Arc::default() }))
     }
 
     /// A sink that holds the old key's secret.
     pub fn holding(secret: impl Into<Secret>) -> Self {
         let sink = Self::new();
-        sink.places().insert(Slot::Current, secret.into());
+        sink.slots().insert(Slot::Current, secret.into());
         sink
     }
 
-    fn places(&self) -> MutexGuard<'_, BTreeMap<Slot, Secret>> {
-        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<Slot, Secret>> {
+        self.0.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,17 +62,17 @@ impl Store for MemorySink {
         Ok(())
     }
 
-    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
-        Ok(self.places().get(place).cloned())
+    async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+        Ok(self.slots().get(slot).cloned())
     }
 
-    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
-        self.places().insert(place.clone(), secret.clone());
+    async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
+        self.slots().insert(slot.clone(), secret.clone());
         Ok(())
     }
 
-    async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
-        self.places().remove(place);
+    async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
+        self.slots().remove(slot);
         Ok(())
     }
 

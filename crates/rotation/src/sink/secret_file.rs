@@ -46,6 +46,15 @@ pub enum Existing {
     Replace,
 }
 
+/// Who may read a file that takes the place of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// The other file's owner alone.
+    Owner,
+    /// The other file's owner and, if it could read that file, its group.
+    OwnerAndGroup,
+}
+
 /// Why a secret is not in the file where it should be.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -96,7 +105,7 @@ impl SecretFile {
         if path.file_name().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
         }
-        let folder = Folder::of(&path)?;
+        let folder = Folder::containing(&path)?;
         let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder_of(&path))?;
         // To ask how much is free would prove nothing.
         temporary.write_all(&[0; RESERVED_BYTES])?;
@@ -156,13 +165,13 @@ impl SecretFile {
     /// Gives the file the owner of the one that is there, where that is somebody else; and lets its group read it, if it is said and
     /// the group can read the one that is there and all others cannot: who lets everybody read has hardly chosen the group.
     #[cfg(unix)]
-    pub(crate) fn take_owner_of(&self, there: &fs::Metadata, for_group: bool) -> io::Result<()> {
+    pub(crate) fn take_owner_of(&self, there: &fs::Metadata, readers: Readers) -> io::Result<()> {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
         const GROUP_READS: u32 = 0o040;
         const OTHERS: u32 = 0o007;
         let file = self.temporary.as_file();
         let ours = file.metadata()?;
-        let for_group = for_group && there.mode() & (GROUP_READS | OTHERS) == GROUP_READS;
+        let for_group = readers == Readers::OwnerAndGroup && there.mode() & (GROUP_READS | OTHERS) == GROUP_READS;
         if ours.uid() != there.uid() || (for_group && ours.gid() != there.gid()) {
             fchown(file, Some(there.uid()), Some(there.gid()))?;
         }
@@ -173,7 +182,7 @@ impl SecretFile {
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn take_owner_of(&self, _: &fs::Metadata, _: bool) -> io::Result<()> {
+    pub(crate) fn take_owner_of(&self, _: &fs::Metadata, _: Readers) -> io::Result<()> {
         Ok(())
     }
 
@@ -195,7 +204,7 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
 pub(crate) struct Folder(Option<File>);
 
 impl Folder {
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn containing(path: &Path) -> io::Result<Self> {
         // Elsewhere folders cannot be opened, and a rename has to do.
         if cfg!(unix) { File::open(folder_of(path)).map(Some).map(Self) } else { Ok(Self(None)) }
     }
@@ -255,14 +264,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, "the old secret").unwrap();
-        let mut places = Vec::new();
+        let mut paths = Vec::new();
         for text in ["first", "second"] {
-            let place = SecretFile::reserve(&path).unwrap().set_aside(&text.into(), ".unclaimed").unwrap();
-            assert_eq!(fs::read_to_string(&place).unwrap(), text);
-            places.push(place);
+            let aside = SecretFile::reserve(&path).unwrap().set_aside(&text.into(), ".unclaimed").unwrap();
+            assert_eq!(fs::read_to_string(&aside).unwrap(), text);
+            paths.push(aside);
         }
-        assert_eq!(places[0], folder.path().join("key.unclaimed"));
-        assert_ne!(places[0], places[1]);
+        assert_eq!(paths[0], folder.path().join("key.unclaimed"));
+        assert_ne!(paths[0], paths[1]);
         assert_eq!(fs::read_to_string(&path).unwrap(), "the old secret");
     }
 

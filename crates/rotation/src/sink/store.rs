@@ -52,13 +52,13 @@ pub type StoreLock = Box<dyn Send>;
 ///     async fn probe(&self) -> Result<(), SinkError> {
 ///         Ok(()) // Ask whether secret/ci may be written.
 ///     }
-///     async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError> {
-///         Ok(None) // Read secret/ci/{place}.
+///     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+///         Ok(None) // Read secret/ci/{slot}.
 ///     }
-///     async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError> {
+///     async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
 ///         Ok(()) // Write it.
 ///     }
-///     async fn remove(&self, place: &Slot) -> Result<(), SinkError> {
+///     async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
 ///         Ok(()) // Remove it; one that is not there is no error.
 ///     }
 /// }
@@ -82,21 +82,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// When it cannot be read.
-    async fn read(&self, place: &Slot) -> Result<Option<Secret>, SinkError>;
+    async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError>;
 
     /// Puts a secret into a place, instead of what is there.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    async fn write(&self, place: &Slot, secret: &Secret) -> Result<(), SinkError>;
+    async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError>;
 
     /// Empties a place. One that is empty already is no error.
     ///
     /// # Errors
     ///
     /// When it cannot be emptied.
-    async fn remove(&self, place: &Slot) -> Result<(), SinkError>;
+    async fn remove(&self, slot: &Slot) -> Result<(), SinkError>;
 
     /// Keeps everybody else from writing until what it returns is dropped, where the store can do that. Without it, a rotator
     /// that is held up between two writes, for longer than its lease lasts, may disturb what another has done since.

@@ -1,0 +1,102 @@
+//! Opening the journal's file: its rights, its settings and its layout.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+/// How long to wait while other processes write.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The application id that marks a database as a journal: "KeyR".
+const APPLICATION: i32 = 0x4b65_7952;
+
+/// How many prepared statements to keep: more than the journal has.
+const STATEMENTS: usize = 32;
+
+/// The statements that migrate a file from each layout to the next. A published migration never changes.
+const MIGRATIONS: [&str; 1] = [include_str!("1.sql")];
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Opens a journal's file, and creates it if it does not exist.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    create_private(path)?;
+    let mut connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    check_ours(&mut connection)?;
+    use_write_ahead_log(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "fullfsync", true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// Creates the file so that only its owner can read it. SQLite gives its other files the same rights.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses another program's database before anything in it changes.
+fn check_ours(connection: &mut Connection) -> Result {
+    let transaction = connection.transaction()?;
+    let application: i32 = transaction.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: u64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (application, tables) {
+        (APPLICATION, _) | (0, 0) => Ok(()),
+        _ => Err("it is another program's database. It was left unchanged. Choose another file (`--journal`)".into()),
+    }
+}
+
+/// Switches to a write-ahead log, so that readers and writers do not wait for each other.
+fn use_write_ahead_log(connection: &Connection) -> Result {
+    // SQLite's own timeout does not apply here: of several processes that switch at once, all but one get an error.
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                return Err(format!(
+                    "its file system does not support a write-ahead log (SQLite uses {mode:?}). Choose a file on a local disk \
+                     (`--journal`)"
+                )
+                .into());
+            }
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Brings the file to the latest layout.
+fn migrate(connection: &mut Connection) -> Result {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let Some(missing) = MIGRATIONS.get(version..) else {
+        return Err(format!(
+            "a newer version of this program wrote it, in layout {version}. Update this program to read it"
+        )
+        .into());
+    };
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    Ok(transaction.commit()?)
+}
