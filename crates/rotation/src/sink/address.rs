@@ -1,4 +1,4 @@
-//! Sinks by name, as a rotation's record has them.
+//! Opening sinks by the names that a rotation's record holds.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::file::FileSink;
 use super::sink_set::SinkSet;
 use super::{Sink, SinkError};
 
-/// The sinks of these names: those that a plan has, so that any process can go on with a rotation.
+/// Opens the sinks with these names. A plan records the names, so that any process can resume the rotation.
 ///
 /// | name | sink |
 /// |---|---|
@@ -26,33 +26,37 @@ use super::{Sink, SinkError};
 ///
 /// # Errors
 ///
-/// When one of them is no such name, or there is none at all.
+/// If a name is malformed, or the list is empty.
 pub fn open_sinks(names: &[impl AsRef<str>]) -> Result<Arc<dyn Sink>, SinkError> {
     let mut sinks = names.iter().map(|name| open(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
     match (sinks.pop(), sinks.is_empty()) {
-        (None, _) => Err(SinkError::new("there is no sink at all")),
+        (None, _) => Err(SinkError::new("no sink is named. Name at least one (`--to`)")),
         (Some(only), true) => Ok(only),
         (Some(last), false) => Ok(Arc::new(SinkSet::new(sinks.into_iter().chain([last])))),
     }
 }
 
 fn open(name: &str) -> Result<Arc<dyn Sink>, SinkError> {
-    let refuse = |why: &str| Err(SinkError::new(format!("{name}: {why}")));
+    let refuse = |problem: &str| Err(SinkError::new(format!("{name}: {problem}")));
     match name.split_once(':') {
-        Some(("file" | "dotenv" | "command", "")) => refuse("what follows the colon is missing"),
+        Some(("file" | "dotenv" | "command", "")) => {
+            refuse("nothing follows the colon. Write file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM")
+        }
         Some(("file", path)) => Ok(Arc::new(FileSink::new(path)?)),
         Some(("dotenv", rest)) => match rest.rsplit_once('#') {
             Some((path, variable)) => Ok(Arc::new(FileSink::dotenv(path, variable)?)),
-            None => refuse("write dotenv:PATH#VARIABLE"),
+            None => refuse("the variable is missing. Write dotenv:PATH#VARIABLE"),
         },
         Some(("command", words)) if words.starts_with('[') => match serde_json::from_str::<Vec<String>>(words) {
             Ok(words) => match words.split_first() {
                 Some((program, arguments)) if !program.is_empty() => Ok(Arc::new(CommandSink::new(program, arguments))),
-                _ => refuse("the list has no program"),
+                _ => refuse("the list is empty or begins with an empty text. Put the program first"),
             },
-            Err(_) => refuse("what follows command: is no JSON list of texts"),
+            Err(_) => refuse(
+                "the text after command: is not a JSON list of strings. Write command:[\"PROGRAM\", \"ARGUMENT\"]",
+            ),
         },
         Some(("command", program)) => Ok(Arc::new(CommandSink::new(program, [""; 0]))),
-        _ => refuse("write file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM"),
+        _ => refuse("this is not the name of a sink. Write file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM"),
     }
 }

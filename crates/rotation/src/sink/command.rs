@@ -1,4 +1,4 @@
-//! A sink that is somebody else's program.
+//! A sink that runs a program of your own.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,28 +15,28 @@ use zeroize::Zeroizing;
 use super::SinkError;
 use super::store::{Slot, Store};
 
-/// How much a program may print: more than any secret.
+/// How many bytes a program may print. No secret is that long.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Where the command line has its credentials from, which are nobody else's business.
+/// The variables from which the command line reads credentials. No other program may see them.
 const CREDENTIALS: [&str; 3] = ["MONAD_API_KEY", "MONAD_BEARER_TOKEN", "SPARTERA_API_KEY"];
 
-/// A program that keeps secrets: a script around a vault's own command line.
+/// Stores secrets with a program, for example a script around a vault's command line.
 ///
-/// It is run with its arguments and two more, an action and a place:
+/// The sink runs the program with its arguments, followed by an action and a slot:
 ///
-/// | action and place | what it has to do |
+/// | action and slot | what the program does |
 /// |---|---|
-/// | `check` | see whether secrets could be written |
-/// | `read PLACE` | print the secret in that place, and nothing at all where there is none |
-/// | `write PLACE` | put the secret that it reads from its standard input into that place, all or nothing, for good |
-/// | `remove PLACE` | empty that place, if it is not empty |
+/// | `check` | checks that secrets could be written |
+/// | `read SLOT` | prints the secret in that slot, and prints nothing if the slot is empty |
+/// | `write SLOT` | reads a secret from its standard input and puts it into that slot, atomically and permanently |
+/// | `remove SLOT` | empties that slot, if it is not empty |
 ///
-/// `PLACE` is `current`, `pending-MARK` or `previous-MARK`, where a mark is 16 letters and digits. A program that does not
-/// end with success within the time has failed. What it writes to its standard error goes to this process's.
+/// `SLOT` is `current`, `pending-MARK` or `previous-MARK`. A mark is 16 letters and digits. The program fails if it
+/// does not exit with success within the timeout. Its standard error is the standard error of this process.
 ///
-/// A secret is never among its arguments. Its environment is this process's without the variables from which the command line
-/// reads credentials.
+/// The arguments never contain a secret. The program inherits the environment of this process, without the variables
+/// from which the command line reads credentials.
 #[derive(Clone, Debug)]
 pub struct CommandSink {
     program: OsString,
@@ -45,14 +45,14 @@ pub struct CommandSink {
 }
 
 impl CommandSink {
-    /// This program, with these arguments before the action. It may take a minute each time.
+    /// Returns a sink that runs this program, with these arguments before the action. The timeout is one minute.
     pub fn new(program: impl Into<OsString>, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
         Self { program: program.into(), arguments, timeout: Duration::from_secs(60) }
     }
 
-    /// Sets how long the program may take each time. It has to be less than the lease of the
-    /// [`Rotator`](crate::Rotator).
+    /// Sets how long each run of the program may take. The timeout must be shorter than the
+    /// [lease](crate::Rotator::lease) of the rotator.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -70,9 +70,11 @@ impl CommandSink {
         let child = self.command(action, slot, input).spawn();
         let child = child.map_err(|error| fails("cannot be started").caused_by(error))?;
         match timeout(self.timeout, talk(child, input)).await {
-            Err(_) => Err(fails("took too long and was stopped")),
-            Ok(Err(error)) => Err(fails("broke off").caused_by(error)),
-            Ok(Ok((output, _))) if output.len() as u64 > MAX_BYTES => Err(fails("prints too much")),
+            Err(_) => Err(fails(&format!("took too long and was stopped after {:?}", self.timeout))),
+            Ok(Err(error)) => Err(fails("broke off: the connection to the program failed").caused_by(error)),
+            Ok(Ok((output, _))) if output.len() as u64 > MAX_BYTES => {
+                Err(fails(&format!("prints too much: no secret has more than {MAX_BYTES} bytes")))
+            }
             Ok(Ok((output, status))) if status.success() => Ok(output),
             Ok(Ok((_, status))) => Err(fails(&format!("failed: {status}"))),
         }
@@ -124,7 +126,7 @@ async fn receive(stdout: Option<ChildStdout>) -> io::Result<Zeroizing<Vec<u8>>> 
     Ok(output)
 }
 
-/// A program and all that it has begun, which end when this is dropped: nothing is to be written later than anybody waits for.
+/// A program and all processes that it has started. Dropping this ends them, so that no write happens after a timeout.
 struct Group {
     #[cfg(unix)]
     leader: Option<rustix::process::Pid>,
@@ -138,7 +140,7 @@ impl Group {
         Self {}
     }
 
-    /// From now on its number may be another program's.
+    /// Forgets the program, because another program may get its process id from now on.
     fn has_ended(&mut self) {
         #[cfg(unix)]
         self.leader.take();
@@ -149,7 +151,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         #[cfg(unix)]
         if let Some(leader) = self.leader {
-            // One that has ended meanwhile is not waited for yet, and keeps its number.
+            // Until this process waits for the program, its process id stays reserved, even if it has ended.
             let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
         }
     }
@@ -157,7 +159,7 @@ impl Drop for Group {
 
 #[async_trait]
 impl Store for CommandSink {
-    /// `command:` and a JSON list of the program and its arguments.
+    /// Returns `command:` and a JSON list of the program and its arguments.
     fn address(&self) -> String {
         let words = [&self.program].into_iter().chain(&self.arguments);
         let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
@@ -167,17 +169,20 @@ impl Store for CommandSink {
     async fn probe(&self) -> Result<(), SinkError> {
         self.run("check", None, None).await?;
         match self.read(&Slot::Pending(Mark::random())).await? {
-            Some(_) => {
-                Err(SinkError::new(format!("{} prints something for a place that is empty", self.program.display())))
-            }
+            Some(_) => Err(SinkError::new(format!(
+                "{} prints something for a slot that is empty. It must print nothing then",
+                self.program.display()
+            ))),
             None => Ok(()),
         }
     }
 
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
         let output = self.run("read", Some(slot), None).await?;
-        // The bytes of what is no text may be those of a secret: they are in no error.
-        let text = str::from_utf8(&output).map_err(|_| SinkError::new("the program prints what is no text"))?;
+        // The error must not repeat the output, which may be a secret.
+        let text = str::from_utf8(&output).map_err(|_| {
+            SinkError::new(format!("{} prints something that is not UTF-8 text", self.program.display()))
+        })?;
         let text = text.trim_end_matches(['\r', '\n']);
         Ok((!text.is_empty()).then(|| Secret::new(text)))
     }

@@ -1,56 +1,60 @@
-//! One variable of a dotenv file, while everything else stays byte for byte.
+//! Changing one variable of a dotenv file. All other bytes stay the same.
 
 use std::ops::Range;
 
-/// Where a variable is set.
+/// Where a file sets a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// The lines that set it, with the line break at their end.
+    /// The lines that set the variable, up to and including the line break.
     lines: Range<usize>,
-    /// The value, with its quotes.
+    /// The value, including its quotes.
     value: Range<usize>,
 }
 
-/// Whether a program can find a variable of that name.
+/// Returns whether a variable can have this name.
 pub(super) fn is_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// Where the file sets the variable.
+/// Finds where a file sets a variable.
 ///
 /// # Errors
 ///
-/// When that is not to be told: it is set twice, of which some programs take the first and some the last, a quote is never
-/// closed, or the value is put together or computed by whoever reads the file.
+/// If programs may read different values: the file sets the variable twice, so that some programs use the first value
+/// and others the last; a quote is never closed; or the value consists of several parts, or is computed by the program
+/// that reads the file.
 pub(super) fn find(text: &str, name: &str) -> Result<Option<Setting>, String> {
     let mut found = None;
     let mut start = 0;
     let mut line = 1;
     while start < text.len() {
-        let setting = statement(text, start).map_err(|why| format!("line {line}: {why}"))?;
-        if setting.name == Some(name) {
-            if !setting.setting.is_plain(text) {
-                return Err(format!("line {line}: the value of {name} is put together or computed: write it as it is"));
+        let Statement { name: set, setting } =
+            read_statement(text, start).map_err(|problem| format!("line {line}: {problem}"))?;
+        let lines = setting.lines.clone();
+        if set == Some(name) {
+            if !setting.is_plain(text) {
+                return Err(format!("line {line}: {name} has several parts or is computed. Write its value literally"));
             }
-            if found.replace(setting.setting.clone()).is_some() {
-                return Err(format!("line {line}: {name} is set a second time"));
+            if found.replace(setting).is_some() {
+                return Err(format!("line {line}: {name} is set a second time. Remove one of the two settings"));
             }
         }
-        start = setting.setting.lines.end;
-        line += text[setting.setting.lines].matches('\n').count();
+        start = lines.end;
+        line += text[lines].matches('\n').count();
     }
     Ok(found)
 }
 
+/// One or more lines of a file. `name` is `None` if they set no variable.
 struct Statement<'a> {
     name: Option<&'a str>,
     setting: Setting,
 }
 
-/// The line that begins here, or the lines, where a quote goes on.
-fn statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
+/// Reads the statement that begins here. A quote may extend it over several lines.
+fn read_statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
     let end_of_line = |from: usize| text[from..].find('\n').map_or(text.len(), |end| from + end + 1);
     let end = end_of_line(start);
     let line = &text[start..end];
@@ -58,13 +62,13 @@ fn statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
     let Some((left, _)) = line.split_once('=').filter(|_| !line.trim_start().starts_with('#')) else {
         return Ok(nothing(end));
     };
-    // A mark of its encoding may be at the beginning of a file.
+    // A file may begin with a byte order mark.
     let name = left.trim_start_matches('\u{feff}').trim();
     let name = name.strip_prefix("export").filter(|rest| rest.starts_with([' ', '\t'])).unwrap_or(name).trim();
     let after = start + left.len() + 1;
     let begin = after + text[after..end].find(|c: char| c != ' ' && c != '\t').unwrap_or(end - after);
     if begin > after && text[begin..end].starts_with('#') {
-        // A comment, and no value.
+        // A comment follows instead of a value.
         return Ok(Statement { name: Some(name), setting: Setting { lines: start..end, value: after..after } });
     }
     let (value_end, lines_end) = match text.as_bytes().get(begin) {
@@ -75,7 +79,7 @@ fn statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
         }
         _ => {
             let value = &text[begin.min(end)..end];
-            // A comment begins with a blank before it: a value may have a # in it.
+            // Only a # after a blank begins a comment. A value can contain other ones.
             let comment = value.find(" #").or_else(|| value.find("\t#")).unwrap_or(value.len());
             (begin + value[..comment].trim_end().len(), end)
         }
@@ -83,6 +87,7 @@ fn statement(text: &str, start: usize) -> Result<Statement<'_>, &'static str> {
     Ok(Statement { name: Some(name), setting: Setting { lines: start..lines_end, value: begin..value_end } })
 }
 
+/// Returns the position of the quote that closes a value.
 fn closing(text: &str, quote: u8) -> Option<usize> {
     let mut bytes = text.bytes().enumerate();
     while let Some((at, byte)) = bytes.next() {
@@ -96,7 +101,7 @@ fn closing(text: &str, quote: u8) -> Option<usize> {
 }
 
 impl Setting {
-    /// The value, without quotes.
+    /// Returns the value without its quotes.
     pub(super) fn value(&self, text: &str) -> String {
         let value = &text[self.value.clone()];
         if let Some(inner) = value.strip_prefix('\'') {
@@ -119,8 +124,8 @@ impl Setting {
         plain
     }
 
-    /// Whether every program that reads the file finds the same value: there is nothing beside its quotes, and nothing in it that
-    /// stands for something else.
+    /// Returns whether every program that reads the file finds the same value. Nothing but a comment may follow the
+    /// value, and the value must not refer to anything else.
     fn is_plain(&self, text: &str) -> bool {
         let value = &text[self.value.clone()];
         let after = text[self.value.end..self.lines.end].trim_end();
@@ -129,7 +134,7 @@ impl Setting {
         match value.as_bytes().first() {
             Some(b'\'') => ends,
             Some(b'"') => {
-                // What is escaped stands for itself.
+                // An escaped character is literal.
                 let mut bare = value.split('\\');
                 let first = bare.next().unwrap_or_default();
                 ends && !computed(first) && !bare.any(|part| computed(part.get(1..).unwrap_or_default()))
@@ -138,13 +143,13 @@ impl Setting {
         }
     }
 
-    /// The file without the lines that set it.
+    /// Returns the file's text without the lines that set the variable.
     pub(super) fn removed(&self, text: &str) -> String {
         [&text[..self.lines.start], &text[self.lines.end..]].concat()
     }
 }
 
-/// The file with the variable set to this value.
+/// Returns the file's text with the variable set to this value.
 pub(super) fn set(text: &str, name: &str, setting: Option<&Setting>, value: &str) -> String {
     let Some(Setting { value: range, .. }) = setting else {
         let is_dos = text.rfind('\n').is_some_and(|end| text[..end].ends_with('\r'));
@@ -156,7 +161,7 @@ pub(super) fn set(text: &str, name: &str, setting: Option<&Setting>, value: &str
     [&text[..range.start], &quoted(value, quote), &text[range.end..]].concat()
 }
 
-/// The value as it has to be written, in quotes of this kind if that is possible.
+/// Returns the value as it is written in the file, in quotes of this kind if possible.
 fn quoted(value: &str, quote: Option<char>) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=:@,%".contains(c);
     match quote {
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_found_where_it_is_set_and_nowhere_else() {
+    fn only_the_statement_that_sets_a_variable_is_found() {
         assert_eq!(value(FILE, "KEY").as_deref(), Some("old_value"));
         assert_eq!(value(FILE, "OTHER").as_deref(), Some("a\nKEY=inside"));
         assert_eq!(value(FILE, "LAST").as_deref(), Some("x\"\nKEY=y"));
@@ -207,19 +212,22 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_is_an_error() {
-        assert_eq!(find("KEY=1\n\nKEY=2\n", "KEY").unwrap_err(), "line 3: KEY is set a second time");
+    fn an_ambiguous_value_is_an_error() {
+        assert_eq!(
+            find("KEY=1\n\nKEY=2\n", "KEY").unwrap_err(),
+            "line 3: KEY is set a second time. Remove one of the two settings"
+        );
         assert_eq!(find("A=1\nB='x\n", "KEY").unwrap_err(), "line 2: a quote is never closed");
         for value in ["\"old\"def", "'a'b", "a\"b\"", "`cat x`", "$OTHER", "\"a$OTHER\"", "\"a\\\\`b`\"", "'a'#b"] {
             let why = find(&format!("KEY={value}\n"), "KEY").unwrap_err();
-            assert_eq!(why, "line 1: the value of KEY is put together or computed: write it as it is", "{value}");
-            // Of another variable, that is nobody's business here.
+            assert_eq!(why, "line 1: KEY has several parts or is computed. Write its value literally", "{value}");
+            // The values of other variables do not matter.
             assert_eq!(find(&format!("OTHER={value}\n"), "KEY"), Ok(None));
         }
     }
 
     #[test]
-    fn nothing_but_the_value_is_changed() {
+    fn only_the_value_changes() {
         let setting = find(FILE, "KEY").unwrap();
         assert_eq!(set(FILE, "KEY", setting.as_ref(), "new"), FILE.replace("old_value", "new"));
         assert_eq!(setting.unwrap().removed(FILE), FILE.replace(" KEY\t=  old_value   # KEY=comment\r\n", ""));
@@ -231,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_stay_as_they_are_where_they_can() {
+    fn quotes_stay_the_same_if_possible() {
         let set = |text: &str, to| set(text, "KEY", find(text, "KEY").unwrap().as_ref(), to);
         assert_eq!(set("KEY=\"old\"", "new"), "KEY=\"new\"");
         assert_eq!(set("KEY='old' # c", "new"), "KEY='new' # c");
@@ -240,15 +248,15 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_variables() {
+    fn only_names_that_a_variable_can_have_are_accepted() {
         assert!(is_name("_A1") && is_name("key"));
         assert!(["", "1A", "A B", "A-B", "A=", "ä"].iter().all(|name| !is_name(name)));
     }
 
     proptest! {
         #[test]
-        fn what_is_set_is_found_and_the_rest_is_untouched(text in "[KEY=a'\"\\\\ #\n\r$]{0,40}", value in "[!-~]{1,30}") {
-            // Whatever cannot be told is refused before anything is written.
+        fn setting_a_value_changes_only_that_value(text in "[KEY=a'\"\\\\ #\n\r$]{0,40}", value in "[!-~]{1,30}") {
+            // An ambiguous file is refused before anything is written.
             if let Ok(setting) = find(&text, "KEY") {
                 let written = set(&text, "KEY", setting.as_ref(), &value);
                 let again = find(&written, "KEY").unwrap().unwrap();
@@ -261,7 +269,7 @@ mod tests {
         }
 
         #[test]
-        fn no_file_is_too_odd(text in any::<String>()) {
+        fn any_text_can_be_read(text in any::<String>()) {
             drop(find(&text, "KEY"));
         }
     }

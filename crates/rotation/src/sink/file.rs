@@ -1,4 +1,4 @@
-//! A sink that is a file, or a variable in one.
+//! A sink in a file: the whole file, or a variable in a dotenv file.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -16,20 +16,23 @@ use super::secret_file::{Existing, Folder, Readers, SecretFile, SecretFileError,
 use super::store::{Slot, Store, StoreLock};
 use super::{SinkError, dotenv};
 
-/// How much of a file is read at most: more than any file of secrets holds.
+/// How many bytes of a file to read at most. No file of secrets is that long.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// How long to wait for whoever else is writing.
+/// How long to wait while another process writes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A file that holds a secret alone, or a variable of a dotenv file.
+/// Stores a secret in a file of its own, or in a variable of a dotenv file.
 ///
-/// The file keeps its owner, who alone can read it, and a group that could while all others could not; a new one is this
-/// process's user's. No others can read it, also if they could before. It is replaced by a whole new one each time, which is on the
-/// disk before it is seen. A secret that waits, and the one before the current one, are in files of their own beside it:
-/// `PATH.pending-MARK`, `PATH.previous-MARK`, with the variable's name before it in the case of a dotenv file.
+/// Every write replaces the file with a new one, which is on the disk before it appears at the path. The new file has
+/// the same owner as the one that it replaces; a file that did not exist belongs to this process's user. Only the owner
+/// can read it, and its group if the group could read the earlier file while all others could not. No others can read
+/// it, even if they could before.
 ///
-/// While one process writes, others wait, also those that change another variable of the same file.
+/// Pending and previous secrets are in separate files beside it: `PATH.pending-MARK` and `PATH.previous-MARK`. For a
+/// dotenv file these are `PATH.VARIABLE.pending-MARK` and `PATH.VARIABLE.previous-MARK`.
+///
+/// While one process writes, all others wait, even those that change another variable of the same file.
 ///
 /// ```
 /// use api_keyring_rotation::{FileSink, Sink};
@@ -37,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().canonicalize()?.join(".env");
-/// std::fs::write(&path, "# the CI's\nMONAD_API_KEY=abc\nDEBUG=1\n")?;
+/// std::fs::write(&path, "# for CI\nMONAD_API_KEY=abc\nDEBUG=1\n")?;
 /// let sink = FileSink::dotenv(&path, "MONAD_API_KEY")?;
 /// assert_eq!(sink.current().await?, Some("abc".into()));
 /// assert_eq!(sink.name(), format!("dotenv:{}#MONAD_API_KEY", path.display()));
@@ -48,61 +51,66 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct FileSink {
     path: PathBuf,
-    /// The variable, where the file is a dotenv file.
+    /// The variable, if the file is a dotenv file.
     variable: Option<String>,
 }
 
 impl FileSink {
-    /// A file that holds the secret alone. One with a line break at its end is read, too.
+    /// Returns a sink in a file that holds only the secret. Reading ignores a line break at the end of the file.
     ///
     /// # Errors
     ///
-    /// When the path is none of a file.
+    /// If the path cannot be that of a file.
     pub fn new(path: impl AsRef<Path>) -> Result<Self, SinkError> {
         Self::at(path.as_ref(), None)
     }
 
-    /// A variable in a dotenv file, in which everything else stays as it is.
+    /// Returns a sink in a variable of a dotenv file. The rest of the file stays the same.
     ///
     /// # Errors
     ///
-    /// When the path is none of a file, or a variable cannot have that name.
+    /// If the path cannot be that of a file, or a variable cannot have that name.
     pub fn dotenv(path: impl AsRef<Path>, variable: impl Into<String>) -> Result<Self, SinkError> {
         let variable = variable.into();
         if !dotenv::is_name(&variable) {
-            return Err(SinkError::new("a variable is named with letters, digits and _, and begins with no digit"));
+            return Err(SinkError::new(format!(
+                "{variable:?} cannot be a variable. Use letters, digits and _, and do not begin with a digit"
+            )));
         }
         Self::at(path.as_ref(), Some(variable))
     }
 
-    /// Whoever resumes may do so in another folder.
+    /// Makes the path absolute, because another process may resume the rotation from another folder.
     fn at(path: &Path, variable: Option<String>) -> Result<Self, SinkError> {
         let refuse = |problem: &str| Err(SinkError::new(format!("{}: {problem}", path.display())));
         if path.file_name().is_none() {
-            return refuse("the path has no file name");
+            return refuse("the path has no file name. Name a file, not a folder");
         }
         let Ok(mut path) = std::path::absolute(path) else { return refuse("the path cannot be made absolute") };
-        // One file has one name, however its folder is spelled; one that does not exist yet is refused when it is needed.
+        // A file must have one name, however its folder is spelled. A missing folder is refused on the first write.
         if let (Ok(folder), Some(name)) = (folder_of(&path).canonicalize(), path.file_name()) {
             path = folder.join(name);
         }
         if path.to_str().is_none_or(|path| path.contains('\n') || path.contains('\r')) {
-            return refuse("the path is not UTF-8, or has a line break");
+            return refuse(
+                "the journal cannot record the path: it is not UTF-8 or has a line break. Choose another path",
+            );
         }
         Ok(Self { path, variable })
     }
 
+    /// Returns the path of the file that holds a slot.
     fn path_of(&self, slot: &Slot) -> PathBuf {
         let mut path = self.path.clone();
         if *slot != Slot::Current {
-            // Variables of one file have places of their own.
+            // Each variable of a file has its own slots.
             let variable = self.variable.as_ref().map(|variable| format!(".{variable}")).unwrap_or_default();
             path.as_mut_os_string().push(format!("{variable}.{slot}"));
         }
         path
     }
 
-    /// How the names of files begin that are not in place yet.
+    /// Returns the beginning of the names of files that are not at their final path yet.
     fn temporary_prefix(&self) -> OsString {
         let mut name = OsString::from(".");
         name.push(self.path.file_name().unwrap_or_default());
@@ -110,7 +118,7 @@ impl FileSink {
         name
     }
 
-    /// Removes what processes have left behind that were killed while they wrote. Only for whoever has the lock.
+    /// Removes the files of processes that were killed while they wrote. The caller must hold the lock.
     fn clear(&self) -> io::Result<()> {
         let prefix = self.temporary_prefix();
         for entry in fs::read_dir(folder_of(&self.path))? {
@@ -128,21 +136,21 @@ impl FileSink {
     ) -> Result<T, SinkError> {
         let this = self.clone();
         let done = spawn_blocking(move || work(&this)).await;
-        done.unwrap_or_else(|error| Err(SinkError::new("the file was given up").caused_by(error)))
+        done.unwrap_or_else(|error| Err(SinkError::new("the work on the file was cancelled").caused_by(error)))
     }
 
-    fn fails(&self, what: &str, error: io::Error) -> SinkError {
-        SinkError::new(format!("{} {what}", self.path.display())).caused_by(error)
+    fn fails(&self, problem: &str, error: io::Error) -> SinkError {
+        SinkError::new(format!("{} {problem}", self.path.display())).caused_by(error)
     }
 
-    /// What is in the file of a place. A missing file is none.
+    /// Returns the text of the file that holds a slot. Returns `None` if the file does not exist.
     fn content(&self, slot: &Slot) -> Result<Option<Zeroizing<String>>, SinkError> {
         let path = self.path_of(slot);
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.fails("cannot be read", error)),
             Ok(found) if !found.is_file() => {
-                return Err(SinkError::new(format!("{} is no plain file", path.display())));
+                return Err(SinkError::new(format!("{} is not a plain file, and was left unchanged", path.display())));
             }
             Ok(_) => {}
         }
@@ -153,7 +161,10 @@ impl FileSink {
         };
         let text = read().map_err(|error| self.fails("cannot be read", error))?;
         if text.len() as u64 > MAX_BYTES {
-            return Err(SinkError::new(format!("{} is larger than {MAX_BYTES} bytes", path.display())));
+            return Err(SinkError::new(format!(
+                "{} is larger than {MAX_BYTES} bytes, and was left unchanged",
+                path.display()
+            )));
         }
         Ok(Some(text))
     }
@@ -188,12 +199,12 @@ impl FileSink {
     fn replace(&self, slot: &Slot, text: &str) -> Result<(), SinkError> {
         let file = self.reserve(slot)?;
         file.put_bytes(text.as_bytes(), Existing::Replace).map_err(|error| match error {
-            // Nothing is lost: whoever asked still has the secret.
+            // The caller still has the secret, so that this copy can be removed.
             SecretFileError::Elsewhere { why, path } => {
                 drop(fs::remove_file(path));
-                self.fails("was not written", why)
+                self.fails("was not written, and is unchanged", why)
             }
-            SecretFileError::Lost(why) => self.fails("was not written", why),
+            SecretFileError::Lost(why) => self.fails("was not written, and is unchanged", why),
             SecretFileError::Unsynced(why) => self.fails("was written, but may not survive a power failure", why),
         })
     }
@@ -201,12 +212,14 @@ impl FileSink {
     fn reserve(&self, slot: &Slot) -> Result<SecretFile, SinkError> {
         let file = SecretFile::reserve_as(self.path_of(slot), self.temporary_prefix());
         let file = file.map_err(|error| self.fails("cannot be written", error))?;
-        // Those who read the file go on reading it.
+        // The programs that read the file must be able to read the new one.
         if let Ok(there) = fs::metadata(&self.path) {
-            // What waits or was current is nobody's to read.
+            // Only the owner may read a pending or a previous secret.
             let readers = if *slot == Slot::Current { Readers::OwnerAndGroup } else { Readers::Owner };
-            let same_readers = file.take_owner_of(&there, readers);
-            same_readers.map_err(|error| self.fails("is somebody else's, who could read it no more", error))?;
+            let same_readers = file.copy_access_of(&there, readers);
+            same_readers.map_err(|error| {
+                self.fails("belongs to another user, who could no longer read it. It was left unchanged", error)
+            })?;
         }
         Ok(file)
     }
@@ -229,7 +242,7 @@ impl FileSink {
         }
     }
 
-    /// What is locked: the folder, or where folders cannot be opened a file beside this one.
+    /// Opens the file to lock: the folder, or a file beside this one if the system cannot open folders.
     fn lock_file(&self) -> io::Result<File> {
         match Folder::containing(&self.path)?.file() {
             Some(folder) => Ok(folder),
@@ -288,7 +301,10 @@ impl Store for FileSink {
                 }
                 Err(fs::TryLockError::WouldBlock) if Instant::now() < end => sleep(Duration::from_millis(5)).await,
                 Err(fs::TryLockError::WouldBlock) => {
-                    return Err(SinkError::new(format!("somebody else is writing to {}", self.path.display())));
+                    return Err(SinkError::new(format!(
+                        "another process keeps {} locked, so nothing was written. Try again",
+                        self.path.display()
+                    )));
                 }
                 Err(fs::TryLockError::Error(error)) => return Err(fails(error)),
             }

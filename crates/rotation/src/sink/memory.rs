@@ -1,4 +1,4 @@
-//! A sink that is gone with its process.
+//! A sink in memory.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,31 +10,32 @@ use async_trait::async_trait;
 use super::SinkError;
 use super::store::{Slot, Store, StoreLock};
 
-/// A sink in memory: for tests, and for a program that hands secrets on itself.
+/// Stores secrets in memory, for tests and for programs that pass secrets on themselves. They are lost with the
+/// process.
 ///
-/// Clones share it.
+/// Clones share the same secrets.
 #[derive(Clone, Debug)]
 pub struct MemorySink(Arc<Inner>);
 
-/// How many there were in this process.
+/// How many of these sinks this process has created.
 static COUNT: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Debug)]
 struct Inner {
-    /// Tells it from the others of this process.
+    /// Distinguishes this sink from the others of the process.
     number: u64,
     slots: Mutex<BTreeMap<Slot, Secret>>,
     lock: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl MemorySink {
-    /// An empty sink.
+    /// Returns an empty sink.
     pub fn new() -> Self {
         let number = COUNT.fetch_add(1, Ordering::Relaxed) + 1;
         Self(Arc::new(Inner { number, slots: Mutex::default(), lock: Arc::default() }))
     }
 
-    /// A sink that holds the old key's secret.
+    /// Returns a sink whose current secret is this one, such as the old key's.
     pub fn holding(secret: impl Into<Secret>) -> Self {
         let sink = Self::new();
         sink.slots().insert(Slot::Current, secret.into());
@@ -79,7 +80,7 @@ impl Store for MemorySink {
     async fn lock(&self) -> Result<StoreLock, SinkError> {
         match Arc::clone(&self.0.lock).try_lock_owned() {
             Ok(lock) => Ok(Box::new(lock)),
-            Err(_) => Err(SinkError::new("somebody else is writing there")),
+            Err(_) => Err(SinkError::new("another writer has locked the sink. Try again")),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Where new secrets go.
+//! Sinks: where secrets are stored for the programs that use them.
 
 #[cfg(feature = "sinks")]
 pub(super) mod address;
@@ -21,95 +21,96 @@ use std::sync::Arc;
 use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
 
-/// Where a key's secret is kept for those who use it: a file, an entry in a vault.
+/// Stores a key's secret for the programs that use it, for example in a file or in a vault.
 ///
-/// A new secret is first [put](Self::put) beside the current one, in a place of its own that bears the mark of its key. Only
-/// when it has been seen to work does it become the current one, by [`promote`](Self::promote): whoever reads the sink never
-/// finds a secret that does not work yet.
+/// A rotation first [puts](Self::put) a new secret into a pending slot, which the key's mark names. After the secret
+/// has been seen to work, [`promote`](Self::promote) makes it the current one. The programs that read the sink
+/// therefore never find a secret that does not work yet.
 ///
-/// What an implementation has to see to, whatever happens to the process or the machine in between:
+/// An implementation guarantees the following, even if the process or the machine fails at any point:
 ///
-/// - A call that returns has had its effect for good. One that fails may or may not have had it.
-/// - Every call can be made again, also by another process, and then changes nothing more.
-/// - Each is all or nothing: nobody ever reads a part of a secret, or none where there was one.
+/// - The effect of a call that succeeds is permanent. A call that fails may or may not have had its effect.
+/// - Every call can be repeated, also by another process. The repetition changes nothing.
+/// - Every call is atomic. A reader never finds a part of a secret, and never an empty slot that held a secret before.
 ///
-/// Where secrets are read, written and removed by name, implement [`Store`](super::Store) instead.
+/// If you read, write and remove secrets by name, implement [`Store`](super::Store) instead.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// Where it is, such as `file:/etc/ci.key`; never a secret. It is written down, and whoever resumes has to come with a
-    /// sink of the same name.
+    /// Returns the sink's name, such as `file:/etc/ci.key`. It must not contain a secret.
+    ///
+    /// The journal records the name. To resume a rotation you need a sink with the same name.
     fn name(&self) -> String;
 
-    /// The names of all sinks that this one consists of: its own, unless there are several.
+    /// Returns the names of all sinks in this one. A single sink returns its own name.
     fn names(&self) -> Vec<String> {
         vec![self.name()]
     }
 
-    /// The sinks that this one consists of; none where it is one place.
+    /// Returns the sinks in this one. A single sink returns an empty list.
     fn parts(&self) -> Vec<Arc<dyn Sink>> {
         Vec::new()
     }
 
-    /// Makes sure that a secret could be put here now. Nothing is left behind.
+    /// Checks that a secret could be put here now. Leaves nothing behind.
     ///
     /// # Errors
     ///
-    /// When it could not.
+    /// If no secret could be put here.
     async fn check(&self) -> Result<(), SinkError>;
 
-    /// The secret that those who use the key find here; `None` if there never was one.
+    /// Returns the current secret, which the key's users find here. Returns `None` if there is none.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// If the secret cannot be read.
     async fn current(&self) -> Result<Option<Secret>, SinkError>;
 
-    /// Puts a secret into the place of this mark.
+    /// Puts a secret into the pending slot of this mark.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If the secret cannot be written.
     async fn put(&self, mark: &Mark, secret: &Secret) -> Result<(), SinkError>;
 
-    /// The secret in the place of this mark, if there is one.
+    /// Returns the secret in the pending slot of this mark, if there is one.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// If the secret cannot be read.
     async fn pending(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
-    /// Makes the secret in the place of this mark the current one, and keeps the one before it. Does nothing where the place is
-    /// empty.
+    /// Makes the pending secret of this mark the current one, and keeps the secret that was current before. Does
+    /// nothing if the pending slot is empty.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If the sink cannot be written.
     async fn promote(&self, mark: &Mark) -> Result<(), SinkError>;
 
-    /// The secret that was current before the one of this mark was promoted, while it is kept.
+    /// Returns the secret that was current before the one of this mark was promoted, as long as the sink keeps it.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// If the secret cannot be read.
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
-    /// Empties the place of this mark. Where its secret was promoted, the one before becomes current again, whatever is current
-    /// by then.
+    /// Empties the pending slot of this mark. If its secret was promoted, makes the previous secret the current one
+    /// again, regardless of which secret is current by then.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If the sink cannot be written.
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError>;
 
-    /// Forgets the secret that was current before the one of this mark.
+    /// Removes the secret that was current before the one of this mark.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If the sink cannot be written.
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError>;
 }
 
-/// The single places that a sink consists of: itself, unless there are several.
+/// Returns the single sinks in a sink: its parts, or the sink itself if it has none.
 pub(super) fn parts_of(sink: &Arc<dyn Sink>) -> Vec<Arc<dyn Sink>> {
     match sink.parts() {
         parts if parts.is_empty() => vec![Arc::clone(sink)],
@@ -117,7 +118,7 @@ pub(super) fn parts_of(sink: &Arc<dyn Sink>) -> Vec<Arc<dyn Sink>> {
     }
 }
 
-/// Why a sink does not do what it is asked. It holds no secret.
+/// Why a call to a sink failed. It holds no secret.
 #[derive(Debug)]
 pub struct SinkError {
     problem: String,
@@ -125,7 +126,7 @@ pub struct SinkError {
 }
 
 impl SinkError {
-    /// What went wrong, in a few words.
+    /// Returns an error with a short description of the problem, which must not hold a secret.
     pub fn new(problem: impl Into<String>) -> Self {
         Self { problem: problem.into(), source: None }
     }
@@ -137,7 +138,7 @@ impl SinkError {
         self
     }
 
-    /// The same, with the name of the sink that it happened at.
+    /// Adds the name of the sink in which the error happened.
     fn at(self, sink: &Arc<dyn Sink>) -> Self {
         Self { problem: format!("{}: {}", sink.name(), self.problem), source: self.source }
     }

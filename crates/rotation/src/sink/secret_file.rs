@@ -1,4 +1,4 @@
-//! Secrets in files of their own.
+//! Writing a secret to a file of its own.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use api_keyring::Secret;
 use tempfile::{NamedTempFile, PersistError};
 
-/// How much room is made sure of before a secret exists: more than any needs.
+/// How many bytes to reserve before a secret exists. No secret is that long.
 const RESERVED_BYTES: usize = 16 * 1024;
 
-/// A file that is going to hold a secret: it appears at its path whole or not at all, and only its owner can read it.
+/// A reserved file for a secret. It appears at its path complete or not at all, and only its owner can read it.
 ///
-/// Everything that can fail beforehand has failed when it is reserved: a missing folder or right, a full disk. Dropped
-/// before a secret was put into it, it leaves nothing behind.
+/// Reserving the file finds out early what would fail later: a missing folder, a missing right, a full disk. If you
+/// drop it without a secret, it leaves nothing behind.
 ///
 /// ```
 /// use api_keyring::Secret;
@@ -24,60 +24,60 @@ const RESERVED_BYTES: usize = 16 * 1024;
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("ci.key");
 /// let file = SecretFile::reserve(&path)?;
-/// // Issue a key; then:
+/// // Issue a key, and then:
 /// file.put(&Secret::new("sk_live_123"), Existing::Keep)?;
 /// assert_eq!(std::fs::read_to_string(&path)?, "sk_live_123");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct SecretFile {
-    /// Beside the path, so that it can be renamed into place.
+    /// The temporary file. It is in the same folder, so that it can be renamed to its path.
     temporary: NamedTempFile,
     folder: Folder,
     path: PathBuf,
 }
 
-/// What [`SecretFile::put`] does with a file that is already there.
+/// How [`SecretFile::put`] treats a file that is already at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Keeps it, and fails.
+    /// Keeps the file and fails.
     Keep,
-    /// Replaces it.
+    /// Replaces the file.
     Replace,
 }
 
-/// Who may read a file that takes the place of another one.
+/// The users who may read a file that replaces another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// The other file's owner alone.
+    /// Only the owner of the replaced file.
     Owner,
-    /// The other file's owner and, if it could read that file, its group.
+    /// The owner of the replaced file, and its group if the group could read that file and all others could not.
     OwnerAndGroup,
 }
 
-/// Why a secret is not in the file where it should be.
+/// Why a secret is not safely in its file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SecretFileError {
-    /// It is in no file.
+    /// No file holds the secret.
     Lost(io::Error),
-    /// It is whole, in another file.
+    /// Another file holds the complete secret.
     Elsewhere {
-        /// Why it is not in its own.
+        /// Why the secret is not at the intended path.
         why: io::Error,
-        /// Where it is.
+        /// The path of the file that holds the secret.
         path: PathBuf,
     },
-    /// It is in place, and may not survive a power failure.
+    /// The file holds the secret, but may not survive a power failure.
     Unsynced(io::Error),
 }
 
 impl fmt::Display for SecretFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lost(_) => f.write_str("the secret was not written"),
+            Self::Lost(_) => f.write_str("the secret was not written to any file"),
             Self::Elsewhere { path, .. } => write!(f, "the secret is in {} instead", path.display()),
-            Self::Unsynced(_) => f.write_str("the file is in place, but may not survive a power failure"),
+            Self::Unsynced(_) => f.write_str("the secret is in its file, but may not survive a power failure"),
         }
     }
 }
@@ -91,38 +91,40 @@ impl std::error::Error for SecretFileError {
 }
 
 impl SecretFile {
-    /// Takes room for a secret beside this path. A file that is there already is left alone for now.
+    /// Reserves room for a secret in the folder of this path. Does not change a file that is already at the path.
     ///
     /// # Errors
     ///
-    /// When there could be no such file, or there is no room on the disk.
+    /// If no such file could be written, or the disk is full.
     pub fn reserve(path: impl Into<PathBuf>) -> io::Result<Self> {
         Self::reserve_as(path.into(), ".api-keyring-")
     }
 
-    /// The same, where the file has a name that begins so until it is in place. A process that is killed leaves it behind.
+    /// Reserves a file like [`reserve`](Self::reserve), under a temporary name with this prefix. A process that is
+    /// killed leaves the temporary file behind.
     pub(crate) fn reserve_as(path: PathBuf, prefix: impl AsRef<OsStr>) -> io::Result<Self> {
         if path.file_name().is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
         }
         let folder = Folder::containing(&path)?;
         let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder_of(&path))?;
-        // To ask how much is free would prove nothing.
+        // A query for the free space would not reserve it.
         temporary.write_all(&[0; RESERVED_BYTES])?;
         temporary.as_file().sync_all()?;
         Ok(Self { temporary, folder, path })
     }
 
-    /// Where the file is going to be.
+    /// Returns the path at which the file will appear.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts the secret there, and returns when it is on the disk. `existing` says what becomes of a file that is already there.
+    /// Puts the secret into the file and returns as soon as it is on the disk. `existing` decides how to treat a file
+    /// that is already at the path.
     ///
     /// # Errors
     ///
-    /// [`SecretFileError`] says where the secret is instead.
+    /// A [`SecretFileError`], which names where the secret is instead.
     pub fn put(self, secret: &Secret, existing: Existing) -> Result<(), SecretFileError> {
         self.put_bytes(secret.expose().as_bytes(), existing)
     }
@@ -143,12 +145,13 @@ impl SecretFile {
         }
     }
 
-    /// Puts something that may or may not be a secret into a new file beside the path, whose name ends with `suffix` if that is
-    /// free, and tells which.
+    /// Puts a text that may be a secret into a new file and returns the path of that file.
+    ///
+    /// The path is the intended one plus `suffix`. If a file is already there, the new one keeps its temporary name.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If the file cannot be written.
     pub fn set_aside(mut self, unclaimed: &Secret, suffix: &str) -> io::Result<PathBuf> {
         self.fill(unclaimed.expose().as_bytes())?;
         let Self { temporary, folder, mut path } = self;
@@ -157,15 +160,17 @@ impl SecretFile {
             Ok(_) => path,
             Err(PersistError { file, .. }) => file.keep().map_err(|error| error.error)?.1,
         };
-        // It is there, and whoever is told of it looks at it soon.
+        // The file exists. The caller is about to name it to a person, so that a failed sync matters little.
         drop(folder.sync());
         Ok(path)
     }
 
-    /// Gives the file the owner of the one that is there, where that is somebody else; and lets its group read it, if it is said and
-    /// the group can read the one that is there and all others cannot: who lets everybody read has hardly chosen the group.
+    /// Gives the file the owner of the existing one, if that is another user.
+    ///
+    /// `readers` can also let its group read the file, if the group can read the existing one and all others cannot. A
+    /// file that everybody can read was hardly meant for its group in particular.
     #[cfg(unix)]
-    pub(crate) fn take_owner_of(&self, there: &fs::Metadata, readers: Readers) -> io::Result<()> {
+    pub(crate) fn copy_access_of(&self, there: &fs::Metadata, readers: Readers) -> io::Result<()> {
         use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
         const GROUP_READS: u32 = 0o040;
         const OTHERS: u32 = 0o007;
@@ -182,7 +187,7 @@ impl SecretFile {
     }
 
     #[cfg(not(unix))]
-    pub(crate) fn take_owner_of(&self, _: &fs::Metadata, _: Readers) -> io::Result<()> {
+    pub(crate) fn copy_access_of(&self, _: &fs::Metadata, _: Readers) -> io::Result<()> {
         Ok(())
     }
 
@@ -195,26 +200,27 @@ impl SecretFile {
     }
 }
 
+/// Returns the folder that contains a file.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The folder of a file, opened beforehand: what cannot be opened later could not be synced.
+/// The folder of a file. It is opened early, because a folder that could not be opened later could not be synced.
 #[derive(Debug)]
 pub(crate) struct Folder(Option<File>);
 
 impl Folder {
     pub(crate) fn containing(path: &Path) -> io::Result<Self> {
-        // Elsewhere folders cannot be opened, and a rename has to do.
+        // Other systems cannot open folders. There, the rename alone has to suffice.
         if cfg!(unix) { File::open(folder_of(path)).map(Some).map(Self) } else { Ok(Self(None)) }
     }
 
-    /// Makes what was renamed or removed in it last.
+    /// Makes the renames and removals in the folder permanent.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.0.as_ref().map_or(Ok(()), File::sync_all)
     }
 
-    /// The folder itself, where it can be opened.
+    /// Returns the open folder, if the system can open folders.
     pub(crate) fn file(self) -> Option<File> {
         self.0
     }
@@ -230,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_lands_whole_and_private() {
+    fn a_secret_is_written_completely_and_privately() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         put(&path, "sk_live_1", Existing::Keep).unwrap();
@@ -246,21 +252,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_appears_meanwhile_is_left_alone_and_the_secret_is_kept() {
+    fn a_file_that_appears_in_the_meantime_stays_the_same_and_the_secret_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let reserved = SecretFile::reserve(&path).unwrap();
         fs::write(&path, "somebody else's").unwrap();
         let Err(SecretFileError::Elsewhere { path: kept, .. }) = reserved.put(&"sk_live_1".into(), Existing::Keep)
         else {
-            panic!("it was put there")
+            panic!("the secret replaced the file")
         };
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
         assert_eq!(fs::read_to_string(kept).unwrap(), "sk_live_1");
     }
 
     #[test]
-    fn what_is_set_aside_overwrites_nothing() {
+    fn setting_a_text_aside_overwrites_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, "the old secret").unwrap();
@@ -276,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_refused_beforehand_and_leaves_nothing() {
+    fn a_path_that_cannot_be_written_is_refused_early_and_nothing_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().join("missing/key"), PathBuf::from("/"), PathBuf::from("/dev/full/key")] {
             assert!(SecretFile::reserve(&path).is_err(), "{}", path.display());

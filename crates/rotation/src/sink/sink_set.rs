@@ -1,4 +1,4 @@
-//! One secret in several places.
+//! Several sinks that hold the same secret.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use async_trait::async_trait;
 
 use super::{Sink, SinkError, parts_of};
 
-/// SinkSet sinks that all get the new secret.
+/// A set of sinks that all get the same secret.
 ///
-/// They do not all get it at once: when one of them fails, others may have it already. The rotation then stands still and can be
-/// resumed, and the secret is taken from where it is to where it is missing.
+/// They get it one after the other. If one of them fails, others may already have the new secret. The rotation then
+/// stops, and you can resume it: it copies the secret from the sinks that have it to those that lack it.
 #[derive(Clone, Debug)]
 pub struct SinkSet(Vec<Arc<dyn Sink>>);
 
 impl SinkSet {
-    /// These sinks. At least one, or every call fails.
+    /// Returns a set of these sinks. Every call to an empty set fails.
     pub fn new(sinks: impl IntoIterator<Item = Arc<dyn Sink>>) -> Self {
         Self(sinks.into_iter().collect())
     }
 
-    /// Does the same with all of them, also after one has failed: the others need not wait for it to be mended.
+    /// Calls `act` on every sink, even after one has failed, so that the failure of one does not delay the others.
     async fn each<'a, F>(&'a self, act: impl Fn(&'a Arc<dyn Sink>) -> F) -> Result<(), SinkError>
     where
         F: Future<Output = Result<(), SinkError>>,
     {
-        let mut failed = self.0.is_empty().then(|| SinkError::new("there is no sink at all"));
+        let mut failed = self.0.is_empty().then(|| SinkError::new("the set has no sinks. Name at least one (`--to`)"));
         for sink in &self.0 {
             if let Err(error) = act(sink).await {
                 failed.get_or_insert(error.at(sink));
@@ -53,7 +53,7 @@ impl Sink for SinkSet {
         self.each(|sink| sink.check()).await
     }
 
-    /// What all of them hold; an error where they do not hold the same.
+    /// Returns the current secret, which all sinks must hold. Fails if they hold different secrets.
     async fn current(&self) -> Result<Option<Secret>, SinkError> {
         let mut found: Option<(&Arc<dyn Sink>, Option<Secret>)> = None;
         for sink in &self.0 {
@@ -61,7 +61,10 @@ impl Sink for SinkSet {
             match &found {
                 Some((other, held)) if *held != current => {
                     let (other, this) = (other.name(), sink.name());
-                    return Err(SinkError::new(format!("{other} and {this} do not hold the same secret")));
+                    return Err(SinkError::new(format!(
+                        "{other} and {this} do not hold the same secret. Write the key's secret to both, or adopt them \
+                         (`adopt_sink`, `--adopt`)"
+                    )));
                 }
                 _ => found = Some((sink, current)),
             }
@@ -69,19 +72,19 @@ impl Sink for SinkSet {
         Ok(found.and_then(|(_, current)| current))
     }
 
-    /// Puts it into all of them, and reads it back from each.
+    /// Puts the secret into every sink and reads it back from each.
     async fn put(&self, mark: &Mark, secret: &Secret) -> Result<(), SinkError> {
         self.each(|sink| async move {
             sink.put(mark, secret).await?;
             match sink.pending(mark).await? {
                 Some(held) if held == *secret => Ok(()),
-                _ => Err(SinkError::new("what was put there is not what is read back")),
+                _ => Err(SinkError::new("the secret that was read back is not the one that was written")),
             }
         })
         .await
     }
 
-    /// What the first one holds that has it.
+    /// Returns the pending secret of the first sink that has one.
     async fn pending(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
         let mut failed = None;
         for sink in &self.0 {
@@ -98,7 +101,7 @@ impl Sink for SinkSet {
         self.each(|sink| sink.promote(mark)).await
     }
 
-    /// What was current before in the first one that has it.
+    /// Returns the previous secret of the first sink that has one.
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
         for sink in &self.0 {
             if let Some(secret) = sink.previous(mark).await.map_err(|error| error.at(sink))? {

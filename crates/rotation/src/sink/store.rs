@@ -1,4 +1,4 @@
-//! Stores that know nothing but reading, writing and removing, made into sinks.
+//! Stores, which read, write and remove secrets by name. Every store is a sink.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use async_trait::async_trait;
 
 use super::{Sink, SinkError};
 
-/// A place in a [`Store`].
+/// A place in a [`Store`] that can hold one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Slot {
-    /// Where those who use the key find its secret.
+    /// Holds the secret in use. The key's users read it here.
     Current,
-    /// Where the secret of the key with this mark waits until it is current.
+    /// Holds the secret of the key with this mark until it is promoted.
     Pending(Mark),
-    /// Where the secret is kept that was current before the one of this mark.
+    /// Holds the secret that was current before the one of this mark.
     Previous(Mark),
 }
 
 impl fmt::Display for Slot {
-    /// `current`, `pending-MARK`, `previous-MARK`.
+    /// Writes `current`, `pending-MARK` or `previous-MARK`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Current => f.write_str("current"),
@@ -33,9 +33,10 @@ impl fmt::Display for Slot {
 /// Keeps a [`Store`] locked until it is dropped.
 pub type StoreLock = Box<dyn Send>;
 
-/// Secrets by name: a folder, a vault. Every store is a [`Sink`].
+/// Stores secrets by name, for example in a folder or in a vault. Every store is a [`Sink`].
 ///
-/// Each call has to be all or nothing, and to last once it has returned: nobody ever reads a part of a secret.
+/// Every call must be atomic, so that a reader never finds a part of a secret. When a call returns, its effect must be
+/// permanent.
 ///
 /// ```
 /// use api_keyring::Secret;
@@ -50,7 +51,7 @@ pub type StoreLock = Box<dyn Send>;
 ///         "vault:secret/ci".to_owned()
 ///     }
 ///     async fn probe(&self) -> Result<(), SinkError> {
-///         Ok(()) // Ask whether secret/ci may be written.
+///         Ok(()) // Check that secret/ci can be written.
 ///     }
 ///     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
 ///         Ok(None) // Read secret/ci/{slot}.
@@ -59,7 +60,7 @@ pub type StoreLock = Box<dyn Send>;
 ///         Ok(()) // Write it.
 ///     }
 ///     async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
-///         Ok(()) // Remove it; one that is not there is no error.
+///         Ok(()) // Remove it. A slot that is empty already is not an error.
 ///     }
 /// }
 ///
@@ -67,49 +68,52 @@ pub type StoreLock = Box<dyn Send>;
 /// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Where it is, such as `vault:secret/ci`; never a secret. It is the sink's [`name`](Sink::name).
+    /// Returns the store's address, such as `vault:secret/ci`, which becomes the sink's [`name`](Sink::name). It must
+    /// not contain a secret.
     fn address(&self) -> String;
 
-    /// Makes sure that a secret could be written now, and leaves nothing behind.
+    /// Checks that a secret could be written now. Leaves nothing behind.
     ///
     /// # Errors
     ///
-    /// When it could not.
+    /// If no secret could be written.
     async fn probe(&self) -> Result<(), SinkError>;
 
-    /// What is in a place, if anything.
+    /// Returns the secret in a slot. Returns `None` if the slot is empty.
     ///
     /// # Errors
     ///
-    /// When it cannot be read.
+    /// If the slot cannot be read.
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError>;
 
-    /// Puts a secret into a place, instead of what is there.
+    /// Puts a secret into a slot, and replaces a secret that is already there.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
+    /// If the slot cannot be written.
     async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError>;
 
-    /// Empties a place. One that is empty already is no error.
+    /// Empties a slot. A slot that is empty already is not an error.
     ///
     /// # Errors
     ///
-    /// When it cannot be emptied.
+    /// If the slot cannot be emptied.
     async fn remove(&self, slot: &Slot) -> Result<(), SinkError>;
 
-    /// Keeps everybody else from writing until what it returns is dropped, where the store can do that. Without it, a rotator
-    /// that is held up between two writes, for longer than its lease lasts, may disturb what another has done since.
+    /// Locks the store against other writers until the returned lock is dropped.
+    ///
+    /// The default locks nothing. Without a lock, a rotator that is held up between two writes for longer than its
+    /// lease may overwrite what another rotator has written in the meantime.
     ///
     /// # Errors
     ///
-    /// When somebody else is writing and does not end soon.
+    /// If another writer keeps the store locked for too long.
     async fn lock(&self) -> Result<StoreLock, SinkError> {
         Ok(Box::new(()))
     }
 }
 
-/// What is kept of the current secret where there was none. No vendor's secret is that short.
+/// Stands for an empty current slot in the previous slot. No vendor's secret is that short.
 const NONE: &str = "none";
 
 #[async_trait]
@@ -140,7 +144,7 @@ impl<S: Store> Sink for S {
         let pending = Slot::Pending(mark.clone());
         let Some(secret) = self.read(&pending).await? else { return Ok(()) };
         let current = self.read(&Slot::Current).await?;
-        // It is current already where whoever promoted it was cut off before the place was emptied.
+        // A process that was cut off may have promoted the secret without emptying the pending slot.
         if current.as_ref() != Some(&secret) {
             let previous = current.unwrap_or_else(|| Secret::new(NONE));
             self.write(&Slot::Previous(mark.clone()), &previous).await?;

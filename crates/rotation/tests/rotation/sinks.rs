@@ -1,4 +1,4 @@
-//! What every sink has to do, and what only some can.
+//! Sinks: what every sink does, and what only some of them do.
 
 use std::fs;
 use std::path::Path;
@@ -12,19 +12,19 @@ fn secret(text: &str) -> Option<Secret> {
     Some(text.into())
 }
 
-/// What holds of every sink, whose current secret is `held`.
-async fn behaves(sink: &dyn Sink, held: Option<Secret>) {
+/// Checks the behaviour of a sink whose current secret is `held`.
+async fn check_sink(sink: &dyn Sink, held: Option<Secret>) {
     let (mark, other) = (Mark::random(), Mark::random());
     sink.check().await.unwrap();
     assert_eq!(sink.current().await.unwrap(), held);
     assert_eq!(sink.pending(&mark).await.unwrap(), None);
     assert_eq!(sink.previous(&mark).await.unwrap(), None);
-    // Nothing was put there.
+    // Nothing is pending, so that these calls change nothing.
     sink.promote(&mark).await.unwrap();
     sink.withdraw(&mark).await.unwrap();
     sink.forget_previous(&mark).await.unwrap();
     assert_eq!(sink.current().await.unwrap(), held);
-    // Everything can be done twice. Two secrets wait side by side.
+    // Every call can be repeated. Two secrets can be pending at the same time.
     for _ in 0..2 {
         sink.put(&mark, &"sk_live_1".into()).await.unwrap();
         sink.put(&other, &"sk_live_2".into()).await.unwrap();
@@ -49,16 +49,16 @@ async fn behaves(sink: &dyn Sink, held: Option<Secret>) {
         assert_eq!(sink.previous(&other).await.unwrap(), None);
         assert_eq!(sink.current().await.unwrap(), secret("sk_live_2"));
     }
-    // What was withdrawn before it was promoted changes nothing.
+    // A secret that is withdrawn before it is promoted leaves the current one alone.
     sink.put(&mark, &"sk_live_3".into()).await.unwrap();
     sink.withdraw(&mark).await.unwrap();
     assert_eq!((sink.pending(&mark).await.unwrap(), sink.current().await.unwrap()), (None, secret("sk_live_2")));
 }
 
 #[tokio::test]
-async fn memory() {
-    behaves(&MemorySink::new(), None).await;
-    behaves(&MemorySink::holding("sk_live_0"), secret("sk_live_0")).await;
+async fn a_memory_sink() {
+    check_sink(&MemorySink::new(), None).await;
+    check_sink(&MemorySink::holding("sk_live_0"), secret("sk_live_0")).await;
 }
 
 fn names(folder: &Path) -> Vec<String> {
@@ -74,21 +74,21 @@ async fn a_file() {
     let path = folder.path().canonicalize().unwrap().join("ci.key");
     let sink = FileSink::new(&path).unwrap();
     assert_eq!(sink.name(), format!("file:{}", path.display()));
-    // One file has one name, so that no two rotations have it.
+    // A file has one name, so that no two rotations share it.
     let folder_name = folder.path().file_name().unwrap();
     let detour = folder.path().join("..").join(folder_name).join("ci.key");
     assert_eq!(FileSink::new(&detour).unwrap().name(), sink.name());
-    behaves(&sink, None).await;
+    check_sink(&sink, None).await;
     assert_eq!(names(folder.path()), ["ci.key"]);
-    // As an editor leaves it.
+    // An editor may leave a line break at the end.
     fs::write(&path, "sk_live_0\r\n").unwrap();
-    behaves(&sink, secret("sk_live_0")).await;
+    check_sink(&sink, secret("sk_live_0")).await;
     assert_eq!(fs::read_to_string(&path).unwrap(), "sk_live_2");
 }
 
 #[tokio::test]
 #[cfg(unix)]
-async fn only_the_owner_reads_what_is_in_the_folder() {
+async fn only_the_owner_can_read_the_files() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ci.key");
@@ -105,7 +105,7 @@ async fn only_the_owner_reads_what_is_in_the_folder() {
         let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    // A service that reads it by its group goes on reading it, and nothing beside it.
+    // A service that reads the file through its group still can, and it can read no other slot.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     sink.promote(&other).await.unwrap();
     for (name, expected) in [("ci.key".to_owned(), 0o640), (format!("ci.key.previous-{other}"), 0o600)] {
@@ -115,12 +115,12 @@ async fn only_the_owner_reads_what_is_in_the_folder() {
 }
 
 #[tokio::test]
-async fn a_promotion_that_was_cut_off_is_finished() {
+async fn a_promotion_that_was_cut_off_can_be_finished() {
     let folder = tempfile::tempdir().unwrap();
     let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
     let mark = Mark::random();
     let (pending, previous) = (Slot::Pending(mark.clone()), Slot::Previous(mark.clone()));
-    // Cut off after each of its writes.
+    // The promotion is cut off after each of its writes.
     for written in 0..3 {
         sink.write(&Slot::Current, &"sk_live_0".into()).await.unwrap();
         sink.write(&pending, &"sk_live_1".into()).await.unwrap();
@@ -139,18 +139,18 @@ async fn a_promotion_that_was_cut_off_is_finished() {
 }
 
 #[tokio::test]
-async fn what_is_no_file_of_a_secret_is_refused_and_left_alone() {
+async fn a_path_that_is_not_a_file_with_a_secret_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ci.key");
     let fails = async |sink: &FileSink| format!("{:#?}", sink.check().await.unwrap_err());
     let sink = FileSink::new(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert!(fails(&sink).await.contains("no plain file"));
+    assert!(fails(&sink).await.contains("not a plain file"));
     fs::remove_dir(&path).unwrap();
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("elsewhere", &path).unwrap();
-        assert!(fails(&sink).await.contains("no plain file"));
+        assert!(fails(&sink).await.contains("not a plain file"));
         fs::remove_file(&path).unwrap();
     }
     fs::write(&path, [0xff, 0xfe]).unwrap();
@@ -164,7 +164,7 @@ async fn what_is_no_file_of_a_secret_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn what_a_killed_process_was_writing_is_cleared_away() {
+async fn the_files_of_a_killed_process_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
     for name in [".ci.key.new-a1b2c3", ".other.key.new-a1b2c3", ".ci.key"] {
@@ -181,20 +181,20 @@ async fn a_variable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".env");
     fs::write(&path, DOTENV).unwrap();
-    behaves(&FileSink::dotenv(&path, "KEY").unwrap(), secret("sk_live_0")).await;
+    check_sink(&FileSink::dotenv(&path, "KEY").unwrap(), secret("sk_live_0")).await;
     assert_eq!(fs::read_to_string(&path).unwrap(), DOTENV.replace("sk_live_0", "sk_live_2"));
     assert_eq!(names(folder.path()), [".env"]);
-    // One that is not there yet.
-    behaves(&FileSink::dotenv(&path, "NEW").unwrap(), None).await;
+    // The file does not set this variable yet.
+    check_sink(&FileSink::dotenv(&path, "NEW").unwrap(), None).await;
     let expected = format!("{}\nNEW=sk_live_2\n", DOTENV.replace("sk_live_0", "sk_live_2"));
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     fs::write(&path, "KEY=1\nKEY=2\n").unwrap();
     let twice = FileSink::dotenv(&path, "KEY").unwrap().check().await.unwrap_err();
-    assert!(twice.to_string().ends_with("line 2: KEY is set a second time"), "{twice}");
+    assert!(twice.to_string().ends_with("line 2: KEY is set a second time. Remove one of the two settings"), "{twice}");
 }
 
 #[tokio::test]
-async fn variables_of_one_file_that_change_at_once_are_all_changed() {
+async fn concurrent_changes_to_variables_of_one_file_are_all_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".env");
     let numbers = 0..40;
@@ -216,7 +216,7 @@ async fn variables_of_one_file_that_change_at_once_are_all_changed() {
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
 }
 
-/// A program that keeps secrets in a folder, and writes down what it was called with.
+/// A program that stores secrets in a folder and records its arguments and environment.
 #[cfg(unix)]
 const PROGRAM: &str = r#"
 cd "$1" || exit 9
@@ -234,15 +234,15 @@ esac
 async fn a_program() {
     let folder = tempfile::tempdir().unwrap();
     let sink = CommandSink::new("sh", ["-c", PROGRAM, "keep", folder.path().to_str().unwrap()]);
-    behaves(&sink, None).await;
+    check_sink(&sink, None).await;
     let calls = fs::read_to_string(folder.path().join("calls")).unwrap();
     assert!(calls.contains("write current"), "{calls}");
-    assert!(!calls.contains("sk_live_"), "a secret is told to others: {calls}");
+    assert!(!calls.contains("sk_live_"), "a secret is in the arguments or the environment: {calls}");
 }
 
 #[tokio::test]
 #[cfg(unix)]
-async fn a_program_that_fails_says_nothing_of_the_secret() {
+async fn the_error_of_a_failing_program_does_not_contain_the_secret() {
     let run = |script: &str| CommandSink::new("sh", ["-c", script]);
     let fails = |result: Result<(), SinkError>| format!("{:#?}", result.unwrap_err());
     let write = async |script: &str| run(script).write(&Slot::Current, &"sk_live_1".into()).await;
@@ -252,7 +252,7 @@ async fn a_program_that_fails_says_nothing_of_the_secret() {
     assert!(fails(slow.write(&Slot::Current, &"sk_live_1".into()).await).contains("took too long"));
     let read = async |script: &str| run(script).read(&Slot::Current).await.map(drop);
     assert!(fails(read("head -c 70000 /dev/zero").await).contains("prints too much"));
-    assert!(fails(read(r"printf 'sk_live_\377'").await).contains("no text"));
+    assert!(fails(read(r"printf 'sk_live_\377'").await).contains("not UTF-8 text"));
     let missing = CommandSink::new("/nowhere/at/all", [""; 0]);
     assert!(fails(missing.check().await.map(drop)).contains("cannot be started"));
     for script in ["cat; exit 3", r"printf 'sk_live_\377'"] {
@@ -263,18 +263,18 @@ async fn a_program_that_fails_says_nothing_of_the_secret() {
 
 #[tokio::test]
 #[cfg(unix)]
-async fn a_program_that_is_given_up_ends_with_all_that_it_has_begun() {
+async fn an_abandoned_program_ends_with_all_processes_that_it_started() {
     use std::io::{BufRead as _, BufReader, Read as _};
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let script = "(echo ready; sleep 5; echo late) > \"$1\" & wait";
     let sink = CommandSink::new("sh", ["-c", script, "keep", pipe.to_str().unwrap()]);
-    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let (started, has_started) = tokio::sync::oneshot::channel();
     let reader = std::thread::spawn(move || {
         let mut reader = BufReader::new(fs::File::open(&pipe).unwrap());
         reader.read_line(&mut String::new()).unwrap();
-        begun.send(()).unwrap();
+        started.send(()).unwrap();
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();
         rest
@@ -282,16 +282,16 @@ async fn a_program_that_is_given_up_ends_with_all_that_it_has_begun() {
     let secret = Secret::new("sk_live_1");
     tokio::select! {
         written = sink.write(&Slot::Current, &secret) => panic!("{written:?}"),
-        begun = has_begun => begun.unwrap(),
+        started = has_started => started.unwrap(),
     }
     assert_eq!(reader.join().unwrap(), "");
 }
 
 #[tokio::test]
 #[cfg(unix)]
-async fn a_program_that_prints_whatever_it_is_asked_for_is_refused() {
+async fn a_program_that_prints_something_for_an_empty_slot_is_refused() {
     let refused = CommandSink::new("echo", [""; 0]).check().await.unwrap_err().to_string();
-    assert!(refused.contains("for a place that is empty"), "{refused}");
+    assert!(refused.contains("for a slot that is empty"), "{refused}");
 }
 
 #[tokio::test]
@@ -300,19 +300,19 @@ async fn two_variables_of_one_file() {
     let path = folder.path().join(".env");
     fs::write(&path, "A=sk_live_0\nB=sk_live_0\n").unwrap();
     let variable = |name: &str| Arc::new(FileSink::dotenv(&path, name).unwrap()) as Arc<dyn Sink>;
-    behaves(&SinkSet::new(["A", "B"].map(variable)), secret("sk_live_0")).await;
+    check_sink(&SinkSet::new(["A", "B"].map(variable)), secret("sk_live_0")).await;
     assert_eq!(fs::read_to_string(&path).unwrap(), "A=sk_live_2\nB=sk_live_2\n");
     assert_eq!(names(folder.path()), [".env"]);
 }
 
 #[tokio::test]
-async fn several() {
+async fn several_sinks() {
     let folder = tempfile::tempdir().unwrap();
     let memory = || Arc::new(MemorySink::new()) as Arc<dyn Sink>;
     let file = Arc::new(FileSink::new(folder.path().join("ci.key")).unwrap());
     let sink = SinkSet::new([memory(), file, memory()]);
     assert_eq!(sink.names().len(), 3);
-    behaves(&sink, None).await;
+    check_sink(&sink, None).await;
     assert!(SinkSet::new([]).check().await.is_err());
     let differing = SinkSet::new(["a", "b"].map(|held| Arc::new(MemorySink::holding(held)) as Arc<dyn Sink>));
     assert!(differing.current().await.unwrap_err().to_string().contains("do not hold the same"));
