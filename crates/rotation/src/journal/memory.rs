@@ -1,4 +1,4 @@
-//! A journal that is gone with its process.
+//! A journal in memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,9 @@ use chrono::{DateTime, Utc};
 use super::{Journal, JournalError, Lease, lease_end};
 use crate::{Record, RotationId, State};
 
-/// A journal in memory: for tests, and for whoever can do without a record of what a lost process was at.
+/// Records rotations in memory. Use it for tests, and if you can do without the records after the process has ended.
 ///
-/// Clones share it.
+/// Clones share the same records.
 #[derive(Clone, Debug)]
 pub struct MemoryJournal {
     rotations: Arc<Mutex<BTreeMap<RotationId, Entry>>>,
@@ -22,7 +22,7 @@ pub struct MemoryJournal {
 
 #[derive(Debug)]
 struct Entry {
-    /// How many rotations were begun before.
+    /// How many rotations began before this one.
     number: usize,
     versions: Vec<Record>,
     token: u64,
@@ -30,12 +30,12 @@ struct Entry {
 }
 
 impl MemoryJournal {
-    /// An empty journal.
+    /// Returns an empty journal.
     pub fn new() -> Self {
         Self { rotations: Arc::default(), clock: Arc::new(SystemClock) }
     }
 
-    /// Reads the time here: the machine's unless set.
+    /// Sets the clock that decides when a lease ends. The default is the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -59,7 +59,7 @@ impl Entry {
     }
 }
 
-/// All rotations as they are, oldest first.
+/// Returns the latest version of every rotation, oldest first.
 fn in_order(rotations: &BTreeMap<RotationId, Entry>) -> Vec<&Record> {
     let mut entries: Vec<_> = rotations.values().collect();
     entries.sort_by_key(|entry| entry.number);

@@ -1,4 +1,4 @@
-//! Where rotations are written down.
+//! Journals, which record rotations.
 
 pub(super) mod memory;
 #[cfg(feature = "sqlite")]
@@ -15,109 +15,112 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Record, RotationId};
 
-/// Where rotations are written down, so that any process can finish what another began, and no two act at once.
+/// Records rotations, so that any process can finish what another one began, and no two processes act at once.
 ///
-/// What an implementation has to see to, whatever happens to the process or the machine in between:
+/// An implementation guarantees the following, even if the process or the machine fails at any point:
 ///
-/// - A write that returns is there to stay. One that fails may or may not have happened.
-/// - [`save`](Self::save) writes only for the holder of the lease that was taken last, and only over the version that the
-///   holder knows: compare and set, in one.
-/// - The journal's own clock decides when a lease ends, so that it does not matter what the rotators' clocks say.
+/// - The effect of a write that succeeds is permanent. A write that fails may or may not have had its effect.
+/// - [`save`](Self::save) writes only for the holder of the latest lease, and only over the version that the holder
+///   knows. It compares and writes in one atomic step.
+/// - The journal's own clock decides when a lease ends. The rotators' clocks do not matter.
 ///
 /// Records hold no secret.
 #[async_trait]
 pub trait Journal: fmt::Debug + Send + Sync {
-    /// Writes a rotation down for the first time.
+    /// Writes the first version of a rotation.
     ///
     /// # Errors
     ///
-    /// Those of [`Record::conflict_with`], for every other rotation: [`JournalError::UnderWay`] when one is not finished that is of
-    /// the same key or has issued it, [`JournalError::SinkInUse`] when one is not finished that has the same sink, and
-    /// [`JournalError::Replaced`] when one is done of the same key: a plan may have been made before that. Rotations that are
-    /// not finished and stand in the way have one of the [claims](Record::claims) in common.
+    /// The error that [`Record::conflict_with`] returns for another rotation:
+    ///
+    /// - [`JournalError::UnderWay`] if an unfinished rotation rotates the same key, or has issued it.
+    /// - [`JournalError::SinkInUse`] if an unfinished rotation uses the same sink.
+    /// - [`JournalError::Replaced`] if a rotation has already replaced the key, perhaps after the plan was made.
+    ///
+    /// Unfinished rotations that conflict share one of their [claims](Record::claims).
     async fn begin(&self, record: &Record) -> Result<(), JournalError>;
 
-    /// The rotation of that name.
+    /// Returns the latest version of a rotation. Returns `None` if the journal has no such rotation.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError>;
 
-    /// Every rotation that is not finished, oldest first.
+    /// Returns every unfinished rotation, oldest first.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     async fn unfinished(&self) -> Result<Vec<Record>, JournalError>;
 
-    /// So many rotations that were begun last, newest first, finished or not.
+    /// Returns the `limit` rotations that began last, finished or not, newest first.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError>;
 
-    /// The rotation that this mark was written down for.
+    /// Returns the rotation that this mark was recorded for. Returns `None` if the journal does not know the mark.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError>;
 
-    /// Every version that was written of a rotation, oldest first.
+    /// Returns every version of a rotation, oldest first. Returns an empty list if the journal has no such rotation.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be read.
+    /// If the journal cannot be read.
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError>;
 
-    /// Takes the lease on a rotation: from now on, for so long, nobody else may write it.
+    /// Takes the lease on a rotation. For this time from now on, only `holder` may write the rotation.
     ///
     /// # Errors
     ///
-    /// [`JournalError::Held`] when somebody has it, and [`JournalError::Missing`] when there is no such rotation.
+    /// [`JournalError::Held`] if somebody holds the lease, and [`JournalError::Missing`] if there is no such rotation.
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError>;
 
-    /// Writes a rotation over the version before the record's, and has the lease begin anew.
+    /// Writes the next version of a rotation, and restarts the lease.
     ///
     /// # Errors
     ///
-    /// [`JournalError::LeaseLost`] when somebody else has taken the lease since, and [`JournalError::Changed`] when the version
-    /// before the record's is not the one that is there. Where the new state is [`Issued`](super::State::Issued), those of
-    /// [`begin`](Self::begin) for every other rotation that is not finished: somebody who was held up may go on with a rotation
-    /// that others have finished.
+    /// - [`JournalError::LeaseLost`] if another process has taken the lease.
+    /// - [`JournalError::Changed`] if the journal's version is not the one directly before the record's.
+    /// - If the new state is [`Issued`](super::State::Issued), the errors of [`begin`](Self::begin) for every other
+    ///   unfinished rotation. A process that was held up may continue a rotation that others have already finished.
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError>;
 
-    /// Has the lease begin anew, while nothing is to be written.
+    /// Restarts the lease without writing a version.
     ///
     /// # Errors
     ///
-    /// [`JournalError::LeaseLost`] when somebody else has taken it since.
+    /// [`JournalError::LeaseLost`] if another process has taken the lease, or the lease was released.
     async fn renew(&self, lease: &Lease) -> Result<(), JournalError>;
 
-    /// Gives the lease back. One that was lost is no error.
+    /// Gives the lease back. A lease that was lost is not an error.
     ///
     /// # Errors
     ///
-    /// When the journal cannot be written; the lease then ends by itself.
+    /// If the journal cannot be written. The lease then ends by itself.
     async fn release(&self, lease: &Lease) -> Result<(), JournalError>;
 }
 
-/// The right to carry a rotation on.
+/// The right to work on a rotation for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {
-    /// The rotation.
+    /// The rotation that the lease is for.
     pub rotation: RotationId,
-    /// Grows with every lease on the rotation: only the highest one writes.
+    /// A number that grows with every lease on the rotation. Only the holder of the highest one can write.
     pub token: u64,
-    /// How long it lasts after each write.
+    /// How long the lease lasts after each write.
     pub time: Duration,
 }
 
 impl Lease {
-    /// A lease that an implementation has given.
+    /// Returns a lease, for an implementation of [`Journal`].
     pub fn new(rotation: RotationId, token: u64, time: Duration) -> Self {
         Self { rotation, token, time }
     }
@@ -129,33 +132,33 @@ fn lease_end(clock: &dyn Clock, time: Duration) -> DateTime<Utc> {
     clock.now().checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// Why a journal does not do what it is asked.
+/// Why a call to a journal failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JournalError {
-    /// A rotation of the same key is not finished.
+    /// An unfinished rotation rotates the same key, or has issued it.
     UnderWay(RotationId),
-    /// A rotation has replaced the key already.
+    /// A rotation has already replaced the key.
     Replaced(RotationId),
-    /// A rotation of another key is not finished, and has the same sink.
+    /// An unfinished rotation of another key uses the same sink.
     SinkInUse {
-        /// Which sink.
+        /// The name of the sink.
         sink: String,
-        /// Which rotation.
+        /// The other rotation.
         by: RotationId,
     },
-    /// Somebody else carries the rotation on.
+    /// Another holder has the lease on the rotation.
     Held {
-        /// Who.
+        /// The name of the holder.
         by: String,
-        /// Until when, unless it is renewed.
+        /// When the lease ends, unless its holder renews it.
         until: DateTime<Utc>,
     },
-    /// Somebody else has taken the lease.
+    /// Another process has taken the lease.
     LeaseLost,
-    /// The rotation was written meanwhile.
+    /// Another process has written the rotation.
     Changed,
-    /// There is no such rotation.
+    /// The journal has no such rotation.
     Missing(RotationId),
     /// The journal cannot be read or written.
     Unavailable(Box<dyn StdError + Send + Sync>),
@@ -165,26 +168,39 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnderWay(id) => {
-                write!(f, "the key is being rotated already, by the rotation {id}: resume or abort it")
+                write!(
+                    f,
+                    "the key is being rotated already, by rotation {id}. To finish that one first, resume or abort it"
+                )
             }
-            Self::Replaced(id) => write!(f, "the key was replaced already, by the rotation {id}"),
+            Self::Replaced(id) => write!(f, "rotation {id} has already replaced the key. Rotate its new key instead"),
             Self::SinkInUse { sink, by } => {
                 write!(
                     f,
-                    "{sink} is where the rotation {by} puts another key's secret: name another place, or resume or abort that one"
+                    "{sink} is in use: the unfinished rotation {by} puts another key's secret there. Name another \
+                     destination (`--to`), or resume or abort {by}"
                 )
             }
             Self::Held { by, until } => {
                 let until = until.format("%Y-%m-%d %H:%M:%SZ");
                 write!(
                     f,
-                    "{by} is at work on the rotation, or was cut off: should it be gone, others can go on after {until}"
+                    "{by} is working on the rotation. If that process has died, others can resume the rotation after \
+                     {until}"
                 )
             }
-            Self::LeaseLost => f.write_str("somebody else has taken the rotation over"),
-            Self::Changed => f.write_str("the rotation was written by somebody else meanwhile"),
-            Self::Missing(id) => write!(f, "there is no rotation {id}"),
-            Self::Unavailable(_) => f.write_str("the journal cannot be used"),
+            Self::LeaseLost => f.write_str(
+                "another process has taken over the rotation, so this one stops. `status` shows how far it is",
+            ),
+            Self::Changed => f.write_str(
+                "another process has written to the rotation, so this one stops. `status` shows how far it is",
+            ),
+            Self::Missing(id) => {
+                write!(f, "there is no rotation {id} in the journal. `history` lists the rotations that it has")
+            }
+            Self::Unavailable(_) => {
+                f.write_str("the journal cannot be used, and no rotation continues without it. Check `--journal`")
+            }
         }
     }
 }

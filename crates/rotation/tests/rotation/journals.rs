@@ -1,4 +1,4 @@
-//! What every journal has to do, and what one in a file has to besides.
+//! Journals: what every journal does, and what only one in a file does.
 
 use std::fs;
 use std::path::Path;
@@ -13,19 +13,19 @@ use serde_json::json;
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// A record that no journal has yet, of a key of its own.
+/// Returns a record of a new key. No journal holds it yet.
 async fn record() -> Record {
     let provider = Memory::new();
     let old = provider.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
     let rotator = Rotator::new(provider, MemorySink::new(), MemoryJournal::new());
     let plan = rotator.plan(&RotateKey::new(old.id().clone()).adopt_sink()).await.unwrap();
     let mut record = rotator.start(plan).await.unwrap();
-    // All providers in memory begin with the same number.
+    // Every in-memory provider begins with the same number, so that the key needs another id.
     record.plan.old.id = format!("key-{}", record.id).parse().unwrap();
     record
 }
 
-/// The same key's record in another rotation.
+/// Returns a record of another rotation of the same key.
 async fn another(of: &Record) -> Record {
     let mut another = record().await;
     another.plan = of.plan.clone();
@@ -47,25 +47,38 @@ fn aborted() -> State {
     State::Aborted { why: "changed my mind".to_owned() }
 }
 
-/// What holds of every journal.
-async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
+/// Checks the behaviour of a journal that reads this clock.
+async fn check_journal(journal: &dyn Journal, clock: &ManualClock) {
     let first = record().await;
+    let again = another(&first).await;
+    let second = check_begin(journal, &first, &again).await;
+    check_claims(journal, &second).await;
+    let (planned, finished) = check_leases(journal, clock, &first).await;
+    assert_eq!(journal.history(&first.id).await.unwrap(), [first.clone(), planned, finished]);
+    assert_eq!(journal.unfinished().await.unwrap(), std::slice::from_ref(&second));
+    check_replacement(journal, &first, &again).await;
+    check_marks(journal, &second).await;
+}
+
+/// Begins a rotation, and checks that no other one can rotate the same key. Returns a second rotation, of another key.
+async fn check_begin(journal: &dyn Journal, first: &Record, again: &Record) -> Record {
     let id = &first.id;
     assert_eq!(journal.load(id).await.unwrap(), None);
     assert!(matches!(journal.take(id, "a", LEASE).await, Err(JournalError::Missing(missing)) if missing == *id));
-    journal.begin(&first).await.unwrap();
-    assert_eq!(journal.load(id).await.unwrap().as_ref(), Some(&first));
+    journal.begin(first).await.unwrap();
+    assert_eq!(journal.load(id).await.unwrap().as_ref(), Some(first));
 
-    // A key is rotated by one at a time.
-    let again = another(&first).await;
-    assert!(matches!(journal.begin(&again).await, Err(JournalError::UnderWay(other)) if other == *id));
+    assert!(matches!(journal.begin(again).await, Err(JournalError::UnderWay(other)) if other == *id));
     let second = record().await;
     journal.begin(&second).await.unwrap();
     assert_eq!(journal.unfinished().await.unwrap(), [first.clone(), second.clone()]);
     assert_eq!(journal.latest(1).await.unwrap(), std::slice::from_ref(&second));
     assert_eq!(journal.latest(9).await.unwrap(), [second.clone(), first.clone()]);
+    second
+}
 
-    // Its sinks are its own, and so is a key that it has issued, until it is finished.
+/// Checks that no other rotation can use the sinks and the issued key of an unfinished one.
+async fn check_claims(journal: &dyn Journal, second: &Record) {
     let mut third = record().await;
     third.plan.sinks.push(second.plan.sinks[0].clone());
     match journal.begin(&third).await {
@@ -76,7 +89,7 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     }
     let mut third = record().await;
     let lease = journal.take(&third.id, "a", LEASE).await;
-    assert!(matches!(lease, Err(JournalError::Missing(_))), "nothing was begun");
+    assert!(matches!(lease, Err(JournalError::Missing(_))), "a rotation that was refused must not exist");
     journal.begin(&third).await.unwrap();
     let lease = journal.take(&third.id, "a", LEASE).await.unwrap();
     let mark = Mark::random();
@@ -91,7 +104,7 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     journal.release(&lease).await.unwrap();
     of_issued.plan.sinks = third.plan.sinks.clone();
     journal.begin(&of_issued).await.unwrap();
-    // Nobody goes on with the one whose sink this one has now.
+    // The third rotation is finished and has lost its sink to this one, so that nobody can resume it.
     let lease = journal.take(&third.id, "a", LEASE).await;
     let lease = lease.unwrap_or_else(|error| panic!("{error:?}"));
     let late = json!({"name": "issued", "key": "key-late", "mark": mark, "fingerprint": "0123"});
@@ -99,11 +112,16 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     assert!(matches!(&late, Err(JournalError::SinkInUse { by, .. }) if *by == of_issued.id), "{late:?}");
     let lease = journal.take(&of_issued.id, "a", LEASE).await.unwrap();
     journal.save(&lease, &next(&of_issued, aborted())).await.unwrap();
+}
 
-    // A lease keeps others out until it ends, and each write has it begin anew.
+/// Checks that only the holder of the latest lease can write, and only the next version. Returns the versions that it
+/// wrote.
+async fn check_leases(journal: &dyn Journal, clock: &ManualClock, first: &Record) -> (Record, Record) {
+    let id = &first.id;
+    // A lease keeps others out until it ends, and each write restarts it.
     let lease = journal.take(id, "a", LEASE).await.unwrap();
     clock.advance(LEASE / 2);
-    let planned = next(&first, State::Planned);
+    let planned = next(first, State::Planned);
     journal.save(&lease, &planned).await.unwrap();
     clock.advance(LEASE / 2);
     journal.renew(&lease).await.unwrap();
@@ -114,13 +132,13 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
         }
         other => panic!("{other:?}"),
     }
-    // Only over the version that was read.
+    // A write must follow directly on the version that was read.
     assert!(matches!(journal.save(&lease, &planned).await, Err(JournalError::Changed)));
     let mut later = next(&planned, State::Planned);
     later.version += 1;
     assert!(matches!(journal.save(&lease, &later).await, Err(JournalError::Changed)));
 
-    // Whoever took the lease last writes.
+    // The lease ends, and another holder takes it. From then on only that holder can write.
     clock.advance(Duration::from_secs(1));
     let newer = journal.take(id, "b", LEASE).await.unwrap();
     assert!(newer.token > lease.token);
@@ -134,22 +152,24 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     let released = journal.take(id, "c", LEASE).await.unwrap();
     assert!(matches!(journal.renew(&newer).await, Err(JournalError::LeaseLost)));
     journal.release(&released).await.unwrap();
+    (planned, finished)
+}
 
-    assert_eq!(journal.history(id).await.unwrap(), [first.clone(), planned, finished]);
-    assert_eq!(journal.unfinished().await.unwrap(), std::slice::from_ref(&second));
-
-    // What was undone may be done again; what was done is not.
-    journal.begin(&again).await.unwrap();
+/// Checks that a key can be rotated again after an abort, but not after another key has replaced it.
+async fn check_replacement(journal: &dyn Journal, first: &Record, again: &Record) {
+    journal.begin(again).await.unwrap();
     let lease = journal.take(&again.id, "a", LEASE).await.unwrap();
-    journal.save(&lease, &next(&again, done())).await.unwrap();
-    let third = another(&first).await;
+    journal.save(&lease, &next(again, done())).await.unwrap();
+    let third = another(first).await;
     assert!(matches!(journal.begin(&third).await, Err(JournalError::Replaced(other)) if other == again.id));
     assert!(journal.history(&third.id).await.unwrap().is_empty());
+}
 
-    // A mark leads to its rotation for good; a key that only got another secret may get one again.
+/// Checks that a mark always leads to its rotation, and that a key that only got a new secret can be rotated again.
+async fn check_marks(journal: &dyn Journal, second: &Record) {
     let mark = Mark::random();
     let lease = journal.take(&second.id, "a", LEASE).await.unwrap();
-    let mut issuing = next(&second, State::Issuing { mark: mark.clone() });
+    let mut issuing = next(second, State::Issuing { mark: mark.clone() });
     issuing.marks.push(mark.clone());
     journal.save(&lease, &issuing).await.unwrap();
     let key = second.plan.old.id.clone();
@@ -158,8 +178,8 @@ async fn behaves(journal: &dyn Journal, clock: &ManualClock) {
     journal.save(&lease, &same).await.unwrap();
     assert_eq!(journal.of_mark(&mark).await.unwrap(), Some(same));
     assert_eq!(journal.of_mark(&Mark::random()).await.unwrap(), None);
-    journal.begin(&another(&second).await).await.unwrap();
-    let once_more = another(&second).await;
+    journal.begin(&another(second).await).await.unwrap();
+    let once_more = another(second).await;
     assert!(matches!(journal.begin(&once_more).await, Err(JournalError::UnderWay(_))));
 }
 
@@ -180,9 +200,9 @@ fn open(path: &Path) -> Result<SqliteJournal, String> {
 }
 
 #[tokio::test]
-async fn memory() {
+async fn a_memory_journal() {
     let clock = clock();
-    behaves(&MemoryJournal::new().clock(clock.clone()), &clock).await;
+    check_journal(&MemoryJournal::new().clock(clock.clone()), &clock).await;
 }
 
 #[tokio::test]
@@ -190,8 +210,8 @@ async fn a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let clock = clock();
-    behaves(&open(&path).unwrap().clock(clock.clone()), &clock).await;
-    // Another process reads the same.
+    check_journal(&open(&path).unwrap().clock(clock.clone()), &clock).await;
+    // Another process reads the same records.
     let journal = open(&path).unwrap();
     assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 6));
     #[cfg(unix)]
@@ -203,7 +223,7 @@ async fn a_file() {
 }
 
 #[tokio::test]
-async fn what_was_written_stays() {
+async fn recorded_versions_cannot_be_changed_or_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     open(&path).unwrap().begin(&record().await).await.unwrap();
@@ -212,7 +232,7 @@ async fn what_was_written_stays() {
         let refused = connection.execute(sql, ()).unwrap_err();
         assert!(refused.to_string().contains("what was written is not"), "{refused}");
     }
-    // It is there for people, too.
+    // People can read the file as well.
     let sql =
         "SELECT rotation.state, json_extract(record, '$.plan.name') FROM rotation JOIN version ON rotation = number";
     let read = connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
@@ -220,7 +240,7 @@ async fn what_was_written_stays() {
 }
 
 #[tokio::test]
-async fn what_is_no_journal_is_refused_and_left_alone() {
+async fn a_file_that_is_not_a_journal_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let text = "not a database, and long enough to be read as one: ".repeat(20);
@@ -241,7 +261,7 @@ async fn what_is_no_journal_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_file_is_opened_and_a_key_rotated_by_many_at_once() {
+fn of_many_processes_at_once_only_one_rotates_a_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();

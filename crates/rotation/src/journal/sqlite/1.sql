@@ -1,4 +1,4 @@
--- Rotations, and who is at work on each.
+-- Rotations, and the latest lease on each of them.
 CREATE TABLE rotation (
     number     INTEGER PRIMARY KEY,
     id         TEXT NOT NULL UNIQUE,
@@ -7,22 +7,22 @@ CREATE TABLE rotation (
     scope      TEXT NOT NULL,
     old_key    TEXT NOT NULL,
     state      TEXT NOT NULL,
-    -- The key that has taken the old one's place: the same one where it was given a new secret.
+    -- The key that has replaced the old one. A rotation in place may have kept the same key.
     new_key    TEXT,
     version    INTEGER NOT NULL,
-    -- Grows with every lease: only the latest one writes.
+    -- Grows with every lease. Only the holder of the latest lease can write.
     token      INTEGER NOT NULL DEFAULT 0,
     holder     TEXT,
     held_until TEXT
 ) STRICT;
 
--- A key is rotated by one at a time, and replaced by another one once.
+-- One rotation at a time rotates a key, and another key replaces it only once.
 CREATE UNIQUE INDEX rotation_of_key ON rotation (vendor, scope, old_key)
     WHERE state <> 'aborted' AND new_key IS NOT old_key;
 
 CREATE INDEX rotation_unfinished ON rotation (number) WHERE state NOT IN ('done', 'aborted');
 
--- Every version of every rotation, with the whole record as JSON.
+-- Every version of every rotation, with the complete record as JSON.
 CREATE TABLE version (
     rotation INTEGER NOT NULL REFERENCES rotation (number),
     version  INTEGER NOT NULL,
@@ -42,7 +42,7 @@ BEGIN
     SELECT raise(ABORT, 'what was written is not deleted');
 END;
 
--- What rotations have to themselves until they are finished: keys and sinks.
+-- The keys and sinks that no other rotation may use until the rotation is finished.
 CREATE TABLE claim (
     claim    TEXT PRIMARY KEY,
     rotation INTEGER NOT NULL REFERENCES rotation (number)
@@ -50,7 +50,7 @@ CREATE TABLE claim (
 
 CREATE INDEX claim_of_rotation ON claim (rotation);
 
--- Every mark that was ever written down, also of what came to nothing.
+-- Every mark that was ever recorded, including the marks of failed attempts.
 CREATE TABLE mark (
     mark     TEXT PRIMARY KEY,
     rotation INTEGER NOT NULL REFERENCES rotation (number)

@@ -18,9 +18,9 @@ use crate::{Record, RotationId, State};
 
 /// A journal in a file, which any number of processes on one machine share.
 ///
-/// When a call returns, its effect is on the disk. The journal never changes what it has written, so that the file is also the
-/// history of all rotations. You can read it with the command `sqlite3`. The journal refuses a file on a network file system
-/// that does not support sharing.
+/// When a call returns, its effect is on the disk. The journal never changes what it has written, so that the file is
+/// also the history of all rotations. You can read it with the command `sqlite3`. The journal refuses a file on a
+/// network file system that does not support sharing.
 ///
 /// ```
 /// use api_keyring_rotation::SqliteJournal;
@@ -41,8 +41,8 @@ impl SqliteJournal {
     ///
     /// # Errors
     ///
-    /// [`JournalError::Unavailable`] if the file cannot be opened, is not a journal, or comes from a newer version of this
-    /// crate.
+    /// [`JournalError::Unavailable`] if the file cannot be opened, is not a journal, or comes from a newer version of
+    /// this crate.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
         let connection = file::open(&path).map_err(|error| Problem::at(&path, error))?;
@@ -193,8 +193,8 @@ impl Journal for SqliteJournal {
             if held.version + 1 != record.version {
                 return Err(JournalError::Changed.into());
             }
-            // A process that was held up may continue a rotation that others have finished. Its key and its sinks may belong
-            // to another rotation by now.
+            // A process that was held up may continue a rotation that others have finished. Its key and its sinks may
+            // belong to another rotation by now.
             if let State::Issued(_) = record.state {
                 statements::check_claims(transaction, &record)?;
             }

@@ -41,7 +41,7 @@ pub(super) fn unfinished(transaction: &Transaction<'_>) -> Result<Vec<Record>, F
     read_records(transaction, sql, [])
 }
 
-/// Returns the rotations that were begun last, newest first.
+/// Returns the rotations that began last, newest first.
 pub(super) fn latest(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Record>, Failed> {
     read_records(transaction, select_latest!("rotation", "ORDER BY number DESC LIMIT ?"), [limit])
 }
