@@ -1,8 +1,9 @@
-//! How long it takes to rotate many keys, and with how many requests.
+//! Measures how long it takes to rotate many keys, and how many requests it takes.
 //!
-//! `cargo bench -p api-keyring --bench fleet` rotates 1,000 keys, half of them at each vendor, 32 at a time, while the emulator
-//! takes 20 ms for each answer. Beside the wall time stands what it would be if nothing but the answers took time (requests
-//! × 20 ms ÷ 32), and beside the number of requests the least that the plans come to.
+//! `cargo bench -p api-keyring-rotation --bench fleet` rotates 1,000 keys, half of them at each vendor, 32 at a time.
+//! The emulator takes 20 ms for each answer. The benchmark prints the wall time and the ideal time, in which only the
+//! answers take time (requests × 20 ms ÷ 32). It also prints the number of requests, and the minimum according to the
+//! plans.
 
 #![allow(clippy::print_stdout)]
 
@@ -24,7 +25,7 @@ const CONCURRENCY: usize = 32;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result {
-    // Without `--bench` this is `cargo test --all-targets`, which asks whether it works and not how long it takes.
+    // Without `--bench`, `cargo test --all-targets` runs this. Then a few keys show that it works.
     let measures = env::args().any(|argument| argument == "--bench");
     let (keys, latency) = if measures { (1000, 20) } else { (8, 1) };
     let folder = tempfile::tempdir()?;
@@ -33,7 +34,7 @@ async fn main() -> Result {
     measure("journal in a file", Arc::new(journal), keys, latency).await
 }
 
-async fn measure(what: &str, journal: Arc<dyn Journal>, keys: usize, latency: u64) -> Result {
+async fn measure(name: &str, journal: Arc<dyn Journal>, keys: usize, latency: u64) -> Result {
     let latency = Duration::from_millis(latency);
     let emulator = Emulator::builder().record_limit(1_000_000).start().await?;
     let (spartera, monad) = (emulator.spartera(), emulator.monad());
@@ -60,19 +61,19 @@ async fn measure(what: &str, journal: Arc<dyn Journal>, keys: usize, latency: u6
             Rotator::new(Arc::clone(provider), MemorySink::holding(seeded[0].secret.clone()), MemoryJournal::new());
         emulator.clear_requests();
         let plan = rotator.plan(&rotate(&seeded[0])?).await?;
-        // Before the steps of a plan, it is made.
+        // Making the plan takes requests that are not among its steps.
         let planning = emulator.requests().len();
         let each: usize = planning + plan.steps().iter().map(|step| step.requests.len()).sum::<usize>();
         least += each * seeded.len();
     }
     emulator.clear_requests();
     emulator.inject(Fault::new(FaultKind::Delay(latency)));
-    let begun = Instant::now();
+    let started = Instant::now();
     let [at_spartera, at_monad] = seeded;
     let [spartera, monad] = providers;
     let (first, second) =
         tokio::join!(fleet(spartera, Arc::clone(&journal), at_spartera), fleet(monad, journal, at_monad));
-    let took = begun.elapsed();
+    let elapsed = started.elapsed();
     let requests = emulator.requests().len();
     for summary in [first?, second?] {
         if summary.done != keys / 2 {
@@ -80,7 +81,7 @@ async fn measure(what: &str, journal: Arc<dyn Journal>, keys: usize, latency: u6
         }
     }
     let ideal = latency * u32::try_from(requests)? / u32::try_from(CONCURRENCY)?;
-    println!("{what}: {keys} keys in {took:.1?}, ideal {ideal:.1?}; {requests} requests, at least {least}");
+    println!("{name}: {keys} keys in {elapsed:.1?}, ideal {ideal:.1?}; {requests} requests, at least {least}");
     emulator.shutdown().await;
     Ok(())
 }

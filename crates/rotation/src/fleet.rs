@@ -1,4 +1,4 @@
-//! Rotating many keys.
+//! Fleets: many keys of one provider, rotated in waves.
 
 use std::future::ready;
 use std::mem;
@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::{Journal, JournalError, OwnCredential, RotateError, RotateKey, RotationId, Rotator, Sink, SinkSet, State};
 
-/// Which keys to rotate.
+/// Selects the keys to rotate. A key must meet every condition that you set.
 ///
 /// ```
 /// use api_keyring_rotation::Selector;
@@ -29,7 +29,7 @@ pub struct Selector {
     expiring_within: Option<TimeDelta>,
 }
 
-/// A pattern that no name can match, and why.
+/// The error for a malformed name pattern.
 #[derive(Clone, Debug)]
 pub struct InvalidPattern(String);
 
@@ -42,39 +42,43 @@ impl std::fmt::Display for InvalidPattern {
 impl std::error::Error for InvalidPattern {}
 
 impl Selector {
-    /// Every key.
+    /// Returns a selector for all keys that may still work.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only keys with such a name, where `*` stands for any text, `?` for any character and `[ab]` for one of some. The mark of an
-    /// earlier rotation does not count.
+    /// Selects only keys whose name matches this pattern. The mark of an earlier rotation is not part of the name.
+    ///
+    /// In a pattern, `*` stands for any text, `?` for any character, and `[ab]` for one of the characters in the
+    /// brackets.
     ///
     /// # Errors
     ///
-    /// When the pattern is none.
+    /// If the pattern is malformed.
     pub fn named(mut self, pattern: &str) -> Result<Self, InvalidPattern> {
         let pattern = glob::Pattern::new(pattern);
-        self.name = Some(pattern.map_err(|error| InvalidPattern(format!("a name's pattern is odd: {error}")))?);
+        self.name = Some(pattern.map_err(|error| {
+            InvalidPattern(format!("the name pattern is malformed: {error}. Change the pattern (`--named`)"))
+        })?);
         Ok(self)
     }
 
-    /// Only keys that were issued at least so long ago. One whose age is not told is taken.
+    /// Selects only keys that were issued at least this long ago. Also selects keys whose age the vendor does not show.
     #[must_use]
     pub fn older_than(mut self, age: TimeDelta) -> Self {
         self.older_than = Some(age);
         self
     }
 
-    /// Only keys that expire within such a time. One that never does is not taken.
+    /// Selects only keys that expire within this time. A key without an expiry is not selected.
     #[must_use]
     pub fn expiring_within(mut self, time: TimeDelta) -> Self {
         self.expiring_within = Some(time);
         self
     }
 
-    /// Whether a key is to be rotated. One that works no more is not.
-    pub fn takes(&self, key: &ApiKey, now: DateTime<Utc>) -> bool {
+    /// Returns whether the selector selects this key. It never selects a key that no longer works.
+    pub fn matches(&self, key: &ApiKey, now: DateTime<Utc>) -> bool {
         let is_named =
             |pattern: &glob::Pattern| pattern.matches(api_keyring::Mark::unmarked(key.name().unwrap_or_default()));
         let is_old = |age: TimeDelta| key.created_at().and_then(|time| time.utc()).is_none_or(|time| now - time >= age);
@@ -87,59 +91,59 @@ impl Selector {
     }
 }
 
-/// A key of a fleet, and where its secret is.
+/// A key of a fleet.
 #[derive(Clone, Debug)]
 pub struct FleetKey {
-    /// The key, and how to rotate it.
+    /// Which key to rotate, and how.
     pub rotate: RotateKey,
-    /// Where its secret is kept.
+    /// The sink that holds the key's secret.
     pub sink: Arc<dyn Sink>,
 }
 
-/// What became of a key of a fleet.
+/// The result for one key of a fleet.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum KeyResult {
-    /// The new key is in the old one's place, and the old one is gone.
+    /// A new key has replaced the old one, and the old one is gone.
     Done,
-    /// It waits for the end of the grace.
+    /// The rotation waits for the end of the grace, or for evidence of use.
     Waiting,
-    /// Another rotation is at work on it, or waits.
+    /// Another rotation of the key is not finished.
     UnderWay(RotationId),
-    /// There is no such key any more.
+    /// The key no longer exists.
     NotFound,
-    /// Another rotation has replaced it meanwhile.
+    /// Another rotation has already replaced the key.
     Replaced(RotationId),
-    /// It was undone, or waits for a person: why.
+    /// The rotation was aborted or needs attention, for this reason.
     NotRotated(String),
-    /// It stands still after an error, and can be resumed if it was begun.
+    /// The rotation stopped with an error. If it had started, you can resume it.
     Failed(RotateError),
 }
 
-/// What became of a fleet.
+/// The result for a fleet.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct FleetSummary {
     /// How many keys were replaced.
     pub done: usize,
-    /// How many wait for the end of their grace, or for another rotation.
+    /// How many keys wait for the end of their grace, or for another rotation.
     pub waiting: usize,
-    /// How many were gone or replaced already.
+    /// How many keys no longer existed or were already replaced.
     pub not_found: usize,
-    /// How many were not rotated, or stand still.
+    /// How many keys were not rotated, or whose rotation stopped.
     pub failed: usize,
-    /// Why the keys after these were left alone, if they were.
+    /// Why the fleet halted and left the remaining keys alone. `None` if it did not halt.
     pub halted: Option<String>,
 }
 
-/// Rotates many keys of one provider, many at a time.
+/// Rotates many keys of one provider, several at a time.
 ///
-/// First a few, the canaries, then more, then all: while a wave lasts that has a size, a failure stops everything that has not
-/// begun. A credential that is refused, and a journal that cannot be written, stop it at any time. What was begun is
-/// finished, or found in the journal.
+/// A fleet begins with waves of a limited size, the canaries, and then rotates all other keys. A failure among the
+/// canaries halts the fleet: it starts no further rotations. Later, only a rejected credential, an unusable journal or
+/// a cancellation halts it. Rotations that have started are finished, or can be resumed from the journal.
 ///
-/// The key that the provider itself authenticates with comes last, where the rotator knows [its
-/// secret](Rotator::own_credential), and so does every key of which nobody can tell whether it is that one.
+/// Your own credential comes last, if the rotator knows [its secret](Rotator::own_credential). So does every key that
+/// may be your own credential.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     rotator: Rotator,
@@ -148,27 +152,28 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Rotates keys of this provider, eight at a time and one first, and waits for no grace.
+    /// Returns a fleet for this provider. It rotates one canary and then eight keys at a time, and does not wait for
+    /// the end of a grace.
     pub fn new(provider: impl Provider + 'static, journal: impl Journal + 'static) -> Self {
         let rotator = Rotator::new(provider, SinkSet::new([]), journal).patience(std::time::Duration::ZERO);
         Self { rotator, concurrency: 8, waves: vec![1] }
     }
 
-    /// Sets the rotator up that each key is rotated by.
+    /// Configures the rotator that rotates each key.
     #[must_use]
     pub fn with(mut self, set_up: impl FnOnce(Rotator) -> Rotator) -> Self {
         self.rotator = set_up(self.rotator);
         self
     }
 
-    /// How many keys are rotated at a time.
+    /// Sets how many keys to rotate at a time.
     #[must_use]
     pub fn concurrency(mut self, keys: usize) -> Self {
         self.concurrency = keys.max(1);
         self
     }
 
-    /// How many keys are rotated first, and then, before all others.
+    /// Sets the sizes of the waves that come before all other keys. A failure in one of these waves halts the fleet.
     #[must_use]
     pub fn waves(mut self, sizes: impl IntoIterator<Item = usize>) -> Self {
         self.waves = sizes.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Finding keys that a rotation has left behind.
+//! Orphans: keys that a rotation issued and nobody needs.
 
 use api_keyring::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
 use futures_util::TryStreamExt as _;
@@ -7,7 +7,7 @@ use super::plan::is_alive;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
 use crate::plan::masked_secret::MaskedSecret;
 
-/// A key with a mark that is no rotation's any more.
+/// A key with a mark that no rotation needs.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Orphan {
@@ -15,41 +15,43 @@ pub struct Orphan {
     pub key: ApiKey,
     /// The mark in its name.
     pub mark: Mark,
-    /// The rotation that has issued it and ended without it. `None` where the journal does not tell: another one may, and so
-    /// may whoever has given a key a new secret, by which it has got another id.
+    /// The rotation that issued the key and ended without it. `None` if the journal does not know that rotation.
+    ///
+    /// Another journal may know it. The key may also have got a new id when somebody issued a new secret for it.
     pub rotation: Option<RotationId>,
-    /// Another key with the same mark, which is the one that a rotation has put in the old one's place: one of the two is nobody's.
+    /// Another key with the same mark, with which a rotation replaced the old one. Nobody needs one of the two.
     pub twin: Option<KeyId>,
 }
 
 impl Orphan {
-    /// Whether a sink holds the key's secret: in the place of its mark, or as the current one as far as a masked secret of the
-    /// vendor's tells. `None` where it does not tell.
+    /// Returns whether a sink holds the key's secret: in a slot of its mark, or as the current secret. Returns `None`
+    /// if the vendor's masked secret does not show whose the current secret is.
     ///
     /// # Errors
     ///
-    /// When the sink cannot be read.
+    /// If the sink cannot be read.
     pub async fn is_in(&self, sink: &dyn Sink) -> Result<Option<bool>, SinkError> {
         if sink.pending(&self.mark).await?.is_some() || sink.previous(&self.mark).await?.is_some() {
             return Ok(Some(true));
         }
         let current = sink.current().await?;
-        // An empty sink proves nothing where it could not be told whose secret there is.
+        // Without a masked secret, the current secret cannot be identified. An empty sink then proves nothing either.
         let Some(masked) = self.key.masked_secret().and_then(MaskedSecret::parse) else { return Ok(None) };
         Ok(Some(current.is_some_and(|current| masked.matches(&current))))
     }
 }
 
-/// The keys that carry a mark in their names, may still work, and that no rotation in the journal has put in another key's place or
-/// is still at work on.
+/// Returns the orphans of a provider: keys with a mark that may still work, but that no rotation in the journal needs.
 ///
-/// A list that lags behind for longer than a rotation waits can hide a key from it. What was found can be
-/// [deleted](Provider::delete), where its rotation is known; a key of an unknown one may be in use, and is to be
-/// [looked for](Orphan::is_in) wherever secrets are kept.
+/// A rotation leaves such a key behind if the vendor's list hides the key for longer than the rotation waits. An orphan
+/// can be [deleted](Provider::delete) if its rotation is known. If its rotation is unknown, the key may be in use:
+/// [look for its secret](Orphan::is_in) in every sink first.
+///
+/// It lists the keys and may read single ones ([`Provider::get`]).
 ///
 /// # Errors
 ///
-/// Those of the list and of the journal.
+/// The errors of [`ProviderExt::list`](api_keyring::ProviderExt::list), of [`Provider::get`] and of the journal.
 pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Result<Vec<Orphan>, RotateError> {
     let mut found = Vec::new();
     let mut keys = provider.list(ListKeys::new());
@@ -63,7 +65,7 @@ pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Res
             None => (None, None),
             Some(record) => match &record.state {
                 State::Done { key: new, .. } if new == key.id() => continue,
-                // The mark of the key that was put in the old one's place.
+                // The mark is that of the key that replaced the old one, but the id is another.
                 State::Done { key: new, .. } if record.marks.last() == Some(&mark) => {
                     match is_alive(provider, new).await? {
                         true => (None, Some(new.clone())),

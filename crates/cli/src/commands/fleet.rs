@@ -104,7 +104,7 @@ async fn choose(
             let owner = under_way.as_ref().map_or_else(|| key.id().to_string(), ToString::to_string);
             of_name.entry(name.clone()).or_default().insert(owner);
         }
-        if selector.takes(&key, now) {
+        if selector.matches(&key, now) {
             chosen.push((key.id().clone(), name, under_way));
         }
     }

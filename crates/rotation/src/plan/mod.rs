@@ -64,8 +64,8 @@ pub struct Plan {
     pub timing: Timing,
     /// The names of the fields that the new key does not take over.
     pub not_carried_over: Vec<String>,
-    /// Other keys with the same name. A vendor may change a key's id together with its secret, and the rotation must not
-    /// mistake one of these keys for it. The list is filled when the plan starts.
+    /// Other keys with the same name. A vendor may change a key's id together with its secret, and the rotation must
+    /// not mistake one of these keys for it. The list is filled when the plan starts.
     pub namesakes: Vec<KeyId>,
 }
 

@@ -17,8 +17,8 @@ impl Rotator {
         }
         let direction = if ahead > 0 { "ahead of" } else { "behind" };
         let problem = format!(
-            "this machine's clock is {} s {direction} the vendor's, so the new key's lifetime and the end of the grace would \
-             be wrong",
+            "this machine's clock is {} s {direction} the vendor's, so the new key's lifetime and the end of the grace \
+             would be wrong",
             ahead.unsigned_abs(),
         );
         let hint = "Set the clock, or allow the difference (`Timing::clock_seconds`, `--clock-tolerance`)";
@@ -59,7 +59,8 @@ impl Rotator {
 
     /// Returns the error for a sink that does not hold the key's secret.
     pub(crate) async fn refuse_sink(&self, plan: &Plan) -> RotateError {
-        // An unfinished rotation of the same key explains the sink better: the sink may hold the new key's secret by now.
+        // An unfinished rotation of the same key explains the sink better: the sink may hold the new key's secret by
+        // now.
         match self.journal.unfinished().await {
             Ok(unfinished) => {
                 if let Some(other) = unfinished.into_iter().find(|other| other.plan.rotates_same_key(plan)) {
@@ -72,7 +73,7 @@ impl Rotator {
             SinkContent::Nothing => "is empty",
             _ => "does not hold its secret",
         };
-        let problem = format!("{} {problem}, so the key's users read its secret elsewhere", self.sink.name());
+        let problem = format!("{} {problem}, so the key's users seem to read its secret elsewhere", self.sink.name());
         let hint = "Name the sink that holds the secret (`--to`), or adopt this one (`adopt_sink`, `--adopt`)";
         refusal(&plan.provider, &plan.old.id, &problem, hint)
     }

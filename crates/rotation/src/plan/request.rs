@@ -61,8 +61,8 @@ impl RotateKey {
 
     /// Requests a new secret for the same key, if the vendor offers that.
     ///
-    /// The old secret stops working before the new one is in the sink. If the vendor's answer is lost, no secret works until
-    /// the rotation has requested another one.
+    /// The old secret stops working before the new one is in the sink. If the vendor's answer is lost, no secret works
+    /// until the rotation has requested another one.
     #[must_use]
     pub fn in_place(mut self) -> Self {
         self.strategy = Strategy::InPlace;
@@ -85,8 +85,8 @@ impl RotateKey {
         self
     }
 
-    /// Retires the old key only after the vendor shows that others use the new one, and nothing has used the old one for
-    /// this long.
+    /// Retires the old key only after the vendor shows that others use the new one, and nothing has used the old one
+    /// for this long.
     ///
     /// The rotation waits for the end of the grace as well. If the evidence never comes, waive it with
     /// [`waive_evidence`](crate::Rotator::waive_evidence).
@@ -98,9 +98,9 @@ impl RotateKey {
 
     /// Accepts a sink that is empty, or that holds another key's secret, and puts the new secret there.
     ///
-    /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan recognizes the key's
-    /// secret by the vendor's masked secret. The rotation never treats the earlier content of an adopted sink as the old
-    /// secret.
+    /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan recognizes the
+    /// key's secret by the vendor's masked secret. The rotation never treats the earlier content of an adopted sink as
+    /// the old secret.
     #[must_use]
     pub fn adopt_sink(mut self) -> Self {
         self.adopt_sink = true;
@@ -142,8 +142,8 @@ impl RotateKey {
         self
     }
 
-    /// Treats the old key as leaked: retires it as soon as the new one has replaced it, without a grace and whether it is
-    /// used or not.
+    /// Treats the old key as leaked: retires it as soon as the new one has replaced it, without a grace and whether it
+    /// is used or not.
     #[must_use]
     pub fn leaked(mut self) -> Self {
         self.unused_for = None;
@@ -174,7 +174,8 @@ pub struct Timing {
     pub grace_seconds: u64,
     /// The settle time: how long a new key may be missing from the vendor's list.
     pub settle_seconds: u64,
-    /// How many times in a row the new secret must work. At first, a new key may work only on some of the vendor's servers.
+    /// How many times in a row the new secret must work. At first, a new key may work only on some of the vendor's
+    /// servers.
     pub verify_successes: u32,
     /// How long it may take until the new secret works.
     pub verify_seconds: u64,

@@ -1,4 +1,4 @@
-//! Many keys: which are taken, in which order, and what stops the rest.
+//! Fleets: which keys are selected, in which order they are rotated, and what halts them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Bench {
         self.keys.iter().map(key).collect()
     }
 
-    /// Rotates these keys, and tells in which order they ended.
+    /// Rotates these keys and returns the summary, and the keys with their results in the order in which they ended.
     async fn rotate(&self, fleet: &Fleet, keys: Vec<FleetKey>) -> (FleetSummary, Vec<(String, String)>) {
         let mut order = Vec::new();
         let summary = fleet
@@ -68,7 +68,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn all_keys_are_rotated_and_one_that_is_gone_is_passed_over() {
+async fn all_keys_are_rotated_and_a_missing_one_is_skipped() {
     let bench = bench(10).await;
     bench.provider.delete(bench.keys[3].0.id()).await.unwrap();
     let (summary, order) = bench.rotate(&bench.fleet().concurrency(4), bench.fleet_keys()).await;
@@ -82,7 +82,7 @@ async fn all_keys_are_rotated_and_one_that_is_gone_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_grace_is_not_waited_for() {
+async fn a_fleet_does_not_wait_for_the_end_of_a_grace() {
     let bench = bench(5).await;
     let mut keys = bench.fleet_keys();
     keys.iter_mut().for_each(|key| key.rotate = key.rotate.clone().grace(Duration::from_secs(60)));
@@ -91,13 +91,13 @@ async fn a_grace_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn keys_that_are_being_rotated_already_are_left_to_those_who_do_it() {
+async fn keys_that_another_rotation_works_on_are_left_to_it() {
     let bench = bench(3).await;
     let fleet = bench.fleet();
     let mut keys = bench.fleet_keys();
     keys.iter_mut().for_each(|key| key.rotate = key.rotate.clone().grace(Duration::from_secs(60)));
     assert_eq!(bench.rotate(&fleet, keys.clone()).await.0.waiting, 3);
-    // The new keys as well.
+    // The keys that these rotations have issued are left to them as well.
     let mut listed = bench.provider.list(ListKeys::new());
     while let Some(key) = listed.try_next().await.unwrap() {
         if key.name().is_some_and(|name| name.starts_with("ci-") && name.contains('~')) {
@@ -112,10 +112,10 @@ async fn keys_that_are_being_rotated_already_are_left_to_those_who_do_it() {
 }
 
 #[tokio::test]
-async fn a_canary_that_fails_spares_the_rest() {
+async fn a_canary_that_fails_halts_the_fleet() {
     let bench = bench(10).await;
     let mut keys = bench.fleet_keys();
-    // A time that is over is refused.
+    // The vendor rejects an expiry in the past.
     keys[2].rotate.expiry = Some(api_keyring::Expiry::At(Utc::now() - TimeDelta::days(1)));
     let (summary, order) = bench.rotate(&bench.fleet().waves([1, 3]).concurrency(1), keys.clone()).await;
     assert_eq!((summary.done, summary.failed), (2, 1), "{summary:?}");
@@ -124,13 +124,13 @@ async fn a_canary_that_fails_spares_the_rest() {
     for (key, _) in &bench.keys[3..] {
         assert!(bench.works(key.secret()).await);
     }
-    // Later on, one that fails does not stop the others.
+    // After the canaries, a failure does not halt the fleet.
     let (summary, _) = bench.rotate(&bench.fleet().waves([]), keys.split_off(2)).await;
     assert_eq!((summary.done, summary.failed, summary.halted), (7, 1, None));
 }
 
 #[tokio::test]
-async fn a_credential_that_is_refused_stops_everything() {
+async fn a_rejected_credential_halts_the_fleet() {
     let bench = bench(50).await;
     let stranger = bench.provider.with_secret(&"unknown".into()).unwrap();
     let fleet = Fleet::new(stranger, MemoryJournal::new()).concurrency(2).waves([]);
@@ -140,31 +140,31 @@ async fn a_credential_that_is_refused_stops_everything() {
 }
 
 #[tokio::test]
-async fn ones_own_key_comes_last() {
+async fn your_own_credential_comes_last() {
     let bench = bench(6).await;
     let (own, _) = &bench.keys[1];
     let secret = SharedSecret::new(own.secret().clone());
     let fleet = bench.fleet().with(|rotator| rotator.own_credential(secret.clone()));
     let (summary, order) = bench.rotate(&fleet, bench.fleet_keys()).await;
     assert_eq!((summary.done, &*order.last().unwrap().0), (6, own.id().as_str()));
-    assert_ne!(secret.get(), *own.secret(), "the new secret is used from now on");
+    assert_ne!(secret.get(), *own.secret(), "the provider must use the new secret from now on");
     assert!(bench.works(&secret.get()).await);
 }
 
 #[tokio::test]
-async fn ones_own_key_is_no_canary_and_is_known_where_its_place_is_empty() {
+async fn your_own_credential_is_never_a_canary_and_is_recognized_even_if_its_sink_is_empty() {
     let bench = bench(4).await;
-    let (own, place) = &bench.keys[0];
+    let (own, own_sink) = &bench.keys[0];
     let secret = SharedSecret::new(own.secret().clone());
     let fleet = bench.fleet().with(|rotator| rotator.own_credential(secret.clone())).waves([1]).concurrency(4);
     let mut keys = bench.fleet_keys();
     keys[0] = FleetKey { rotate: keys[0].rotate.clone().adopt_sink(), sink: Arc::new(MemorySink::new()) };
-    // The canary is the next one.
+    // The next key is the canary, and it fails.
     keys[1].rotate.expiry = Some(api_keyring::Expiry::At(Utc::now() - TimeDelta::days(1)));
     let (summary, order) = bench.rotate(&fleet, keys.clone()).await;
     assert_eq!((summary.done, summary.failed, order.len()), (0, 1, 1), "{summary:?}");
-    // Two places may have it: neither is forgotten.
-    keys[1] = FleetKey { rotate: keys[0].rotate.clone(), sink: Arc::new(place.clone()) };
+    // Two entries of the fleet may be the same credential. Both are rotated in the end.
+    keys[1] = FleetKey { rotate: keys[0].rotate.clone(), sink: Arc::new(own_sink.clone()) };
     let (summary, order) = bench.rotate(&fleet, keys).await;
     let own = own.id().as_str();
     assert_eq!((summary.done, &*order[2].0, &*order[3].0), (3, own, own), "{order:?}");
@@ -175,15 +175,15 @@ async fn keys_are_selected_by_name_age_and_expiry() {
     let bench = bench(1).await;
     let now = Utc::now();
     let key = bench.provider.get(bench.keys[0].0.id()).await.unwrap();
-    let takes = |selector: Selector| selector.takes(&key, now);
+    let matches = |selector: Selector| selector.matches(&key, now);
     let days = TimeDelta::days;
-    assert!(takes(Selector::new()));
-    assert!(takes(Selector::new().named("ci-*").unwrap()) && !takes(Selector::new().named("cd-*").unwrap()));
-    assert!(takes(Selector::new().expiring_within(days(91))) && !takes(Selector::new().expiring_within(days(89))));
-    assert!(!takes(Selector::new().older_than(days(1))));
-    assert!(Selector::new().older_than(days(1)).takes(&key, now + days(2)));
+    assert!(matches(Selector::new()));
+    assert!(matches(Selector::new().named("ci-*").unwrap()) && !matches(Selector::new().named("cd-*").unwrap()));
+    assert!(matches(Selector::new().expiring_within(days(91))) && !matches(Selector::new().expiring_within(days(89))));
+    assert!(!matches(Selector::new().older_than(days(1))));
+    assert!(Selector::new().older_than(days(1)).matches(&key, now + days(2)));
     assert!(Selector::new().named("[").is_err());
     bench.provider.revoke(key.id(), &api_keyring::Revocation::new()).await.unwrap();
     let dead = bench.provider.get(key.id()).await.unwrap();
-    assert!(!Selector::new().takes(&dead, now));
+    assert!(!Selector::new().matches(&dead, now));
 }

@@ -1,4 +1,4 @@
-//! What is refused before anything is sent.
+//! Preflight checks: what a plan refuses before anything changes.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use chrono::{TimeDelta, Utc};
 use crate::fixture::{monad, refusal};
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_is_found_out() {
+async fn a_wrong_clock_is_refused() {
     let emulator = Emulator::builder().start().await.unwrap();
     let spartera = emulator.spartera();
     let (key_of_spartera, key_of_monad) = (spartera.add_keys(1).remove(0), emulator.monad().add_keys(1).remove(0));
@@ -28,13 +28,13 @@ async fn a_clock_that_is_wrong_is_found_out() {
         fault("get:clock-ahead=6m");
         let why = refusal(rotator.plan(&rotate).await);
         assert!(why.contains(" s behind the vendor's") && why.contains(&key.id), "{why}");
-        // Whoever knows better says so.
+        // A wider tolerance accepts the same clock.
         let mut timing = Timing::default();
         timing.clock_seconds = 400;
         rotator.plan(&rotate.clone().timing(timing)).await.unwrap();
         emulator.clear_faults();
         let plan = rotator.plan(&rotate).await.unwrap();
-        // It is looked at again when the plan is begun.
+        // The clock is checked again when the plan starts.
         fault("get:clock-behind=1h");
         let why = refusal(rotator.start(plan.clone()).await);
         assert!(why.contains(" s ahead of the vendor's"), "{why}");
@@ -45,7 +45,7 @@ async fn a_clock_that_is_wrong_is_found_out() {
 }
 
 #[tokio::test]
-async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
+async fn a_sink_that_does_not_hold_the_keys_secret_is_refused() {
     let provider = Memory::new();
     let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
     let [old, other] = [provider.create(&new).await.unwrap(), provider.create(&new).await.unwrap()];
@@ -63,11 +63,11 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
     let both = rotator.with_sink(SinkSet::new([Arc::clone(&right), Arc::clone(&wrong)]));
     let why = both.plan(&rotate).await.unwrap_err().to_string();
     assert!(why.contains("do not hold the same"), "{why}");
-    // Who means it says so.
+    // `adopt_sink` overrides the refusal.
     rotator.with_sink(wrong).plan(&rotate.clone().adopt_sink()).await.unwrap();
     rotator.with_sink(MemorySink::new()).rotate(&rotate.clone().adopt_sink()).await.unwrap();
 
-    // A rotation that is under way is the better reason.
+    // If a rotation of the key is under way, the error names that instead.
     let (other, right) = (RotateKey::new(other.id().clone()), MemorySink::holding(other.secret().clone()));
     let rotator = rotator.with_sink(right);
     let under_way = rotator.rotate(&other).await.unwrap();
@@ -78,9 +78,9 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_taken_for_a_mistake() {
 }
 
 #[tokio::test]
-async fn what_a_vendor_does_not_let_in_is_not_the_keys_secret() {
+async fn a_secret_that_the_vendor_rejects_is_not_the_keys_secret() {
     let emulator = Emulator::builder().start().await.unwrap();
-    // Without a masked secret, the sink's own is tried.
+    // The vendor shows no masked secret, so that the preflight tries the sink's secret.
     let key = emulator.monad().add_keys(1).remove(0);
     let provider = monad(&emulator);
     let mut timing = Timing::default();
@@ -91,7 +91,7 @@ async fn what_a_vendor_does_not_let_in_is_not_the_keys_secret() {
     for held in ["[monad]\nkey = abc", "e30.e30.c2lnbmF0dXJl", "none"] {
         let why = refusal(rotator(held).plan(&rotate).await);
         assert!(why.contains("does not hold its secret"), "{why}");
-        // Whoever gives it up is not told that the old secret was tried.
+        // An adopted sink is not treated as if it held the old secret.
         let plan = rotator(held).plan(&rotate.clone().adopt_sink()).await.unwrap();
         assert_eq!(plan.in_sink, SinkContent::Other);
     }
@@ -101,11 +101,11 @@ async fn what_a_vendor_does_not_let_in_is_not_the_keys_secret() {
 }
 
 #[tokio::test]
-async fn a_sink_that_is_adopted_is_not_asked_for_the_old_secret() {
+async fn the_content_of_an_adopted_sink_is_never_treated_as_the_old_secret() {
     let provider = Memory::like_monad();
     let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
     let [old, other] = [provider.create(&new).await.unwrap(), provider.create(&new).await.unwrap()];
-    // It is another key's, and works: it looks like the old one's, which is known to be somewhere else.
+    // The secret is another key's and works. Without a masked secret, it looks like the old key's secret.
     let sink = MemorySink::holding(other.secret().clone());
     let empty = MemorySink::new();
     let several = SinkSet::new([Arc::new(sink.clone()) as Arc<dyn Sink>, Arc::new(empty.clone())]);

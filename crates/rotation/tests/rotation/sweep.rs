@@ -1,4 +1,4 @@
-//! Which keys are taken to be left behind.
+//! Orphans: which keys a rotation leaves behind.
 
 use api_keyring::{KeyId, ManualClock, Mark, Monad, NewKey, Provider as _, Regeneration};
 use api_keyring_emulator::{Emulator, Revision};
@@ -7,9 +7,9 @@ use chrono::{TimeDelta, Utc};
 
 use crate::fixture::monad;
 
-/// A vendor that gives a key another id with each secret, and a key that was rotated there.
+/// A vendor that changes a key's id with each secret, and a key that was rotated there.
 struct Bench {
-    // Stops when it is dropped.
+    // The emulator stops when it is dropped.
     _emulator: Emulator,
     provider: Monad,
     journal: MemoryJournal,
@@ -31,27 +31,27 @@ async fn bench() -> Bench {
 
 impl Bench {
     async fn find_orphans(&self) -> Vec<(KeyId, bool)> {
-        let left = find_orphans(&self.provider, &self.journal).await.unwrap();
-        left.into_iter().map(|left| (left.key.id().clone(), left.rotation.is_some())).collect()
+        let orphans = find_orphans(&self.provider, &self.journal).await.unwrap();
+        orphans.into_iter().map(|orphan| (orphan.key.id().clone(), orphan.rotation.is_some())).collect()
     }
 }
 
 #[tokio::test]
-async fn a_key_that_has_got_another_id_with_a_new_secret_is_in_use() {
+async fn a_key_whose_id_changed_with_its_secret_is_no_orphan() {
     let bench = bench().await;
     assert_eq!(bench.find_orphans().await, []);
     let record = bench.rotator.rotate(&RotateKey::new(bench.key.clone()).in_place()).await.unwrap();
     let State::Done { key, .. } = record.state else { panic!("{record:?}") };
     assert_ne!(key, bench.key);
     assert_eq!(bench.find_orphans().await, []);
-    // Also by somebody who writes nothing down.
+    // The same holds if somebody changes the secret without a journal.
     let issued = bench.provider.regenerate(&key, &Regeneration::new()).await.unwrap();
     assert_ne!(*issued.id(), key);
     assert_eq!(bench.find_orphans().await, []);
 }
 
 #[tokio::test]
-async fn a_second_key_of_the_same_mark_is_told_of_and_is_no_rotations() {
+async fn a_second_key_with_the_same_mark_is_an_orphan_of_no_known_rotation() {
     let bench = bench().await;
     let name = bench.provider.get(&bench.key).await.unwrap().name().unwrap().to_owned();
     let twin = NewKey::new(name).role("role-reader").expires_in(TimeDelta::days(90));
@@ -60,14 +60,14 @@ async fn a_second_key_of_the_same_mark_is_told_of_and_is_no_rotations() {
 }
 
 #[tokio::test]
-async fn a_key_that_a_rotation_has_given_up_is_known() {
+async fn a_key_of_an_aborted_rotation_is_an_orphan_of_that_rotation() {
     let bench = bench().await;
     let next = RotateKey::new(bench.key.clone()).grace(std::time::Duration::from_secs(3600));
     let second = bench.rotator.rotate(&next).await.unwrap();
     let mark = second.marks[0].clone();
     bench.rotator.abort(&second.id, "not today").await.unwrap();
     assert_eq!(bench.find_orphans().await, []);
-    // The vendor has it again, as after a restored backup.
+    // The key reappears, as it does when the vendor restores a backup.
     let late = NewKey::new("ci").marked(&mark).role("role-reader").expires_in(TimeDelta::days(90));
     let late = bench.provider.create(&late).await.unwrap().id().clone();
     assert_eq!(bench.find_orphans().await, [(late, true)]);
