@@ -41,13 +41,15 @@ impl Orphan {
     }
 }
 
-/// Returns the orphans of a provider: keys with a mark that may still work, but that no rotation in the journal needs.
+/// Returns the orphans of a provider: keys with a mark in their names that may still work.
 ///
-/// A rotation leaves such a key behind if the vendor's list hides the key for longer than the rotation waits. An orphan
+/// A key is no orphan if a rotation in the journal replaced another key with it, or still works on it.
+///
+/// A rotation leaves an orphan behind if the vendor's list hides the key for longer than the rotation waits. An orphan
 /// can be [deleted](Provider::delete) if its rotation is known. If its rotation is unknown, the key may be in use:
 /// [look for its secret](Orphan::is_in) in every sink first.
 ///
-/// It lists the keys and may read single ones ([`Provider::get`]).
+/// The function lists the keys and may read single ones ([`Provider::get`]).
 ///
 /// # Errors
 ///

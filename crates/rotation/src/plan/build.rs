@@ -39,7 +39,7 @@ struct Builder<'a> {
     rotate: &'a RotateKey,
 }
 
-/// The fields of the old key that the new one takes over, as far as the vendor offers them.
+/// The fields of the old key that the new one takes over. The vendor may not offer all of them.
 struct CarriedOver {
     description: Option<String>,
     owner: Option<String>,
@@ -152,7 +152,7 @@ impl Builder<'_> {
 
     /// Returns the new key's name: the old one's, or its id if the vendor allows keys without a name.
     fn name(&self) -> String {
-        // The rotation appends its mark to this name, so that the name must not be empty.
+        // The rotation appends its mark to this name, so the name must not be empty.
         let name = self.key.name().map(Mark::unmarked).filter(|name| !name.trim().is_empty());
         name.unwrap_or(self.key.id().as_str()).to_owned()
     }
@@ -212,7 +212,7 @@ impl Builder<'_> {
             expire_old: false,
             unused_for: None,
             reason: self.rotate.reason.clone(),
-            // The old secret ends when the vendor issues the new one, so that there is no grace.
+            // The old secret ends when the vendor issues the new one, so there is no grace.
             timing: Timing { grace_seconds: 0, ..self.rotate.timing },
             not_carried_over: Vec::new(),
             namesakes: Vec::new(),

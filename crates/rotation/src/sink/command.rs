@@ -118,7 +118,7 @@ async fn send(stdin: Option<ChildStdin>, input: Option<&Secret>) -> io::Result<(
 }
 
 async fn receive(stdout: Option<ChildStdout>) -> io::Result<Zeroizing<Vec<u8>>> {
-    // A vector that grows leaves copies of the secret in memory, so that this one has its full size from the start.
+    // A vector that grows leaves copies of the secret in memory, so this one has its full size from the start.
     let mut output = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
     if let Some(stdout) = stdout {
         stdout.take(MAX_BYTES + 1).read_to_end(&mut output).await?;

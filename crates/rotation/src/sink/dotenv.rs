@@ -22,9 +22,11 @@ pub(super) fn is_name(name: &str) -> bool {
 ///
 /// # Errors
 ///
-/// If programs may read different values: the file sets the variable twice, so that some programs use the first value
-/// and others the last; a quote is never closed; or the value consists of several parts, or is computed by the program
-/// that reads the file.
+/// If different programs may read different values:
+///
+/// - The file sets the variable twice. Some programs use the first value, others the last.
+/// - A quote is never closed.
+/// - The value has several parts, or the program that reads the file computes it.
 pub(super) fn find(text: &str, name: &str) -> Result<Option<Setting>, String> {
     let mut found = None;
     let mut start = 0;
@@ -35,7 +37,9 @@ pub(super) fn find(text: &str, name: &str) -> Result<Option<Setting>, String> {
         let lines = setting.lines.clone();
         if set == Some(name) {
             if !setting.is_plain(text) {
-                return Err(format!("line {line}: {name} has several parts or is computed. Write its value literally"));
+                return Err(format!(
+                    "line {line}: the value of {name} has several parts or is computed. Write it literally"
+                ));
             }
             if found.replace(setting).is_some() {
                 return Err(format!("line {line}: {name} is set a second time. Remove one of the two settings"));
@@ -220,7 +224,7 @@ mod tests {
         assert_eq!(find("A=1\nB='x\n", "KEY").unwrap_err(), "line 2: a quote is never closed");
         for value in ["\"old\"def", "'a'b", "a\"b\"", "`cat x`", "$OTHER", "\"a$OTHER\"", "\"a\\\\`b`\"", "'a'#b"] {
             let why = find(&format!("KEY={value}\n"), "KEY").unwrap_err();
-            assert_eq!(why, "line 1: KEY has several parts or is computed. Write its value literally", "{value}");
+            assert_eq!(why, "line 1: the value of KEY has several parts or is computed. Write it literally", "{value}");
             // The values of other variables do not matter.
             assert_eq!(find(&format!("OTHER={value}\n"), "KEY"), Ok(None));
         }

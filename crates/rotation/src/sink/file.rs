@@ -199,7 +199,7 @@ impl FileSink {
     fn replace(&self, slot: &Slot, text: &str) -> Result<(), SinkError> {
         let file = self.reserve(slot)?;
         file.put_bytes(text.as_bytes(), Existing::Replace).map_err(|error| match error {
-            // The caller still has the secret, so that this copy can be removed.
+            // The caller still has the secret, so this copy can go.
             SecretFileError::Elsewhere { why, path } => {
                 drop(fs::remove_file(path));
                 self.fails("was not written, and is unchanged", why)

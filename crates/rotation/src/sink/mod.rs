@@ -30,7 +30,7 @@ use async_trait::async_trait;
 /// An implementation guarantees the following, even if the process or the machine fails at any point:
 ///
 /// - The effect of a call that succeeds is permanent. A call that fails may or may not have had its effect.
-/// - Every call can be repeated, also by another process. The repetition changes nothing.
+/// - Every call can be repeated, even by another process. The repetition changes nothing.
 /// - Every call is atomic. A reader never finds a part of a secret, and never an empty slot that held a secret before.
 ///
 /// If you read, write and remove secrets by name, implement [`Store`](super::Store) instead.
@@ -58,7 +58,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// If no secret could be put here.
     async fn check(&self) -> Result<(), SinkError>;
 
-    /// Returns the current secret, which the key's users find here. Returns `None` if there is none.
+    /// Returns the current secret, which the key's users find here. Returns `None` if the sink is empty.
     ///
     /// # Errors
     ///

@@ -76,7 +76,9 @@ impl fmt::Display for SecretFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lost(_) => f.write_str("the secret was not written to any file"),
-            Self::Elsewhere { path, .. } => write!(f, "the secret is in {} instead", path.display()),
+            Self::Elsewhere { path, .. } => {
+                write!(f, "the secret is in {} instead of its own file. Move it there", path.display())
+            }
             Self::Unsynced(_) => f.write_str("the secret is in its file, but may not survive a power failure"),
         }
     }
@@ -160,7 +162,7 @@ impl SecretFile {
             Ok(_) => path,
             Err(PersistError { file, .. }) => file.keep().map_err(|error| error.error)?.1,
         };
-        // The file exists. The caller is about to name it to a person, so that a failed sync matters little.
+        // The file exists, and a person is about to read it. A failed sync therefore matters little.
         drop(folder.sync());
         Ok(path)
     }
@@ -211,7 +213,7 @@ pub(crate) struct Folder(Option<File>);
 
 impl Folder {
     pub(crate) fn containing(path: &Path) -> io::Result<Self> {
-        // Other systems cannot open folders. There, the rename alone has to suffice.
+        // Only Unix can open folders. On other systems, the rename alone has to suffice.
         if cfg!(unix) { File::open(folder_of(path)).map(Some).map(Self) } else { Ok(Self(None)) }
     }
 

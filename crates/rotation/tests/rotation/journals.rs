@@ -20,7 +20,7 @@ async fn record() -> Record {
     let rotator = Rotator::new(provider, MemorySink::new(), MemoryJournal::new());
     let plan = rotator.plan(&RotateKey::new(old.id().clone()).adopt_sink()).await.unwrap();
     let mut record = rotator.start(plan).await.unwrap();
-    // Every in-memory provider begins with the same number, so that the key needs another id.
+    // Every in-memory provider begins with the same number, so the key needs another id.
     record.plan.old.id = format!("key-{}", record.id).parse().unwrap();
     record
 }
@@ -104,7 +104,7 @@ async fn check_claims(journal: &dyn Journal, second: &Record) {
     journal.release(&lease).await.unwrap();
     of_issued.plan.sinks = third.plan.sinks.clone();
     journal.begin(&of_issued).await.unwrap();
-    // The third rotation is finished and has lost its sink to this one, so that nobody can resume it.
+    // The third rotation is finished, and this one has its sink. A rotator that was held up cannot continue the third.
     let lease = journal.take(&third.id, "a", LEASE).await;
     let lease = lease.unwrap_or_else(|error| panic!("{error:?}"));
     let late = json!({"name": "issued", "key": "key-late", "mark": mark, "fingerprint": "0123"});
@@ -200,13 +200,13 @@ fn open(path: &Path) -> Result<SqliteJournal, String> {
 }
 
 #[tokio::test]
-async fn a_memory_journal() {
+async fn memory_behaves_like_a_journal() {
     let clock = clock();
     check_journal(&MemoryJournal::new().clock(clock.clone()), &clock).await;
 }
 
 #[tokio::test]
-async fn a_file() {
+async fn a_file_behaves_like_a_journal() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal");
     let clock = clock();

@@ -80,7 +80,7 @@ async fn a_sink_that_does_not_hold_the_keys_secret_is_refused() {
 #[tokio::test]
 async fn a_secret_that_the_vendor_rejects_is_not_the_keys_secret() {
     let emulator = Emulator::builder().start().await.unwrap();
-    // The vendor shows no masked secret, so that the preflight tries the sink's secret.
+    // The vendor shows no masked secret, so the preflight tries the sink's secret.
     let key = emulator.monad().add_keys(1).remove(0);
     let provider = monad(&emulator);
     let mut timing = Timing::default();

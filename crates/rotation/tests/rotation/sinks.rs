@@ -19,7 +19,7 @@ async fn check_sink(sink: &dyn Sink, held: Option<Secret>) {
     assert_eq!(sink.current().await.unwrap(), held);
     assert_eq!(sink.pending(&mark).await.unwrap(), None);
     assert_eq!(sink.previous(&mark).await.unwrap(), None);
-    // Nothing is pending, so that these calls change nothing.
+    // Nothing is pending, so these calls change nothing.
     sink.promote(&mark).await.unwrap();
     sink.withdraw(&mark).await.unwrap();
     sink.forget_previous(&mark).await.unwrap();
@@ -56,7 +56,7 @@ async fn check_sink(sink: &dyn Sink, held: Option<Secret>) {
 }
 
 #[tokio::test]
-async fn a_memory_sink() {
+async fn memory_behaves_like_a_sink() {
     check_sink(&MemorySink::new(), None).await;
     check_sink(&MemorySink::holding("sk_live_0"), secret("sk_live_0")).await;
 }
@@ -69,12 +69,12 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_file() {
+async fn a_file_behaves_like_a_sink() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("ci.key");
     let sink = FileSink::new(&path).unwrap();
     assert_eq!(sink.name(), format!("file:{}", path.display()));
-    // A file has one name, so that no two rotations share it.
+    // A file has one name, so no two rotations can share it.
     let folder_name = folder.path().file_name().unwrap();
     let detour = folder.path().join("..").join(folder_name).join("ci.key");
     assert_eq!(FileSink::new(&detour).unwrap().name(), sink.name());
@@ -177,7 +177,7 @@ async fn the_files_of_a_killed_process_are_removed() {
 const DOTENV: &str = "# one\r\nexport OTHER='a b'\n\nKEY=\"sk_live_0\" # two\nLAST=1";
 
 #[tokio::test]
-async fn a_variable() {
+async fn a_variable_behaves_like_a_sink() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".env");
     fs::write(&path, DOTENV).unwrap();
@@ -231,7 +231,7 @@ esac
 
 #[tokio::test]
 #[cfg(unix)]
-async fn a_program() {
+async fn a_program_behaves_like_a_sink() {
     let folder = tempfile::tempdir().unwrap();
     let sink = CommandSink::new("sh", ["-c", PROGRAM, "keep", folder.path().to_str().unwrap()]);
     check_sink(&sink, None).await;
@@ -295,7 +295,7 @@ async fn a_program_that_prints_something_for_an_empty_slot_is_refused() {
 }
 
 #[tokio::test]
-async fn two_variables_of_one_file() {
+async fn two_variables_of_one_file_behave_like_a_sink() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(".env");
     fs::write(&path, "A=sk_live_0\nB=sk_live_0\n").unwrap();
@@ -306,7 +306,7 @@ async fn two_variables_of_one_file() {
 }
 
 #[tokio::test]
-async fn several_sinks() {
+async fn a_set_of_sinks_behaves_like_a_sink() {
     let folder = tempfile::tempdir().unwrap();
     let memory = || Arc::new(MemorySink::new()) as Arc<dyn Sink>;
     let file = Arc::new(FileSink::new(folder.path().join("ci.key")).unwrap());

@@ -70,8 +70,8 @@ fn use_write_ahead_log(connection: &Connection) -> Result {
             Ok(mode) if mode == "wal" => return Ok(()),
             Ok(mode) => {
                 return Err(format!(
-                    "its file system does not support a write-ahead log (SQLite uses {mode:?}). Choose a file on a local \
-                     disk (`--journal`)"
+                    "its file system does not support a write-ahead log (SQLite uses {mode:?}). Choose a file on a \
+                     local disk (`--journal`)"
                 )
                 .into());
             }

@@ -18,7 +18,7 @@ use crate::{Record, RotationId, State};
 
 /// A journal in a file, which any number of processes on one machine share.
 ///
-/// When a call returns, its effect is on the disk. The journal never changes what it has written, so that the file is
+/// When a call returns, its effect is on the disk. The journal never changes what it has written, so the file is
 /// also the history of all rotations. You can read it with the command `sqlite3`. The journal refuses a file on a
 /// network file system that does not support sharing.
 ///

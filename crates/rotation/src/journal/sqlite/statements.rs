@@ -179,7 +179,7 @@ impl Held {
         let sql = "SELECT token, version, holder, held_until FROM rotation WHERE id = ?";
         let found = transaction.prepare_cached(sql)?.query_row([id.as_str()], read).optional()?;
         let (token, version, holder) = found.ok_or_else(|| JournalError::Missing(id.clone()))?;
-        // An unreadable time must not lock everybody out, so that such a lease counts as released.
+        // An unreadable time must not lock everybody out, so such a lease counts as released.
         let by = holder.and_then(|(by, until)| Some((by, DateTime::parse_from_rfc3339(&until).ok()?.to_utc())));
         Ok(Self { token, version, by })
     }
