@@ -157,8 +157,8 @@ impl Provider for Vault {
         // Everything that can be refused is refused before anything is sent.
         let check = || {
             new.check()?;
-            CAPABILITIES.require(Capability::CreateWithOwner, new.owner.is_some())?;
-            CAPABILITIES.require(Capability::Description, new.description.is_some())?;
+            CAPABILITIES.require_for(Capability::CreateWithOwner, new.owner.as_ref())?;
+            CAPABILITIES.require_for(Capability::Description, new.description.as_ref())?;
             new.expiry.map(|expiry| expiry.time_at(Utc::now())).transpose().map(Option::flatten)
         };
         let expires = check().map_err(|error: Error| error.about(Operation::Create, None).under(self.name()))?;

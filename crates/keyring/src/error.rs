@@ -63,6 +63,15 @@ impl Parts {
     }
 }
 
+/// What is known of the attempts before the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EarlierAttempts {
+    /// There were none, or the vendor certainly carried out none of them.
+    HadNoEffect,
+    /// The vendor may have carried out one of them.
+    MayHaveTakenEffect,
+}
+
 impl From<Parts> for Error {
     fn from(parts: Parts) -> Self {
         Self(Box::new(parts))
@@ -149,9 +158,11 @@ impl Error {
 
     /// Notes how many attempts there were, and whether one before may have been carried out: then the operation may have
     /// been, however this one failed.
-    pub(crate) fn after(mut self, attempts: u32, may_have_been_done: bool) -> Self {
+    pub(crate) fn with_attempts(mut self, attempts: u32, earlier: EarlierAttempts) -> Self {
         self.0.attempts = attempts;
-        if may_have_been_done && self.outcome() != Outcome::Applied && self.operation().is_none_or(Operation::is_write)
+        if earlier == EarlierAttempts::MayHaveTakenEffect
+            && self.outcome() != Outcome::Applied
+            && self.operation().is_none_or(Operation::is_write)
         {
             self.0.outcome = Outcome::Unknown;
         }
@@ -159,18 +170,18 @@ impl Error {
     }
 
     /// Whether a key is not found that an earlier attempt to delete it, whose answer was lost, may well have deleted.
-    pub(crate) fn is_own_delete(&self) -> bool {
+    pub(crate) fn is_completed_delete(&self) -> bool {
         self.is_not_found() && self.attempts() > 1 && self.outcome() == Outcome::Unknown
     }
 
     /// Notes that the call might have been tried again, and was not any more.
-    pub(crate) fn exhausted(mut self) -> Self {
+    pub(crate) fn with_retries_exhausted(mut self) -> Self {
         self.0.retries_exhausted = true;
         self
     }
 
     /// Whether trying the operation again can do no harm, and may help.
-    pub(crate) fn may_be_repeated(&self, operation: Operation) -> bool {
+    pub(crate) fn is_retryable(&self, operation: Operation) -> bool {
         let is_harmless = !matches!(operation, Operation::Create | Operation::Regenerate | Operation::Update)
             || self.outcome() == Outcome::NotSent
             || self.is_rate_limited();

@@ -136,7 +136,7 @@ pub use layer::inject::Inject;
 pub use layer::retry::{Retry, Retrying};
 pub use layer::throttle::Throttle;
 pub use layer::trace::Trace;
-pub use layer::{Answer, Called, Layer, Layered, SendCall};
+pub use layer::{CallFuture, CallInfo, Layer, Layered, SendCall};
 pub use list::page::{Page, PageRequest, Paging};
 pub use list::query::{ListKeys, SortKeys};
 pub use model::capability::{Capabilities, Capability, Support};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Called, Layer, SendCall};
+use super::{CallInfo, Layer, SendCall};
 use crate::{Error, ErrorKind, Operation, Outcome, Result};
 
 /// Has calls fail, each fault once and in their order: to see in a test what a program makes of it.
@@ -23,9 +23,16 @@ use crate::{Error, ErrorKind, Operation, Outcome, Result};
 #[derive(Clone, Default)]
 pub struct Inject(Arc<Mutex<VecDeque<Fault>>>);
 
+/// When a fault strikes, relative to the call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Timing {
+    Before,
+    After,
+}
+
 struct Fault {
     operation: Operation,
-    is_after: bool,
+    timing: Timing,
     make: Box<dyn Fn() -> Error + Send + Sync>,
 }
 
@@ -38,13 +45,13 @@ impl Inject {
     /// The next call of this operation is not made, and fails like this.
     #[must_use]
     pub fn before(self, operation: Operation, error: impl Fn() -> Error + Send + Sync + 'static) -> Self {
-        self.push(Fault { operation, is_after: false, make: Box::new(error) })
+        self.push(Fault { operation, timing: Timing::Before, make: Box::new(error) })
     }
 
     /// The next call of this operation is made, and fails like this whatever the answer is.
     #[must_use]
     pub fn after(self, operation: Operation, error: impl Fn() -> Error + Send + Sync + 'static) -> Self {
-        self.push(Fault { operation, is_after: true, make: Box::new(error) })
+        self.push(Fault { operation, timing: Timing::After, make: Box::new(error) })
     }
 
     /// The next call of this operation finds nobody at the other end: nothing is sent.
@@ -88,13 +95,13 @@ impl fmt::Debug for Inject {
 
 #[async_trait]
 impl Layer for Inject {
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
-        let Some(fault) = self.take(called.operation) else {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
+        let Some(fault) = self.take(call.operation) else {
             return send().await;
         };
-        if fault.is_after {
+        if fault.timing == Timing::After {
             drop(send().await);
         }
-        Err((fault.make)().about(called.operation, called.key).under(called.provider))
+        Err((fault.make)().about(call.operation, call.key).under(call.provider))
     }
 }

@@ -19,15 +19,15 @@ use crate::{
 };
 
 /// A call on its way.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+pub type CallFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
 /// Makes a call to the provider below. Each use is another call.
-pub type SendCall<'a, T> = dyn Fn() -> Answer<'a, T> + Send + Sync + 'a;
+pub type SendCall<'a, T> = dyn Fn() -> CallFuture<'a, T> + Send + Sync + 'a;
 
 /// What a call is about.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Called<'a> {
+pub struct CallInfo<'a> {
     /// The provider's name.
     pub provider: &'a str,
     /// The vendor's name.
@@ -43,7 +43,7 @@ pub struct Called<'a> {
 /// Written once for all operations; [`Layered`] puts it around each.
 ///
 /// ```
-/// use api_keyring::{Called, Layer, Result, SendCall};
+/// use api_keyring::{CallInfo, Layer, Result, SendCall};
 ///
 /// /// Prints what is called.
 /// #[derive(Clone, Debug)]
@@ -51,8 +51,8 @@ pub struct Called<'a> {
 ///
 /// #[async_trait::async_trait]
 /// impl Layer for Loud {
-///     async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
-///         println!("{} {}", called.provider, called.operation);
+///     async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
+///         println!("{} {}", call.provider, call.operation);
 ///         send().await
 ///     }
 /// }
@@ -64,7 +64,7 @@ pub trait Layer: Clone + fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Those of the call, and the layer's own.
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T>;
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T>;
 }
 
 /// A provider with a [`Layer`] around every call.
@@ -90,8 +90,8 @@ impl<L: Layer, P: Provider> Layered<L, P> {
         &self.inner
     }
 
-    fn called<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Called<'a> {
-        Called { provider: self.inner.name(), vendor: self.inner.vendor(), operation, key }
+    fn call_info<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> CallInfo<'a> {
+        CallInfo { provider: self.inner.name(), vendor: self.inner.vendor(), operation, key }
     }
 }
 
@@ -122,39 +122,39 @@ impl<L: Layer, P: Provider> Provider for Layered<L, P> {
     }
 
     async fn list_page(&self, request: &PageRequest) -> Result<Page> {
-        self.layer.around(self.called(Operation::List, None), &|| self.inner.list_page(request)).await
+        self.layer.around(self.call_info(Operation::List, None), &|| self.inner.list_page(request)).await
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
-        self.layer.around(self.called(Operation::Get, Some(id)), &|| self.inner.get(id)).await
+        self.layer.around(self.call_info(Operation::Get, Some(id)), &|| self.inner.get(id)).await
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
-        self.layer.around(self.called(Operation::Create, None), &|| self.inner.create(new)).await
+        self.layer.around(self.call_info(Operation::Create, None), &|| self.inner.create(new)).await
     }
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
-        self.layer.around(self.called(Operation::Update, Some(id)), &|| self.inner.update(id, update)).await
+        self.layer.around(self.call_info(Operation::Update, Some(id)), &|| self.inner.update(id, update)).await
     }
 
     async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
-        self.layer.around(self.called(Operation::Regenerate, Some(id)), &|| self.inner.regenerate(id, how)).await
+        self.layer.around(self.call_info(Operation::Regenerate, Some(id)), &|| self.inner.regenerate(id, how)).await
     }
 
     async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
-        self.layer.around(self.called(Operation::Revoke, Some(id)), &|| self.inner.revoke(id, how)).await
+        self.layer.around(self.call_info(Operation::Revoke, Some(id)), &|| self.inner.revoke(id, how)).await
     }
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
-        let deleted = self.layer.around(self.called(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await;
+        let deleted = self.layer.around(self.call_info(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await;
         match deleted {
             // Only a retry makes such an error, and it cannot turn one into an answer itself.
-            Err(error) if error.is_own_delete() => Ok(()),
+            Err(error) if error.is_completed_delete() => Ok(()),
             other => other,
         }
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
-        self.layer.around(self.called(Operation::Stats, Some(id)), &|| self.inner.stats(id)).await
+        self.layer.around(self.call_info(Operation::Stats, Some(id)), &|| self.inner.stats(id)).await
     }
 }

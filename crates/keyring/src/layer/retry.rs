@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Called, Layer, SendCall};
+use super::{CallInfo, Layer, SendCall};
+use crate::error::EarlierAttempts;
 use crate::{Clock, Error, Outcome, Result, SystemClock};
 
 /// Tries calls again that failed and may be repeated.
@@ -55,7 +56,7 @@ type Observer = Arc<dyn Fn(&Retrying<'_>) + Send + Sync>;
 #[non_exhaustive]
 pub struct Retrying<'a> {
     /// What the call is about.
-    pub called: Called<'a>,
+    pub call: CallInfo<'a>,
     /// How many attempts there were.
     pub attempts: u32,
     /// How the last one failed.
@@ -176,31 +177,33 @@ impl fmt::Debug for Retry {
 
 #[async_trait]
 impl Layer for Retry {
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         let begun = self.clock.elapsed();
         let mut attempts = 0;
-        let mut may_have_been_done = false;
+        let mut earlier = EarlierAttempts::HadNoEffect;
         loop {
             attempts += 1;
             let error = match send().await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let error = error.after(attempts, may_have_been_done);
-            may_have_been_done |= matches!(error.outcome(), Outcome::Unknown | Outcome::Applied);
-            if !error.may_be_repeated(called.operation) {
+            let error = error.with_attempts(attempts, earlier);
+            if matches!(error.outcome(), Outcome::Unknown | Outcome::Applied) {
+                earlier = EarlierAttempts::MayHaveTakenEffect;
+            }
+            if !error.is_retryable(call.operation) {
                 return Err(error);
             }
             let elapsed = self.clock.elapsed().saturating_sub(begun);
             let Some(wait) = self.wait(attempts, &error, elapsed) else {
-                return Err(error.exhausted());
+                return Err(error.with_retries_exhausted());
             };
             if let Some(observer) = &self.observer {
-                observer(&Retrying { called, attempts, error: &error, wait });
+                observer(&Retrying { call, attempts, error: &error, wait });
             }
             tracing::debug!(
-                provider = called.provider,
-                operation = called.operation.name(),
+                provider = call.provider,
+                operation = call.operation.name(),
                 attempts,
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                 error.kind = error.kind().name(),

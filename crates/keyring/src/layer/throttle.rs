@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-use super::{Called, Layer, SendCall};
+use super::{CallInfo, Layer, SendCall};
 use crate::{Clock, Result, SystemClock};
 
 /// The longest that all calls wait because the vendor asks for it.
@@ -60,7 +60,7 @@ impl Throttle {
     }
 
     /// Takes the next turn; returns how long it is until then.
-    fn take_turn(&self) -> Duration {
+    fn reserve_turn(&self) -> Duration {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.elapsed();
         let turn = now.max(*next);
@@ -68,7 +68,7 @@ impl Throttle {
         turn - now
     }
 
-    fn hold(&self, time: Duration) {
+    fn hold_back(&self, time: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         *next = (*next).max(self.clock.elapsed().saturating_add(time.min(MAX_HOLD)));
     }
@@ -89,13 +89,13 @@ impl fmt::Debug for Throttle {
 
 #[async_trait]
 impl Layer for Throttle {
-    async fn around<T: Send>(&self, _: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+    async fn around<T: Send>(&self, _: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         let _permit = match &self.permits {
             // It is never closed.
             Some(permits) => permits.acquire().await.ok(),
             None => None,
         };
-        let wait = self.take_turn();
+        let wait = self.reserve_turn();
         if !wait.is_zero() {
             self.clock.sleep(wait).await;
         }
@@ -104,7 +104,7 @@ impl Layer for Throttle {
             && error.is_rate_limited()
             && let Some(time) = error.retry_after()
         {
-            self.hold(time);
+            self.hold_back(time);
         }
         result
     }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
-use super::{Called, Layer, SendCall};
+use super::{CallInfo, Layer, SendCall};
 use crate::Result;
 
 /// Has every call in a `tracing` span named `api_keyring`, with what it is about and how it ended.
@@ -35,14 +35,14 @@ impl Trace {
 
 #[async_trait]
 impl Layer for Trace {
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         let span = tracing::info_span!(
             "api_keyring",
-            otel.name = called.operation.name(),
+            otel.name = call.operation.name(),
             otel.status_code = Empty,
-            api_keyring.provider = called.provider,
-            api_keyring.vendor = called.vendor,
-            api_keyring.key = called.key.map(tracing::field::display),
+            api_keyring.provider = call.provider,
+            api_keyring.vendor = call.vendor,
+            api_keyring.key = call.key.map(tracing::field::display),
             api_keyring.outcome = Empty,
             api_keyring.attempts = Empty,
             error.r#type = Empty,

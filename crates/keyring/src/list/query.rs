@@ -28,7 +28,15 @@ pub struct ListKeys {
     expiring_within: Option<TimeDelta>,
     now: Option<DateTime<Utc>>,
     sort: Option<SortKeys>,
-    descending: bool,
+    direction: Direction,
+}
+
+/// Which way a list is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Direction {
+    #[default]
+    Ascending,
+    Descending,
 }
 
 /// What keys are sorted by. Keys without it come last, and those that have the same are in the order of their ids.
@@ -86,7 +94,7 @@ impl ListKeys {
 
     /// Has the keys sorted the other way round. Those without what they are sorted by still come last.
     pub fn descending(mut self) -> Self {
-        self.descending = true;
+        self.direction = Direction::Descending;
         self
     }
 
@@ -97,14 +105,14 @@ impl ListKeys {
     }
 
     /// What is left to each provider where the rest is decided over all of them.
-    pub(crate) fn search_alone(&self) -> Self {
+    pub(crate) fn search_only(&self) -> Self {
         Self { search: self.search.clone(), ..Self::default() }
     }
 
     /// The keys of `all` that are wanted, in the order in which they are. What failed comes after what is sorted.
     pub(crate) fn apply<'a>(self, all: KeyStream<'a>) -> KeyStream<'a> {
         let now = self.now.unwrap_or_else(Utc::now);
-        let sort = self.sort.map(|sort| (sort, self.descending));
+        let sort = self.sort.map(|sort| (sort, self.direction));
         let is_filter = self.name_contains.is_some() || self.status.is_some() || self.expiring_within.is_some();
         let wanted: KeyStream<'a> = if is_filter {
             Box::pin(all.filter(move |row| {
@@ -116,11 +124,11 @@ impl ListKeys {
         };
         match sort {
             None => wanted,
-            Some((sort, descending)) => {
+            Some((sort, direction)) => {
                 let sorted = async move {
                     let mut rows: Vec<Result<ApiKey>> = wanted.collect().await;
                     rows.sort_by(|a, b| match (a, b) {
-                        (Ok(a), Ok(b)) => sort.compare(a, b, descending),
+                        (Ok(a), Ok(b)) => sort.compare(a, b, direction),
                         (Ok(_), Err(_)) => Ordering::Less,
                         (Err(_), Ok(_)) => Ordering::Greater,
                         (Err(_), Err(_)) => Ordering::Equal,
@@ -140,21 +148,21 @@ impl ListKeys {
 }
 
 impl SortKeys {
-    fn compare(self, a: &ApiKey, b: &ApiKey, descending: bool) -> Ordering {
+    fn compare(self, a: &ApiKey, b: &ApiKey, direction: Direction) -> Ordering {
         let time = |time: Option<&crate::Timestamp>| time.and_then(crate::Timestamp::utc);
         let order = match self {
-            Self::Name => last_without(a.name(), b.name(), descending),
-            Self::CreatedAt => last_without(time(a.created_at()), time(b.created_at()), descending),
-            Self::ExpiresAt => last_without(time(a.expires_at()), time(b.expires_at()), descending),
-            Self::LastUsedAt => last_without(time(a.last_used_at()), time(b.last_used_at()), descending),
+            Self::Name => compare_missing_last(a.name(), b.name(), direction),
+            Self::CreatedAt => compare_missing_last(time(a.created_at()), time(b.created_at()), direction),
+            Self::ExpiresAt => compare_missing_last(time(a.expires_at()), time(b.expires_at()), direction),
+            Self::LastUsedAt => compare_missing_last(time(a.last_used_at()), time(b.last_used_at()), direction),
         };
         order.then_with(|| a.provider().cmp(b.provider())).then_with(|| a.id().cmp(b.id()))
     }
 }
 
-fn last_without<T: Ord>(a: Option<T>, b: Option<T>, descending: bool) -> Ordering {
+fn compare_missing_last<T: Ord>(a: Option<T>, b: Option<T>, direction: Direction) -> Ordering {
     match (a, b) {
-        (Some(a), Some(b)) if descending => b.cmp(&a),
+        (Some(a), Some(b)) if direction == Direction::Descending => b.cmp(&a),
         (Some(a), Some(b)) => a.cmp(&b),
         (a, b) => b.is_some().cmp(&a.is_some()),
     }
@@ -175,16 +183,16 @@ fn contains(text: Option<&str>, lowercase_part: &str) -> bool {
 }
 
 /// Whether a search finds a key, where it is ours: in its name or its description.
-pub(crate) fn is_found(name: Option<&str>, description: Option<&str>, lowercase_part: &str) -> bool {
+pub(crate) fn matches_text(name: Option<&str>, description: Option<&str>, lowercase_part: &str) -> bool {
     contains(name, lowercase_part) || contains(description, lowercase_part)
 }
 
 /// Those of `all` whose name or description contains `text`, whatever its case: what a vendor's search stands for that
 /// has none.
-pub(crate) fn searched<'a>(all: KeyStream<'a>, text: &str) -> KeyStream<'a> {
+pub(crate) fn filter_by_text<'a>(all: KeyStream<'a>, text: &str) -> KeyStream<'a> {
     let part = text.to_lowercase();
     Box::pin(all.filter(move |row| {
-        let found = |key: &ApiKey| is_found(key.name(), key.description(), &part);
+        let found = |key: &ApiKey| matches_text(key.name(), key.description(), &part);
         std::future::ready(row.as_ref().map_or(true, found))
     }))
 }

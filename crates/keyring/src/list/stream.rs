@@ -10,22 +10,22 @@ use std::pin::Pin;
 
 use futures_util::stream::{self, FuturesOrdered, StreamExt};
 
-use super::reader::{Reader, Taken};
+use super::reader::{Reader, Verdict};
 use crate::{ApiKey, Error, ErrorKind, KeyStream, ListKeys, Operation, Outcome, Page, PageRequest, Provider, Result};
 
 /// How many pages are asked for side by side once the total is known.
 const SIDE_BY_SIDE: usize = 4;
 
-type Asked<'a> = Pin<Box<dyn Future<Output = (PageRequest, Result<Page>)> + Send + 'a>>;
+type PendingPage<'a> = Pin<Box<dyn Future<Output = (PageRequest, Result<Page>)> + Send + 'a>>;
 
 /// The list of a provider's keys while it is read.
 struct Listing<'a, P: ?Sized> {
     provider: &'a P,
     reader: Reader,
     /// Pages on their way, in their order.
-    asked: FuturesOrdered<Asked<'a>>,
+    pending: FuturesOrdered<PendingPage<'a>>,
     /// Where the last of them will end if it is full.
-    asked_to: u64,
+    requested_to: u64,
     ready: VecDeque<Result<ApiKey>>,
     ended: bool,
 }
@@ -35,8 +35,8 @@ pub(crate) fn stream<'a, P: Provider + ?Sized>(provider: &'a P, which: &ListKeys
     let listing = Listing {
         provider,
         reader: Reader::new(provider.paging(), which.search.clone()),
-        asked: FuturesOrdered::new(),
-        asked_to: 0,
+        pending: FuturesOrdered::new(),
+        requested_to: 0,
         ready: VecDeque::new(),
         ended: false,
     };
@@ -52,10 +52,10 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
             if self.ended {
                 return None;
             }
-            self.ask();
-            let (request, page) = self.asked.next().await?;
+            self.request_pages();
+            let (request, page) = self.pending.next().await?;
             match page {
-                Ok(page) => self.take(&request, page),
+                Ok(page) => self.accept(&request, page),
                 Err(error) => {
                     self.ended = true;
                     self.ready.push_back(Err(error));
@@ -65,31 +65,32 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
     }
 
     /// Sees to it that pages are on their way: the next one, and more where it is known that there are more.
-    fn ask(&mut self) {
-        if self.asked.is_empty() {
-            self.asked_to = self.reader.end();
+    fn request_pages(&mut self) {
+        if self.pending.is_empty() {
+            self.requested_to = self.reader.end();
         }
-        while self.asked.is_empty()
-            || (self.asked.len() < SIDE_BY_SIDE && self.reader.foreseen().is_some_and(|total| self.asked_to < total))
+        while self.pending.is_empty()
+            || (self.pending.len() < SIDE_BY_SIDE
+                && self.reader.predicted_total().is_some_and(|total| self.requested_to < total))
         {
-            let request = self.reader.request(self.asked_to);
-            self.asked_to = request.offset + request.limit;
+            let request = self.reader.request(self.requested_to);
+            self.requested_to = request.offset + request.limit;
             let provider = self.provider;
-            self.asked.push_back(Box::pin(async move {
+            self.pending.push_back(Box::pin(async move {
                 let page = provider.list_page(&request).await;
                 (request, page)
             }));
         }
     }
 
-    fn take(&mut self, request: &PageRequest, page: Page) {
+    fn accept(&mut self, request: &PageRequest, page: Page) {
         let ready = &mut self.ready;
-        match self.reader.take(request, page, |row| ready.push_back(row)) {
-            Taken::AsForeseen => {}
+        match self.reader.accept(request, page, |row| ready.push_back(row)) {
+            Verdict::ContinueInOrder => {}
             // What was asked for beside it would not fit.
-            Taken::Otherwise => self.asked.clear(),
-            Taken::Complete => self.ended = true,
-            Taken::Incomplete(missing) => {
+            Verdict::ContinueElsewhere => self.pending.clear(),
+            Verdict::Complete => self.ended = true,
+            Verdict::Incomplete(missing) => {
                 self.ended = true;
                 self.ready.push_back(Err(incomplete(missing).under(self.provider.name())));
             }

@@ -171,16 +171,25 @@ impl Capabilities {
     ///     _ => Support::Native,
     /// });
     ///
-    /// assert!(CAPABILITIES.require(Capability::Stats, false).is_ok());
-    /// let refused = CAPABILITIES.require(Capability::Stats, true).unwrap_err();
+    /// assert!(CAPABILITIES.require(Capability::List).is_ok());
+    /// let refused = CAPABILITIES.require(Capability::Stats).unwrap_err();
     /// assert_eq!(refused.to_string(), "stats is not offered. Look at the dashboard");
     /// ```
     ///
     /// # Errors
     ///
     /// The [`refusal`](Self::refusal).
-    pub fn require(&self, capability: Capability, wanted: bool) -> Result<()> {
-        if wanted && !self.support(capability).is_supported() { Err(self.refusal(capability)) } else { Ok(()) }
+    pub fn require(&self, capability: Capability) -> Result<()> {
+        if self.support(capability).is_supported() { Ok(()) } else { Err(self.refusal(capability)) }
+    }
+
+    /// Refuses an option that is set and that the provider does not offer.
+    ///
+    /// # Errors
+    ///
+    /// The [`refusal`](Self::refusal).
+    pub fn require_for<T>(&self, capability: Capability, option: Option<&T>) -> Result<()> {
+        option.map_or(Ok(()), |_| self.require(capability))
     }
 
     /// The `Unsupported` error with which `capability` is refused; it names the alternative.

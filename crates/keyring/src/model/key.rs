@@ -33,7 +33,7 @@ pub(crate) struct Details {
     pub(crate) updated_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
     /// Whether a key whose expiry the vendor does not tell has none.
-    pub(crate) never_expires_unless_told: bool,
+    pub(crate) never_expires_by_default: bool,
     pub(crate) last_used_at: Option<Timestamp>,
     pub(crate) reported_status: ReportedStatus,
     pub(crate) masked_secret: Option<String>,
@@ -46,12 +46,12 @@ pub(crate) struct Details {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ReportedStatus {
     /// The vendor says it in so many words.
-    Said(KeyStatus),
+    Explicit(KeyStatus),
     /// The vendor lists no keys but those that work.
-    ListedMeansActive,
+    ActiveIfListed,
     /// The vendor says nothing, and lists dead keys too.
     #[default]
-    Silent,
+    NotReported,
 }
 
 impl ApiKey {
@@ -73,13 +73,13 @@ impl ApiKey {
     }
 
     /// The key as the server showed it then.
-    pub(crate) fn shown_at(mut self, date: Option<DateTime<Utc>>) -> Self {
+    pub(crate) fn with_as_of(mut self, date: Option<DateTime<Utc>>) -> Self {
         self.details.as_of = date;
         self
     }
 
     /// Puts the key under the name that a keyring has for its provider.
-    pub(crate) fn under(self, provider: &Arc<str>) -> Self {
+    pub(crate) fn with_provider(self, provider: &Arc<str>) -> Self {
         Self { provider: Arc::clone(provider), ..self }
     }
 
@@ -145,7 +145,7 @@ impl ApiKey {
 
     /// Whether the key is known never to stop working by itself.
     pub fn never_expires(&self) -> bool {
-        self.details.expires_at.is_none() && self.details.never_expires_unless_told
+        self.details.expires_at.is_none() && self.details.never_expires_by_default
     }
 
     /// When the key was last used, where the vendor tells; it may lag behind.
@@ -173,18 +173,18 @@ impl ApiKey {
     /// A key that the vendor calls dead is dead; one whose expiry has passed is expired. It is called active only where
     /// the vendor says so, or lists no other keys.
     pub fn status_at(&self, now: DateTime<Utc>) -> KeyStatus {
-        let said = match self.details.reported_status {
-            ReportedStatus::Said(status) => status,
-            ReportedStatus::ListedMeansActive => KeyStatus::Active,
-            ReportedStatus::Silent => KeyStatus::Unknown,
+        let reported = match self.details.reported_status {
+            ReportedStatus::Explicit(status) => status,
+            ReportedStatus::ActiveIfListed => KeyStatus::Active,
+            ReportedStatus::NotReported => KeyStatus::Unknown,
         };
-        match said {
+        match reported {
             KeyStatus::Active | KeyStatus::Unknown => match self.expires_at().map(Timestamp::utc) {
                 Some(Some(expiry)) if expiry <= now => KeyStatus::Expired,
                 // An expiry that cannot be read, or is not told, may have passed.
                 Some(None) => KeyStatus::Unknown,
                 None if !self.never_expires() => KeyStatus::Unknown,
-                _ => said,
+                _ => reported,
             },
             dead => dead,
         }
@@ -232,18 +232,18 @@ impl Serialize for ApiKey {
         key.serialize_field("kind", &self.kind())?;
         key.serialize_field("status", &self.status())?;
         key.serialize_field("masked_secret", &self.masked_secret())?;
-        key.serialize_field("created_at", &self.created_at().map(uniform))?;
-        key.serialize_field("updated_at", &self.updated_at().map(uniform))?;
-        key.serialize_field("expires_at", &self.expires_at().map(uniform))?;
+        key.serialize_field("created_at", &self.created_at().map(normalized))?;
+        key.serialize_field("updated_at", &self.updated_at().map(normalized))?;
+        key.serialize_field("expires_at", &self.expires_at().map(normalized))?;
         key.serialize_field("never_expires", &self.never_expires())?;
-        key.serialize_field("last_used_at", &self.last_used_at().map(uniform))?;
+        key.serialize_field("last_used_at", &self.last_used_at().map(normalized))?;
         key.serialize_field("extra", self.extra())?;
         key.end()
     }
 }
 
 /// A time in one form for all vendors, or in the vendor's own where it cannot be read.
-fn uniform(time: &Timestamp) -> Timestamp {
+fn normalized(time: &Timestamp) -> Timestamp {
     time.utc().map_or_else(|| time.clone(), Timestamp::from)
 }
 
@@ -297,7 +297,7 @@ mod tests {
         let details = Details {
             reported_status,
             expires_at: expires_at.map(Timestamp::from),
-            never_expires_unless_told: reported_status != ReportedStatus::ListedMeansActive,
+            never_expires_by_default: reported_status != ReportedStatus::ActiveIfListed,
             ..Details::default()
         };
         ApiKey::new(&"test".into(), "1".parse().unwrap(), details)
@@ -307,19 +307,19 @@ mod tests {
     fn only_what_the_vendor_vouches_for_is_active() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let (past, future) = (Some("2025-12-31 23:59:59+00:00"), Some("2026-01-01T00:00:01Z"));
-        let said = |status| ReportedStatus::Said(status);
+        let reported = |status| ReportedStatus::Explicit(status);
         for (reported, expiry, status) in [
-            (said(KeyStatus::Active), None, KeyStatus::Active),
-            (said(KeyStatus::Active), future, KeyStatus::Active),
-            (said(KeyStatus::Active), past, KeyStatus::Expired),
-            (said(KeyStatus::Active), Some("someday"), KeyStatus::Unknown),
-            (said(KeyStatus::Revoked), past, KeyStatus::Revoked),
-            (said(KeyStatus::Inactive), future, KeyStatus::Inactive),
-            (ReportedStatus::ListedMeansActive, future, KeyStatus::Active),
-            (ReportedStatus::ListedMeansActive, past, KeyStatus::Expired),
-            (ReportedStatus::ListedMeansActive, None, KeyStatus::Unknown),
-            (ReportedStatus::Silent, None, KeyStatus::Unknown),
-            (ReportedStatus::Silent, past, KeyStatus::Expired),
+            (reported(KeyStatus::Active), None, KeyStatus::Active),
+            (reported(KeyStatus::Active), future, KeyStatus::Active),
+            (reported(KeyStatus::Active), past, KeyStatus::Expired),
+            (reported(KeyStatus::Active), Some("someday"), KeyStatus::Unknown),
+            (reported(KeyStatus::Revoked), past, KeyStatus::Revoked),
+            (reported(KeyStatus::Inactive), future, KeyStatus::Inactive),
+            (ReportedStatus::ActiveIfListed, future, KeyStatus::Active),
+            (ReportedStatus::ActiveIfListed, past, KeyStatus::Expired),
+            (ReportedStatus::ActiveIfListed, None, KeyStatus::Unknown),
+            (ReportedStatus::NotReported, None, KeyStatus::Unknown),
+            (ReportedStatus::NotReported, past, KeyStatus::Expired),
         ] {
             assert_eq!(key(reported, expiry).status_at(now), status, "{reported:?} {expiry:?}");
         }
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn debug_names_unknown_fields_and_does_not_show_them() {
-        let mut odd = key(ReportedStatus::Silent, None);
+        let mut odd = key(ReportedStatus::NotReported, None);
         odd.details.extra.insert("surprise".into(), "canary".into());
         assert!(format!("{odd:?}").contains("surprise"));
         assert!(!format!("{odd:#?}").contains("canary"));

@@ -93,13 +93,13 @@ impl ApiKeyBuilder {
     /// That the key never stops working by itself. Without this and [`expires_at`](Self::expires_at), nothing is known.
     pub fn never_expires(mut self) -> Self {
         self.details.expires_at = None;
-        self.details.never_expires_unless_told = true;
+        self.details.never_expires_by_default = true;
         self
     }
 
     /// The vendor's word on whether the key works, apart from its expiry.
     pub fn status(mut self, status: KeyStatus) -> Self {
-        self.details.reported_status = ReportedStatus::Said(status);
+        self.details.reported_status = ReportedStatus::Explicit(status);
         self
     }
 

@@ -21,7 +21,7 @@ pub struct KeyId(String);
 impl KeyId {
     /// An id of digits.
     #[cfg(any(feature = "memory", feature = "conformance"))]
-    pub(crate) fn of_number(number: u64) -> Self {
+    pub(crate) fn from_number(number: u64) -> Self {
         Self(number.to_string())
     }
 

@@ -30,7 +30,7 @@ impl KeyStats {
     }
 
     /// The figures of a key, taken from the fields of a vendor's answer that usually hold them.
-    pub(crate) fn of(key: ApiKey) -> Self {
+    pub(crate) fn from_extra(key: ApiKey) -> Self {
         let number = |fields: &Map<String, Value>, names: [&str; 2]| {
             names.iter().find_map(|name| fields.get(*name)).and_then(Value::as_u64)
         };

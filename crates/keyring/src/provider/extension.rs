@@ -45,7 +45,7 @@ pub trait ProviderExt: Provider {
         let all = stream::stream(self, &which);
         let found = match &which.search {
             Some(text) if self.capabilities().support(Capability::Search) != Support::Native => {
-                query::searched(all, text)
+                query::filter_by_text(all, text)
             }
             _ => all,
         };

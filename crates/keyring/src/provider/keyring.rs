@@ -79,7 +79,7 @@ impl Keyring {
     ///
     /// Errors and orders are as in [`ProviderExt::list`]; a sorted list is sorted over all providers.
     pub fn list(&self, which: ListKeys) -> KeyStream<'_> {
-        let searched = which.search_alone();
+        let searched = which.search_only();
         let lists = self.providers.values().map(|provider| provider.list(searched.clone()));
         which.apply(Box::pin(stream::select_all(lists)))
     }
@@ -161,7 +161,7 @@ pub struct NamedProvider {
 
 impl NamedProvider {
     fn key(&self, key: ApiKey) -> ApiKey {
-        key.under(&self.name)
+        key.with_provider(&self.name)
     }
 
     fn issued(&self, issued: IssuedKey) -> IssuedKey {

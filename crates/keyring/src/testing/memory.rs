@@ -133,11 +133,8 @@ impl Memory {
         Call { provider: &self.name, operation, key, looks_like_secret: |text| text.starts_with(SECRET_PREFIX) }
     }
 
-    /// Lets the caller in, and refuses what is not offered.
-    fn enter(&self, call: &Call<'_>, wanted: &[(Capability, bool)]) -> Result<MutexGuard<'_, Keys>> {
-        for (capability, is_wanted) in wanted {
-            call.require(self.capabilities, *capability, *is_wanted)?;
-        }
+    /// Locks the keys and counts the request, or refuses a credential that does not work.
+    fn authenticate(&self, call: &Call<'_>) -> Result<MutexGuard<'_, Keys>> {
         let now = self.clock.now();
         let mut keys = self.keys();
         let caller = keys.by_number.values_mut().find(|key| key.secret == self.credential);
@@ -180,7 +177,9 @@ impl Memory {
     /// The point in time that is asked for; `None` for never.
     fn expiry(&self, call: &Call<'_>, asked: Option<crate::Expiry>) -> Result<Option<DateTime<Utc>>> {
         let time = asked.map(|expiry| call.expiry_time_at(expiry, self.clock.now())).transpose()?.flatten();
-        call.require(self.capabilities, Capability::CreateWithoutExpiry, time.is_none())?;
+        if time.is_none() {
+            call.require(self.capabilities, Capability::CreateWithoutExpiry)?;
+        }
         Ok(time)
     }
 }
@@ -202,7 +201,7 @@ impl Keys {
         let number = self.next;
         self.next += 1;
         let record = Record {
-            id: KeyId::of_number(number),
+            id: KeyId::from_number(number),
             secret,
             name: new.name,
             role: new.role,
@@ -283,14 +282,16 @@ impl Provider for Memory {
     }
 
     async fn list_page(&self, request: &PageRequest) -> Result<Page> {
-        let keys = self.enter(&self.call(Operation::List, None), &[(Capability::List, true)])?;
+        let call = self.call(Operation::List, None);
+        call.require(self.capabilities, Capability::List)?;
+        let keys = self.authenticate(&call)?;
         let searches = self.capabilities.support(Capability::Search) == Support::Native;
         let text = request.search.as_ref().filter(|_| searches).map(|text| text.to_lowercase());
-        let is_found = |record: &&Record| {
+        let is_match = |record: &&Record| {
             let description = record.description.as_deref();
-            text.as_ref().is_none_or(|text| query::is_found(Some(&record.name), description, text))
+            text.as_ref().is_none_or(|text| query::matches_text(Some(&record.name), description, text))
         };
-        let found: Vec<_> = keys.by_number.values().filter(is_found).collect();
+        let found: Vec<_> = keys.by_number.values().filter(is_match).collect();
         let limit = request.limit.clamp(1, 100);
         let start = usize::try_from(request.offset).unwrap_or(usize::MAX);
         let page = found.iter().skip(start).take(limit as usize).map(|record| Ok(self.describe(record))).collect();
@@ -299,26 +300,25 @@ impl Provider for Memory {
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
         let call = self.call(Operation::Get, Some(id));
-        let mut keys = self.enter(&call, &[(Capability::Get, true)])?;
+        call.require(self.capabilities, Capability::Get)?;
+        let mut keys = self.authenticate(&call)?;
         keys.find(&call, id).map(|record| self.describe(record))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
-        new.check().map_err(|error| call.of(error))?;
+        new.check().map_err(|error| call.add_context(error))?;
         let expires = self.expiry(&call, new.expiry)?;
-        let wanted = [
-            (Capability::Create, true),
-            (Capability::CreateWithOwner, new.owner.is_some()),
-            (Capability::Description, new.description.is_some()),
-        ];
-        let record = self.enter(&call, &wanted)?.insert(new.clone(), new_secret(), expires, self.clock.now());
+        call.require(self.capabilities, Capability::Create)?;
+        call.require_for(self.capabilities, Capability::CreateWithOwner, new.owner.as_ref())?;
+        call.require_for(self.capabilities, Capability::Description, new.description.as_ref())?;
+        let record = self.authenticate(&call)?.insert(new.clone(), new_secret(), expires, self.clock.now());
         Ok(self.issued(&record))
     }
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
-        update.check().map_err(|error| call.of(error))?;
+        update.check().map_err(|error| call.add_context(error))?;
         let expires = match update.expiry {
             None => None,
             Some(expiry) => {
@@ -326,14 +326,12 @@ impl Provider for Memory {
                 Some(time.ok_or_else(|| call.invalid("an expiry cannot be taken away"))?)
             }
         };
-        let wanted = [
-            (Capability::Update, true),
-            (Capability::UpdateRole, update.role.is_some()),
-            (Capability::UpdateExpiry, update.expiry.is_some()),
-            (Capability::UpdateOwner, update.owner.is_some()),
-            (Capability::Description, update.description.is_some()),
-        ];
-        let mut keys = self.enter(&call, &wanted)?;
+        call.require(self.capabilities, Capability::Update)?;
+        call.require_for(self.capabilities, Capability::UpdateRole, update.role.as_ref())?;
+        call.require_for(self.capabilities, Capability::UpdateExpiry, update.expiry.as_ref())?;
+        call.require_for(self.capabilities, Capability::UpdateOwner, update.owner.as_ref())?;
+        call.require_for(self.capabilities, Capability::Description, update.description.as_ref())?;
+        let mut keys = self.authenticate(&call)?;
         let record = keys.find(&call, id)?;
         if let Some(name) = &update.name {
             record.name.clone_from(name);
@@ -348,12 +346,12 @@ impl Provider for Memory {
 
     async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {
         let call = self.call(Operation::Regenerate, Some(id));
-        call.require(self.capabilities, Capability::Regenerate, true)?;
+        call.require(self.capabilities, Capability::Regenerate)?;
         let expires = match how.expiry {
             None => None,
             asked => self.expiry(&call, asked)?,
         };
-        let mut keys = self.enter(&call, &[])?;
+        let mut keys = self.authenticate(&call)?;
         let now = self.clock.now();
         if self.replaces_on_regenerate {
             let old = keys.remove(&call, id)?;
@@ -371,8 +369,9 @@ impl Provider for Memory {
 
     async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()> {
         let call = self.call(Operation::Revoke, Some(id));
-        let wanted = [(Capability::Revoke, true), (Capability::RevokeReason, how.reason.is_some())];
-        let mut keys = self.enter(&call, &wanted)?;
+        call.require(self.capabilities, Capability::Revoke)?;
+        call.require_for(self.capabilities, Capability::RevokeReason, how.reason.as_ref())?;
+        let mut keys = self.authenticate(&call)?;
         let record = keys.find(&call, id)?;
         if !record.is_revoked {
             record.is_revoked = true;
@@ -383,12 +382,14 @@ impl Provider for Memory {
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let call = self.call(Operation::Delete, Some(id));
-        self.enter(&call, &[(Capability::Delete, true)])?.remove(&call, id).map(drop)
+        call.require(self.capabilities, Capability::Delete)?;
+        self.authenticate(&call)?.remove(&call, id).map(drop)
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         let call = self.call(Operation::Stats, Some(id));
-        let mut keys = self.enter(&call, &[(Capability::Stats, true)])?;
+        call.require(self.capabilities, Capability::Stats)?;
+        let mut keys = self.authenticate(&call)?;
         let record = keys.find(&call, id)?;
         let mut stats = KeyStats::new(self.describe(record));
         stats.usage_count = Some(record.uses);

@@ -53,18 +53,29 @@ impl Call<'_> {
     }
 
     /// The call, as that in which this error came up.
-    pub(crate) fn of(&self, error: Error) -> Error {
+    pub(crate) fn add_context(&self, error: Error) -> Error {
         error.about(self.operation, self.key).under(self.provider)
     }
 
     /// The provider does not offer it.
     pub(crate) fn unsupported(&self, capabilities: Capabilities, capability: Capability) -> Error {
-        self.of(capabilities.refusal(capability))
+        self.add_context(capabilities.refusal(capability))
     }
 
-    /// Refuses an option that is wanted and that the provider does not offer.
-    pub(crate) fn require(&self, capabilities: Capabilities, capability: Capability, wanted: bool) -> Result<()> {
-        capabilities.require(capability, wanted).map_err(|error| self.of(error))
+    /// Refuses a capability that the provider does not offer.
+    #[cfg(feature = "memory")]
+    pub(crate) fn require(&self, capabilities: Capabilities, capability: Capability) -> Result<()> {
+        capabilities.require(capability).map_err(|error| self.add_context(error))
+    }
+
+    /// Refuses an option that is set and that the provider does not offer.
+    pub(crate) fn require_for<T>(
+        &self,
+        capabilities: Capabilities,
+        capability: Capability,
+        option: Option<&T>,
+    ) -> Result<()> {
+        capabilities.require_for(capability, option).map_err(|error| self.add_context(error))
     }
 
     /// The key's id in the vendor's own type, which may be stricter than ours.
@@ -79,7 +90,7 @@ impl Call<'_> {
 
     /// The point in time that an expiry means at `now`; `None` for never.
     pub(crate) fn expiry_time_at(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
-        expiry.time_at(now).map_err(|error| self.of(error))
+        expiry.time_at(now).map_err(|error| self.add_context(error))
     }
 
     /// An answer that was decoded and does not hold what it should.
@@ -119,7 +130,7 @@ impl Call<'_> {
     }
 
     /// The decoded answer, with the time at which the server says that it answered.
-    pub(crate) fn dated<T: DeserializeOwned, E: Serialize>(
+    pub(crate) fn answer_with_date<T: DeserializeOwned, E: Serialize>(
         &self,
         result: RawResult<T, E>,
     ) -> Result<(T, Option<DateTime<Utc>>)> {
@@ -147,7 +158,7 @@ impl Call<'_> {
     ///
     /// Where the list as a whole cannot be decoded, its rows are decoded one by one: an odd row is an error of its own and
     /// does not lose the others.
-    pub(crate) fn rows<T: DeserializeOwned, R: DeserializeOwned, E: Serialize>(
+    pub(crate) fn list_rows<T: DeserializeOwned, R: DeserializeOwned, E: Serialize>(
         &self,
         result: RawResult<T, E>,
         rows_field: &str,
@@ -179,7 +190,7 @@ impl Call<'_> {
     ///
     /// A status of success is believed with the documented body, another JSON body, or as 204 none at all. A 202 promises
     /// to do it some time, and a page of HTML comes from somebody else: neither is believed.
-    pub(crate) fn done<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
+    pub(crate) fn acknowledged<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
         let error = match result {
             Ok(_) => return Ok(()),
             Err(error) => error,
@@ -190,7 +201,7 @@ impl Call<'_> {
                 204 if body.is_empty() => return Ok(()),
                 202 => {}
                 _ if answer.status().is_success() => match serde_json::from_str::<Value>(body.expose()) {
-                    Ok(body) if is_refusal(&body) => return Err(self.refused_with_success(answer, &body)),
+                    Ok(body) if is_failure_body(&body) => return Err(self.failure_with_success_status(answer, &body)),
                     Ok(_) => return Ok(()),
                     Err(_) => {}
                 },
@@ -212,7 +223,7 @@ impl Call<'_> {
             }
             RawError::ErrorResponse(answer) => {
                 let body = serde_json::to_value(&*answer).unwrap_or_default();
-                self.answered(answer.status().as_u16(), answer.headers(), &body)
+                self.failure_status(answer.status().as_u16(), answer.headers(), &body)
             }
             RawError::Undecoded(answer) => self.undecoded(&answer),
             other => Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, other.to_string()),
@@ -222,9 +233,9 @@ impl Call<'_> {
     }
 
     /// A status of success whose body says that it was none.
-    fn refused_with_success(&self, answer: &UndecodedResponse, body: &Value) -> Error {
+    fn failure_with_success_status(&self, answer: &UndecodedResponse, body: &Value) -> Error {
         let status = answer.status().as_u16();
-        let parts = self.answered(status, answer.headers(), body);
+        let parts = self.failure_status(status, answer.headers(), body);
         let problem = format!("the service answered {}, with a body that tells of a failure", answer.status());
         let parts = Parts { problem: problem.into(), outcome: Outcome::Unknown, ..parts };
         let advice = self.advice(&parts).map(Into::into);
@@ -236,7 +247,7 @@ impl Call<'_> {
         let body = answer.body();
         if answer.status().is_success() {
             // Without JSON it need not be the vendor who answers, and a 202 is a promise.
-            let is_done = status == 204 || (status != 202 && speaks_json(answer));
+            let is_done = status == 204 || (status != 202 && is_json_answer(answer));
             let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
             let kind = match answer.reason() {
                 UndecodedReason::Interrupted { timeout: true } => ErrorKind::Timeout,
@@ -250,7 +261,7 @@ impl Call<'_> {
             return Parts { status: Some(status), request_id, unclaimed_secret, ..parts };
         }
         let body = serde_json::from_str(body.expose()).unwrap_or_default();
-        let parts = self.answered(status, answer.headers(), &body);
+        let parts = self.failure_status(status, answer.headers(), &body);
         // The statuses that are nobody's fault in particular say what is odd about the answer instead.
         let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
         Parts { problem, ..parts }
@@ -289,7 +300,7 @@ impl Call<'_> {
     }
 
     /// What a failure status and its body say.
-    fn answered(&self, status: u16, headers: &HeaderMap, body: &Value) -> Parts {
+    fn failure_status(&self, status: u16, headers: &HeaderMap, body: &Value) -> Parts {
         let (kind, outcome) = match status {
             401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
             403 => (ErrorKind::PermissionDenied, Outcome::Rejected),
@@ -389,7 +400,7 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Whether a body has the form of a failure's.
-fn is_refusal(body: &Value) -> bool {
+fn is_failure_body(body: &Value) -> bool {
     ["error", "errors", "error_type"].iter().any(|name| body.get(name).is_some_and(|value| !value.is_null()))
         || body.get("code").and_then(Value::as_u64).is_some_and(|code| code >= 400)
 }
@@ -399,7 +410,7 @@ fn is_json(body: &Secret) -> bool {
 }
 
 /// Whether an answer is JSON, or says that it is and was cut off.
-fn speaks_json(answer: &UndecodedResponse) -> bool {
+fn is_json_answer(answer: &UndecodedResponse) -> bool {
     let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declares_json = declared.is_some_and(|media_type| media_type.to_ascii_lowercase().contains("json"));
     let is_cut =

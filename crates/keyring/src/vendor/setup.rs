@@ -12,26 +12,26 @@ use crate::{Error, ErrorKind, Outcome, Result, SecretSource};
 type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
 
 /// Where the secret comes from.
-enum Supplied {
+enum CredentialSource {
     Fixed(Secret),
-    From(Arc<dyn SecretSource>),
+    Dynamic(Arc<dyn SecretSource>),
 }
 
 /// The settings that every vendor's builder has.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) base_url: Option<String>,
-    secret: Option<Supplied>,
+    secret: Option<CredentialSource>,
     adjust: Vec<Adjust>,
 }
 
 impl Settings {
     pub(crate) fn secret(&mut self, secret: impl Into<Secret>) {
-        self.secret = Some(Supplied::Fixed(secret.into()));
+        self.secret = Some(CredentialSource::Fixed(secret.into()));
     }
 
     pub(crate) fn secret_from(&mut self, source: impl SecretSource + 'static) {
-        self.secret = Some(Supplied::From(Arc::new(source)));
+        self.secret = Some(CredentialSource::Dynamic(Arc::new(source)));
     }
 
     pub(crate) fn adjust(&mut self, adjust: impl FnOnce(TransportBuilder) -> TransportBuilder + Send + 'static) {
@@ -42,9 +42,11 @@ impl Settings {
     pub(crate) fn access<C: RawClient>(self, provider: &str, base_url: &str, scheme: Scheme) -> Result<Access<C>> {
         let (secret, source) = match self.secret {
             None => return Err(refuse(provider, "the credential is missing")),
-            Some(Supplied::Fixed(secret)) => (secret, None),
+            Some(CredentialSource::Fixed(secret)) => (secret, None),
             // Never sent: every request asks the source first.
-            Some(Supplied::From(source)) => (source.known().unwrap_or_else(|| Secret::new("unset")), Some(source)),
+            Some(CredentialSource::Dynamic(source)) => {
+                (source.known().unwrap_or_else(|| Secret::new("unset")), Some(source))
+            }
         };
         let credential =
             scheme(secret).map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;

@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::conformance::{Ended, Report, Subject, run};
+use api_keyring::conformance::{CaseResult, Report, Subject, run};
 use api_keyring::{
-    Called, Capability, Error, ErrorKind, Inject, Keyring, Layer, ListKeys, Memory, Monad, NewKey, Operation, Outcome,
-    Provider, ProviderExt, Result, Retry, SendCall, Spartera, Throttle,
+    CallInfo, Capability, Error, ErrorKind, Inject, Keyring, Layer, ListKeys, Memory, Monad, NewKey, Operation,
+    Outcome, Provider, ProviderExt, Result, Retry, SendCall, Spartera, Throttle,
 };
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 
@@ -82,8 +82,8 @@ async fn monad_conforms_in_every_revision() {
 #[tokio::test]
 async fn a_skip_names_what_is_not_offered() {
     let report = run(&Subject::new(Memory::like_monad(), "reader", "writer")).await;
-    let skips = report.results().filter_map(|(_, ended)| match ended {
-        Ended::Skipped(capability) => Some(*capability),
+    let skips = report.results().filter_map(|(_, result)| match result {
+        CaseResult::Skipped(capability) => Some(*capability),
         _ => None,
     });
     let skipped: Vec<_> = skips.collect();
@@ -106,12 +106,12 @@ enum Broken {
 
 #[async_trait::async_trait]
 impl Layer for Broken {
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         match self {
-            Self::Forgets(operation) if *operation == called.operation => {
+            Self::Forgets(operation) if *operation == call.operation => {
                 Err(Error::new(ErrorKind::NotFound, Outcome::Unknown, "pretended"))
             }
-            Self::Doubles(operation) if *operation == called.operation => {
+            Self::Doubles(operation) if *operation == call.operation => {
                 drop(send().await);
                 send().await
             }
@@ -140,9 +140,9 @@ struct Careless(Memory);
 
 #[async_trait::async_trait]
 impl Layer for Careless {
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         let answered = send().await;
-        if called.operation == Operation::Create && answered.is_err() {
+        if call.operation == Operation::Create && answered.is_err() {
             let issued = self.0.create(&NewKey::new("careless")).await?;
             let lost = Error::new(ErrorKind::MissingSecret, Outcome::Applied, "the secret is lost");
             return Err(lost.about(Operation::Create, Some(issued.id())));

@@ -166,7 +166,7 @@ async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub
     let told = Arc::new(Mutex::new(Vec::new()));
     let observer = Arc::clone(&told);
     let retry = retry(&clock).observe(move |retrying| {
-        observer.lock().unwrap().push((retrying.called.operation, retrying.attempts, retrying.wait));
+        observer.lock().unwrap().push((retrying.call.operation, retrying.attempts, retrying.wait));
     });
     let error = perform(&provider.retrying(retry), operation).await.unwrap_err();
     let is_again = row.again[usize::from(!is_harmless(operation))];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use api_keyring::{Called, Error, ErrorKind, Layer, Mark, Outcome, Result, Secret, SendCall};
+use api_keyring::{CallInfo, Error, ErrorKind, Layer, Mark, Outcome, Result, Secret, SendCall};
 use api_keyring_rotation::{
     Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotationId, SinkError, Slot, Store, StoreLock,
 };
@@ -107,13 +107,13 @@ impl CutPoints {
 /// A layer whose calls pass the cut points.
 #[async_trait]
 impl Layer for CutPoints {
-    async fn around<T: Send>(&self, called: Called<'_>, send: &SendCall<'_, T>) -> Result<T> {
-        let operation = called.operation;
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
+        let operation = call.operation;
         self.pass(format!("before {operation}")).await;
         let answer = send().await;
         if self.pass(format!("after {operation}")).await {
             let lost = Error::new(ErrorKind::Connection, Outcome::Unknown, "the answer was lost");
-            return Err(lost.about(operation, called.key).under(called.provider));
+            return Err(lost.about(operation, call.key).under(call.provider));
         }
         answer
     }

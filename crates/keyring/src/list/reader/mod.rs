@@ -29,11 +29,11 @@ const REMEMBERED_PAGES: usize = 4;
 
 /// What a page has led to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum Verdict {
     /// There is more, where it was foreseen.
-    AsForeseen,
+    ContinueInOrder,
     /// There is more, elsewhere.
-    Otherwise,
+    ContinueElsewhere,
     /// That was all.
     Complete,
     /// There is no more, though there should be: so many keys, where that is known.
@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// How long the list is, where pages can be asked for before those that come first have been seen.
-    pub(super) fn foreseen(&self) -> Option<u64> {
+    pub(super) fn predicted_total(&self) -> Option<u64> {
         let is_even = self.stalls == 0 && self.barren == 0 && self.pages > 0;
         self.total.filter(|_| is_even && self.paging != Paging::Cursor)
     }
@@ -135,31 +135,31 @@ impl Reader {
     }
 
     /// Takes a page, and passes on the rows that did not come before.
-    pub(super) fn take(&mut self, request: &PageRequest, page: Page, pass_on: impl FnMut(Result<ApiKey>)) -> Taken {
+    pub(super) fn accept(&mut self, request: &PageRequest, page: Page, emit: impl FnMut(Result<ApiKey>)) -> Verdict {
         self.pages += 1;
         self.total = page.total.or(self.total);
-        if self.pages > MAX_PAGES || self.cycle.closes(&page) {
-            return Taken::Incomplete(None);
+        if self.pages > MAX_PAGES || self.cycle.repeats(&page) {
+            return Verdict::Incomplete(None);
         }
-        let Counts { rows, known, is_odd_alone, is_first_again } = self.count(&page.keys);
+        let PageCounts { rows, known, is_all_malformed, is_first_again } = self.count(&page.keys);
         let is_checked = self.overlaps && request.offset < self.end;
         if is_checked && rows > request.limit {
             // It does not listen: its pages have a length of their own, or it has only one.
             self.overlaps = false;
             if !is_first_again || request.offset == 0 {
                 self.end = self.own_page_end();
-                return Taken::Otherwise;
+                return Verdict::ContinueElsewhere;
             }
         }
         if rows == 0 && self.overlaps && self.total.is_some_and(|total| total > request.offset) {
             // There should be rows: asked again as long as that makes sense.
             self.stall();
-            return Taken::Otherwise;
+            return Verdict::ContinueElsewhere;
         }
         let goes_on = request.offset + rows > self.reached;
         let is_repeated = rows > 1 && known == rows && goes_on;
-        if is_checked && self.overlaps && ((known == 0 && !is_odd_alone) || is_repeated) {
-            return self.go_back();
+        if is_checked && self.overlaps && ((known == 0 && !is_all_malformed) || is_repeated) {
+            return self.rewind();
         }
         self.has_overlapped |= is_checked && self.overlaps && known > 0;
         let was_first = self.latest.is_empty();
@@ -173,20 +173,20 @@ impl Reader {
         let is_old = known > asked_again || is_first_again;
         let old_rows = if is_old { u64::MAX } else { self.reached.saturating_sub(request.offset) };
         let before = std::mem::take(&mut self.overlap);
-        let brought = self.take_rows(page.keys, old_rows, request.offset + rows > self.reached, pass_on);
+        let new_rows = self.emit_new_rows(page.keys, old_rows, request.offset + rows > self.reached, emit);
         if rows == 0 && self.overlaps {
             self.overlap = before;
         }
         if self.paging == Paging::Cursor {
-            self.barren = if brought == Brought::NewKeys { 0 } else { self.barren + 1 };
-            return self.follow(page.next);
+            self.barren = if new_rows == NewRows::Keys { 0 } else { self.barren + 1 };
+            return self.follow_cursor(page.next);
         }
-        self.advance(request, rows, brought);
-        self.judge(request, rows, declared.is_some() || !was_first, brought)
+        self.advance(request, rows, new_rows);
+        self.verdict(request, rows, declared.is_some() || !was_first, new_rows)
     }
 
     /// Notes how far a page has led.
-    fn advance(&mut self, request: &PageRequest, rows: u64, brought: Brought) {
+    fn advance(&mut self, request: &PageRequest, rows: u64, new_rows: NewRows) {
         if rows == 0 {
             // Passed over as if it had been full.
             self.end = request.offset + request.limit;
@@ -195,18 +195,18 @@ impl Reader {
             self.end = request.offset + rows;
         }
         let is_further = self.end > self.reached;
-        if is_further || brought == Brought::NewKeys {
+        if is_further || new_rows == NewRows::Keys {
             // Less than before, where keys have gone from among those that were read.
             self.reached = self.end;
             self.stalls = 0;
-            self.barren = if brought == Brought::NewKeys { 0 } else { self.barren + 1 };
+            self.barren = if new_rows == NewRows::Keys { 0 } else { self.barren + 1 };
         } else {
             self.stall();
         }
     }
 
     /// Whether that was all.
-    fn judge(&self, request: &PageRequest, rows: u64, knows_length: bool, brought: Brought) -> Taken {
+    fn verdict(&self, request: &PageRequest, rows: u64, knows_length: bool, new_rows: NewRows) -> Verdict {
         // A first page that is short may be all that this server's pages hold, so it alone proves nothing unless the
         // server says how long its pages are.
         let is_last = rows < request.limit.min(self.page_size) && knows_length;
@@ -214,33 +214,33 @@ impl Reader {
         let is_behind = self.overlaps && self.end <= self.reached && self.stalls > 0 && !is_last;
         // What lies before a known row has been seen, whatever the total says.
         let found = if self.overlaps { self.accounted.max(self.end - self.skipped) } else { self.accounted };
-        let ended = match (self.total, brought) {
+        let ended = match (self.total, new_rows) {
             _ if is_behind => false,
-            (None, Brought::NothingNew) => true,
+            (None, NewRows::None) => true,
             (None, _) => is_barren || is_last,
             // There may be a next page even where the total says that this is the last.
-            (Some(total), _) if found >= total => brought != Brought::NewKeys || is_last,
-            (Some(total), Brought::NothingNew) => is_barren || self.end >= total,
+            (Some(total), _) if found >= total => new_rows != NewRows::Keys || is_last,
+            (Some(total), NewRows::None) => is_barren || self.end >= total,
             (Some(_), _) => is_barren,
         };
         match self.total {
-            _ if !ended && self.end == request.offset + request.limit => Taken::AsForeseen,
-            _ if !ended => Taken::Otherwise,
-            Some(total) if found < total => Taken::Incomplete(Some(total - found)),
-            None if is_barren => Taken::Incomplete(None),
-            _ if self.is_doubtful => Taken::Incomplete(None),
-            _ => Taken::Complete,
+            _ if !ended && self.end == request.offset + request.limit => Verdict::ContinueInOrder,
+            _ if !ended => Verdict::ContinueElsewhere,
+            Some(total) if found < total => Verdict::Incomplete(Some(total - found)),
+            None if is_barren => Verdict::Incomplete(None),
+            _ if self.is_doubtful => Verdict::Incomplete(None),
+            _ => Verdict::Complete,
         }
     }
 
     /// No known row was found where one should be: reads again from further back.
-    fn go_back(&mut self) -> Taken {
+    fn rewind(&mut self) -> Verdict {
         // Half a page more each time, and never beyond what is remembered.
         let back = self.page_size * u64::from(self.stalls + 1).min(6) / 2;
         self.end = self.reached.saturating_sub(back).max(1);
         self.overlap = 1;
         self.stall();
-        Taken::Otherwise
+        Verdict::ContinueElsewhere
     }
 
     fn stall(&mut self) {
@@ -261,24 +261,24 @@ impl Reader {
         }
     }
 
-    fn follow(&mut self, next: Option<String>) -> Taken {
+    fn follow_cursor(&mut self, next: Option<String>) -> Verdict {
         match next {
-            None => Taken::Complete,
+            None => Verdict::Complete,
             Some(next) if self.cursor.as_ref() == Some(&next) || self.barren >= MAX_BARREN_PAGES => {
-                Taken::Incomplete(None)
+                Verdict::Incomplete(None)
             }
             Some(next) => {
                 self.cursor = Some(next);
-                Taken::AsForeseen
+                Verdict::ContinueInOrder
             }
         }
     }
 
-    fn knows(&self, id: &KeyId) -> bool {
+    fn has_seen(&self, id: &KeyId) -> bool {
         self.first_page.contains(id) || self.latest.iter().any(|page| page.contains(id))
     }
 
-    fn count(&self, rows: &[Result<ApiKey>]) -> Counts {
+    fn count(&self, rows: &[Result<ApiKey>]) -> PageCounts {
         let mut ids = HashSet::with_capacity(rows.len());
         let mut odd = 0;
         for row in rows {
@@ -287,45 +287,45 @@ impl Reader {
                 Err(_) => odd += 1,
             }
         }
-        let known = ids.iter().filter(|id| self.knows(id)).count() as u64;
+        let known = ids.iter().filter(|id| self.has_seen(id)).count() as u64;
         let is_first_again =
             !ids.is_empty() && ids.len() == self.first_page.len() && ids.iter().all(|id| self.first_page.contains(*id));
-        Counts { rows: ids.len() as u64 + odd, known, is_odd_alone: odd > 0 && ids.is_empty(), is_first_again }
+        PageCounts { rows: ids.len() as u64 + odd, known, is_all_malformed: odd > 0 && ids.is_empty(), is_first_again }
     }
 
     /// Passes on the rows that did not come before. The first `old_rows` did, as far as they are odd.
-    fn take_rows(
+    fn emit_new_rows(
         &mut self,
         rows: Vec<Result<ApiKey>>,
         old_rows: u64,
         is_further: bool,
-        mut pass_on: impl FnMut(Result<ApiKey>),
-    ) -> Brought {
+        mut emit: impl FnMut(Result<ApiKey>),
+    ) -> NewRows {
         let mut ids = HashSet::with_capacity(rows.len());
         let mut odd = Vec::new();
-        let mut brought = Brought::NothingNew;
+        let mut new_rows = NewRows::None;
         for (position, row) in (0..).zip(rows) {
             self.overlap += u64::from(self.overlap > 0);
             match row {
                 Ok(key) => {
                     self.overlap = 1;
-                    if ids.insert(key.id().clone()) && !self.knows(key.id()) {
-                        brought = Brought::NewKeys;
+                    if ids.insert(key.id().clone()) && !self.has_seen(key.id()) {
+                        new_rows = NewRows::Keys;
                         self.accounted += 1;
-                        pass_on(Ok(key));
+                        emit(Ok(key));
                     }
                 }
                 Err(error) if position >= old_rows => odd.push(error),
                 Err(_) => {}
             }
         }
-        if brought == Brought::NothingNew && !odd.is_empty() {
-            brought = Brought::OddRows;
+        if new_rows == NewRows::None && !odd.is_empty() {
+            new_rows = NewRows::OnlyMalformed;
         }
         self.accounted += odd.len() as u64;
-        odd.into_iter().map(Err).for_each(pass_on);
+        odd.into_iter().map(Err).for_each(emit);
         self.remember(ids, is_further);
-        brought
+        new_rows
     }
 
     fn remember(&mut self, ids: HashSet<KeyId>, is_further: bool) {
@@ -347,26 +347,26 @@ impl Reader {
 }
 
 /// What is on a page.
-struct Counts {
+struct PageCounts {
     /// How many different rows there are.
     rows: u64,
     /// How many of their keys came before.
     known: u64,
     /// Whether there are rows, and no key among them.
-    is_odd_alone: bool,
+    is_all_malformed: bool,
     /// Whether the keys are those of the first page.
     is_first_again: bool,
 }
 
 /// What a page brought.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Brought {
+enum NewRows {
     /// Keys that did not come before.
-    NewKeys,
+    Keys,
     /// Rows, and no key among them.
-    OddRows,
+    OnlyMalformed,
     /// Nothing, or what came before.
-    NothingNew,
+    None,
 }
 
 /// Where to begin, and how many rows to ask for, so that the row `overlap` before `end` comes again and the page begins
@@ -393,7 +393,7 @@ struct Cycle {
 
 impl Cycle {
     /// Whether the page is the one that it is compared with. Pages without keys are no sign of anything.
-    fn closes(&mut self, page: &Page) -> bool {
+    fn repeats(&mut self, page: &Page) -> bool {
         let mut hasher = DefaultHasher::new();
         let mut has_keys = false;
         for key in page.keys.iter().flatten() {
@@ -407,12 +407,12 @@ impl Cycle {
         self.steps += 1;
         // The first pages may well be repeated by going back.
         const LEAST: u64 = 16;
-        let closes = self.steps > LEAST && hash == self.compared_with;
+        let repeats = self.steps > LEAST && hash == self.compared_with;
         if self.steps >= self.next_replacement.max(LEAST) {
             self.compared_with = hash;
             self.next_replacement = self.steps * 2;
         }
-        closes
+        repeats
     }
 }
 

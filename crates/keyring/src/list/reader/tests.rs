@@ -85,15 +85,15 @@ fn read(paging: Paging, mut answer: impl FnMut(&PageRequest) -> Page) -> Read {
         let request = reader.request(reader.end());
         assert!((1..=100).contains(&request.limit), "{request:?}");
         let page = answer(&request);
-        let taken = reader.take(&request, page, |row| match row {
+        let taken = reader.accept(&request, page, |row| match row {
             Ok(key) => read.ids.push(key.id().as_str().parse().unwrap()),
             Err(_) => read.odd += 1,
         });
         assert!(reader.latest.len() <= REMEMBERED_PAGES, "what is remembered is bounded");
         match taken {
-            Taken::AsForeseen | Taken::Otherwise => {}
-            Taken::Complete => return read,
-            Taken::Incomplete(missing) => {
+            Verdict::ContinueInOrder | Verdict::ContinueElsewhere => {}
+            Verdict::Complete => return read,
+            Verdict::Incomplete(missing) => {
                 read.incomplete = Some(missing);
                 return read;
             }

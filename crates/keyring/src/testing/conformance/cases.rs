@@ -7,13 +7,13 @@ use api_keyring_transport::Secret;
 use chrono::{TimeDelta, Utc};
 use futures_util::future;
 
-use super::bench::{Bench, Checked, check, later, refused, same};
+use super::fixture::{CheckResult, Fixture, check, check_eq, check_fails, later};
 use crate::{
     ApiKey, Capability, ErrorKind, Expiry, KeyId, KeyStatus, KeyUpdate, ListKeys, Mark, NewKey, Operation, Outcome,
     PageRequest, Provider, ProviderExt, Regeneration, Revocation, SortKeys, Support,
 };
 
-type Run = for<'a> fn(&'a Bench) -> Pin<Box<dyn Future<Output = Checked> + Send + 'a>>;
+type Run = for<'a> fn(&'a Fixture) -> Pin<Box<dyn Future<Output = CheckResult> + Send + 'a>>;
 
 /// One thing that a provider has to do.
 pub(super) struct Case {
@@ -26,7 +26,7 @@ pub(super) struct Case {
 macro_rules! cases {
     ($($run:ident [$($need:ident)*] $name:literal)*) => {
         pub(super) const CASES: &[Case] = &[
-            $(Case { name: $name, needs: &[$(Capability::$need),*], run: |bench| Box::pin($run(bench)) }),*
+            $(Case { name: $name, needs: &[$(Capability::$need),*], run: |fixture| Box::pin($run(fixture)) }),*
         ];
     };
 }
@@ -75,8 +75,8 @@ cases! {
     unsupported [] "what is not offered is refused before anything is sent, and the alternative is named"
 }
 
-async fn identity(bench: &Bench) -> Checked {
-    let provider = &bench.provider;
+async fn identity(fixture: &Fixture) -> CheckResult {
+    let provider = &fixture.provider;
     check(!provider.name().is_empty(), "there is a name")?;
     check(!provider.scope().is_empty(), "there is a scope")?;
     let vendor = provider.vendor();
@@ -92,121 +92,121 @@ async fn identity(bench: &Bench) -> Checked {
     Ok(())
 }
 
-async fn listing(bench: &Bench) -> Checked {
-    let keys = bench.list().await?;
+async fn listing(fixture: &Fixture) -> CheckResult {
+    let keys = fixture.list().await?;
     let ids: BTreeSet<_> = keys.iter().map(ApiKey::id).collect();
-    same(ids.len(), keys.len(), "the number of different ids")?;
+    check_eq(ids.len(), keys.len(), "the number of different ids")?;
     for key in &keys {
-        same(key.provider(), bench.provider.name(), "a key's provider")?;
+        check_eq(key.provider(), fixture.provider.name(), "a key's provider")?;
     }
     Ok(())
 }
 
-async fn page_limit(bench: &Bench) -> Checked {
-    let page = bench.provider.list_page(&PageRequest::first(1)).await?;
+async fn page_limit(fixture: &Fixture) -> CheckResult {
+    let page = fixture.provider.list_page(&PageRequest::first(1)).await?;
     // A server that knows no pages sends everything.
-    let total = bench.list().await?.len();
+    let total = fixture.list().await?.len();
     check(page.keys.len() <= 1 || page.keys.len() == total, "one key was asked for")
 }
 
-async fn creation(bench: &Bench) -> Checked {
-    let new = bench.new_key();
-    let issued = bench.create(&new).await?;
+async fn creation(fixture: &Fixture) -> CheckResult {
+    let new = fixture.new_key();
+    let issued = fixture.create(&new).await?;
     check(!issued.secret().is_empty() && !issued.secret().is_masked(), "the secret is there, and whole")?;
-    let key = bench.provider.get(issued.id()).await?;
-    same(key.id(), issued.id(), "the id of the key that is read")?;
-    same(key.name(), Some(new.name.as_str()), "the name")?;
-    if tells_access(&key) {
-        same(key.role(), new.role.as_deref(), "the role")?;
+    let key = fixture.provider.get(issued.id()).await?;
+    check_eq(key.id(), issued.id(), "the id of the key that is read")?;
+    check_eq(key.name(), Some(new.name.as_str()), "the name")?;
+    if shows_access(&key) {
+        check_eq(key.role(), new.role.as_deref(), "the role")?;
     }
     if let Some(told) = issued.key() {
-        same(told.name(), Some(new.name.as_str()), "the name in the answer")?;
+        check_eq(told.name(), Some(new.name.as_str()), "the name in the answer")?;
     }
-    same(bench.times_listed(issued.id()).await?, 1, "how many times it is listed")
+    check_eq(fixture.times_listed(issued.id()).await?, 1, "how many times it is listed")
 }
 
 /// Whether the vendor tells of a key what it may do and whose it is. Each key of the suite has a role.
-fn tells_access(key: &ApiKey) -> bool {
+fn shows_access(key: &ApiKey) -> bool {
     key.role().is_some()
 }
 
-async fn issued_debug(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
+async fn issued_debug(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
     let printed = format!("{issued:?} {issued:#?}");
     check(!printed.contains(issued.secret().expose()), "the secret is not printed")
 }
 
-async fn expiry(bench: &Bench) -> Checked {
+async fn expiry(fixture: &Fixture) -> CheckResult {
     let time = later(7);
-    let issued = bench.create(&bench.new_key().expires_at(time)).await?;
-    let key = bench.provider.get(issued.id()).await?;
-    same(key.expires_at().and_then(|time| time.utc()), Some(time), "the expiry")?;
+    let issued = fixture.create(&fixture.new_key().expires_at(time)).await?;
+    let key = fixture.provider.get(issued.id()).await?;
+    check_eq(key.expires_at().and_then(|time| time.utc()), Some(time), "the expiry")?;
     check(!key.never_expires(), "the key expires")
 }
 
-async fn no_expiry(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key().expiry(Expiry::Never)).await?;
-    let key = bench.provider.get(issued.id()).await?;
+async fn no_expiry(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key().expiry(Expiry::Never)).await?;
+    let key = fixture.provider.get(issued.id()).await?;
     check(key.never_expires() && key.expires_at().is_none(), "the key never expires")
 }
 
-async fn past_expiry(bench: &Bench) -> Checked {
-    let past = bench.new_key().expires_at(Utc::now() - TimeDelta::days(1));
-    let created = bench.try_create(&*bench.provider, &past).await;
-    refused(created, ErrorKind::InvalidInput, Outcome::NotSent, "a past expiry").map(drop)
+async fn past_expiry(fixture: &Fixture) -> CheckResult {
+    let past = fixture.new_key().expires_at(Utc::now() - TimeDelta::days(1));
+    let created = fixture.try_create(&*fixture.provider, &past).await;
+    check_fails(created, ErrorKind::InvalidInput, Outcome::NotSent, "a past expiry").map(drop)
 }
 
-async fn blank_name(bench: &Bench) -> Checked {
+async fn blank_name(fixture: &Fixture) -> CheckResult {
     for name in ["", "  "] {
-        let blank = NewKey { name: name.to_owned(), ..bench.new_key() };
-        let created = bench.try_create(&*bench.provider, &blank).await;
-        refused(created, ErrorKind::InvalidInput, Outcome::NotSent, "a blank name")?;
+        let blank = NewKey { name: name.to_owned(), ..fixture.new_key() };
+        let created = fixture.try_create(&*fixture.provider, &blank).await;
+        check_fails(created, ErrorKind::InvalidInput, Outcome::NotSent, "a blank name")?;
     }
     Ok(())
 }
 
-async fn odd_names(bench: &Bench) -> Checked {
+async fn odd_names(fixture: &Fixture) -> CheckResult {
     for name in ["ci/cd \"prod\" 'x' \\ <b>&amp;", "größe 鍵 🔑", "a%2Fb?c=d#e", "two\nlines\tand a tab"] {
-        let issued = bench.create(&NewKey { name: name.to_owned(), ..bench.new_key() }).await?;
-        same(bench.provider.get(issued.id()).await?.name(), Some(name), "the name")?;
+        let issued = fixture.create(&NewKey { name: name.to_owned(), ..fixture.new_key() }).await?;
+        check_eq(fixture.provider.get(issued.id()).await?.name(), Some(name), "the name")?;
     }
     Ok(())
 }
 
-async fn owner(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key().owner("user-7")).await?;
-    let key = bench.provider.get(issued.id()).await?;
-    if tells_access(&key) { same(key.owner(), Some("user-7"), "the owner") } else { Ok(()) }
+async fn owner(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key().owner("user-7")).await?;
+    let key = fixture.provider.get(issued.id()).await?;
+    if shows_access(&key) { check_eq(key.owner(), Some("user-7"), "the owner") } else { Ok(()) }
 }
 
-async fn description(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key().description("what it is for")).await?;
-    same(bench.provider.get(issued.id()).await?.description(), Some("what it is for"), "the description")
+async fn description(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key().description("what it is for")).await?;
+    check_eq(fixture.provider.get(issued.id()).await?.description(), Some("what it is for"), "the description")
 }
 
-async fn status(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    let key = bench.provider.get(issued.id()).await?;
+async fn status(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    let key = fixture.provider.get(issued.id()).await?;
     check(matches!(key.status(), KeyStatus::Active | KeyStatus::Unknown), format!("{} is alive", key.status()))?;
-    same(key.status_at(later(365)), KeyStatus::Expired, "the status after the expiry")
+    check_eq(key.status_at(later(365)), KeyStatus::Expired, "the status after the expiry")
 }
 
-async fn secret(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    bench.assert_works(issued.secret(), "the new secret").await?;
+async fn secret(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    fixture.assert_works(issued.secret(), "the new secret").await?;
     let other = Secret::new(format!("{}x", issued.secret().expose()));
-    bench.assert_dead(&other, "a secret that nobody was given").await
+    fixture.assert_dead(&other, "a secret that nobody was given").await
 }
 
 /// Calls an operation on a key, with as little as it takes.
-async fn call(provider: &dyn Provider, operation: Operation, bench: &Bench, id: &KeyId) -> crate::Result<()> {
+async fn call(provider: &dyn Provider, operation: Operation, fixture: &Fixture, id: &KeyId) -> crate::Result<()> {
     match operation {
         Operation::List => provider.list_page(&PageRequest::first(1)).await.map(drop),
-        Operation::Create => bench.try_create(provider, &bench.new_key()).await.map(drop),
+        Operation::Create => fixture.try_create(provider, &fixture.new_key()).await.map(drop),
         Operation::Get => provider.get(id).await.map(drop),
         Operation::Update => provider.update(id, &KeyUpdate::new().name("conformance")).await.map(drop),
         Operation::Regenerate => provider.regenerate(id, &Regeneration::new()).await.map(drop),
-        Operation::Revoke => provider.revoke(id, &Revocation::new().role(&bench.role)).await,
+        Operation::Revoke => provider.revoke(id, &Revocation::new().role(&fixture.role)).await,
         Operation::Delete => provider.delete(id).await,
         Operation::Stats => provider.stats(id).await.map(drop),
     }
@@ -224,275 +224,285 @@ const OPERATIONS: [(Operation, Capability); 8] = [
     (Operation::Stats, Capability::Stats),
 ];
 
-async fn wrong_secret(bench: &Bench) -> Checked {
-    let wrong = bench.provider.with_secret(&Secret::new("no_such_secret_0123456789"))?;
+async fn wrong_secret(fixture: &Fixture) -> CheckResult {
+    let wrong = fixture.provider.with_secret(&Secret::new("no_such_secret_0123456789"))?;
     for (operation, capability) in OPERATIONS {
-        if bench.offers(capability) {
-            let result = call(&*wrong, operation, bench, &nobody()).await;
+        if fixture.offers(capability) {
+            let result = call(&*wrong, operation, fixture, &unknown_id()).await;
             let what = format!("{operation} with a wrong secret");
-            let error = refused(result, ErrorKind::Unauthenticated, Outcome::Rejected, &what)?;
+            let error = check_fails(result, ErrorKind::Unauthenticated, Outcome::Rejected, &what)?;
             check(!format!("{error} {error:?}").contains("no_such_secret"), "the wrong secret is not printed")?;
         }
     }
     Ok(())
 }
 
-async fn many_at_once(bench: &Bench) -> Checked {
-    let wanted: Vec<_> = (0..8).map(|_| bench.new_key()).collect();
-    let issued = future::join_all(wanted.iter().map(|new| bench.create(new))).await;
-    let issued = issued.into_iter().collect::<Checked<Vec<_>>>()?;
+async fn many_at_once(fixture: &Fixture) -> CheckResult {
+    let wanted: Vec<_> = (0..8).map(|_| fixture.new_key()).collect();
+    let issued = future::join_all(wanted.iter().map(|new| fixture.create(new))).await;
+    let issued = issued.into_iter().collect::<CheckResult<Vec<_>>>()?;
     let ids: BTreeSet<_> = issued.iter().map(|issued| issued.id().clone()).collect();
     let secrets: BTreeSet<_> = issued.iter().map(|issued| issued.secret().expose()).collect();
-    same((ids.len(), secrets.len()), (8, 8), "the number of different ids and secrets")?;
-    let listed = bench.list().await?.into_iter().filter(|key| ids.contains(key.id())).count();
-    same(listed, 8, "how many of them are listed")
+    check_eq((ids.len(), secrets.len()), (8, 8), "the number of different ids and secrets")?;
+    let listed = fixture.list().await?.into_iter().filter(|key| ids.contains(key.id())).count();
+    check_eq(listed, 8, "how many of them are listed")
 }
 
-async fn many_keys(bench: &Bench) -> Checked {
-    let before = bench.list().await?.len();
+async fn many_keys(fixture: &Fixture) -> CheckResult {
+    let before = fixture.list().await?.len();
     for _ in 0..25 {
-        drop(bench.create(&bench.new_key()).await?);
+        drop(fixture.create(&fixture.new_key()).await?);
     }
-    same(bench.list().await?.len(), before + 25, "the number of keys")
+    check_eq(fixture.list().await?.len(), before + 25, "the number of keys")
 }
 
 /// The id of no key, in a form that every vendor takes.
-fn nobody() -> KeyId {
-    KeyId::of_number(999_999_999)
+fn unknown_id() -> KeyId {
+    KeyId::from_number(999_999_999)
 }
 
-async fn unknown_key(bench: &Bench) -> Checked {
-    let error = refused(bench.provider.get(&nobody()).await, ErrorKind::NotFound, Outcome::Rejected, "an unknown key")?;
-    same(error.operation(), Some(Operation::Get), "the operation that the error names")?;
-    same(error.key(), Some(&nobody()), "the key that the error names")?;
-    same(error.provider(), Some(bench.provider.name()), "the provider that the error names")
+async fn unknown_key(fixture: &Fixture) -> CheckResult {
+    let error = check_fails(
+        fixture.provider.get(&unknown_id()).await,
+        ErrorKind::NotFound,
+        Outcome::Rejected,
+        "an unknown key",
+    )?;
+    check_eq(error.operation(), Some(Operation::Get), "the operation that the error names")?;
+    check_eq(error.key(), Some(&unknown_id()), "the key that the error names")?;
+    check_eq(error.provider(), Some(fixture.provider.name()), "the provider that the error names")
 }
 
-async fn exists(bench: &Bench) -> Checked {
-    check(!bench.provider.exists(&nobody()).await?, "an unknown key does not exist")?;
-    let issued = bench.create(&bench.new_key()).await?;
-    check(bench.provider.exists(issued.id()).await?, "a new key exists")
+async fn exists(fixture: &Fixture) -> CheckResult {
+    check(!fixture.provider.exists(&unknown_id()).await?, "an unknown key does not exist")?;
+    let issued = fixture.create(&fixture.new_key()).await?;
+    check(fixture.provider.exists(issued.id()).await?, "a new key exists")
 }
 
-async fn find_by_name(bench: &Bench) -> Checked {
-    let new = bench.new_key();
-    let issued = bench.create(&new).await?;
-    let found = bench.provider.find_by_name(&new.name).await?;
-    same(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys of that name")
+async fn find_by_name(fixture: &Fixture) -> CheckResult {
+    let new = fixture.new_key();
+    let issued = fixture.create(&new).await?;
+    let found = fixture.provider.find_by_name(&new.name).await?;
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys of that name")
 }
 
-async fn mark(bench: &Bench) -> Checked {
+async fn mark(fixture: &Fixture) -> CheckResult {
     let (mark, other) = (Mark::random(), Mark::random());
-    check(bench.provider.resolve(&mark).await?.is_empty(), "nobody has a mark that is new")?;
-    let issued = bench.create(&bench.new_key().marked(&mark)).await?;
-    drop(bench.create(&bench.new_key().marked(&other)).await?);
-    let found = bench.provider.resolve(&mark).await?;
-    same(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that mark")
+    check(fixture.provider.resolve(&mark).await?.is_empty(), "nobody has a mark that is new")?;
+    let issued = fixture.create(&fixture.new_key().marked(&mark)).await?;
+    drop(fixture.create(&fixture.new_key().marked(&other)).await?);
+    let found = fixture.provider.resolve(&mark).await?;
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that mark")
 }
 
-async fn name_filter(bench: &Bench) -> Checked {
+async fn name_filter(fixture: &Fixture) -> CheckResult {
     let mark = Mark::random();
-    let issued = bench.create(&bench.new_key().marked(&mark)).await?;
+    let issued = fixture.create(&fixture.new_key().marked(&mark)).await?;
     let which = ListKeys::new().name_contains(mark.as_str().to_uppercase());
-    let found = bench.provider.list_all(which).await?;
-    same(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that in their name")
+    let found = fixture.provider.list_all(which).await?;
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that in their name")
 }
 
-async fn search(bench: &Bench) -> Checked {
+async fn search(fixture: &Fixture) -> CheckResult {
     let mark = Mark::random();
-    let issued = bench.create(&bench.new_key().marked(&mark)).await?;
-    let found = bench.provider.list_all(ListKeys::new().search(mark.as_str())).await?;
+    let issued = fixture.create(&fixture.new_key().marked(&mark)).await?;
+    let found = fixture.provider.list_all(ListKeys::new().search(mark.as_str())).await?;
     check(found.iter().any(|key| key.id() == issued.id()), "the key is found")
 }
 
-async fn sort(bench: &Bench) -> Checked {
+async fn sort(fixture: &Fixture) -> CheckResult {
     let mark = Mark::random();
     for name in ["b", "c", "a"] {
-        drop(bench.create(&NewKey { name: format!("{name}{mark}"), ..bench.new_key() }).await?);
+        drop(fixture.create(&NewKey { name: format!("{name}{mark}"), ..fixture.new_key() }).await?);
     }
     let which = ListKeys::new().name_contains(mark.as_str()).sorted_by(SortKeys::Name);
     let first = |keys: &[ApiKey]| -> String { keys.iter().filter_map(|key| key.name()?.chars().next()).collect() };
-    same(first(&bench.provider.list_all(which.clone()).await?).as_str(), "abc", "the order")?;
-    same(first(&bench.provider.list_all(which.descending()).await?).as_str(), "cba", "the order the other way round")
+    check_eq(first(&fixture.provider.list_all(which.clone()).await?).as_str(), "abc", "the order")?;
+    check_eq(
+        first(&fixture.provider.list_all(which.descending()).await?).as_str(),
+        "cba",
+        "the order the other way round",
+    )
 }
 
-async fn expiring(bench: &Bench) -> Checked {
+async fn expiring(fixture: &Fixture) -> CheckResult {
     let mark = Mark::random();
-    let soon = bench.create(&bench.new_key().marked(&mark).expires_at(later(3))).await?;
-    drop(bench.create(&bench.new_key().marked(&mark).expires_at(later(30))).await?);
+    let soon = fixture.create(&fixture.new_key().marked(&mark).expires_at(later(3))).await?;
+    drop(fixture.create(&fixture.new_key().marked(&mark).expires_at(later(30))).await?);
     let which = ListKeys::new().name_contains(mark.as_str()).expiring_within(TimeDelta::days(14));
-    let found = bench.provider.list_all(which).await?;
-    same(found.iter().map(ApiKey::id).collect(), vec![soon.id()], "the keys that expire soon")
+    let found = fixture.provider.list_all(which).await?;
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![soon.id()], "the keys that expire soon")
 }
 
 /// Changes a new key, and checks that nothing has changed but what was asked for.
-async fn update(bench: &Bench, update: &KeyUpdate) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    let before = bench.provider.get(issued.id()).await?;
-    let told = bench.provider.update(issued.id(), update).await?;
-    let after = bench.provider.get(issued.id()).await?;
-    same(after.name(), update.name.as_deref().or(before.name()), "the name")?;
-    if tells_access(&before) {
-        same(after.role(), update.role.as_deref().or(before.role()), "the role")?;
-        same(after.owner(), update.owner.as_deref().or(before.owner()), "the owner")?;
+async fn update(fixture: &Fixture, update: &KeyUpdate) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    let before = fixture.provider.get(issued.id()).await?;
+    let told = fixture.provider.update(issued.id(), update).await?;
+    let after = fixture.provider.get(issued.id()).await?;
+    check_eq(after.name(), update.name.as_deref().or(before.name()), "the name")?;
+    if shows_access(&before) {
+        check_eq(after.role(), update.role.as_deref().or(before.role()), "the role")?;
+        check_eq(after.owner(), update.owner.as_deref().or(before.owner()), "the owner")?;
     }
-    same(after.description(), update.description.as_deref().or(before.description()), "the description")?;
+    check_eq(after.description(), update.description.as_deref().or(before.description()), "the description")?;
     let expiry = |key: &ApiKey| key.expires_at().and_then(|time| time.utc());
     let asked = match update.expiry {
         Some(Expiry::At(time)) => Some(time),
         _ => expiry(&before),
     };
-    same(expiry(&after), asked, "the expiry")?;
+    check_eq(expiry(&after), asked, "the expiry")?;
     if let Some(told) = told {
-        same(told.name(), after.name(), "the name in the answer")?;
+        check_eq(told.name(), after.name(), "the name in the answer")?;
     }
-    if bench.offers(Capability::List) {
-        bench.assert_works(issued.secret(), "the secret of the changed key").await?;
+    if fixture.offers(Capability::List) {
+        fixture.assert_works(issued.secret(), "the secret of the changed key").await?;
     }
     Ok(())
 }
 
-async fn rename(bench: &Bench) -> Checked {
-    update(bench, &KeyUpdate::new().name("renamed")).await
+async fn rename(fixture: &Fixture) -> CheckResult {
+    update(fixture, &KeyUpdate::new().name("renamed")).await
 }
 
-async fn update_role(bench: &Bench) -> Checked {
-    update(bench, &KeyUpdate::new().role(&bench.other_role)).await
+async fn update_role(fixture: &Fixture) -> CheckResult {
+    update(fixture, &KeyUpdate::new().role(&fixture.other_role)).await
 }
 
-async fn update_expiry(bench: &Bench) -> Checked {
-    update(bench, &KeyUpdate::new().expiry(Expiry::At(later(60)))).await
+async fn update_expiry(fixture: &Fixture) -> CheckResult {
+    update(fixture, &KeyUpdate::new().expiry(Expiry::At(later(60)))).await
 }
 
-async fn update_owner(bench: &Bench) -> Checked {
-    update(bench, &KeyUpdate::new().owner("user-8")).await
+async fn update_owner(fixture: &Fixture) -> CheckResult {
+    update(fixture, &KeyUpdate::new().owner("user-8")).await
 }
 
-async fn update_nothing(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    let result = bench.provider.update(issued.id(), &KeyUpdate::new()).await;
-    refused(result, ErrorKind::InvalidInput, Outcome::NotSent, "a change of nothing").map(drop)
+async fn update_nothing(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    let result = fixture.provider.update(issued.id(), &KeyUpdate::new()).await;
+    check_fails(result, ErrorKind::InvalidInput, Outcome::NotSent, "a change of nothing").map(drop)
 }
 
-async fn not_found(bench: &Bench, operation: Operation) -> Checked {
-    let result = call(&*bench.provider, operation, bench, &nobody()).await;
-    refused(result, ErrorKind::NotFound, Outcome::Rejected, "an unknown key").map(drop)
+async fn not_found(fixture: &Fixture, operation: Operation) -> CheckResult {
+    let result = call(&*fixture.provider, operation, fixture, &unknown_id()).await;
+    check_fails(result, ErrorKind::NotFound, Outcome::Rejected, "an unknown key").map(drop)
 }
 
-async fn update_unknown(bench: &Bench) -> Checked {
-    not_found(bench, Operation::Update).await
+async fn update_unknown(fixture: &Fixture) -> CheckResult {
+    not_found(fixture, Operation::Update).await
 }
 
-async fn regenerate_unknown(bench: &Bench) -> Checked {
-    not_found(bench, Operation::Regenerate).await
+async fn regenerate_unknown(fixture: &Fixture) -> CheckResult {
+    not_found(fixture, Operation::Regenerate).await
 }
 
-async fn revoke_unknown(bench: &Bench) -> Checked {
-    not_found(bench, Operation::Revoke).await
+async fn revoke_unknown(fixture: &Fixture) -> CheckResult {
+    not_found(fixture, Operation::Revoke).await
 }
 
-async fn regenerate(bench: &Bench) -> Checked {
-    let old = bench.create(&bench.new_key()).await?;
-    let before = bench.provider.get(old.id()).await?;
-    let new = bench.provider.regenerate(old.id(), &Regeneration::new()).await?;
-    bench.made(new.id());
+async fn regenerate(fixture: &Fixture) -> CheckResult {
+    let old = fixture.create(&fixture.new_key()).await?;
+    let before = fixture.provider.get(old.id()).await?;
+    let new = fixture.provider.regenerate(old.id(), &Regeneration::new()).await?;
+    fixture.track(new.id());
     check(new.secret() != old.secret(), "the secret is another one")?;
-    bench.assert_works(new.secret(), "the new secret").await?;
-    bench.assert_dead(old.secret(), "the old secret").await?;
-    let after = bench.provider.get(new.id()).await?;
-    same(after.name(), before.name(), "the name")?;
-    same(after.role(), before.role(), "the role")?;
+    fixture.assert_works(new.secret(), "the new secret").await?;
+    fixture.assert_dead(old.secret(), "the old secret").await?;
+    let after = fixture.provider.get(new.id()).await?;
+    check_eq(after.name(), before.name(), "the name")?;
+    check_eq(after.role(), before.role(), "the role")?;
     if new.id() != old.id() {
-        check(!bench.provider.exists(old.id()).await?, "the old key is gone")?;
+        check(!fixture.provider.exists(old.id()).await?, "the old key is gone")?;
     }
-    same(bench.times_listed(new.id()).await?, 1, "how many times it is listed")
+    check_eq(fixture.times_listed(new.id()).await?, 1, "how many times it is listed")
 }
 
-async fn regenerate_expiry(bench: &Bench) -> Checked {
-    let old = bench.create(&bench.new_key()).await?;
+async fn regenerate_expiry(fixture: &Fixture) -> CheckResult {
+    let old = fixture.create(&fixture.new_key()).await?;
     let time = later(60);
     // Servers that put a new key in the old one's place take no expiry.
-    let new = match bench.provider.regenerate(old.id(), &Regeneration::new().expiry(Expiry::At(time))).await {
+    let new = match fixture.provider.regenerate(old.id(), &Regeneration::new().expiry(Expiry::At(time))).await {
         Err(error) if error.outcome() == Outcome::Rejected => return Ok(()),
         answered => answered?,
     };
-    bench.made(new.id());
-    let key = bench.provider.get(new.id()).await?;
-    same(key.expires_at().and_then(|time| time.utc()), Some(time), "the expiry")
+    fixture.track(new.id());
+    let key = fixture.provider.get(new.id()).await?;
+    check_eq(key.expires_at().and_then(|time| time.utc()), Some(time), "the expiry")
 }
 
-async fn revoke(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    let how = Revocation::new().reason("it leaked").role(&bench.role);
-    bench.provider.revoke(issued.id(), &how).await?;
-    bench.assert_dead(issued.secret(), "the revoked secret").await?;
-    match bench.provider.get(issued.id()).await {
+async fn revoke(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    let how = Revocation::new().reason("it leaked").role(&fixture.role);
+    fixture.provider.revoke(issued.id(), &how).await?;
+    fixture.assert_dead(issued.secret(), "the revoked secret").await?;
+    match fixture.provider.get(issued.id()).await {
         Ok(key) => check(key.status() != KeyStatus::Active, "a revoked key is not called active"),
         Err(error) => check(error.is_not_found(), format!("a revoked key is there, or not found: {error}")),
     }
 }
 
-async fn revoke_twice(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    let how = Revocation::new().role(&bench.role);
-    bench.provider.revoke(issued.id(), &how).await?;
-    match bench.provider.revoke(issued.id(), &how).await {
+async fn revoke_twice(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    let how = Revocation::new().role(&fixture.role);
+    fixture.provider.revoke(issued.id(), &how).await?;
+    match fixture.provider.revoke(issued.id(), &how).await {
         Ok(()) => Ok(()),
         Err(error) => check(error.outcome() == Outcome::Rejected, format!("the second revoke is refused: {error}")),
     }
 }
 
-async fn delete(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    bench.provider.delete(issued.id()).await?;
-    bench.assert_dead(issued.secret(), "the deleted secret").await?;
-    same(bench.times_listed(issued.id()).await?, 0, "how many times it is listed")?;
-    refused(bench.provider.get(issued.id()).await, ErrorKind::NotFound, Outcome::Rejected, "a deleted key").map(drop)
+async fn delete(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    fixture.provider.delete(issued.id()).await?;
+    fixture.assert_dead(issued.secret(), "the deleted secret").await?;
+    check_eq(fixture.times_listed(issued.id()).await?, 0, "how many times it is listed")?;
+    check_fails(fixture.provider.get(issued.id()).await, ErrorKind::NotFound, Outcome::Rejected, "a deleted key")
+        .map(drop)
 }
 
-async fn delete_twice(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    bench.provider.delete(issued.id()).await?;
-    let again = bench.provider.delete(issued.id()).await;
-    refused(again, ErrorKind::NotFound, Outcome::Rejected, "a second delete").map(drop)
+async fn delete_twice(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    fixture.provider.delete(issued.id()).await?;
+    let again = fixture.provider.delete(issued.id()).await;
+    check_fails(again, ErrorKind::NotFound, Outcome::Rejected, "a second delete").map(drop)
 }
 
-async fn stats(bench: &Bench) -> Checked {
-    let issued = bench.create(&bench.new_key()).await?;
-    same(bench.provider.stats(issued.id()).await?.key.id(), issued.id(), "the key")?;
-    not_found(bench, Operation::Stats).await
+async fn stats(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    check_eq(fixture.provider.stats(issued.id()).await?.key.id(), issued.id(), "the key")?;
+    not_found(fixture, Operation::Stats).await
 }
 
-async fn unsupported(bench: &Bench) -> Checked {
-    let id = nobody();
+async fn unsupported(fixture: &Fixture) -> CheckResult {
+    let id = unknown_id();
     for (operation, capability) in OPERATIONS {
-        if let Support::Unsupported { instead } = bench.provider.capabilities().support(capability) {
-            let result = call(&*bench.provider, operation, bench, &id).await;
-            let error = refused(result, ErrorKind::Unsupported, Outcome::NotSent, &operation.to_string())?;
+        if let Support::Unsupported { instead } = fixture.provider.capabilities().support(capability) {
+            let result = call(&*fixture.provider, operation, fixture, &id).await;
+            let error = check_fails(result, ErrorKind::Unsupported, Outcome::NotSent, &operation.to_string())?;
             check(error.to_string().contains(instead), format!("the alternative is named: {error}"))?;
         }
     }
     let update = KeyUpdate::new().name("conformance");
     let options = [
-        (Capability::UpdateRole, update.clone().role(&bench.role)),
+        (Capability::UpdateRole, update.clone().role(&fixture.role)),
         (Capability::UpdateExpiry, update.clone().expiry(Expiry::At(later(60)))),
         (Capability::UpdateOwner, update.owner("user-7")),
     ];
     for (capability, update) in options {
-        if !bench.offers(capability) && bench.offers(Capability::Update) {
-            let result = bench.provider.update(&id, &update).await;
-            refused(result, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
+        if !fixture.offers(capability) && fixture.offers(Capability::Update) {
+            let result = fixture.provider.update(&id, &update).await;
+            check_fails(result, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
         }
     }
-    let new = bench.new_key();
+    let new = fixture.new_key();
     let options = [
         (Capability::CreateWithoutExpiry, new.clone().expiry(Expiry::Never)),
         (Capability::CreateWithOwner, new.owner("user-7")),
     ];
     for (capability, new) in options {
-        if !bench.offers(capability) && bench.offers(Capability::Create) {
-            let created = bench.try_create(&*bench.provider, &new).await;
-            refused(created, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
+        if !fixture.offers(capability) && fixture.offers(Capability::Create) {
+            let created = fixture.try_create(&*fixture.provider, &new).await;
+            check_fails(created, ErrorKind::Unsupported, Outcome::NotSent, capability.name())?;
         }
     }
     Ok(())

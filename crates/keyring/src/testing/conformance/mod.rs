@@ -16,16 +16,16 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run());
 //! ```
 
-mod bench;
 mod cases;
+mod fixture;
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::{Capability, Provider, Support};
 
-use self::bench::Bench;
 use self::cases::CASES;
+use self::fixture::Fixture;
 
 /// What the suite is run over.
 #[derive(Clone, Debug)]
@@ -47,13 +47,13 @@ impl Subject {
 #[must_use = "cases may have failed"]
 pub struct Report {
     provider: String,
-    results: Vec<(&'static str, Ended)>,
+    results: Vec<(&'static str, CaseResult)>,
 }
 
 /// How a case ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Ended {
+pub enum CaseResult {
     /// The provider does what it should.
     Passed,
     /// The provider does not offer what the case is about.
@@ -64,18 +64,18 @@ pub enum Ended {
 
 impl Report {
     /// Each case's name and how it ended, in the order in which they ran.
-    pub fn results(&self) -> impl Iterator<Item = (&'static str, &Ended)> {
-        self.results.iter().map(|(name, ended)| (*name, ended))
+    pub fn results(&self) -> impl Iterator<Item = (&'static str, &CaseResult)> {
+        self.results.iter().map(|(name, result)| (*name, result))
     }
 
     /// How many cases passed.
     pub fn passed(&self) -> usize {
-        self.results.iter().filter(|(_, ended)| *ended == Ended::Passed).count()
+        self.results.iter().filter(|(_, result)| *result == CaseResult::Passed).count()
     }
 
     /// How many cases failed.
     pub fn failed(&self) -> usize {
-        self.results.iter().filter(|(_, ended)| matches!(ended, Ended::Failed(_))).count()
+        self.results.iter().filter(|(_, result)| matches!(result, CaseResult::Failed(_))).count()
     }
 
     /// Ends the test unless cases were run and all of them passed.
@@ -93,11 +93,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let skipped = self.results.len() - self.passed() - self.failed();
         write!(f, "{}: {} passed, {} failed, {skipped} skipped", self.provider, self.passed(), self.failed())?;
-        for (name, ended) in &self.results {
-            match ended {
-                Ended::Passed => {}
-                Ended::Skipped(capability) => write!(f, "\n  skipped, {capability} is not offered: {name}")?,
-                Ended::Failed(what) => write!(f, "\n  FAILED: {name}: {what}")?,
+        for (name, result) in &self.results {
+            match result {
+                CaseResult::Passed => {}
+                CaseResult::Skipped(capability) => write!(f, "\n  skipped, {capability} is not offered: {name}")?,
+                CaseResult::Failed(what) => write!(f, "\n  FAILED: {name}: {what}")?,
             }
         }
         Ok(())
@@ -106,7 +106,7 @@ impl fmt::Display for Report {
 
 /// Runs every case for which the provider offers what it takes, one after the other.
 pub async fn run(subject: &Subject) -> Report {
-    let bench = Bench::new(subject);
+    let fixture = Fixture::new(subject);
     let capabilities = subject.provider.capabilities();
     let mut results = Vec::with_capacity(CASES.len());
     for case in CASES {
@@ -116,14 +116,14 @@ pub async fn run(subject: &Subject) -> Report {
             Support::Emulated { .. } => **needed != Capability::Search && **needed != Capability::Sort,
             Support::Unsupported { .. } => true,
         });
-        let ended = match missing {
-            Some(capability) => Ended::Skipped(*capability),
-            None => match bench.clean_up_after((case.run)(&bench).await).await {
-                Ok(()) => Ended::Passed,
-                Err(what) => Ended::Failed(what.to_string()),
+        let result = match missing {
+            Some(capability) => CaseResult::Skipped(*capability),
+            None => match fixture.clean_up_after((case.run)(&fixture).await).await {
+                Ok(()) => CaseResult::Passed,
+                Err(what) => CaseResult::Failed(what.to_string()),
             },
         };
-        results.push((case.name, ended));
+        results.push((case.name, result));
     }
     Report { provider: subject.provider.name().to_owned(), results }
 }

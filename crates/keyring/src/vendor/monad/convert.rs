@@ -41,9 +41,9 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         updated_at: raw.updated_at,
         expires_at: raw.expiration_time,
         last_used_at: raw.last_used_at,
-        never_expires_unless_told: false,
+        never_expires_by_default: false,
         // A deleted key is gone, and there is no other way to end one before its time.
-        reported_status: ReportedStatus::ListedMeansActive,
+        reported_status: ReportedStatus::ActiveIfListed,
         masked_secret: None,
         kind: None,
         extra,
@@ -95,8 +95,8 @@ fn without_token(answer: types::ApiKeyWithToken) -> types::ApiKey {
 
 /// A page of keys. A row that is no key is an error of its own.
 pub(super) fn page(call: &Call<'_>, result: RawResult<types::ApiKeyList, types::Error>) -> Result<Page> {
-    let (answer, rows) =
-        call.rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;
+    let (answer, rows) = call
+        .list_rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;
     let pagination = answer.pagination.as_ref();
     let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
     Ok(Page::new(keys)

@@ -113,14 +113,14 @@ impl Provider for Monad {
             .get_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
-        let (answer, date) = call.dated(request.send().await)?;
-        Ok(convert::key(&call, answer)?.shown_at(date))
+        let (answer, date) = call.answer_with_date(request.send().await)?;
+        Ok(convert::key(&call, answer)?.with_as_of(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
-        new.check().map_err(|error| call.of(error))?;
-        call.require(CAPABILITIES, Capability::CreateWithOwner, new.owner.is_some())?;
+        new.check().map_err(|error| call.add_context(error))?;
+        call.require_for(CAPABILITIES, Capability::CreateWithOwner, new.owner.as_ref())?;
         let role = new.role.as_deref().filter(|role| !role.is_empty());
         let role = role.ok_or_else(|| call.invalid("a role is required, which is an id"))?;
         let expiry = new.expiry.ok_or_else(|| call.invalid("an expiry is required: every Monad key expires"))?;
@@ -138,10 +138,10 @@ impl Provider for Monad {
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
-        update.check().map_err(|error| call.of(error))?;
-        call.require(CAPABILITIES, Capability::UpdateRole, update.role.is_some())?;
-        call.require(CAPABILITIES, Capability::UpdateExpiry, update.expiry.is_some())?;
-        call.require(CAPABILITIES, Capability::UpdateOwner, update.owner.is_some())?;
+        update.check().map_err(|error| call.add_context(error))?;
+        call.require_for(CAPABILITIES, Capability::UpdateRole, update.role.as_ref())?;
+        call.require_for(CAPABILITIES, Capability::UpdateExpiry, update.expiry.as_ref())?;
+        call.require_for(CAPABILITIES, Capability::UpdateOwner, update.owner.as_ref())?;
         let name = match &update.name {
             Some(name) => name.clone(),
             // The documentation requires a name even where it stays as it is.
@@ -193,7 +193,7 @@ impl Provider for Monad {
             .delete_api_key()
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
-        call.done(request.send().await)
+        call.acknowledged(request.send().await)
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {

@@ -46,11 +46,11 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         updated_at: raw.last_updated,
         expires_at: raw.expiration_date_utc.or(raw.expires_at),
         last_used_at: raw.last_used,
-        never_expires_unless_told: true,
+        never_expires_by_default: true,
         reported_status: raw
             .status
             .as_deref()
-            .map_or(ReportedStatus::Silent, |word| ReportedStatus::Said(status(word))),
+            .map_or(ReportedStatus::NotReported, |word| ReportedStatus::Explicit(status(word))),
         masked_secret: raw.key.as_ref().map(Secret::masked),
         kind: raw.key_type,
         extra,
@@ -102,7 +102,7 @@ pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Re
 
 /// A page of keys. A row that is no key is an error of its own.
 pub(super) fn page(call: &Call<'_>, result: RawResult<types::ListApiKeysResponse, types::Error>) -> Result<Page> {
-    let (answer, rows) = call.rows(result, "data", |answer| std::mem::take(&mut answer.data))?;
+    let (answer, rows) = call.list_rows(result, "data", |answer| std::mem::take(&mut answer.data))?;
     let meta = answer.meta.as_ref();
     let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
     Ok(Page::new(keys)

@@ -118,13 +118,13 @@ impl Provider for Spartera {
         let client = self.access.client(&call).await?;
         let request =
             client.get_api_key().company_id(self.company_id.clone()).api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
-        let (answer, date): (types::GetApiKeyResponse, _) = call.dated(request.send().await)?;
-        Ok(convert::key(&call, answer.data)?.shown_at(date))
+        let (answer, date): (types::GetApiKeyResponse, _) = call.answer_with_date(request.send().await)?;
+        Ok(convert::key(&call, answer.data)?.with_as_of(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
-        new.check().map_err(|error| call.of(error))?;
+        new.check().map_err(|error| call.add_context(error))?;
         let role = new.role.as_deref().ok_or_else(|| call.invalid("a role is required, which is a number"))?;
         let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
         let body = types::CreateApiKeyRequest::builder()
@@ -141,7 +141,7 @@ impl Provider for Spartera {
 
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>> {
         let call = self.call(Operation::Update, Some(id));
-        update.check().map_err(|error| call.of(error))?;
+        update.check().map_err(|error| call.add_context(error))?;
         let role = update.role.as_deref().map(|role| role_number(&call, role)).transpose()?;
         let expiry = update.expiry.map(|expiry| changed_expiry(&call, expiry)).transpose()?;
         let body = types::UpdateApiKeyRequest::builder()
@@ -156,7 +156,7 @@ impl Provider for Spartera {
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
             .body(body);
-        call.done(request.send().await)?;
+        call.acknowledged(request.send().await)?;
         Ok(None)
     }
 
@@ -188,7 +188,7 @@ impl Provider for Spartera {
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
             .body(body);
-        call.done(request.send().await)
+        call.acknowledged(request.send().await)
     }
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
@@ -198,7 +198,7 @@ impl Provider for Spartera {
             .delete_api_key()
             .company_id(self.company_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
-        call.done(request.send().await)
+        call.acknowledged(request.send().await)
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
@@ -216,7 +216,7 @@ impl Provider for Spartera {
                 Err(keys) => return Err(call.unexpected(format!("the answer holds {} keys, not one", keys.len()))),
             },
         };
-        convert::key(&call, key).map(KeyStats::of)
+        convert::key(&call, key).map(KeyStats::from_extra)
     }
 }
 
