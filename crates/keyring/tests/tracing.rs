@@ -17,14 +17,14 @@ use tracing::{Event, Metadata, Subscriber};
 
 /// A span, or an event (without a number): its name, the number of the span that it is in, and its fields.
 #[derive(Clone, Debug, Default)]
-struct Seen {
+struct Recorded {
     number: u64,
     name: &'static str,
     parent: u64,
     fields: BTreeMap<&'static str, String>,
 }
 
-impl Visit for Seen {
+impl Visit for Recorded {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.fields.insert(field.name(), format!("{value:?}").trim_matches('"').to_owned());
     }
@@ -33,14 +33,14 @@ impl Visit for Seen {
 /// Takes down all spans and events of this crate and those below it.
 #[derive(Clone, Default)]
 struct Recorder {
-    seen: Arc<Mutex<Vec<Seen>>>,
+    recorded: Arc<Mutex<Vec<Recorded>>>,
     entered: Arc<Mutex<Vec<u64>>>,
     last: Arc<AtomicU64>,
 }
 
 impl Recorder {
-    fn named(&self, name: &str) -> Vec<Seen> {
-        self.seen.lock().unwrap().iter().filter(|seen| seen.name == name).cloned().collect()
+    fn named(&self, name: &str) -> Vec<Recorded> {
+        self.recorded.lock().unwrap().iter().filter(|recorded| recorded.name == name).cloned().collect()
     }
 }
 
@@ -52,23 +52,23 @@ impl Subscriber for Recorder {
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let parent = self.entered.lock().unwrap().last().copied().unwrap_or(0);
-        let mut seen = Seen { number, name: attributes.metadata().name(), parent, ..Seen::default() };
-        attributes.record(&mut seen);
-        self.seen.lock().unwrap().push(seen);
+        let mut recorded = Recorded { number, name: attributes.metadata().name(), parent, ..Recorded::default() };
+        attributes.record(&mut recorded);
+        self.recorded.lock().unwrap().push(recorded);
         Id::from_u64(number)
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
-        let mut seen = self.seen.lock().unwrap();
-        values.record(seen.iter_mut().find(|seen| seen.number == span.into_u64()).unwrap());
+        let mut recorded = self.recorded.lock().unwrap();
+        values.record(recorded.iter_mut().find(|recorded| recorded.number == span.into_u64()).unwrap());
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut seen = Seen { name: "event", ..Seen::default() };
-        event.record(&mut seen);
-        self.seen.lock().unwrap().push(seen);
+        let mut recorded = Recorded { name: "event", ..Recorded::default() };
+        event.record(&mut recorded);
+        self.recorded.lock().unwrap().push(recorded);
     }
 
     fn enter(&self, span: &Id) {
@@ -127,12 +127,15 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
     assert_eq!(deleted["api_keyring.key"], issued.id().as_str());
 
     let requests = recorder.named("http.request");
-    let told = |request: &Seen| {
+    let method_and_status = |request: &Recorded| {
         let field = |name| request.fields[name].clone();
         (field("http.request.method"), field("http.response.status_code"))
     };
     let expected = [("POST", "200"), ("GET", "503"), ("GET", "200"), ("DELETE", "200"), ("DELETE", "403")];
-    assert_eq!(requests.iter().map(told).collect::<Vec<_>>(), expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(
+        requests.iter().map(method_and_status).collect::<Vec<_>>(),
+        expected.map(|(a, b)| (a.to_owned(), b.to_owned()))
+    );
     for request in &requests {
         assert_eq!(request.fields["server.address"], "127.0.0.1");
         assert_eq!(request.fields["server.port"], emulator.address().port().to_string());
@@ -144,7 +147,7 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
     assert_eq!(retries.len(), 1, "{retries:?}");
     assert_eq!(retries[0].fields["message"], "trying again");
 
-    let everything = format!("{:?}", recorder.seen.lock().unwrap());
+    let everything = format!("{:?}", recorder.recorded.lock().unwrap());
     for secret in [service.admin_key(), issued.secret().expose().to_owned()] {
         assert!(!everything.contains(&secret), "a secret is in a span");
     }

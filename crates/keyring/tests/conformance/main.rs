@@ -14,7 +14,7 @@ use api_keyring::{
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 
 /// The provider alone, as every pointer, under a keyring's name, and under every layer.
-fn dressed(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)> {
+fn wrapped(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)> {
     let shared = || Arc::clone(&provider);
     let leaked: &'static dyn Provider = Box::leak(Box::new(shared()));
     let keyring = Keyring::builder().add_shared("named", shared()).build().unwrap();
@@ -32,8 +32,8 @@ fn dressed(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)
 }
 
 async fn assert_conforms(who: &str, provider: Arc<dyn Provider>, roles: [&str; 2]) {
-    for (how, dressed) in dressed(provider) {
-        let report = run(&Subject::new(dressed, roles[0], roles[1])).await;
+    for (how, wrapped) in wrapped(provider) {
+        let report = run(&Subject::new(wrapped, roles[0], roles[1])).await;
         println!("{who} {how}: {report}");
         report.assert_passed();
     }

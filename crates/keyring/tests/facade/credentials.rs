@@ -31,7 +31,7 @@ async fn a_secret_that_is_replaced_is_sent_from_the_next_request_on() {
         // Below a layer, too: the layer was put there before.
         let provider = provider.retrying(Retry::new());
         for &operation in vendor.operations() {
-            stub.answers(Answer::json(200, &vendor.success(operation)));
+            stub.answer_all(Answer::json(200, &vendor.success(operation)));
             for now in ["first_0123456789", "second_0123456789"] {
                 secret.replace(now);
                 perform(&provider, operation).await.unwrap();
@@ -53,7 +53,7 @@ async fn a_call_that_is_on_its_way_ends_with_the_secret_that_it_began_with() {
     let secret = SharedSecret::new("first_0123456789");
     let replaced = secret.clone();
     // Replaced by the time that the answer is made.
-    stub.reacts(move |_| {
+    stub.answer_with(move |_| {
         replaced.replace("second_0123456789");
         Answer::json(403, &Vendor::Spartera.failure(403, "first_0123456789 may not"))
     });
@@ -139,7 +139,7 @@ async fn a_function_is_asked_before_every_request_and_its_failure_sends_nothing(
     let builder = Spartera::builder().company_id(SCOPE).api_key_from(supply).base_url(stub.base_url());
     let provider = builder.build().unwrap();
     assert_eq!(asked.load(Ordering::Relaxed), 0, "not before there is a request");
-    stub.answers(Answer::json(200, &Vendor::Spartera.success(Operation::Get)));
+    stub.answer_all(Answer::json(200, &Vendor::Spartera.success(Operation::Get)));
     provider.get(&id("7")).await.unwrap();
     assert_eq!(stub.requests()[0].header("x-api-key"), ["from_the_vault_0123456789"]);
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 
 use crate::stub::{Answer, Stub};
-use crate::support::{Bench, CREDENTIAL, SCOPE, SECRET, TOKEN, Vendor, assert_error, assert_readable, id, perform};
+use crate::support::{CREDENTIAL, Fixture, SCOPE, SECRET, TOKEN, Vendor, assert_error, assert_readable, id, perform};
 
 /// What the statuses that either vendor documents mean.
 const DOCUMENTED: [(u16, ErrorKind, Outcome); 8] = [
@@ -24,20 +24,20 @@ const DOCUMENTED: [(u16, ErrorKind, Outcome); 8] = [
 #[tokio::test]
 async fn every_documented_status_of_every_operation_has_its_kind_and_the_vendors_words() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
             // Statuses that are not documented for this very operation mean the same.
             for (status, kind, outcome) in DOCUMENTED {
                 let context = format!("{vendor:?} {operation} {status}");
                 let words = format!("The vendor's own words about {status}");
                 let answer = Answer::json(status, &vendor.failure(status, &words)).header("x-request-id", "req-42");
-                let error = bench.error(operation, answer).await;
+                let error = fixture.error(operation, answer).await;
                 assert_error(&error, kind, outcome, &context);
                 assert_eq!(error.status(), Some(status), "{context}");
                 assert_eq!(error.vendor_message(), Some(&*words), "{context}");
                 assert_eq!(error.request_id(), Some("req-42"), "{context}");
                 assert_eq!(error.operation(), Some(operation), "{context}");
-                assert_eq!(error.provider(), Some(bench.provider.vendor()), "{context}");
+                assert_eq!(error.provider(), Some(fixture.provider.vendor()), "{context}");
                 let is_about_a_key = !matches!(operation, Operation::List | Operation::Create);
                 assert_eq!(error.key().cloned(), is_about_a_key.then(|| id("7")), "{context}");
                 assert_eq!(error.may_have_taken_effect(), status == 500 && operation.is_write(), "{context}");
@@ -54,7 +54,7 @@ async fn every_documented_status_of_every_operation_has_its_kind_and_the_vendors
                 assert_eq!(error.unclaimed_secret(), None, "{context}");
                 let line = error.to_string();
                 assert!(line.contains(&words) && line.contains("req-42"), "{context}: {line}");
-                assert_eq!(bench.stub.requests().len(), 1, "{context}: nothing is sent twice");
+                assert_eq!(fixture.stub.requests().len(), 1, "{context}: nothing is sent twice");
             }
         }
     }
@@ -63,24 +63,24 @@ async fn every_documented_status_of_every_operation_has_its_kind_and_the_vendors
 #[tokio::test]
 async fn the_wait_in_the_header_comes_before_the_one_in_the_body() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for (header, wait) in [("9", Some(9)), ("0", Some(0)), ("99999999999", Some(99_999_999_999))] {
             let answer = Answer::json(429, &vendor.failure(429, "slow down")).header("retry-after", header);
-            let error = bench.error(Operation::Create, answer).await;
+            let error = fixture.error(Operation::Create, answer).await;
             assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{vendor:?} {header}");
         }
         // What cannot be read is no wait, and no other failure either.
         for header in ["soon", "-1", "1e3", "99999999999999999999999999"] {
             let answer = Answer::json(429, &json!("slow down")).header("retry-after", header);
-            let error = bench.error(Operation::Get, answer).await;
+            let error = fixture.error(Operation::Get, answer).await;
             assert_error(&error, ErrorKind::RateLimited, Outcome::Rejected, header);
             assert_eq!(error.retry_after(), None, "{vendor:?} {header}");
         }
     }
     // A body that is not as documented still says how long to wait.
-    let bench = Bench::start(Vendor::Spartera).await;
+    let fixture = Fixture::start(Vendor::Spartera).await;
     let body = json!({"message": ["odd"], "retry_after": 21});
-    let error = bench.error(Operation::Get, Answer::json(429, &body)).await;
+    let error = fixture.error(Operation::Get, Answer::json(429, &body)).await;
     assert_eq!(error.retry_after(), Some(Duration::from_secs(21)));
 }
 
@@ -127,11 +127,11 @@ async fn a_status_counts_whatever_its_body_is() {
         ("503", text(503, r#"{"message": "words"}"#), Server, Outcome::Unknown, Some("words")),
     ];
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
             for (name, answer, kind, outcome, words) in &cases {
                 let context = format!("{vendor:?} {operation} {name}");
-                let error = bench.error(operation, answer.clone()).await;
+                let error = fixture.error(operation, answer.clone()).await;
                 assert_error(&error, *kind, *outcome, &context);
                 assert_eq!(error.vendor_message(), *words, "{context}");
                 assert!(error.status().is_some_and(|status| status >= 400), "{context}");
@@ -141,7 +141,7 @@ async fn a_status_counts_whatever_its_body_is() {
                     "{context}"
                 );
                 assert_eq!(error.unclaimed_secret(), None, "{context}: no key was issued");
-                assert_eq!(bench.stub.requests().len(), 1, "{context}");
+                assert_eq!(fixture.stub.requests().len(), 1, "{context}");
             }
         }
     }
@@ -149,9 +149,9 @@ async fn a_status_counts_whatever_its_body_is() {
 
 #[tokio::test]
 async fn field_errors_are_read_in_every_form() {
-    let bench = Bench::start(Vendor::Spartera).await;
+    let fixture = Fixture::start(Vendor::Spartera).await;
     let body = json!({"message": "no", "errors": {"name": "is odd", "role_id": ["is missing", 3, null], "x": 1}});
-    let error = bench.error(Operation::Create, Answer::json(422, &body)).await;
+    let error = fixture.error(Operation::Create, Answer::json(422, &body)).await;
     let fields: Vec<_> = error.field_errors().iter().map(|wrong| (&*wrong.field, &*wrong.message)).collect();
     assert_eq!(fields, [("name", "is odd"), ("role_id", "is missing")]);
     assert_eq!(error.vendor_message(), Some("no"));
@@ -162,12 +162,12 @@ async fn field_errors_are_read_in_every_form() {
 async fn a_redirect_is_an_error_and_the_other_host_sees_nothing() {
     let other = Stub::start().await;
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
             for status in [301, 302, 307, 308] {
                 let context = format!("{vendor:?} {operation} {status}");
                 let answer = Answer::empty(status).header("location", &other.base_url());
-                let error = bench.error(operation, answer).await;
+                let error = fixture.error(operation, answer).await;
                 assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Unknown, &context);
                 assert_eq!(error.status(), Some(status), "{context}");
                 assert!(error.to_string().contains("redirect"), "{context}: {error}");
@@ -198,14 +198,14 @@ async fn a_refused_connection_sent_nothing() {
 #[tokio::test]
 async fn a_connection_that_ends_before_an_answer_leaves_the_outcome_open() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
             for answer in [Answer::hang_up(), Answer::reset()] {
                 let context = format!("{vendor:?} {operation} {answer:?}");
-                let error = bench.error(operation, answer).await;
+                let error = fixture.error(operation, answer).await;
                 assert_eq!((error.kind(), error.outcome()), (ErrorKind::Connection, Outcome::Unknown), "{context}");
                 assert_eq!(error.may_have_taken_effect(), operation.is_write(), "{context}");
-                assert_eq!(bench.stub.requests().len(), 1, "{context}: nothing is sent twice");
+                assert_eq!(fixture.stub.requests().len(), 1, "{context}: nothing is sent twice");
                 if operation.is_write() {
                     // Whoever reads it has to know what to do next.
                     assert!(error.to_string().contains("before trying again"), "{context}: {error}");
@@ -229,8 +229,8 @@ async fn no_answer_in_time_leaves_the_outcome_open() {
 
 #[tokio::test]
 async fn a_connection_failure_does_not_repeat_its_source() {
-    let bench = Bench::start(Vendor::Spartera).await;
-    let error = bench.error(Operation::Get, Answer::hang_up()).await;
+    let fixture = Fixture::start(Vendor::Spartera).await;
+    let error = fixture.error(Operation::Get, Answer::hang_up()).await;
     assert_readable(&error, "hang up");
 }
 
@@ -241,13 +241,13 @@ async fn a_body_that_is_cut_after_success_was_applied_and_hands_over_what_arrive
         (Vendor::Monad, Operation::Create),
         (Vendor::Monad, Operation::Regenerate),
     ] {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let whole = vendor.success(operation).to_string();
         // Without its last character it is no JSON any more, but the secret is there.
         let arrived = &whole[..whole.len() - 1];
         let context = format!("{vendor:?} {operation}");
         let answer = Answer::text(200, "application/json", arrived).cut_short();
-        let error = bench.error(operation, answer).await;
+        let error = fixture.error(operation, answer).await;
         assert_error(&error, ErrorKind::Connection, Outcome::Applied, &context);
         assert!(error.may_have_taken_effect(), "{context}");
         let unclaimed = error.unclaimed_secret().unwrap().expose();
@@ -259,17 +259,17 @@ async fn a_body_that_is_cut_after_success_was_applied_and_hands_over_what_arrive
 #[tokio::test]
 async fn success_under_another_status_is_taken_with_the_documented_body() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
             // A list's first page tells by itself whether there are more.
             let answer = Answer::json(201, &vendor.success(operation));
-            let result = bench.perform(operation, answer).await;
+            let result = fixture.perform(operation, answer).await;
             assert!(result.is_ok(), "{vendor:?} {operation}: {result:?}");
         }
     }
-    let bench = Bench::start(Vendor::Monad).await;
-    bench.stub.answers(Answer::json(201, &Vendor::Monad.success(Operation::Create)));
-    let issued = bench.provider.create(&crate::support::new_key()).await.unwrap();
+    let fixture = Fixture::start(Vendor::Monad).await;
+    fixture.stub.answer_all(Answer::json(201, &Vendor::Monad.success(Operation::Create)));
+    let issued = fixture.provider.create(&crate::support::new_key()).await.unwrap();
     assert_eq!((issued.id().as_str(), issued.secret().expose()), ("7", TOKEN));
 }
 
@@ -284,17 +284,17 @@ fn done_by_status(vendor: Vendor) -> &'static [Operation] {
 #[tokio::test]
 async fn an_answer_without_content_is_taken_where_none_is_needed() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in done_by_status(vendor) {
             for answer in [Answer::empty(204), Answer::json(200, &json!({})), Answer::json(200, &Value::Null)] {
-                let result = bench.perform(operation, answer.clone()).await;
+                let result = fixture.perform(operation, answer.clone()).await;
                 assert!(result.is_ok(), "{vendor:?} {operation} {answer:?}: {result:?}");
             }
         }
         // Where something is needed, it is not.
         for &operation in vendor.operations() {
             if !done_by_status(vendor).contains(&operation) {
-                let error = bench.error(operation, Answer::empty(204)).await;
+                let error = fixture.error(operation, Answer::empty(204)).await;
                 let context = format!("{vendor:?} {operation}");
                 assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &context);
                 assert_eq!(error.unclaimed_secret(), None, "{context}");
@@ -306,7 +306,7 @@ async fn an_answer_without_content_is_taken_where_none_is_needed() {
 #[tokio::test]
 async fn what_may_not_have_been_done_is_not_claimed() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in done_by_status(vendor) {
             for (name, answer) in [
                 // A promise.
@@ -317,7 +317,7 @@ async fn what_may_not_have_been_done_is_not_claimed() {
                 ("200 empty", Answer::empty(200)),
             ] {
                 let context = format!("{vendor:?} {operation} {name}");
-                let error = bench.error(operation, answer).await;
+                let error = fixture.error(operation, answer).await;
                 assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{context}");
                 assert!(error.may_have_taken_effect(), "{context}");
                 assert_readable(&error, &context);
@@ -329,11 +329,11 @@ async fn what_may_not_have_been_done_is_not_claimed() {
 #[tokio::test]
 async fn a_promise_or_a_strangers_page_is_not_called_applied() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for &operation in done_by_status(vendor) {
             for answer in [Answer::json(202, &vendor.success(operation)), Answer::html(200)] {
                 let context = format!("{vendor:?} {operation} {answer:?}");
-                let error = bench.error(operation, answer).await;
+                let error = fixture.error(operation, answer).await;
                 assert_eq!(error.outcome(), Outcome::Unknown, "{context}: {error}");
             }
         }
@@ -345,7 +345,7 @@ async fn a_promise_or_a_strangers_page_is_not_called_applied() {
 #[tokio::test]
 async fn a_lookup_that_fails_changed_nothing() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for answer in [
             Answer::json(500, &vendor.failure(500, "down")),
             Answer::html(200),
@@ -354,19 +354,19 @@ async fn a_lookup_that_fails_changed_nothing() {
             Answer::json(404, &vendor.failure(404, "gone")),
         ] {
             let context = format!("{vendor:?} {answer:?}");
-            bench.stub.answers(answer);
+            fixture.stub.answer_all(answer);
             let (operation, error) = match vendor {
                 Vendor::Spartera => {
-                    let result = bench.provider.revoke(&id("7"), &Revocation::new()).await;
+                    let result = fixture.provider.revoke(&id("7"), &Revocation::new()).await;
                     (Operation::Revoke, result.unwrap_err())
                 }
                 Vendor::Monad => {
                     let update = api_keyring::KeyUpdate::new().description("new");
-                    let result = bench.provider.update(&id("7"), &update).await;
+                    let result = fixture.provider.update(&id("7"), &update).await;
                     (Operation::Update, result.unwrap_err())
                 }
             };
-            let sent: Vec<_> = bench.stub.requests().iter().map(|sent| sent.method.clone()).collect();
+            let sent: Vec<_> = fixture.stub.requests().iter().map(|sent| sent.method.clone()).collect();
             assert_eq!(sent, ["GET"], "{context}");
             assert_eq!(error.operation(), Some(operation), "{context}");
             assert_eq!(error.key(), Some(&id("7")), "{context}");
@@ -381,29 +381,29 @@ async fn a_vendors_words_cannot_do_harm() {
     let escape = "\u{1b}[2J\u{1b}]0;owned\u{7}line one\r\nline two\u{0}\u{9b}31m\u{7f}";
     let long = "x".repeat(1_000_000);
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for status in [400, 401, 418, 500] {
-            let error = bench.error(Operation::Create, Answer::json(status, &vendor.failure(status, escape))).await;
+            let error = fixture.error(Operation::Create, Answer::json(status, &vendor.failure(status, escape))).await;
             assert_readable(&error, "control characters");
             let words = error.vendor_message().unwrap();
             assert!(!words.chars().any(char::is_control), "{words:?}");
             assert!(words.contains("line one") && words.contains("line two"), "{words:?}");
 
-            let error = bench.error(Operation::Create, Answer::json(status, &vendor.failure(status, &long))).await;
+            let error = fixture.error(Operation::Create, Answer::json(status, &vendor.failure(status, &long))).await;
             assert_readable(&error, "a megabyte");
             let length = error.vendor_message().unwrap().len();
             assert!((100..2000).contains(&length), "{length}");
             assert!(format!("{error:?}").len() < 4000);
         }
         // Nothing to say is said in no words.
-        let error = bench.error(Operation::Get, Answer::json(403, &vendor.failure(403, " \n\t "))).await;
+        let error = fixture.error(Operation::Get, Answer::json(403, &vendor.failure(403, " \n\t "))).await;
         assert_eq!(error.vendor_message(), None);
     }
-    let bench = Bench::start(Vendor::Spartera).await;
+    let fixture = Fixture::start(Vendor::Spartera).await;
     let fields: serde_json::Map<String, Value> =
         (0..10_000).map(|n| (format!("f{n}\u{1b}[31m"), json!([escape]))).collect();
     let body = json!({"message": "no", "errors": fields});
-    let error = bench.error(Operation::Create, Answer::json(400, &body)).await;
+    let error = fixture.error(Operation::Create, Answer::json(400, &body)).await;
     let shown: Vec<_> = error.field_errors().iter().flat_map(|wrong| [&wrong.field, &wrong.message]).collect();
     assert!((2..=200).contains(&shown.len()), "{}", shown.len());
     assert!(shown.iter().all(|text| !text.chars().any(char::is_control)));
@@ -418,13 +418,13 @@ async fn an_answer_beyond_the_limit_is_given_up_and_says_so() {
     let provider = builder.build().unwrap();
     let mut body = Vendor::Spartera.success(Operation::Get);
     body["data"]["name"] = "x".repeat(1000).into();
-    stub.answers(Answer::json(200, &body));
+    stub.answer_all(Answer::json(200, &body));
     let error = provider.get(&id("7")).await.unwrap_err();
     assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, "too large");
     assert!(!error.may_have_taken_effect(), "a read changes nothing");
     assert!(error.to_string().contains("1000 bytes"), "{error}");
     // A failure keeps its kind.
-    stub.answers(Answer::text(401, "text/html", "x".repeat(5000)));
+    stub.answer_all(Answer::text(401, "text/html", "x".repeat(5000)));
     let error = provider.create(&NewKey::new("ci").role("3")).await.unwrap_err();
     assert_error(&error, ErrorKind::Unauthenticated, Outcome::Rejected, "too large 401");
 }

@@ -11,8 +11,8 @@ use chrono::{TimeDelta, Utc};
 
 use crate::stub::Answer;
 use crate::support::{
-    Bench, CREDENTIAL, SCOPE, Vendor, administrator, assert_error, assert_readable, emulator, id, new_key, perform_on,
-    time,
+    CREDENTIAL, Fixture, SCOPE, Vendor, administrator, assert_error, assert_readable, emulator, id, new_key,
+    perform_on, time,
 };
 
 #[track_caller]
@@ -59,33 +59,33 @@ fn an_id_that_could_leave_its_path_is_no_id() {
 #[tokio::test]
 async fn an_id_that_one_vendor_does_not_have_is_refused_there_alone() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for text in ["a.b", "a~b", "~", "a..b"] {
             for &operation in vendor.operations() {
                 if matches!(operation, Operation::List | Operation::Create) {
                     continue;
                 }
-                bench.stub.answers(Answer::json(200, &vendor.success(operation)));
-                let result = perform_on(&*bench.provider, operation, &id(text)).await;
+                fixture.stub.answer_all(Answer::json(200, &vendor.success(operation)));
+                let result = perform_on(&*fixture.provider, operation, &id(text)).await;
                 let context = format!("{vendor:?} {operation} {text}");
                 match vendor {
                     Vendor::Spartera => {
                         let error = result.unwrap_err();
                         assert_refused(&error, &context);
                         assert_eq!(error.key(), Some(&id(text)), "{context}");
-                        assert_eq!(bench.stub.requests().len(), 0, "{context}");
+                        assert_eq!(fixture.stub.requests().len(), 0, "{context}");
                     }
                     Vendor::Monad => {
                         assert!(result.is_ok(), "{context}: {result:?}");
-                        assert!(bench.stub.requests()[0].target.contains(&format!("/{text}")), "{context}");
+                        assert!(fixture.stub.requests()[0].target.contains(&format!("/{text}")), "{context}");
                     }
                 }
             }
             if vendor == Vendor::Spartera {
                 // Looking up the role first is no way around it.
-                let error = bench.provider.revoke(&id(text), &Revocation::new()).await.unwrap_err();
+                let error = fixture.provider.revoke(&id(text), &Revocation::new()).await.unwrap_err();
                 assert_refused(&error, text);
-                assert_eq!(bench.stub.requests().len(), 0);
+                assert_eq!(fixture.stub.requests().len(), 0);
             }
         }
     }
@@ -175,32 +175,32 @@ async fn a_new_key_that_makes_no_sense_is_refused_and_not_sent() {
         ("the longest time", new_key().expires_in(TimeDelta::MAX)),
     ];
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
-        bench.stub.answers(Answer::json(200, &vendor.success(Operation::Create)));
+        let fixture = Fixture::start(vendor).await;
+        fixture.stub.answer_all(Answer::json(200, &vendor.success(Operation::Create)));
         for (name, new) in &common {
-            let error = bench.provider.create(new).await.unwrap_err();
+            let error = fixture.provider.create(new).await.unwrap_err();
             assert_refused(&error, &format!("{vendor:?} {name}"));
             assert_eq!(error.operation(), Some(Operation::Create));
         }
         match vendor {
             Vendor::Spartera => {
                 for role in ["admin", "1.5", "0x1", " 1", "1 ", "99999999999999999999", "1\r\n", "\u{1b}[2J", "١"] {
-                    let error = bench.provider.create(&new_key().role(role)).await.unwrap_err();
+                    let error = fixture.provider.create(&new_key().role(role)).await.unwrap_err();
                     assert_refused(&error, role);
-                    let error = bench.provider.update(&id("7"), &KeyUpdate::new().role(role)).await.unwrap_err();
+                    let error = fixture.provider.update(&id("7"), &KeyUpdate::new().role(role)).await.unwrap_err();
                     assert_refused(&error, role);
-                    let error = bench.provider.revoke(&id("7"), &Revocation::new().role(role)).await.unwrap_err();
+                    let error = fixture.provider.revoke(&id("7"), &Revocation::new().role(role)).await.unwrap_err();
                     assert_refused(&error, role);
                 }
             }
             Vendor::Monad => {
-                let error = bench.provider.create(&NewKey::new("ci").role("3")).await.unwrap_err();
+                let error = fixture.provider.create(&NewKey::new("ci").role("3")).await.unwrap_err();
                 assert_refused(&error, "no expiry");
-                let error = bench.provider.create(&new_key().expiry(Expiry::Never)).await.unwrap_err();
+                let error = fixture.provider.create(&new_key().expiry(Expiry::Never)).await.unwrap_err();
                 assert_error(&error, ErrorKind::Unsupported, Outcome::NotSent, "never");
             }
         }
-        assert_eq!(bench.stub.requests().len(), 0, "{vendor:?}");
+        assert_eq!(fixture.stub.requests().len(), 0, "{vendor:?}");
     }
 }
 
@@ -208,16 +208,16 @@ async fn a_new_key_that_makes_no_sense_is_refused_and_not_sent() {
 #[tokio::test]
 async fn an_expiry_that_cannot_be_written_is_refused() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
-        bench.stub.answers(Answer::json(200, &vendor.success(Operation::Create)));
+        let fixture = Fixture::start(vendor).await;
+        fixture.stub.answer_all(Answer::json(200, &vendor.success(Operation::Create)));
         for new in [
             new_key().expires_in(TimeDelta::days(365 * 20_000)),
             new_key().expires_at(chrono::DateTime::<Utc>::MAX_UTC),
         ] {
-            let error = bench.provider.create(&new).await.unwrap_err();
+            let error = fixture.provider.create(&new).await.unwrap_err();
             assert_refused(&error, &format!("{vendor:?} {new:?}"));
         }
-        assert_eq!(bench.stub.requests().len(), 0, "{vendor:?}");
+        assert_eq!(fixture.stub.requests().len(), 0, "{vendor:?}");
     }
 }
 
@@ -225,29 +225,29 @@ async fn an_expiry_that_cannot_be_written_is_refused() {
 async fn a_change_that_makes_no_sense_is_refused_and_not_sent() {
     let past = Expiry::At(Utc::now() - TimeDelta::seconds(1));
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
-        bench.stub.answers(Answer::json(200, &vendor.success(Operation::Get)));
+        let fixture = Fixture::start(vendor).await;
+        fixture.stub.answer_all(Answer::json(200, &vendor.success(Operation::Get)));
         for update in [KeyUpdate::new(), KeyUpdate::new().name(""), KeyUpdate::new().name(" ").description("x")] {
-            let error = bench.provider.update(&id("7"), &update).await.unwrap_err();
+            let error = fixture.provider.update(&id("7"), &update).await.unwrap_err();
             assert_refused(&error, &format!("{vendor:?} {update:?}"));
             assert_eq!(error.key(), Some(&id("7")));
         }
         match vendor {
             Vendor::Spartera => {
                 for expiry in [past, Expiry::Never, Expiry::In(TimeDelta::zero()), Expiry::In(TimeDelta::MAX)] {
-                    let error = bench.provider.update(&id("7"), &KeyUpdate::new().expiry(expiry)).await.unwrap_err();
+                    let error = fixture.provider.update(&id("7"), &KeyUpdate::new().expiry(expiry)).await.unwrap_err();
                     assert_refused(&error, &format!("{expiry:?}"));
                 }
             }
             Vendor::Monad => {
                 for expiry in [past, Expiry::In(TimeDelta::zero()), Expiry::In(TimeDelta::MAX)] {
                     let how = Regeneration::new().expiry(expiry);
-                    let error = bench.provider.regenerate(&id("7"), &how).await.unwrap_err();
+                    let error = fixture.provider.regenerate(&id("7"), &how).await.unwrap_err();
                     assert_refused(&error, &format!("{expiry:?}"));
                 }
             }
         }
-        assert_eq!(bench.stub.requests().len(), 0, "{vendor:?}");
+        assert_eq!(fixture.stub.requests().len(), 0, "{vendor:?}");
     }
 }
 

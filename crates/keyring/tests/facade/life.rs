@@ -9,10 +9,10 @@ use api_keyring::{
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 use chrono::TimeDelta;
 
-use crate::support::{Vendor, WORLDS, administrator, assert_error, emulator, id, keys, time};
+use crate::support::{VARIANTS, Vendor, administrator, assert_error, emulator, id, keys, time};
 
 /// A vendor in one of its forms, and its provider under some name.
-struct World {
+struct Variant {
     emulator: Emulator,
     vendor: Vendor,
     revision: Revision,
@@ -21,11 +21,11 @@ struct World {
     provider: Arc<dyn Provider>,
 }
 
-impl World {
+impl Variant {
     /// Every form of every vendor, once by itself and once in a keyring.
     async fn all() -> Vec<Self> {
-        let mut worlds = Vec::new();
-        for (vendor, revision, shape) in WORLDS {
+        let mut variants = Vec::new();
+        for (vendor, revision, shape) in VARIANTS {
             for is_in_keyring in [false, true] {
                 let emulator = emulator(revision, shape).await;
                 let alone = administrator(&emulator, vendor);
@@ -35,15 +35,15 @@ impl World {
                     (Vendor::Spartera, true) => ("analytics", named("analytics", alone)),
                     (Vendor::Monad, true) => ("siem", named("siem", alone)),
                 };
-                worlds.push(Self { emulator, vendor, revision, shape, name, provider });
+                variants.push(Self { emulator, vendor, revision, shape, name, provider });
             }
         }
-        worlds
+        variants
     }
 
-    async fn of(wanted: Vendor) -> Vec<Self> {
-        let worlds = Self::all().await;
-        worlds.into_iter().filter(|world| world.vendor == wanted).collect()
+    async fn of_vendor(wanted: Vendor) -> Vec<Self> {
+        let variants = Self::all().await;
+        variants.into_iter().filter(|variant| variant.vendor == wanted).collect()
     }
 
     fn context(&self) -> String {
@@ -144,24 +144,24 @@ fn changeable(key: &api_keyring::ApiKey) -> [Option<String>; 5] {
 
 #[tokio::test]
 async fn a_spartera_key_lives_and_ends() {
-    for world in World::of(Vendor::Spartera).await {
-        let context = world.context();
-        let is_guide = world.shape == SparteraShape::Guide;
-        let is_current = world.revision == Revision::Current;
+    for variant in Variant::of_vendor(Vendor::Spartera).await {
+        let context = variant.context();
+        let is_guide = variant.shape == SparteraShape::Guide;
+        let is_current = variant.revision == Revision::Current;
 
-        let issued = world.issue().await;
+        let issued = variant.issue().await;
         assert!(issued.secret().expose().starts_with("sk_live_"), "{context}");
-        world.assert_works(&issued).await;
-        assert_eq!(world.times_listed(issued.id()).await, 1, "{context}");
+        variant.assert_works(&issued).await;
+        assert_eq!(variant.times_listed(issued.id()).await, 1, "{context}");
 
-        let key = world.get(issued.id()).await;
+        let key = variant.get(issued.id()).await;
         assert_eq!(key.name(), Some("ci"), "{context}");
         assert_eq!(utc(key.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}");
         assert!(utc(key.created_at()).is_some(), "{context}");
         assert_eq!(key.masked_secret(), Some(&*issued.secret().masked()), "{context}");
         // What one shape does not show is not made up.
         assert_eq!(key.role(), (!is_guide).then_some("1"), "{context}");
-        assert_eq!(key.scope(), (!is_guide).then(|| world.provider.scope()), "{context}");
+        assert_eq!(key.scope(), (!is_guide).then(|| variant.provider.scope()), "{context}");
         assert_eq!(key.description(), is_guide.then_some("builds"), "{context}");
         let tells_status = is_guide || is_current;
         let status = if tells_status { KeyStatus::Active } else { KeyStatus::Unknown };
@@ -175,7 +175,7 @@ async fn a_spartera_key_lives_and_ends() {
             (3, KeyUpdate::new().expiry(Expiry::At(later())), "2098-07-01T12:00:00+00:00"),
             (4, KeyUpdate::new().owner("user-9"), "user-9"),
         ] {
-            let mut expected = changeable(&world.get(issued.id()).await);
+            let mut expected = changeable(&variant.get(issued.id()).await);
             let is_shown = match field {
                 1 => is_guide,
                 2 | 4 => !is_guide,
@@ -184,31 +184,31 @@ async fn a_spartera_key_lives_and_ends() {
             if is_shown {
                 expected[field] = Some(value.to_owned());
             }
-            assert!(world.provider.update(issued.id(), &update).await.unwrap().is_none(), "{context}");
-            assert_eq!(changeable(&world.get(issued.id()).await), expected, "{context}: {update:?}");
+            assert!(variant.provider.update(issued.id(), &update).await.unwrap().is_none(), "{context}");
+            assert_eq!(changeable(&variant.get(issued.id()).await), expected, "{context}: {update:?}");
         }
 
-        let stats = world.provider.stats(issued.id()).await.unwrap();
-        assert_eq!((stats.key.id(), stats.key.provider()), (issued.id(), world.name), "{context}");
+        let stats = variant.provider.stats(issued.id()).await.unwrap();
+        assert_eq!((stats.key.id(), stats.key.provider()), (issued.id(), variant.name), "{context}");
         assert_eq!(stats.usage_count.is_some_and(|count| count > 0), is_current, "{context}: {stats:?}");
         assert_eq!(stats.failed_attempts, is_current.then_some(0), "{context}");
         assert_eq!(utc(stats.last_used_at.as_ref()).is_some(), is_guide || is_current, "{context}");
 
-        world.revoke_somehow(&issued).await;
-        world.assert_dead(&issued).await;
-        let key = world.get(issued.id()).await;
+        variant.revoke_somehow(&issued).await;
+        variant.assert_dead(&issued).await;
+        let key = variant.get(issued.id()).await;
         let status = if tells_status { KeyStatus::Revoked } else { KeyStatus::Unknown };
         assert_eq!(key.status(), status, "{context}");
         let reason = key.extra().get("revocation_reason").and_then(|reason| reason.as_str());
         assert_eq!(reason, is_current.then_some("leaked"), "{context}");
-        let stats = world.provider.stats(issued.id()).await.unwrap();
+        let stats = variant.provider.stats(issued.id()).await.unwrap();
         assert_eq!(stats.failed_attempts, is_current.then_some(1), "{context}");
 
-        world.assert_deletes(issued.id()).await;
+        variant.assert_deletes(issued.id()).await;
     }
 }
 
-impl World {
+impl Variant {
     /// Revokes a key. The guide's shape does not show the role that the vendor wants to be told.
     async fn revoke_somehow(&self, issued: &IssuedKey) {
         let how = Revocation::new().reason("leaked");
@@ -220,8 +220,8 @@ impl World {
         let error = self.assert_fails(result, ErrorKind::InvalidInput, Operation::Revoke, Some(issued.id()));
         assert_eq!(error.outcome(), Outcome::NotSent);
         assert!(error.to_string().contains("Give the role"), "{error}");
-        let seen = self.emulator.requests();
-        let revocations = seen.iter().filter(|seen| seen.target.ends_with("/revoke")).count();
+        let requests = self.emulator.requests();
+        let revocations = requests.iter().filter(|request| request.target.ends_with("/revoke")).count();
         assert_eq!(revocations, 0, "nothing was revoked");
         self.assert_works(issued).await;
         self.provider.revoke(issued.id(), &how.role("2")).await.unwrap();
@@ -231,21 +231,21 @@ impl World {
 
 #[tokio::test]
 async fn a_monad_key_lives_and_ends() {
-    for world in World::of(Vendor::Monad).await {
-        let context = world.context();
-        let is_current = world.revision == Revision::Current;
+    for variant in Variant::of_vendor(Vendor::Monad).await {
+        let context = variant.context();
+        let is_current = variant.revision == Revision::Current;
 
-        let issued = world.issue().await;
+        let issued = variant.issue().await;
         assert_eq!(issued.secret().expose().split('.').count(), 3, "{context}");
-        world.assert_works(&issued).await;
-        assert_eq!(world.times_listed(issued.id()).await, 1, "{context}");
+        variant.assert_works(&issued).await;
+        assert_eq!(variant.times_listed(issued.id()).await, 1, "{context}");
 
-        let key = world.get(issued.id()).await;
-        let told = issued.key().expect("Monad answers with the key");
-        for key in [&key, told] {
-            assert_eq!((key.id(), key.provider()), (issued.id(), world.name), "{context}");
+        let key = variant.get(issued.id()).await;
+        let answered = issued.key().expect("Monad answers with the key");
+        for key in [&key, answered] {
+            assert_eq!((key.id(), key.provider()), (issued.id(), variant.name), "{context}");
             assert_eq!((key.name(), key.description()), (Some("ci"), Some("builds")), "{context}");
-            assert_eq!((key.role(), key.scope()), (Some("role-admin"), Some(world.provider.scope())), "{context}");
+            assert_eq!((key.role(), key.scope()), (Some("role-admin"), Some(variant.provider.scope())), "{context}");
             assert_eq!(utc(key.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}");
             assert_eq!(key.status(), KeyStatus::Active, "{context}");
             assert!(utc(key.created_at()).is_some() && utc(key.updated_at()).is_some(), "{context}");
@@ -259,59 +259,60 @@ async fn a_monad_key_lives_and_ends() {
             (KeyUpdate::new().description("nightly"), "renamed", "nightly"),
             (KeyUpdate::new().name("both").description("of them"), "both", "of them"),
         ] {
-            let told = world.provider.update(issued.id(), &update).await.unwrap().expect("Monad answers with the key");
+            let answered =
+                variant.provider.update(issued.id(), &update).await.unwrap().expect("Monad answers with the key");
             let mut expected = changeable(&key);
             expected[0] = Some(name.to_owned());
             expected[1] = Some(description.to_owned());
-            assert_eq!(changeable(&told), expected, "{context}: {update:?}");
-            assert_eq!(told.provider(), world.name, "{context}");
-            assert_eq!(changeable(&world.get(issued.id()).await), expected, "{context}: {update:?}");
+            assert_eq!(changeable(&answered), expected, "{context}: {update:?}");
+            assert_eq!(answered.provider(), variant.name, "{context}");
+            assert_eq!(changeable(&variant.get(issued.id()).await), expected, "{context}: {update:?}");
         }
 
-        let renewed = world.provider.regenerate(issued.id(), &Regeneration::new()).await.unwrap();
+        let renewed = variant.provider.regenerate(issued.id(), &Regeneration::new()).await.unwrap();
         assert_ne!(renewed.secret(), issued.secret(), "{context}");
-        world.assert_dead(&issued).await;
-        world.assert_works(&renewed).await;
+        variant.assert_dead(&issued).await;
+        variant.assert_works(&renewed).await;
         // The current server renews the key in place, the documented one puts another in its place.
         assert_eq!(renewed.id() == issued.id(), is_current, "{context}");
-        assert_eq!(world.times_listed(renewed.id()).await, 1, "{context}");
-        assert_eq!(world.times_listed(issued.id()).await, usize::from(is_current), "{context}");
-        let told = renewed.key().expect("Monad answers with the key");
-        assert_eq!((told.id(), told.provider()), (renewed.id(), world.name), "{context}");
-        assert_eq!(changeable(told), changeable(&world.get(renewed.id()).await), "{context}");
-        assert_eq!((told.name(), told.description()), (Some("both"), Some("of them")), "{context}");
-        assert_eq!(utc(told.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}: the expiry is kept");
+        assert_eq!(variant.times_listed(renewed.id()).await, 1, "{context}");
+        assert_eq!(variant.times_listed(issued.id()).await, usize::from(is_current), "{context}");
+        let answered = renewed.key().expect("Monad answers with the key");
+        assert_eq!((answered.id(), answered.provider()), (renewed.id(), variant.name), "{context}");
+        assert_eq!(changeable(answered), changeable(&variant.get(renewed.id()).await), "{context}");
+        assert_eq!((answered.name(), answered.description()), (Some("both"), Some("of them")), "{context}");
+        assert_eq!(utc(answered.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}: the expiry is kept");
 
         let with_expiry = Regeneration::new().expiry(Expiry::At(later()));
-        let result = world.provider.regenerate(renewed.id(), &with_expiry).await;
+        let result = variant.provider.regenerate(renewed.id(), &with_expiry).await;
         let last = if is_current {
             let last = result.unwrap();
             assert_eq!(utc(last.key().unwrap().expires_at()), Some(later()), "{context}");
-            world.assert_dead(&renewed).await;
+            variant.assert_dead(&renewed).await;
             last
         } else {
             // A server of the documentation's age takes no body, and has not touched the key.
-            let error = world.assert_fails(result, ErrorKind::Rejected, Operation::Regenerate, Some(renewed.id()));
+            let error = variant.assert_fails(result, ErrorKind::Rejected, Operation::Regenerate, Some(renewed.id()));
             assert_eq!((error.status(), error.outcome()), (Some(415), Outcome::Rejected), "{context}");
             renewed
         };
-        world.assert_works(&last).await;
+        variant.assert_works(&last).await;
 
-        world.assert_deletes(last.id()).await;
-        let gone = world.provider.regenerate(last.id(), &Regeneration::new()).await;
-        world.assert_fails(gone, ErrorKind::NotFound, Operation::Regenerate, Some(last.id()));
-        world.assert_dead(&last).await;
+        variant.assert_deletes(last.id()).await;
+        let gone = variant.provider.regenerate(last.id(), &Regeneration::new()).await;
+        variant.assert_fails(gone, ErrorKind::NotFound, Operation::Regenerate, Some(last.id()));
+        variant.assert_dead(&last).await;
     }
 }
 
 #[tokio::test]
 async fn what_is_not_offered_is_refused_before_anything_is_sent() {
-    for world in World::all().await {
-        let (provider, key) = (&world.provider, id("7"));
-        let before = world.requests();
+    for variant in Variant::all().await {
+        let (provider, key) = (&variant.provider, id("7"));
+        let before = variant.requests();
         let refuse = |result: Result<(), Error>, capability: Capability, operation: Operation, key: Option<&KeyId>| {
-            let error = world.assert_fails(result, ErrorKind::Unsupported, operation, key);
-            assert_error(&error, ErrorKind::Unsupported, Outcome::NotSent, &world.context());
+            let error = variant.assert_fails(result, ErrorKind::Unsupported, operation, key);
+            assert_error(&error, ErrorKind::Unsupported, Outcome::NotSent, &variant.context());
             assert!(!error.may_have_taken_effect());
             match provider.capabilities().support(capability) {
                 Support::Unsupported { instead } => assert!(error.to_string().contains(instead), "{error}"),
@@ -321,7 +322,7 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
         let new = || NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(1));
         let change = KeyUpdate::new;
         let tomorrow = Expiry::In(TimeDelta::days(1));
-        match world.vendor {
+        match variant.vendor {
             Vendor::Spartera => {
                 let how = Regeneration::new();
                 let result = provider.regenerate(&key, &how).await.map(drop);
@@ -349,7 +350,7 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
                 refuse(result, Capability::CreateWithoutExpiry, Operation::Regenerate, Some(&key));
             }
         }
-        assert_eq!(world.requests(), before, "{}", world.context());
+        assert_eq!(variant.requests(), before, "{}", variant.context());
     }
 }
 
@@ -392,31 +393,32 @@ async fn what_is_offered_is_what_the_vendors_are_known_to_offer() {
 
 #[tokio::test]
 async fn a_wrong_credential_is_told_by_every_operation() {
-    for world in World::all().await {
-        let wrong = world.provider.with_secret(&"sk_live_wrong_0123456789".into()).unwrap();
-        let operations = world.vendor.operations();
+    for variant in Variant::all().await {
+        let wrong = variant.provider.with_secret(&"sk_live_wrong_0123456789".into()).unwrap();
+        let operations = variant.vendor.operations();
         for &operation in operations {
             let error = crate::support::perform(&*wrong, operation).await.unwrap_err();
-            assert_error(&error, ErrorKind::Unauthenticated, Outcome::Rejected, &world.context());
-            assert_eq!((error.provider(), error.operation()), (Some(world.name), Some(operation)));
+            assert_error(&error, ErrorKind::Unauthenticated, Outcome::Rejected, &variant.context());
+            assert_eq!((error.provider(), error.operation()), (Some(variant.name), Some(operation)));
         }
         // One request each: nobody tries a wrong credential again.
-        assert_eq!(world.requests(), operations.len(), "{}", world.context());
+        assert_eq!(variant.requests(), operations.len(), "{}", variant.context());
     }
 }
 
 #[tokio::test]
 async fn a_reader_may_read_and_is_told_what_it_may_not() {
-    for world in World::all().await {
-        let role = if world.vendor == Vendor::Spartera { "3" } else { "role-reader" };
+    for variant in Variant::all().await {
+        let role = if variant.vendor == Vendor::Spartera { "3" } else { "role-reader" };
         let new = NewKey::new("reader").role(role).expires_in(TimeDelta::days(1));
-        let issued = world.provider.create(&new).await.unwrap();
-        let reader = world.with(&issued);
-        world.assert_works(&issued).await;
-        let error = world.assert_fails(reader.create(&new).await, ErrorKind::PermissionDenied, Operation::Create, None);
+        let issued = variant.provider.create(&new).await.unwrap();
+        let reader = variant.with(&issued);
+        variant.assert_works(&issued).await;
+        let error =
+            variant.assert_fails(reader.create(&new).await, ErrorKind::PermissionDenied, Operation::Create, None);
         assert_eq!((error.status(), error.outcome()), (Some(403), Outcome::Rejected));
         let result = reader.delete(issued.id()).await;
-        world.assert_fails(result, ErrorKind::PermissionDenied, Operation::Delete, Some(issued.id()));
-        assert_eq!(world.times_listed(issued.id()).await, 1);
+        variant.assert_fails(result, ErrorKind::PermissionDenied, Operation::Delete, Some(issued.id()));
+        assert_eq!(variant.times_listed(issued.id()).await, 1);
     }
 }

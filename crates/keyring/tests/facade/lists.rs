@@ -9,15 +9,15 @@ use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::stub::{Answer, Sent};
+use crate::stub::{Answer, Request};
 use crate::support::{
-    Bench, CREDENTIAL, Vendor, WORLDS, administrator, assert_error, assert_readable, emulator, keys, new_key, rows,
+    CREDENTIAL, Fixture, VARIANTS, Vendor, administrator, assert_error, assert_readable, emulator, keys, new_key, rows,
     sorted,
 };
 
 #[tokio::test]
 async fn every_key_of_every_server_comes_once() {
-    for (vendor, revision, shape) in WORLDS {
+    for (vendor, revision, shape) in VARIANTS {
         let emulator = emulator(revision, shape).await;
         let provider = administrator(&emulator, vendor);
         let mut expected: BTreeSet<String> = keys(&*provider).await.iter().map(|key| key.id().to_string()).collect();
@@ -38,30 +38,44 @@ async fn every_key_of_every_server_comes_once() {
     }
 }
 
+/// Whether a server reports the total number of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Totals {
+    Reported,
+    Omitted,
+}
+
 /// The number that a query gives a parameter.
-fn parameter(sent: &Sent, name: &str) -> usize {
-    let query = sent.target.split_once('?').unwrap().1;
+fn parameter(request: &Request, name: &str) -> usize {
+    let query = request.target.split_once('?').unwrap().1;
     let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     value.unwrap().parse().unwrap()
 }
 
 /// A server whose pages hold `size` rows at most. It tells the total where `tells` says so.
-fn pages(vendor: Vendor, all: Vec<Value>, size: usize, tells: bool) -> impl FnMut(&Sent) -> Answer + Send + 'static {
-    move |sent| pages_of(vendor, &all, size.min(parameter(sent, "limit")), tells, sent)
+fn pages(
+    vendor: Vendor,
+    all: Vec<Value>,
+    size: usize,
+    totals: Totals,
+) -> impl FnMut(&Request) -> Answer + Send + 'static {
+    move |request| pages_of(vendor, &all, size.min(parameter(request, "limit")), totals, request)
 }
 
 /// The page that is asked for, which has `size` rows unless it is the last.
-fn pages_of(vendor: Vendor, all: &[Value], size: usize, tells: bool, sent: &Sent) -> Answer {
+fn pages_of(vendor: Vendor, all: &[Value], size: usize, totals: Totals, request: &Request) -> Answer {
     let start = match vendor {
-        Vendor::Spartera => (parameter(sent, "page") - 1) * size,
-        Vendor::Monad => parameter(sent, "offset"),
+        Vendor::Spartera => (parameter(request, "page") - 1) * size,
+        Vendor::Monad => parameter(request, "offset"),
     };
     let rows: Vec<_> = all.iter().skip(start).take(size).cloned().collect();
     let mut body = vendor.list(&rows);
-    match (vendor, tells) {
-        (_, false) => {}
-        (Vendor::Spartera, true) => body["meta"] = json!({"total": all.len(), "per_page": size}),
-        (Vendor::Monad, true) => body["pagination"] = json!({"total": all.len(), "limit": size, "offset": start}),
+    match (vendor, totals) {
+        (_, Totals::Omitted) => {}
+        (Vendor::Spartera, Totals::Reported) => body["meta"] = json!({"total": all.len(), "per_page": size}),
+        (Vendor::Monad, Totals::Reported) => {
+            body["pagination"] = json!({"total": all.len(), "limit": size, "offset": start})
+        }
     }
     Answer::json(200, &body)
 }
@@ -74,22 +88,27 @@ fn some_keys(vendor: Vendor, count: usize) -> (Vec<Value>, Vec<String>) {
 #[tokio::test]
 async fn pages_may_be_of_any_size_and_keep_silent_about_the_total() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for count in [0, 1, 6, 7, 8, 14, 50] {
             for size in [1, 7, 20] {
-                for (tells, listens) in [(false, false), (false, true), (true, false), (true, true)] {
+                for (totals, obeys_limit) in [
+                    (Totals::Omitted, false),
+                    (Totals::Omitted, true),
+                    (Totals::Reported, false),
+                    (Totals::Reported, true),
+                ] {
                     let (all, ids) = some_keys(vendor, count);
-                    bench.stub.reacts(move |sent| {
-                        let asked_for = if listens { parameter(sent, "limit") } else { size };
-                        pages_of(vendor, &all, size.min(asked_for), tells, sent)
+                    fixture.stub.answer_with(move |request| {
+                        let requested = if obeys_limit { parameter(request, "limit") } else { size };
+                        pages_of(vendor, &all, size.min(requested), totals, request)
                     });
-                    let (found, errors) = sorted(rows(&*bench.provider).await);
-                    let context = format!("{vendor:?} {count} in pages of {size}, {tells}, {listens}");
+                    let (found, errors) = sorted(rows(&*fixture.provider).await);
+                    let context = format!("{vendor:?} {count} in pages of {size}, {totals:?}, {obeys_limit}");
                     assert!(errors.is_empty(), "{context}: {errors:?}");
                     assert_eq!(found, ids, "{context}");
-                    let sent = bench.stub.requests().len();
+                    let sent = fixture.stub.requests().len();
                     // It takes a few more to find out that a server does not listen, and some for pages to overlap.
-                    let most = count / size + if listens { count / size + 3 } else { 12 };
+                    let most = count / size + if obeys_limit { count / size + 3 } else { 12 };
                     assert!(sent <= most, "{context}: {sent} requests");
                 }
             }
@@ -100,14 +119,14 @@ async fn pages_may_be_of_any_size_and_keep_silent_about_the_total() {
 #[tokio::test]
 async fn a_server_that_knows_no_pages_is_noticed() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for count in [1, 100, 250] {
             let (all, ids) = some_keys(vendor, count);
-            bench.stub.answers(Answer::json(200, &vendor.list(&all)));
-            let (found, errors) = sorted(rows(&*bench.provider).await);
+            fixture.stub.answer_all(Answer::json(200, &vendor.list(&all)));
+            let (found, errors) = sorted(rows(&*fixture.provider).await);
             assert!(errors.is_empty(), "{errors:?}");
             assert_eq!(found, ids);
-            assert_eq!(bench.stub.requests().len(), 2, "{vendor:?} {count}");
+            assert_eq!(fixture.stub.requests().len(), 2, "{vendor:?} {count}");
         }
     }
 }
@@ -115,13 +134,13 @@ async fn a_server_that_knows_no_pages_is_noticed() {
 #[tokio::test]
 async fn a_total_that_is_not_reached_is_told() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let (all, ids) = some_keys(vendor, 3);
         let mut body = vendor.list(&all);
         let place = if vendor == Vendor::Spartera { "meta" } else { "pagination" };
         body[place] = json!({"total": 5});
-        bench.stub.answers(Answer::json(200, &body));
-        let (found, errors) = sorted(rows(&*bench.provider).await);
+        fixture.stub.answer_all(Answer::json(200, &body));
+        let (found, errors) = sorted(rows(&*fixture.provider).await);
         assert_eq!(found, ids);
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert_error(&errors[0], ErrorKind::UnexpectedAnswer, Outcome::Applied, "a list that ends early");
@@ -149,18 +168,18 @@ fn odd_rows(vendor: Vendor) -> Vec<Value> {
 #[tokio::test]
 async fn one_odd_row_is_one_error_and_hides_no_other() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for odd in odd_rows(vendor) {
             for position in 0..=3 {
                 for knows_pages in [false, true] {
                     let (mut all, ids) = some_keys(vendor, 3);
                     all.insert(position, odd.clone());
                     if knows_pages {
-                        bench.stub.reacts(pages(vendor, all, 100, true));
+                        fixture.stub.answer_with(pages(vendor, all, 100, Totals::Reported));
                     } else {
-                        bench.stub.answers(Answer::json(200, &vendor.list(&all)));
+                        fixture.stub.answer_all(Answer::json(200, &vendor.list(&all)));
                     }
-                    let (found, errors) = sorted(rows(&*bench.provider).await);
+                    let (found, errors) = sorted(rows(&*fixture.provider).await);
                     let context = format!("{vendor:?} {odd} at {position}, {knows_pages}");
                     assert_eq!(found, ids, "{context}");
                     assert_eq!(errors.len(), 1, "{context}: {errors:?}");
@@ -174,17 +193,17 @@ async fn one_odd_row_is_one_error_and_hides_no_other() {
 }
 
 /// Pages of two: one odd row beside a key, one that is a later page by itself, and a whole later page of odd rows.
-async fn assert_odd_rows_are_told_on_later_pages(tells: bool) {
+async fn assert_malformed_rows_are_reported_on_later_pages(totals: Totals) {
     let odd = json!({"name": "without an id"});
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for (count, at, how_many) in [(5, 3, 1), (5, 2, 2), (6, 2, 2), (4, 4, 1)] {
             let (mut all, ids) = some_keys(vendor, count);
             for _ in 0..how_many {
                 all.insert(at, odd.clone());
             }
-            bench.stub.reacts(pages(vendor, all, 2, tells));
-            let (found, errors) = sorted(rows(&*bench.provider).await);
+            fixture.stub.answer_with(pages(vendor, all, 2, totals));
+            let (found, errors) = sorted(rows(&*fixture.provider).await);
             let context = format!("{vendor:?}, {count} keys, {how_many} odd at {at}");
             assert_eq!(found, ids, "{context}: {errors:?}");
             assert_eq!(errors.len(), how_many, "{context}: {errors:?}");
@@ -194,81 +213,81 @@ async fn assert_odd_rows_are_told_on_later_pages(tells: bool) {
 
 #[tokio::test]
 async fn an_odd_row_on_a_later_page_is_told_where_the_total_is_known() {
-    assert_odd_rows_are_told_on_later_pages(true).await;
+    assert_malformed_rows_are_reported_on_later_pages(Totals::Reported).await;
 }
 
 #[tokio::test]
 async fn an_odd_row_on_a_later_page_is_told_where_the_total_is_not_known() {
-    assert_odd_rows_are_told_on_later_pages(false).await;
+    assert_malformed_rows_are_reported_on_later_pages(Totals::Omitted).await;
 }
 
 #[tokio::test]
 async fn no_keys_are_no_error() {
-    let bench = Bench::start(Vendor::Monad).await;
+    let fixture = Fixture::start(Vendor::Monad).await;
     for body in [
         json!({"api_keys": null}),
         json!({"api_keys": null, "pagination": {"limit": 100, "offset": 0, "total": 0}}),
         json!({"api_keys": [], "pagination": null}),
         json!({}),
     ] {
-        bench.stub.answers(Answer::json(200, &body));
-        let found = rows(&*bench.provider).await;
+        fixture.stub.answer_all(Answer::json(200, &body));
+        let found = rows(&*fixture.provider).await;
         assert!(found.is_empty(), "{body}: {found:?}");
     }
-    let bench = Bench::start(Vendor::Spartera).await;
-    bench.stub.answers(Answer::json(200, &json!({"data": []})));
-    assert!(rows(&*bench.provider).await.is_empty());
+    let fixture = Fixture::start(Vendor::Spartera).await;
+    fixture.stub.answer_all(Answer::json(200, &json!({"data": []})));
+    assert!(rows(&*fixture.provider).await.is_empty());
 }
 
 #[tokio::test]
 async fn a_page_that_fails_ends_the_list_after_what_came_before_it() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let (all, ids) = some_keys(vendor, 100);
         let mut asked = 0;
-        bench.stub.reacts(move |_| {
+        fixture.stub.answer_with(move |_| {
             asked += 1;
             match asked {
                 1 => Answer::json(200, &vendor.list(&all)),
                 _ => Answer::json(403, &vendor.failure(403, "no more")),
             }
         });
-        let mut items = rows(&*bench.provider).await;
+        let mut items = rows(&*fixture.provider).await;
         let error = items.pop().unwrap().unwrap_err();
         assert_error(&error, ErrorKind::PermissionDenied, Outcome::Rejected, "second page");
         let (found, errors) = sorted(items);
         assert_eq!((found, errors.len()), (ids, 0));
-        assert_eq!(bench.stub.requests().len(), 2);
+        assert_eq!(fixture.stub.requests().len(), 2);
     }
 }
 
 #[tokio::test]
-async fn pages_are_fetched_as_they_are_asked_for_and_a_few_side_by_side() {
-    let bench = Bench::start(Vendor::Monad).await;
+async fn pages_are_fetched_as_they_are_requested_and_a_few_side_by_side() {
+    let fixture = Fixture::start(Vendor::Monad).await;
     let (all, _) = some_keys(Vendor::Monad, 1000);
-    bench.stub.reacts(pages(Vendor::Monad, all, 100, true));
-    let mut list = bench.provider.list(ListKeys::new());
-    assert_eq!(bench.stub.requests().len(), 0);
+    fixture.stub.answer_with(pages(Vendor::Monad, all, 100, Totals::Reported));
+    let mut list = fixture.provider.list(ListKeys::new());
+    assert_eq!(fixture.stub.requests().len(), 0);
     for _ in 0..100 {
         list.next().await.unwrap().unwrap();
     }
-    assert_eq!(bench.stub.requests().len(), 1);
+    assert_eq!(fixture.stub.requests().len(), 1);
     // The total is known by now, so that four pages can be on their way.
     list.next().await.unwrap().unwrap();
-    assert!((2..=5).contains(&bench.stub.requests().len()));
+    assert!((2..=5).contains(&fixture.stub.requests().len()));
     for _ in 102..=900 {
         list.next().await.unwrap().unwrap();
     }
     let (ids, errors) = sorted(list.collect().await);
     assert_eq!((ids.len(), errors.len()), (100, 0));
-    let mut sent: Vec<_> = bench.stub.requests().iter().map(|sent| parameter(sent, "offset")).collect();
+    let mut sent: Vec<_> = fixture.stub.requests().iter().map(|request| parameter(request, "offset")).collect();
     sent.sort_unstable();
     assert_eq!(sent, [0, 99, 197, 296, 395, 494, 593, 692, 791, 890, 989], "every page overlaps the one before it");
 }
 
 #[tokio::test]
 async fn keys_that_come_and_go_while_a_list_is_read_shift_nothing_out_of_it() {
-    for (vendor, revision, shape) in WORLDS {
+    for (vendor, revision, shape) in VARIANTS {
         let emulator = emulator(revision, shape).await;
         let seeded = match vendor {
             Vendor::Spartera => emulator.spartera().add_keys(350),

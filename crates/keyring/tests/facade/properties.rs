@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
 
 use crate::stub::Answer;
-use crate::support::{Bench, Vendor, id, perform, printed};
+use crate::support::{Fixture, Vendor, id, perform, printed};
 
 /// A secret of the vendor's form, which nobody should see.
 fn canary(vendor: Vendor) -> &'static str {
@@ -78,12 +78,12 @@ fn runtime() -> tokio::runtime::Runtime {
 fn any_json_in_place_of_any_answer_neither_panics_nor_shows_a_secret() {
     for vendor in Vendor::ALL {
         let runtime = runtime();
-        let bench = runtime.block_on(Bench::start(vendor));
+        let fixture = runtime.block_on(Fixture::start(vendor));
         let status = prop::sample::select(&[200, 200, 200, 201, 400, 401, 404, 429, 500, 503][..]);
         let operation = prop::sample::select(vendor.operations());
         let run = runner().run(&(any_json(vendor), status, operation), |(body, status, operation)| {
             let text = runtime.block_on(async {
-                let result = bench.perform(operation, Answer::json(status, &body).stay_open()).await;
+                let result = fixture.perform(operation, Answer::json(status, &body).stay_open()).await;
                 result.unwrap_or_else(|error| {
                     assert!(!error.to_string().chars().any(char::is_control), "one line: {error}");
                     printed(&error)
@@ -100,7 +100,7 @@ fn any_json_in_place_of_any_answer_neither_panics_nor_shows_a_secret() {
 fn any_field_of_a_documented_answer_may_be_anything() {
     for vendor in Vendor::ALL {
         let runtime = runtime();
-        let bench = runtime.block_on(Bench::start(vendor));
+        let fixture = runtime.block_on(Fixture::start(vendor));
         let operation = prop::sample::select(vendor.operations());
         let run =
             runner().run(&(any_json(vendor), any::<prop::sample::Index>(), operation), |(odd, which, operation)| {
@@ -110,7 +110,7 @@ fn any_field_of_a_documented_answer_may_be_anything() {
                 if let Some(part) = answer.pointer_mut(place) {
                     *part = odd;
                 }
-                let result = runtime.block_on(bench.perform(operation, Answer::json(200, &answer).stay_open()));
+                let result = runtime.block_on(fixture.perform(operation, Answer::json(200, &answer).stay_open()));
                 let text = result.unwrap_or_else(|error| printed(&error));
                 // Names and ids are shown, even if somebody took a secret for one.
                 let is_text = ["/name", "/id", "_id"].iter().any(|end| place.ends_with(end));
@@ -191,7 +191,7 @@ proptest! {
 fn any_name_arrives_and_comes_back_over_http() {
     for vendor in Vendor::ALL {
         let runtime = runtime();
-        let bench = runtime.block_on(Bench::start(vendor));
+        let fixture = runtime.block_on(Fixture::start(vendor));
         let run = runner().run(&"\\PC{0,80}\\S\\PC{0,20}", |name| {
             let mut key = vendor.key("7");
             key["name"] = name.clone().into();
@@ -199,14 +199,14 @@ fn any_name_arrives_and_comes_back_over_http() {
                 Vendor::Spartera => json!({"message": "ok", "data": key}),
                 Vendor::Monad => key,
             };
-            bench.stub.answers(Answer::json(200, &answer).stay_open());
-            let provider: Arc<dyn Provider> = Arc::clone(&bench.provider);
+            fixture.stub.answer_all(Answer::json(200, &answer).stay_open());
+            let provider: Arc<dyn Provider> = Arc::clone(&fixture.provider);
             runtime.block_on(async {
                 assert_eq!(provider.get(&id("7")).await.unwrap().name(), Some(name.as_str()));
                 provider.update(&id("7"), &KeyUpdate::new().name(&name)).await.unwrap();
                 perform(&*provider, Operation::Get).await.unwrap();
             });
-            prop_assert_eq!(&bench.stub.requests()[1].json()["name"], &json!(name));
+            prop_assert_eq!(&fixture.stub.requests()[1].json()["name"], &json!(name));
             Ok(())
         });
         run.unwrap_or_else(|failure| panic!("{failure}"));

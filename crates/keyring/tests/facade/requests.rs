@@ -8,42 +8,42 @@ use chrono::{TimeDelta, Utc};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
-use crate::stub::{Answer, Sent, Stub};
-use crate::support::{Bench, CREDENTIAL, SCOPE, Vendor, id, perform, time};
+use crate::stub::{Answer, Request, Stub};
+use crate::support::{CREDENTIAL, Fixture, SCOPE, Vendor, id, perform, time};
 
 /// Pins a whole request of a provider that was given an API key: no header but these, and each once.
 #[track_caller]
-fn assert_request(sent: &Sent, base_url: &str, line: &str, body: Option<Value>) {
-    assert_eq!(sent.line(), line);
-    let mut names: Vec<&str> = sent.headers.iter().map(|(name, _)| name.as_str()).collect();
+fn assert_request(request: &Request, base_url: &str, line: &str, body: Option<Value>) {
+    assert_eq!(request.line(), line);
+    let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     // Checked below: an empty body of a POST has a length, that of a GET has none.
     names.retain(|name| *name != "content-length");
     match body {
         Some(body) => {
             assert_eq!(names, ["accept", "content-type", "host", "user-agent", "x-api-key"], "{line}");
-            assert_eq!(sent.header("content-type"), ["application/json"], "{line}");
-            assert_eq!(sent.header("content-length"), [sent.body.len().to_string()], "{line}");
-            assert_eq!(sent.json(), body, "{line}");
+            assert_eq!(request.header("content-type"), ["application/json"], "{line}");
+            assert_eq!(request.header("content-length"), [request.body.len().to_string()], "{line}");
+            assert_eq!(request.json(), body, "{line}");
         }
         None => {
             assert_eq!(names, ["accept", "host", "user-agent", "x-api-key"], "{line}");
-            assert!(sent.header("content-length").iter().all(|length| *length == "0"), "{line}");
-            assert!(sent.body.is_empty(), "{line}");
+            assert!(request.header("content-length").iter().all(|length| *length == "0"), "{line}");
+            assert!(request.body.is_empty(), "{line}");
         }
     }
-    assert_eq!(sent.header("x-api-key"), [CREDENTIAL], "{line}");
-    assert_eq!(sent.header("accept"), ["application/json"], "{line}");
-    assert_eq!(sent.header("host"), [base_url.trim_start_matches("http://")], "{line}");
-    assert!(sent.header("user-agent")[0].starts_with("api-keyring/"), "{line}");
+    assert_eq!(request.header("x-api-key"), [CREDENTIAL], "{line}");
+    assert_eq!(request.header("accept"), ["application/json"], "{line}");
+    assert_eq!(request.header("host"), [base_url.trim_start_matches("http://")], "{line}");
+    assert!(request.header("user-agent")[0].starts_with("api-keyring/"), "{line}");
 }
 
-impl Bench {
+impl Fixture {
     /// Answers every request as documented: reads with a key, and everything else as `operation` is answered.
-    fn answers_as_documented(&self, operation: Operation) {
+    fn answer_as_documented(&self, operation: Operation) {
         let vendor = self.vendor;
-        self.stub.reacts(move |sent| {
-            let operation = match (sent.method.as_str(), operation) {
+        self.stub.answer_with(move |request| {
+            let operation = match (request.method.as_str(), operation) {
                 ("GET", Operation::List | Operation::Stats) => operation,
                 ("GET", _) => Operation::Get,
                 _ => operation,
@@ -56,41 +56,41 @@ impl Bench {
     #[track_caller]
     fn assert_sent(&self, expected: &[(&str, Option<Value>)]) {
         let sent = self.stub.requests();
-        let lines: Vec<_> = sent.iter().map(Sent::line).collect();
+        let lines: Vec<_> = sent.iter().map(Request::line).collect();
         assert_eq!(lines, expected.iter().map(|(line, _)| *line).collect::<Vec<_>>());
-        for (sent, (line, body)) in sent.iter().zip(expected) {
-            assert_request(sent, &self.stub.base_url(), line, body.clone());
+        for (request, (line, body)) in sent.iter().zip(expected) {
+            assert_request(request, &self.stub.base_url(), line, body.clone());
         }
     }
 }
 
 #[tokio::test]
 async fn spartera_sends_exactly_this() {
-    let bench = Bench::start(Vendor::Spartera).await;
-    let (spartera, key) = (&bench.provider, id("key_1-a"));
+    let fixture = Fixture::start(Vendor::Spartera).await;
+    let (spartera, key) = (&fixture.provider, id("key_1-a"));
 
-    bench.answers_as_documented(Operation::Get);
+    fixture.answer_as_documented(Operation::Get);
     spartera.get(&key).await.unwrap();
-    bench.assert_sent(&[("GET /companies/acme/api-keys/key_1-a", None)]);
+    fixture.assert_sent(&[("GET /companies/acme/api-keys/key_1-a", None)]);
 
-    bench.answers_as_documented(Operation::Create);
+    fixture.answer_as_documented(Operation::Create);
     let _ = spartera.create(&NewKey::new("ci").role("3")).await.unwrap();
     let body = json!({"company_id": SCOPE, "role_id": 3, "name": "ci"});
-    bench.assert_sent(&[("POST /companies/acme/api-keys", Some(body.clone()))]);
+    fixture.assert_sent(&[("POST /companies/acme/api-keys", Some(body.clone()))]);
 
     // Never is what the vendor does unasked.
-    bench.answers_as_documented(Operation::Create);
+    fixture.answer_as_documented(Operation::Create);
     let _ = spartera.create(&NewKey::new("ci").role("3").expiry(Expiry::Never)).await.unwrap();
-    bench.assert_sent(&[("POST /companies/acme/api-keys", Some(body))]);
+    fixture.assert_sent(&[("POST /companies/acme/api-keys", Some(body))]);
 
-    bench.answers_as_documented(Operation::Create);
+    fixture.answer_as_documented(Operation::Create);
     let new = NewKey::new("ci").role("-9").expires_at(time("2099-12-31T23:59:59Z")).description("d").owner("u-1");
     let _ = spartera.create(&new).await.unwrap();
     let body = json!({
         "company_id": SCOPE, "role_id": -9, "name": "ci", "expiration_date_utc": "2099-12-31T23:59:59Z",
         "description": "d", "user_id": "u-1",
     });
-    bench.assert_sent(&[("POST /companies/acme/api-keys", Some(body))]);
+    fixture.assert_sent(&[("POST /companies/acme/api-keys", Some(body))]);
 
     for (update, body) in [
         (KeyUpdate::new().name("n"), json!({"name": "n"})),
@@ -106,88 +106,88 @@ async fn spartera_sends_exactly_this() {
             json!({"name": "n", "role_id": 5, "description": "d", "user_id": "u"}),
         ),
     ] {
-        bench.answers_as_documented(Operation::Update);
+        fixture.answer_as_documented(Operation::Update);
         assert!(spartera.update(&key, &update).await.unwrap().is_none(), "the vendor answers with the id alone");
-        bench.assert_sent(&[("PATCH /companies/acme/api-keys/key_1-a", Some(body))]);
+        fixture.assert_sent(&[("PATCH /companies/acme/api-keys/key_1-a", Some(body))]);
     }
 
     let revoke = "POST /companies/acme/api-keys/key_1-a/revoke";
-    bench.answers_as_documented(Operation::Revoke);
+    fixture.answer_as_documented(Operation::Revoke);
     spartera.revoke(&key, &Revocation::new().role("4").reason("leaked")).await.unwrap();
-    bench.assert_sent(&[(revoke, Some(json!({"company_id": SCOPE, "role_id": 4, "reason": "leaked"})))]);
+    fixture.assert_sent(&[(revoke, Some(json!({"company_id": SCOPE, "role_id": 4, "reason": "leaked"})))]);
 
-    bench.answers_as_documented(Operation::Revoke);
+    fixture.answer_as_documented(Operation::Revoke);
     spartera.revoke(&key, &Revocation::new().role("4")).await.unwrap();
-    bench.assert_sent(&[(revoke, Some(json!({"company_id": SCOPE, "role_id": 4})))]);
+    fixture.assert_sent(&[(revoke, Some(json!({"company_id": SCOPE, "role_id": 4})))]);
 
     // Without a role it is looked up: the key has 3.
-    bench.answers_as_documented(Operation::Revoke);
+    fixture.answer_as_documented(Operation::Revoke);
     spartera.revoke(&key, &Revocation::new().reason("leaked")).await.unwrap();
-    bench.assert_sent(&[
+    fixture.assert_sent(&[
         ("GET /companies/acme/api-keys/key_1-a", None),
         (revoke, Some(json!({"company_id": SCOPE, "role_id": 3, "reason": "leaked"}))),
     ]);
 
-    bench.answers_as_documented(Operation::Delete);
+    fixture.answer_as_documented(Operation::Delete);
     spartera.delete(&key).await.unwrap();
-    bench.assert_sent(&[("DELETE /companies/acme/api-keys/key_1-a", None)]);
+    fixture.assert_sent(&[("DELETE /companies/acme/api-keys/key_1-a", None)]);
 
-    bench.answers_as_documented(Operation::Stats);
+    fixture.answer_as_documented(Operation::Stats);
     spartera.stats(&key).await.unwrap();
-    bench.assert_sent(&[("GET /companies/acme/api-keys/key_1-a/stats", None)]);
+    fixture.assert_sent(&[("GET /companies/acme/api-keys/key_1-a/stats", None)]);
 }
 
 #[tokio::test]
 async fn monad_sends_exactly_this() {
-    let bench = Bench::start(Vendor::Monad).await;
-    let (monad, key) = (&bench.provider, id("k.1~a"));
+    let fixture = Fixture::start(Vendor::Monad).await;
+    let (monad, key) = (&fixture.provider, id("k.1~a"));
     let path = "/v2/acme/api_keys/k.1~a";
 
-    bench.answers_as_documented(Operation::Get);
+    fixture.answer_as_documented(Operation::Get);
     monad.get(&key).await.unwrap();
-    bench.assert_sent(&[(&format!("GET {path}"), None)]);
+    fixture.assert_sent(&[(&format!("GET {path}"), None)]);
 
-    bench.answers_as_documented(Operation::Create);
+    fixture.answer_as_documented(Operation::Create);
     let new = NewKey::new("ci").role("role-reader").expires_at(time("2099-12-31T23:59:59.75Z"));
     let _ = monad.create(&new).await.unwrap();
     let mut body = json!({"name": "ci", "role_id": "role-reader", "expiration_time": "2099-12-31T23:59:59Z"});
-    bench.assert_sent(&[("POST /v2/acme/api_keys", Some(body.clone()))]);
+    fixture.assert_sent(&[("POST /v2/acme/api_keys", Some(body.clone()))]);
 
-    bench.answers_as_documented(Operation::Create);
+    fixture.answer_as_documented(Operation::Create);
     let _ = monad.create(&new.description("d")).await.unwrap();
     body["description"] = "d".into();
-    bench.assert_sent(&[("POST /v2/acme/api_keys", Some(body))]);
+    fixture.assert_sent(&[("POST /v2/acme/api_keys", Some(body))]);
 
-    bench.answers_as_documented(Operation::Update);
+    fixture.answer_as_documented(Operation::Update);
     assert!(monad.update(&key, &KeyUpdate::new().name("n")).await.unwrap().is_some());
-    bench.assert_sent(&[(&format!("PATCH {path}"), Some(json!({"name": "n"})))]);
+    fixture.assert_sent(&[(&format!("PATCH {path}"), Some(json!({"name": "n"})))]);
 
-    bench.answers_as_documented(Operation::Update);
+    fixture.answer_as_documented(Operation::Update);
     monad.update(&key, &KeyUpdate::new().name("n").description("d")).await.unwrap();
-    bench.assert_sent(&[(&format!("PATCH {path}"), Some(json!({"name": "n", "description": "d"})))]);
+    fixture.assert_sent(&[(&format!("PATCH {path}"), Some(json!({"name": "n", "description": "d"})))]);
 
     // The documentation requires a name, so the present one is looked up: it is "ci".
-    bench.answers_as_documented(Operation::Update);
+    fixture.answer_as_documented(Operation::Update);
     monad.update(&key, &KeyUpdate::new().description("d")).await.unwrap();
-    bench.assert_sent(&[
+    fixture.assert_sent(&[
         (&format!("GET {path}"), None),
         (&format!("PATCH {path}"), Some(json!({"name": "ci", "description": "d"}))),
     ]);
 
     // No body at all: an older server refuses any.
-    bench.answers_as_documented(Operation::Regenerate);
+    fixture.answer_as_documented(Operation::Regenerate);
     let _ = monad.regenerate(&key, &Regeneration::new()).await.unwrap();
-    bench.assert_sent(&[(&format!("POST {path}/regenerate"), None)]);
+    fixture.assert_sent(&[(&format!("POST {path}/regenerate"), None)]);
 
-    bench.answers_as_documented(Operation::Regenerate);
+    fixture.answer_as_documented(Operation::Regenerate);
     let how = Regeneration::new().expiry(Expiry::At(time("2099-01-01T00:00:00Z")));
     let _ = monad.regenerate(&key, &how).await.unwrap();
     let body = json!({"expiration_time": "2099-01-01T00:00:00Z"});
-    bench.assert_sent(&[(&format!("POST {path}/regenerate"), Some(body))]);
+    fixture.assert_sent(&[(&format!("POST {path}/regenerate"), Some(body))]);
 
-    bench.answers_as_documented(Operation::Delete);
+    fixture.answer_as_documented(Operation::Delete);
     monad.delete(&key).await.unwrap();
-    bench.assert_sent(&[(&format!("DELETE {path}"), None)]);
+    fixture.assert_sent(&[(&format!("DELETE {path}"), None)]);
 }
 
 #[tokio::test]
@@ -195,36 +195,36 @@ async fn a_list_asks_for_the_largest_pages_and_no_more_than_it_has_to() {
     let full = |vendor: Vendor| (0..100).map(|n| vendor.key(&format!("k{n}"))).collect::<Vec<_>>();
 
     // Spartera, which does not tell the total: the end is known from a short page, which begins with the last key again.
-    let bench = Bench::start(Vendor::Spartera).await;
-    bench.stub.reacts(move |sent| {
-        let is_first = sent.target.contains("page=1");
+    let fixture = Fixture::start(Vendor::Spartera).await;
+    fixture.stub.answer_with(move |request| {
+        let is_first = request.target.contains("page=1");
         let rows = if is_first { full(Vendor::Spartera) } else { full(Vendor::Spartera).split_off(99) };
         Answer::json(200, &Vendor::Spartera.list(&rows))
     });
-    assert_eq!(bench.provider.list(ListKeys::new()).count().await, 100);
-    bench.assert_sent(&[
+    assert_eq!(fixture.provider.list(ListKeys::new()).count().await, 100);
+    fixture.assert_sent(&[
         ("GET /companies/acme/api-keys?limit=100&page=1", None),
         ("GET /companies/acme/api-keys?limit=99&page=2", None),
     ]);
 
     // Monad, with a total that all keys of one page make up: one request for a page that is not full.
-    let bench = Bench::start(Vendor::Monad).await;
+    let fixture = Fixture::start(Vendor::Monad).await;
     let mut body = Vendor::Monad.list(&full(Vendor::Monad)[..99]);
     body["pagination"] = json!({"limit": 100, "offset": 0, "total": 99});
-    bench.stub.answers(Answer::json(200, &body));
-    assert_eq!(bench.provider.list(ListKeys::new()).count().await, 99);
-    bench.assert_sent(&[("GET /v2/acme/api_keys?limit=100&offset=0", None)]);
+    fixture.stub.answer_all(Answer::json(200, &body));
+    assert_eq!(fixture.provider.list(ListKeys::new()).count().await, 99);
+    fixture.assert_sent(&[("GET /v2/acme/api_keys?limit=100&offset=0", None)]);
 
     // Two pages, of which the second begins with the last key of the first.
     let rows: Vec<_> = (0..130).map(|n| Vendor::Monad.key(&format!("k{n}"))).collect();
-    bench.stub.reacts(move |sent| {
-        let part = if sent.target.ends_with("offset=0") { &rows[..100] } else { &rows[99..] };
+    fixture.stub.answer_with(move |request| {
+        let part = if request.target.ends_with("offset=0") { &rows[..100] } else { &rows[99..] };
         let mut body = Vendor::Monad.list(part);
         body["pagination"] = json!({"limit": 100, "total": 130});
         Answer::json(200, &body)
     });
-    assert_eq!(bench.provider.list(ListKeys::new()).count().await, 130);
-    bench.assert_sent(&[
+    assert_eq!(fixture.provider.list(ListKeys::new()).count().await, 130);
+    fixture.assert_sent(&[
         ("GET /v2/acme/api_keys?limit=100&offset=0", None),
         ("GET /v2/acme/api_keys?limit=99&offset=99", None),
     ]);
@@ -235,7 +235,7 @@ async fn a_bearer_token_goes_in_its_own_header_and_stays_there() {
     let stub = Stub::start().await;
     let builder = Monad::builder().organization_id(SCOPE).bearer("one.two.three").base_url(stub.base_url());
     let monad = builder.build().unwrap();
-    stub.answers(Answer::json(200, &Vendor::Monad.success(Operation::Get)));
+    stub.answer_all(Answer::json(200, &Vendor::Monad.success(Operation::Get)));
     monad.get(&id("7")).await.unwrap();
     // A new secret goes the same way.
     monad.with_secret(&"four.five.six".into()).unwrap().get(&id("7")).await.unwrap();
@@ -260,7 +260,7 @@ async fn a_bearer_token_goes_in_its_own_header_and_stays_there() {
 async fn the_path_of_a_base_url_is_kept() {
     let stub = Stub::start().await;
     for suffix in ["/api", "/api/", "/a/b//"] {
-        stub.answers(Answer::json(200, &Vendor::Spartera.success(Operation::Get)));
+        stub.answer_all(Answer::json(200, &Vendor::Spartera.success(Operation::Get)));
         let base_url = format!("{}{suffix}", stub.base_url());
         let builder = Spartera::builder().company_id(SCOPE).api_key(CREDENTIAL).base_url(base_url);
         builder.build().unwrap().get(&id("7")).await.unwrap();
@@ -272,14 +272,14 @@ async fn the_path_of_a_base_url_is_kept() {
 #[tokio::test]
 async fn a_relative_expiry_counts_from_when_the_request_is_sent() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let new = NewKey::new("ci").role("3").expires_in(TimeDelta::days(90));
         let before = Utc::now();
-        bench.answers_as_documented(Operation::Create);
-        let _ = bench.provider.create(&new).await.unwrap();
+        fixture.answer_as_documented(Operation::Create);
+        let _ = fixture.provider.create(&new).await.unwrap();
         let after = Utc::now();
         let field = if vendor == Vendor::Spartera { "expiration_date_utc" } else { "expiration_time" };
-        let sent = bench.stub.requests()[0].json();
+        let sent = fixture.stub.requests()[0].json();
         let expiry = time(sent[field].as_str().unwrap());
         // Whole seconds may be cut, and never added: the time asked for is not exceeded.
         let earliest = before + TimeDelta::days(90) - TimeDelta::seconds(1);
@@ -296,9 +296,9 @@ async fn nothing_is_sent_twice_when_the_connection_breaks() {
             for broken in [Answer::hang_up(), Answer::reset()] {
                 for reused in [false, true] {
                     let context = format!("{vendor:?} {operation} {broken:?}, connection reused: {reused}");
-                    let bench = Bench::start(vendor).await;
+                    let fixture = Fixture::start(vendor).await;
                     let (mut is_warm, answer) = (!reused, broken.clone());
-                    bench.stub.reacts(move |_| {
+                    fixture.stub.answer_with(move |_| {
                         if std::mem::replace(&mut is_warm, true) {
                             answer.clone()
                         } else {
@@ -306,11 +306,11 @@ async fn nothing_is_sent_twice_when_the_connection_breaks() {
                         }
                     });
                     if reused {
-                        bench.provider.get(&id("8")).await.unwrap();
+                        fixture.provider.get(&id("8")).await.unwrap();
                     }
-                    let result: Result<String> = perform(&*bench.provider, operation).await;
+                    let result: Result<String> = perform(&*fixture.provider, operation).await;
                     assert!(result.is_err(), "{context}: {result:?}");
-                    assert_eq!(bench.stub.requests().len(), 1 + usize::from(reused), "{context}");
+                    assert_eq!(fixture.stub.requests().len(), 1 + usize::from(reused), "{context}");
                 }
             }
         }

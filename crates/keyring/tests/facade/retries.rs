@@ -161,10 +161,10 @@ async fn every_operation_that_is_not_answered_in_time_is_sent_as_often_as_it_may
 
 async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub, provider: &dyn Provider) {
     let context = format!("{vendor:?} {operation} {}", row.fault);
-    stub.answers((row.answer)(vendor));
+    stub.answer_all((row.answer)(vendor));
     let clock = clock();
-    let told = Arc::new(Mutex::new(Vec::new()));
-    let observer = Arc::clone(&told);
+    let reported = Arc::new(Mutex::new(Vec::new()));
+    let observer = Arc::clone(&reported);
     let retry = retry(&clock).observe(move |retrying| {
         observer.lock().unwrap().push((retrying.call.operation, retrying.attempts, retrying.wait));
     });
@@ -183,9 +183,12 @@ async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub
         None => jittered(2),
     };
     assert_eq!(clock.waits(), expected, "{context}: waits");
-    let told = told.lock().unwrap().clone();
-    assert_eq!(told.iter().map(|(_, _, wait)| *wait).collect::<Vec<_>>(), expected, "{context}: what is told");
-    assert!(told.iter().zip(1..).all(|((told, attempts, _), n)| (*told, *attempts) == (operation, n)), "{context}");
+    let reported = reported.lock().unwrap().clone();
+    assert_eq!(reported.iter().map(|(_, _, wait)| *wait).collect::<Vec<_>>(), expected, "{context}: what is reported");
+    assert!(
+        reported.iter().zip(1..).all(|((reported, attempts, _), n)| (*reported, *attempts) == (operation, n)),
+        "{context}"
+    );
     assert!(!printed(&error).contains(CREDENTIAL), "{context}");
 }
 
@@ -248,7 +251,7 @@ async fn an_answer_that_is_cut_is_read_again_and_never_asked_for_again_where_it_
             let context = format!("{vendor:?} {operation}");
             let whole = vendor.success(operation).to_string();
             let answer = Answer::text(200, "application/json", &whole[..whole.len() - 1]).cut_short();
-            stub.answers(answer);
+            stub.answer_all(answer);
             let clock = clock();
             let provider = connect(vendor, &stub.base_url()).retrying(retry(&clock));
             let error = perform(&provider, operation).await.unwrap_err();
@@ -267,7 +270,7 @@ async fn what_succeeds_at_last_is_a_success() {
         for &operation in vendor.operations() {
             let mut answers =
                 vec![Answer::json(200, &vendor.success(operation)), failure(vendor, 429), failure(vendor, 429)];
-            stub.reacts(move |_| if answers.len() > 1 { answers.pop().unwrap() } else { answers[0].clone() });
+            stub.answer_with(move |_| if answers.len() > 1 { answers.pop().unwrap() } else { answers[0].clone() });
             let clock = clock();
             let provider = connect(vendor, &stub.base_url()).retrying(retry(&clock));
             perform(&provider, operation).await.unwrap_or_else(|error| panic!("{vendor:?} {operation}: {error}"));
@@ -279,13 +282,13 @@ async fn what_succeeds_at_last_is_a_success() {
 #[tokio::test]
 async fn a_wait_in_the_body_counts_and_the_backoff_where_it_is_longer() {
     let stub = Stub::start().await;
-    stub.answers(failure(Vendor::Spartera, 429));
+    stub.answer_all(failure(Vendor::Spartera, 429));
     let clock = clock();
     let provider = connect(Vendor::Spartera, &stub.base_url()).retrying(retry(&clock));
     perform(&provider, Operation::Get).await.unwrap_err();
     assert_eq!(clock.waits(), [Duration::from_secs(17); 2]);
 
-    stub.answers(failure(Vendor::Spartera, 429).header("retry-after", "0"));
+    stub.answer_all(failure(Vendor::Spartera, 429).header("retry-after", "0"));
     let clock = self::clock();
     let provider = connect(Vendor::Spartera, &stub.base_url()).retrying(retry(&clock));
     perform(&provider, Operation::Get).await.unwrap_err();
@@ -295,7 +298,7 @@ async fn a_wait_in_the_body_counts_and_the_backoff_where_it_is_longer() {
 #[tokio::test]
 async fn a_server_does_not_make_anybody_wait_for_longer_than_is_allowed() {
     let stub = Stub::start().await;
-    stub.answers(failure(Vendor::Monad, 429).header("retry-after", "3600"));
+    stub.answer_all(failure(Vendor::Monad, 429).header("retry-after", "3600"));
     let clock = clock();
     let provider = connect(Vendor::Monad, &stub.base_url()).retrying(retry(&clock));
     let error = perform(&provider, Operation::Get).await.unwrap_err();
@@ -304,7 +307,7 @@ async fn a_server_does_not_make_anybody_wait_for_longer_than_is_allowed() {
     assert_eq!(clock.waits(), []);
 
     // Three waits of 40 seconds do not fit into 100.
-    stub.answers(failure(Vendor::Monad, 429).header("retry-after", "40"));
+    stub.answer_all(failure(Vendor::Monad, 429).header("retry-after", "40"));
     let limited = retry(&clock).max_attempts(10).max_elapsed(Duration::from_secs(100));
     let provider = connect(Vendor::Monad, &stub.base_url()).retrying(limited);
     let error = perform(&provider, Operation::Get).await.unwrap_err();
@@ -352,7 +355,7 @@ async fn a_delete_whose_answer_was_lost_is_done_and_what_may_have_been_done_is_n
     // Refused in the end, but the first attempt may have gone through.
     let stub = Stub::start().await;
     let mut asked = 0;
-    stub.reacts(move |_| {
+    stub.answer_with(move |_| {
         asked += 1;
         if asked == 1 { Answer::hang_up() } else { failure(Vendor::Spartera, 403) }
     });

@@ -10,7 +10,7 @@ use api_keyring::{
 use serde_json::{Value, json};
 
 use crate::stub::Answer;
-use crate::support::{Bench, CREDENTIAL, SCOPE, Vendor, assert_error, id, keys, new_key, perform, printed, rows};
+use crate::support::{CREDENTIAL, Fixture, SCOPE, Vendor, assert_error, id, keys, new_key, perform, printed, rows};
 
 const SPARTERA_CANARY: &str = "sk_live_canary_0123456789abcdef";
 const MONAD_CANARY: &str = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOiJjYW5hcnkifQ.Y2FuYXJ5X2NhbmFyeV9jYW5hcnk";
@@ -39,18 +39,18 @@ fn assert_debug_hides(value: &impl Debug, context: &str) {
 const ISSUING: [(Vendor, Operation); 3] =
     [(Vendor::Spartera, Operation::Create), (Vendor::Monad, Operation::Create), (Vendor::Monad, Operation::Regenerate)];
 
-async fn issue(bench: &Bench, operation: Operation, answer: Answer) -> Result<IssuedKey> {
-    bench.stub.answers(answer);
+async fn issue(fixture: &Fixture, operation: Operation, answer: Answer) -> Result<IssuedKey> {
+    fixture.stub.answer_all(answer);
     match operation {
-        Operation::Create => bench.provider.create(&new_key()).await,
-        _ => bench.provider.regenerate(&id("7"), &Regeneration::new()).await,
+        Operation::Create => fixture.provider.create(&new_key()).await,
+        _ => fixture.provider.regenerate(&id("7"), &Regeneration::new()).await,
     }
 }
 
 #[tokio::test]
 async fn a_new_secret_is_found_where_no_documentation_says_it_is() {
     for (vendor, operation) in ISSUING {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let secret = canary(vendor);
         let bodies = match vendor {
             Vendor::Spartera => vec![
@@ -75,7 +75,7 @@ async fn a_new_secret_is_found_where_no_documentation_says_it_is() {
             ],
         };
         for body in bodies {
-            let issued = issue(&bench, operation, Answer::json(200, &body)).await;
+            let issued = issue(&fixture, operation, Answer::json(200, &body)).await;
             let issued = issued.unwrap_or_else(|error| panic!("{body}: {error}"));
             assert_eq!(issued.secret().expose(), secret, "{body}");
             assert_eq!(issued.id(), &id("7"), "{body}");
@@ -89,14 +89,14 @@ async fn a_new_secret_is_found_where_no_documentation_says_it_is() {
 #[tokio::test]
 async fn a_secret_of_an_odd_form_is_found_under_a_customary_name() {
     for (vendor, operation) in ISSUING {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for name in ["api_key", "secret", "access_token"] {
             let fields = json!({"id": "7", name: "an-odd-form-0001", "created_by": "somebody"});
             let body = match vendor {
                 Vendor::Spartera => json!({"data": fields}),
                 Vendor::Monad => fields,
             };
-            let issued = issue(&bench, operation, Answer::json(200, &body)).await.unwrap();
+            let issued = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap();
             assert_eq!(issued.secret().expose(), "an-odd-form-0001", "{body}");
         }
     }
@@ -105,7 +105,7 @@ async fn a_secret_of_an_odd_form_is_found_under_a_customary_name() {
 #[tokio::test]
 async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
     for (vendor, operation) in ISSUING {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let secret = canary(vendor);
         // Decoding fails, and the secret can be told apart nevertheless.
         let told_apart = [
@@ -125,7 +125,7 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
             },
         ];
         for body in told_apart {
-            let error = issue(&bench, operation, Answer::json(200, &body)).await.unwrap_err();
+            let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
             assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &body.to_string());
             assert_eq!(error.unclaimed_secret().map(Secret::expose), Some(secret), "{body}");
             assert_hidden(&printed(&error), &body.to_string());
@@ -140,7 +140,7 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
         ] {
             for (status, content_type) in [(200, "text/html"), (200, "application/json"), (201, "text/plain")] {
                 let answer = Answer::text(status, content_type, text.clone());
-                let error = issue(&bench, operation, answer).await.unwrap_err();
+                let error = issue(&fixture, operation, answer).await.unwrap_err();
                 // What is no JSON and does not say so need not come from the vendor.
                 let is_json = content_type.ends_with("json") || serde_json::from_str::<Value>(&text).is_ok();
                 let outcome = if is_json { Outcome::Applied } else { Outcome::Unknown };
@@ -154,7 +154,7 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
         // Not even where the text is no text.
         let mut bytes = secret.as_bytes().to_vec();
         bytes.push(0xff);
-        let error = issue(&bench, operation, Answer::text(200, "text/plain", bytes)).await.unwrap_err();
+        let error = issue(&fixture, operation, Answer::text(200, "text/plain", bytes)).await.unwrap_err();
         assert!(error.unclaimed_secret().unwrap().expose().starts_with(secret));
         assert_hidden(&printed(&error), "no UTF-8");
     }
@@ -163,10 +163,10 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
 #[tokio::test]
 async fn the_same_holds_under_a_keyrings_name() {
     for (vendor, _) in ISSUING {
-        let bench = Bench::start(vendor).await;
-        let keyring = Keyring::builder().add_shared("mine", bench.provider.clone()).build().unwrap();
+        let fixture = Fixture::start(vendor).await;
+        let keyring = Keyring::builder().add_shared("mine", fixture.provider.clone()).build().unwrap();
         let body = json!([canary(vendor)]);
-        bench.stub.answers(Answer::json(200, &body));
+        fixture.stub.answer_all(Answer::json(200, &body));
         let error = keyring.provider("mine").unwrap();
         let error = api_keyring::Provider::create(&error, &new_key()).await.unwrap_err();
         assert_eq!(error.unclaimed_secret().map(Secret::expose), Some(canary(vendor)));
@@ -178,7 +178,7 @@ async fn the_same_holds_under_a_keyrings_name() {
 #[tokio::test]
 async fn an_answer_without_a_secret_names_the_key_that_nobody_can_use() {
     for (vendor, operation) in ISSUING {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for fields in [
             json!({"id": "new-1"}),
             json!({"id": "new-1", "key": "", "token": ""}),
@@ -189,7 +189,7 @@ async fn an_answer_without_a_secret_names_the_key_that_nobody_can_use() {
                 Vendor::Spartera => json!({"message": "API key created", "data": fields}),
                 Vendor::Monad => fields,
             };
-            let error = issue(&bench, operation, Answer::json(200, &body)).await.unwrap_err();
+            let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
             assert_error(&error, ErrorKind::MissingSecret, Outcome::Applied, &body.to_string());
             assert!(error.may_have_taken_effect());
             assert_eq!(error.key(), Some(&id("new-1")), "{body}");
@@ -202,14 +202,14 @@ async fn an_answer_without_a_secret_names_the_key_that_nobody_can_use() {
 #[tokio::test]
 async fn there_is_no_guessing_among_several() {
     for (vendor, operation) in ISSUING {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let (one, other) = (canary(vendor), format!("{}ff", canary(vendor)));
         let fields = json!({"id": "new-1", "first": one, "second": {"third": other}});
         let body = match vendor {
             Vendor::Spartera => json!({"data": fields}),
             Vendor::Monad => fields,
         };
-        let error = issue(&bench, operation, Answer::json(200, &body)).await.unwrap_err();
+        let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
         assert_error(&error, ErrorKind::MissingSecret, Outcome::Applied, "ambiguous");
         assert_eq!(error.key(), Some(&id("new-1")));
         let rest: Value = serde_json::from_str(error.unclaimed_secret().unwrap().expose()).unwrap();
@@ -226,7 +226,7 @@ async fn there_is_no_guessing_among_several() {
 #[tokio::test]
 async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
     for (vendor, operation) in ISSUING {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         for bad in [json!(null), json!("../x"), json!("a/b"), json!("")] {
             let secret = canary(vendor);
             for field in ["key", "token", "surprise"] {
@@ -235,7 +235,7 @@ async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
                     Vendor::Spartera => json!({"data": fields}),
                     Vendor::Monad => fields,
                 };
-                let error = issue(&bench, operation, Answer::json(200, &body)).await.unwrap_err();
+                let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
                 assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &body.to_string());
                 assert_eq!(error.unclaimed_secret().map(Secret::expose), Some(secret), "{body}");
                 assert_hidden(&printed(&error), &body.to_string());
@@ -243,7 +243,7 @@ async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
         }
         // With neither there is nothing to hand over, and nobody knows whether anything was done.
         let body = if vendor == Vendor::Spartera { json!({"data": {}}) } else { json!({}) };
-        let error = issue(&bench, operation, Answer::json(200, &body)).await.unwrap_err();
+        let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
         assert_eq!((error.outcome(), error.unclaimed_secret()), (Outcome::Unknown, None));
         assert!(error.to_string().contains("before trying again"), "{error}");
     }
@@ -252,21 +252,21 @@ async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
 #[tokio::test]
 async fn a_credential_that_a_server_repeats_in_a_failure_is_not_shown() {
     for vendor in Vendor::ALL {
-        let bench = Bench::with(vendor, canary(vendor)).await;
-        assert_repeats_nothing(&bench, canary(vendor)).await;
+        let fixture = Fixture::with(vendor, canary(vendor)).await;
+        assert_repeats_nothing(&fixture, canary(vendor)).await;
         // Nor where the credential came later.
-        let mut bench = Bench::start(vendor).await;
-        bench.provider = bench.provider.with_secret(&canary(vendor).into()).unwrap();
-        assert_repeats_nothing(&bench, canary(vendor)).await;
+        let mut fixture = Fixture::start(vendor).await;
+        fixture.provider = fixture.provider.with_secret(&canary(vendor).into()).unwrap();
+        assert_repeats_nothing(&fixture, canary(vendor)).await;
     }
 }
 
-async fn assert_repeats_nothing(bench: &Bench, secret: &str) {
+async fn assert_repeats_nothing(fixture: &Fixture, secret: &str) {
     let said = format!("the key {secret} is not known, {secret}!");
-    for &operation in bench.vendor.operations() {
+    for &operation in fixture.vendor.operations() {
         for status in [400, 401, 418, 429, 500, 502, 302] {
             for answer in [
-                Answer::json(status, &bench.vendor.failure(status, &said)),
+                Answer::json(status, &fixture.vendor.failure(status, &said)),
                 Answer::json(status, &json!(said)),
                 Answer::json(status, &json!({"error": said, "error_type": said, "code": 1})),
                 Answer::json(status, &json!({"message": {"detail": said}})),
@@ -275,7 +275,7 @@ async fn assert_repeats_nothing(bench: &Bench, secret: &str) {
                 Answer::text(status, "application/json", format!(r#"{{"message": "{said}"#)),
                 Answer::json(status, &json!(said)).cut_short(),
             ] {
-                let error = bench.error(operation, answer.clone()).await;
+                let error = fixture.error(operation, answer.clone()).await;
                 assert_hidden(&printed(&error), &format!("{operation} {answer:?}"));
                 assert!(!printed(&error).contains(secret));
             }
@@ -289,7 +289,7 @@ async fn assert_repeats_nothing(bench: &Bench, secret: &str) {
 async fn a_credential_is_recognized_however_json_writes_it() {
     let secret = "sk_live_canary/0123456789+abcdef==";
     for vendor in Vendor::ALL {
-        let bench = Bench::with(vendor, secret).await;
+        let fixture = Fixture::with(vendor, secret).await;
         for escaped in [
             secret.to_owned(),
             secret.replace('/', r"\/"),
@@ -301,7 +301,7 @@ async fn a_credential_is_recognized_however_json_writes_it() {
                 format!(r#"{{"message": "unknown key {escaped}", "error": "unknown key {escaped}"}}"#),
                 format!(r#"{{"message": ["odd"], "errors": {{"key": "unknown key {escaped}"}}}}"#),
             ] {
-                let error = bench.error(Operation::Get, Answer::text(401, "application/json", body.clone())).await;
+                let error = fixture.error(Operation::Get, Answer::text(401, "application/json", body.clone())).await;
                 assert!(!printed(&error).contains("canary"), "{body}: {}", printed(&error));
             }
         }
@@ -311,14 +311,14 @@ async fn a_credential_is_recognized_however_json_writes_it() {
 #[tokio::test]
 async fn a_credential_that_a_server_repeats_in_a_header_is_not_shown() {
     for vendor in Vendor::ALL {
-        let bench = Bench::with(vendor, canary(vendor)).await;
+        let fixture = Fixture::with(vendor, canary(vendor)).await;
         for name in ["x-request-id", "location", "set-cookie", "retry-after"] {
             let answer = Answer::json(403, &vendor.failure(403, "no")).header(name, canary(vendor));
-            let error = bench.error(Operation::Get, answer).await;
+            let error = fixture.error(Operation::Get, answer).await;
             assert_hidden(&printed(&error), name);
         }
         let answer = Answer::text(200, canary(vendor), "no JSON");
-        let error = bench.error(Operation::Get, answer).await;
+        let error = fixture.error(Operation::Get, answer).await;
         assert_hidden(&printed(&error), "content-type");
     }
 }
@@ -346,7 +346,7 @@ async fn providers_keyrings_and_builders_hide_their_credential() {
 #[tokio::test]
 async fn a_secret_in_an_answer_that_should_have_none_is_not_printed() {
     for vendor in Vendor::ALL {
-        let bench = Bench::start(vendor).await;
+        let fixture = Fixture::start(vendor).await;
         let mut key = vendor.key("7");
         for name in ["key", "token", "surprise"] {
             key[name] = canary(vendor).into();
@@ -356,33 +356,33 @@ async fn a_secret_in_an_answer_that_should_have_none_is_not_printed() {
             Vendor::Spartera => json!({"data": key, "token": canary(vendor)}),
             Vendor::Monad => key.clone(),
         };
-        bench.stub.answers(Answer::json(200, &envelope(&key)));
-        let found = bench.provider.get(&id("7")).await.unwrap();
+        fixture.stub.answer_all(Answer::json(200, &envelope(&key)));
+        let found = fixture.provider.get(&id("7")).await.unwrap();
         assert_debug_hides(&found, "get");
         // What is shown of a secret that should have been masked are its ends.
         assert_hidden(&format!("{:?}", found.masked_secret()), "masked");
         if vendor == Vendor::Spartera {
             assert_eq!(found.masked_secret(), Some("sk_****cdef"));
-            assert_debug_hides(&bench.provider.stats(&id("7")).await.unwrap(), "stats");
+            assert_debug_hides(&fixture.provider.stats(&id("7")).await.unwrap(), "stats");
         }
-        let updated = bench.provider.update(&id("7"), &KeyUpdate::new().name("x")).await.unwrap();
+        let updated = fixture.provider.update(&id("7"), &KeyUpdate::new().name("x")).await.unwrap();
         assert_debug_hides(&updated, "update");
-        bench.stub.answers(Answer::json(200, &vendor.list(std::slice::from_ref(&key))));
-        assert_debug_hides(&keys(&*bench.provider).await, "list");
+        fixture.stub.answer_all(Answer::json(200, &vendor.list(std::slice::from_ref(&key))));
+        assert_debug_hides(&keys(&*fixture.provider).await, "list");
 
         // Nor when such an answer cannot be read.
         key["name"] = json!({"odd": canary(vendor)});
         for &operation in vendor.operations() {
             for body in [envelope(&key), json!({"data": canary(vendor), "api_keys": canary(vendor), "id": 7})] {
-                bench.stub.answers(Answer::json(200, &body));
-                match perform(&*bench.provider, operation).await {
+                fixture.stub.answer_all(Answer::json(200, &body));
+                match perform(&*fixture.provider, operation).await {
                     Ok(value) => assert_hidden(&value, "value"),
                     Err(error) => assert_hidden(&printed(&error), &format!("{operation}")),
                 }
             }
         }
-        bench.stub.answers(Answer::json(200, &vendor.list(&[key])));
-        for row in rows(&*bench.provider).await {
+        fixture.stub.answer_all(Answer::json(200, &vendor.list(&[key])));
+        for row in rows(&*fixture.provider).await {
             assert_hidden(&printed(&row.unwrap_err()), "odd row");
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-type React = Box<dyn FnMut(&Sent) -> Answer + Send>;
+type Respond = Box<dyn FnMut(&Request) -> Answer + Send>;
 
 /// The server. It lives as long as the runtime of the test.
 pub(crate) struct Stub {
@@ -18,8 +18,8 @@ pub(crate) struct Stub {
 }
 
 struct State {
-    seen: Vec<Sent>,
-    react: React,
+    requests: Vec<Request>,
+    respond: Respond,
 }
 
 impl Stub {
@@ -28,8 +28,8 @@ impl Stub {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
-            seen: Vec::new(),
-            react: Box::new(|_| Answer::text(500, "text/plain", "no answer was prepared")),
+            requests: Vec::new(),
+            respond: Box::new(|_| Answer::text(500, "text/plain", "no answer was prepared")),
         }));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
@@ -47,28 +47,28 @@ impl Stub {
     }
 
     /// From now on, every request is answered like this. Earlier requests are forgotten.
-    pub(crate) fn answers(&self, answer: Answer) {
-        self.reacts(move |_| answer.clone());
+    pub(crate) fn answer_all(&self, answer: Answer) {
+        self.answer_with(move |_| answer.clone());
     }
 
-    /// From now on, every request is answered with what `react` makes of it. Earlier requests are forgotten.
-    pub(crate) fn reacts(&self, react: impl FnMut(&Sent) -> Answer + Send + 'static) {
-        *self.state.lock().unwrap() = State { seen: Vec::new(), react: Box::new(react) };
+    /// From now on, every request is answered with what `respond` makes of it. Earlier requests are forgotten.
+    pub(crate) fn answer_with(&self, respond: impl FnMut(&Request) -> Answer + Send + 'static) {
+        *self.state.lock().unwrap() = State { requests: Vec::new(), respond: Box::new(respond) };
     }
 
     /// All requests that arrived in full since the server was last told how to answer.
-    pub(crate) fn requests(&self) -> Vec<Sent> {
-        self.state.lock().unwrap().seen.clone()
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.state.lock().unwrap().requests.clone()
     }
 }
 
 async fn serve(mut socket: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut buffer = Vec::new();
-    while let Some(sent) = read_request(&mut socket, &mut buffer).await? {
+    while let Some(request) = read_request(&mut socket, &mut buffer).await? {
         let answer = {
             let mut state = state.lock().unwrap();
-            state.seen.push(sent.clone());
-            (state.react)(&sent)
+            state.requests.push(request.clone());
+            (state.respond)(&request)
         };
         match answer.end {
             End::HangUp => return Ok(()),
@@ -84,11 +84,11 @@ async fn serve(mut socket: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     Ok(())
 }
 
-async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Sent>> {
+async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Request>> {
     loop {
-        if let Some((sent, length)) = Sent::parse(buffer) {
+        if let Some((request, length)) = Request::parse(buffer) {
             buffer.drain(..length);
-            return Ok(Some(sent));
+            return Ok(Some(request));
         }
         if socket.read_buf(buffer).await? == 0 {
             return Ok(None);
@@ -98,7 +98,7 @@ async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resul
 
 /// A request as it came over the wire.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
+pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
     /// Names in lower case.
@@ -106,7 +106,7 @@ pub(crate) struct Sent {
     pub(crate) body: Vec<u8>,
 }
 
-impl Sent {
+impl Request {
     /// The request at the front of `buffer` and its length, if all of it is there.
     fn parse(buffer: &[u8]) -> Option<(Self, usize)> {
         let head_length = buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
@@ -123,8 +123,8 @@ impl Sent {
         let named = headers.iter().find(|(name, _)| name == "content-length");
         let body_length = named.map_or(0, |(_, length)| length.parse().unwrap());
         let body = buffer.get(head_length + 4..head_length + 4 + body_length)?.to_vec();
-        let sent = Self { method, target, headers, body };
-        Some((sent, head_length + 4 + body_length))
+        let request = Self { method, target, headers, body };
+        Some((request, head_length + 4 + body_length))
     }
 
     /// The values of every header of this name.

@@ -100,13 +100,13 @@ impl Vendor {
 }
 
 /// A provider of one vendor, and the stub that it talks to.
-pub(crate) struct Bench {
+pub(crate) struct Fixture {
     pub(crate) vendor: Vendor,
     pub(crate) stub: Stub,
     pub(crate) provider: Arc<dyn Provider>,
 }
 
-impl Bench {
+impl Fixture {
     pub(crate) async fn start(vendor: Vendor) -> Self {
         Self::with(vendor, CREDENTIAL).await
     }
@@ -119,7 +119,7 @@ impl Bench {
 
     /// Performs an operation that is answered like this.
     pub(crate) async fn perform(&self, operation: Operation, answer: Answer) -> Result<String> {
-        self.stub.answers(answer);
+        self.stub.answer_all(answer);
         perform(&*self.provider, operation).await
     }
 
@@ -223,7 +223,7 @@ pub(crate) fn printed(error: &Error) -> String {
 }
 
 /// Every form in which the emulator is one of the vendors.
-pub(crate) const WORLDS: [(Vendor, Revision, SparteraShape); 6] = [
+pub(crate) const VARIANTS: [(Vendor, Revision, SparteraShape); 6] = [
     (Vendor::Spartera, Revision::Documented, SparteraShape::Documented),
     (Vendor::Spartera, Revision::Documented, SparteraShape::Guide),
     (Vendor::Spartera, Revision::Current, SparteraShape::Documented),
