@@ -1,4 +1,4 @@
-//! Why an operation failed, what became of it, and what to do next.
+//! Errors: what failed, what became of the operation, and what to do next.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,14 +13,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an operation failed.
+/// An operation that failed.
 ///
-/// `Display` says in one line which provider, operation and key it was about, what happened and what to do next; the
-/// cause below, if there is one, is in `source` alone. No secret is printed: one that came with a failed answer is handed
-/// over by [`unclaimed_secret`](Self::unclaimed_secret).
+/// `Display` writes one line: the provider, the operation, the key, what happened, and what to do next. The cause, if
+/// there is one, is only in `source`. An error prints no secret. If a failed answer held one,
+/// [`unclaimed_secret`](Self::unclaimed_secret) returns it.
 pub struct Error(Box<Parts>);
 
-/// What an error is made of. Everything but `kind` and `problem` may be missing.
+/// The parts of an error. Only `kind`, `outcome` and `problem` are always there.
 pub(crate) struct Parts {
     pub(crate) kind: ErrorKind,
     pub(crate) outcome: Outcome,
@@ -63,12 +63,12 @@ impl Parts {
     }
 }
 
-/// What is known of the attempts before the last one.
+/// Whether an attempt before the last one may have taken effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EarlierAttempts {
-    /// There were none, or the vendor certainly carried out none of them.
+    /// There were no earlier attempts, or the vendor certainly carried out none of them.
     HadNoEffect,
-    /// The vendor may have carried out one of them.
+    /// The vendor may have carried out an earlier attempt.
     MayHaveTakenEffect,
 }
 
@@ -79,19 +79,19 @@ impl From<Parts> for Error {
 }
 
 impl Error {
-    /// An error of a provider from outside this crate.
+    /// Creates an error, for providers outside this crate.
     pub fn new(kind: ErrorKind, outcome: Outcome, problem: impl Into<Cow<'static, str>>) -> Self {
         Parts::new(kind, outcome, problem).into()
     }
 
-    /// Adds the name of the provider that it is from.
+    /// Sets the name of the provider that failed.
     #[must_use]
     pub fn under(mut self, provider: &str) -> Self {
         self.0.provider = Some(provider.to_owned());
         self
     }
 
-    /// Adds what the error is about.
+    /// Sets the operation that failed and the key that it was about.
     #[must_use]
     pub fn about(mut self, operation: Operation, key: Option<&KeyId>) -> Self {
         self.0.operation = Some(operation);
@@ -99,42 +99,43 @@ impl Error {
         self
     }
 
-    /// Adds the cause.
+    /// Sets the cause, which [`source`](std::error::Error::source) returns.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Source>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
-    /// Adds what to do next, in a sentence without a full stop.
+    /// Sets what to do next: a sentence without a full stop.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<Cow<'static, str>>) -> Self {
         self.0.advice = Some(advice.into());
         self
     }
 
-    /// Adds the HTTP status of the vendor's answer.
+    /// Sets the HTTP status of the vendor's answer.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.0.status = Some(status);
         self
     }
 
-    /// Adds what the vendor said, which is shown as it is: [`printable`](crate::printable) makes it harmless.
+    /// Sets the vendor's message. `Display` writes it unchanged, so pass it through [`printable`](crate::printable)
+    /// first.
     #[must_use]
     pub fn with_vendor_message(mut self, message: impl Into<String>) -> Self {
         self.0.vendor_message = Some(message.into());
         self
     }
 
-    /// Adds how long the vendor asks to wait.
+    /// Sets how long the vendor asks the caller to wait.
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }
 
-    /// Hands over what arrived of an answer that may hold a secret.
+    /// Sets what arrived of an answer that may hold a secret.
     #[must_use]
     pub fn unclaimed(mut self, secret: Option<Secret>) -> Self {
         self.0.unclaimed_secret = secret;
@@ -146,18 +147,19 @@ impl Error {
         self
     }
 
-    /// Turns a failure to read a key into that of the operation that the key was read for: nothing was changed by it.
+    /// Turns a failed read into the failure of `operation`, which needed that read. The operation itself changed
+    /// nothing.
     pub(crate) fn while_preparing(mut self, operation: Operation) -> Self {
         self.0.operation = Some(operation);
-        self.0.problem = format!("the key could not be read first: {}", self.0.problem).into();
+        self.0.problem = format!("reading the key first failed: {}", self.0.problem).into();
         if self.0.outcome != Outcome::Rejected {
             self.0.outcome = Outcome::NotSent;
         }
         self
     }
 
-    /// Notes how many attempts there were, and whether one before may have been carried out: then the operation may have
-    /// been, however this one failed.
+    /// Sets the number of attempts. If an earlier attempt may have taken effect, the operation may have too, even if
+    /// the last attempt certainly did not.
     pub(crate) fn with_attempts(mut self, attempts: u32, earlier: EarlierAttempts) -> Self {
         self.0.attempts = attempts;
         if earlier == EarlierAttempts::MayHaveTakenEffect
@@ -169,18 +171,18 @@ impl Error {
         self
     }
 
-    /// Whether a key is not found that an earlier attempt to delete it, whose answer was lost, may well have deleted.
+    /// Returns whether a delete found no key, probably because an earlier attempt deleted it and the answer was lost.
     pub(crate) fn is_completed_delete(&self) -> bool {
         self.is_not_found() && self.attempts() > 1 && self.outcome() == Outcome::Unknown
     }
 
-    /// Notes that the call might have been tried again, and was not any more.
+    /// Records that the call could have been retried, but the limits of the [`Retry`](crate::Retry) were reached.
     pub(crate) fn with_retries_exhausted(mut self) -> Self {
         self.0.retries_exhausted = true;
         self
     }
 
-    /// Whether trying the operation again can do no harm, and may help.
+    /// Returns whether repeating the operation may help and can do no harm.
     pub(crate) fn is_retryable(&self, operation: Operation) -> bool {
         let is_harmless = !matches!(operation, Operation::Create | Operation::Regenerate | Operation::Update)
             || self.outcome() == Outcome::NotSent
@@ -188,25 +190,25 @@ impl Error {
         self.is_transient() && is_harmless
     }
 
-    /// What kind of failure it is.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What became of the operation at the vendor's.
+    /// Returns what became of the operation at the vendor.
     pub fn outcome(&self) -> Outcome {
         self.0.outcome
     }
 
-    /// Whether something may have changed at the vendor's although the operation failed.
+    /// Returns whether something may have changed at the vendor although the operation failed.
     pub fn may_have_taken_effect(&self) -> bool {
         self.operation().is_none_or(Operation::is_write)
             && matches!(self.outcome(), Outcome::Applied | Outcome::Unknown)
     }
 
-    /// Whether the same call may well succeed later: the connection failed, the vendor is overloaded, or no answer came in
-    /// time. That it may be made again does not follow; [`may_have_taken_effect`](Self::may_have_taken_effect) has a word
-    /// in it.
+    /// Returns whether the same call may succeed later: the connection failed, the vendor is overloaded, or no answer
+    /// came in time. This does not mean that repeating the call is safe; check
+    /// [`may_have_taken_effect`](Self::may_have_taken_effect) first.
     pub fn is_transient(&self) -> bool {
         match self.kind() {
             ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::RateLimited => true,
@@ -215,85 +217,85 @@ impl Error {
         }
     }
 
-    /// Whether there is no such key, scope or provider.
+    /// Returns whether the key, scope or provider does not exist.
     pub fn is_not_found(&self) -> bool {
         self.kind() == ErrorKind::NotFound
     }
 
-    /// Whether the credential is not accepted.
+    /// Returns whether the vendor rejected the credential.
     pub fn is_unauthenticated(&self) -> bool {
         self.kind() == ErrorKind::Unauthenticated
     }
 
-    /// Whether the credential lacks the permission.
+    /// Returns whether the credential lacks a permission.
     pub fn is_permission_denied(&self) -> bool {
         self.kind() == ErrorKind::PermissionDenied
     }
 
-    /// Whether there were too many requests.
+    /// Returns whether the vendor received too many requests.
     pub fn is_rate_limited(&self) -> bool {
         self.kind() == ErrorKind::RateLimited
     }
 
-    /// Whether the provider does not have this operation or option.
+    /// Returns whether the provider does not offer this operation or option.
     pub fn is_unsupported(&self) -> bool {
         self.kind() == ErrorKind::Unsupported
     }
 
-    /// How many attempts there were, the last included: more than one only below a [`Retry`](crate::Retry).
+    /// Returns the number of attempts, including the last. It is more than one only below a [`Retry`](crate::Retry).
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// Whether the call could have been tried again, and was not because of the limits of a [`Retry`](crate::Retry).
+    /// Returns whether a [`Retry`](crate::Retry) could have repeated the call but had reached its limits.
     pub fn retries_exhausted(&self) -> bool {
         self.0.retries_exhausted
     }
 
-    /// The provider's name.
+    /// Returns the provider's name.
     pub fn provider(&self) -> Option<&str> {
         self.0.provider.as_deref()
     }
 
-    /// The operation that failed.
+    /// Returns the operation that failed.
     pub fn operation(&self) -> Option<Operation> {
         self.0.operation
     }
 
-    /// The key that the operation was about; after a create, the new key, if its id is known.
+    /// Returns the key that the operation was about. After a create it is the new key, if its id is known.
     pub fn key(&self) -> Option<&KeyId> {
         self.0.key.as_ref()
     }
 
-    /// The HTTP status of the vendor's answer, if there was one.
+    /// Returns the HTTP status of the vendor's answer, if the vendor answered.
     pub fn status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// What the vendor said, in its own words.
+    /// Returns the vendor's own message.
     pub fn vendor_message(&self) -> Option<&str> {
         self.0.vendor_message.as_deref()
     }
 
-    /// What the vendor said of single fields.
+    /// Returns the vendor's messages about single fields of the request.
     pub fn field_errors(&self) -> &[FieldError] {
         &self.0.field_errors
     }
 
-    /// How long the vendor asks to wait before the next call.
+    /// Returns how long the vendor asks you to wait before the next call.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
 
-    /// The vendor's own name for the call, for its support.
+    /// Returns the vendor's id for the request. The vendor's support can find the request by it.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// What arrived of the answer to a create or a regenerate that could not be read.
+    /// Returns what arrived when the answer to a create or a regenerate could not be read.
     ///
-    /// **It may hold the new key's secret, which is shown nowhere else.** It is the secret itself where that could be
-    /// told apart, else the answer as it came.
+    /// **It may hold the new key's secret, which the vendor shows nowhere else.** It is the secret itself if the crate
+    /// recognized it, and otherwise the whole answer.
     pub fn unclaimed_secret(&self) -> Option<&Secret> {
         self.0.unclaimed_secret.as_ref()
     }
@@ -320,7 +322,7 @@ impl fmt::Display for Error {
             write!(f, "; {field}: {message}")?;
         }
         if parts.attempts > 1 {
-            write!(f, ", after {} attempts", parts.attempts)?;
+            write!(f, " ({} attempts)", parts.attempts)?;
         }
         if let Some(advice) = &parts.advice {
             write!(f, ". {advice}")?;
@@ -361,40 +363,40 @@ impl std::error::Error for Error {
     }
 }
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// An argument or a setting is not acceptable.
+    /// An argument or a setting is invalid.
     InvalidInput,
-    /// The provider does not have this operation or option.
+    /// The provider does not offer this operation or option.
     Unsupported,
     /// The credential is missing, unknown, expired or revoked.
     Unauthenticated,
     /// The credential lacks the permission.
     PermissionDenied,
-    /// There is no such key, scope or provider.
+    /// The key, scope or provider does not exist.
     NotFound,
-    /// The request conflicts with what exists.
+    /// The request conflicts with something that exists.
     Conflict,
-    /// The vendor does not accept the request.
+    /// The vendor rejected the request.
     Rejected,
-    /// Too many requests.
+    /// The vendor received too many requests.
     RateLimited,
-    /// The vendor failed.
+    /// The vendor's server failed.
     Server,
-    /// No answer came in time.
+    /// No answer arrived in time.
     Timeout,
-    /// The connection could not be made, or was cut.
+    /// The connection failed before or during the request.
     Connection,
-    /// The vendor answered with something that is not documented.
+    /// The vendor's answer does not match its documentation.
     UnexpectedAnswer,
-    /// The vendor issued a key and its answer holds no secret.
+    /// The vendor issued a key, but its answer holds no secret.
     MissingSecret,
 }
 
 impl ErrorKind {
-    /// The kind in lower case, such as `not_found`.
+    /// Returns the kind in lower case, such as `not_found`.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidInput => "invalid_input",
@@ -414,22 +416,22 @@ impl ErrorKind {
     }
 }
 
-/// What became of an operation at the vendor's.
+/// What became of a failed operation at the vendor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
     /// Nothing was sent.
     NotSent,
-    /// The vendor refused it. Nothing changed.
+    /// The vendor rejected the operation and changed nothing.
     Rejected,
-    /// The vendor carried it out, and its answer could not be used.
+    /// The vendor carried out the operation, but its answer was unusable.
     Applied,
-    /// Nobody can tell from here.
+    /// The vendor may or may not have carried out the operation.
     Unknown,
 }
 
 impl Outcome {
-    /// The outcome in lower case, such as `not_sent`.
+    /// Returns the outcome in lower case, such as `not_sent`.
     pub fn name(self) -> &'static str {
         match self {
             Self::NotSent => "not_sent",
@@ -440,12 +442,12 @@ impl Outcome {
     }
 }
 
-/// What a vendor said of one field of a request.
+/// A vendor's message about one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FieldError {
     /// The field's name.
     pub field: String,
-    /// What is wrong with it.
+    /// What is wrong with the field.
     pub message: String,
 }

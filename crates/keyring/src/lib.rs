@@ -1,11 +1,13 @@
-//! One way to issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
+//! One way to issue, list, inspect, update, regenerate, revoke and delete the API keys of SaaS vendors.
 //!
-//! A [`Provider`] is a vendor's keys within one scope, reached with one credential: `Spartera` for a company's keys,
-//! `Monad` for an organization's. A [`Keyring`] holds several under names of your own.
+//! A [`Provider`] is one account at a vendor, reached with one credential. `Spartera` manages a company's keys, `Monad`
+//! an organization's. A [`Keyring`] holds several providers under names that you choose.
 //!
 //! ```no_run
 //! # #[cfg(all(feature = "spartera", feature = "monad"))]
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! # use api_keyring::Secret;
+//! # async fn store(secret: &Secret) -> std::io::Result<()> { let _ = secret; Ok(()) }
 //! use api_keyring::{Keyring, ListKeys, Monad, NewKey, Provider, ProviderExt, Retry, Spartera};
 //! use chrono::TimeDelta;
 //! use futures_util::TryStreamExt;
@@ -22,45 +24,45 @@
 //!
 //! let new = NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(90));
 //! let issued = keys.provider("siem")?.create(&new).await?;
-//! // The only time that the secret is shown: store it before anything else.
-//! std::fs::write("ci.key", issued.secret().expose())?;
+//! // The vendor shows the secret only once: store it before you do anything else.
+//! store(issued.secret()).await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! # What it promises
 //!
-//! - **No new key is lost.** Create and regenerate are sent once. When the answer is lost, the error's
-//!   [`outcome`](Error::outcome) says that nobody can tell; when it is there and cannot be read, the error hands over
-//!   what arrived, [`unclaimed_secret`](Error::unclaimed_secret).
-//! - **No secret leaks.** A [`Secret`] is never printed, and no error holds one that it would print.
-//! - **Nothing is claimed that was not checked.** A list that cannot be vouched for ends in an error; a status that the
-//!   vendor does not tell is [`Unknown`](KeyStatus::Unknown); what a vendor does not offer is refused beforehand, as its
-//!   [`capabilities`](Provider::capabilities) say.
+//! - **No new key is lost.** The crate sends a create or a regenerate once. If the answer is lost, the error's
+//!   [`outcome`](Error::outcome) is [`Unknown`](Outcome::Unknown). If the answer arrives but cannot be read,
+//!   [`unclaimed_secret`](Error::unclaimed_secret) returns what arrived.
+//! - **No secret leaks.** A [`Secret`] never prints its value, and no error prints a secret.
+//! - **The crate claims only what it checked.** A list that may be incomplete ends in an error. If the vendor does not
+//!   report a key's status, the status is [`Unknown`](KeyStatus::Unknown). The provider refuses an operation that the
+//!   vendor does not offer before it sends anything; [`capabilities`](Provider::capabilities) says which these are.
 //!
-//! # Around a provider
+//! # Layers
 //!
-//! [`ProviderExt`] puts layers around any provider: [`Retry`] tries again what may be tried again, [`Trace`] has a
-//! `tracing` span for every call, [`Throttle`] keeps calls apart, [`Inject`] has them fail in tests. A [`Layer`] of your own
-//! is one function. A secret that changes comes from a [`SecretSource`], such as a [`SharedSecret`].
+//! [`ProviderExt`] puts layers around any provider. [`Retry`] repeats failed calls that are safe to repeat. [`Trace`]
+//! opens a `tracing` span for every call. [`Throttle`] limits the rate of calls. [`Inject`] makes calls fail in tests.
+//! You write your own [`Layer`] as one function. If a credential changes while the program runs, supply it from a
+//! [`SecretSource`] such as [`SharedSecret`].
 //!
-//! # When a create is not answered
+//! # When the answer to a create is lost
 //!
-//! No vendor has idempotency keys, so nobody can send a create again without knowing what became of the first. A [`Mark`] in
-//! the name makes it known:
-//!
+//! The vendors have no idempotency keys, so you must not send a create again until you know what became of the first
+//! one. A [`Mark`] in the key's name lets you find out:
 #![cfg_attr(feature = "memory", doc = "```")]
 #![cfg_attr(not(feature = "memory"), doc = "```ignore")]
 //! # async fn run() -> Result<(), api_keyring::Error> {
 //! use api_keyring::{Inject, Mark, Memory, NewKey, Operation, Provider, ProviderExt};
 //!
-//! // A provider whose next create does its work and loses its answer.
+//! // The next create takes effect, but its answer is lost.
 //! let provider = Memory::new().failing(Inject::new().losing_answer(Operation::Create));
 //! let issued = loop {
 //!     let mark = Mark::random();
 //!     match provider.create(&NewKey::new("ci").marked(&mark).role("reader")).await {
 //!         Err(error) if error.may_have_taken_effect() => {
-//!             // Whatever exists under the mark is a key whose secret nobody has.
+//!             // Nobody has the secret of a key that carries this mark.
 //!             for orphan in provider.resolve(&mark).await? {
 //!                 provider.delete(orphan.id()).await?;
 //!             }
@@ -74,17 +76,18 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
 //! ```
 //!
-//! [What can have happened, and what to do](failure) is a page of its own.
+//! The page [`failure`] describes every failure and what to do about it.
 //!
 //! # Examples
 //!
-//! The folder `examples` has programs that run against the emulator: every operation at both vendors, a create whose answer
-//! is lost, a program that replaces its own key, and a provider for a vendor of your own.
+//! The folder `examples` holds programs that run against the emulator. They call every operation at both vendors,
+//! recover from a lost answer, replace a program's own key, and implement a provider for another vendor.
 //!
 //! # What it does not do
 //!
-//! It retries nothing unasked, follows no redirects, and stores no secrets. A vendor's options that no other vendor has are left
-//! to its raw crate. There is no blocking variant of it: a program without a runtime makes one and waits.
+//! The crate retries only if you add a [`Retry`]. It follows no redirects and stores no secrets. For an option that
+//! only one vendor has, use that vendor's raw crate. The crate has no blocking API: a program without a runtime creates
+//! one and blocks on it.
 //!
 //! ```no_run
 //! # fn run(provider: impl api_keyring::Provider) -> Result<(), Box<dyn std::error::Error>> {
@@ -98,15 +101,19 @@
 //!
 //! # Features
 //!
-//! `spartera` and `monad` for the vendors, `rustls` for TLS: these are on by default. `native-tls` has the
-//! system's library for it, also where `rustls` is there. `memory` has a provider in memory
-//! and a clock for the tests of your own program, `conformance` the suite that every provider passes,
-//! `schema` a [`schemars`](https://docs.rs/schemars) schema of what is serialized.
+//! | feature | what it adds | default |
+//! |---|---|---|
+//! | `spartera`, `monad` | the vendors | yes |
+//! | `rustls` | TLS by rustls | yes |
+//! | `native-tls` | TLS by the system's library, even if `rustls` is also enabled | no |
+//! | `memory` | a provider in memory and a manual clock, for your own tests | no |
+//! | `conformance` | the test suite that every provider passes | no |
+//! | `schema` | a [`schemars`](https://docs.rs/schemars) schema of every serialized type | no |
 
-// What the adapters share may lack a user where one of them is left out.
+// With only one vendor enabled, some of the code that the adapters share is unused.
 #![cfg_attr(not(all(feature = "monad", feature = "spartera")), allow(dead_code))]
 
-/// The README's example has to compile.
+/// Compiles the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

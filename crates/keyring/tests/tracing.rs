@@ -145,7 +145,7 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
     }
     let retries = recorder.named("event");
     assert_eq!(retries.len(), 1, "{retries:?}");
-    assert_eq!(retries[0].fields["message"], "trying again");
+    assert_eq!(retries[0].fields["message"], "retrying");
 
     let everything = format!("{:?}", recorder.recorded.lock().unwrap());
     for secret in [service.admin_key(), issued.secret().expose().to_owned()] {

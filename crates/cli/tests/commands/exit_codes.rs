@@ -13,18 +13,18 @@ fn exit_codes_tell_what_happened() {
         (&["stats", "spartera/999999"], 5, "Resource not found"),
         (&["list", "siem"], 2, "there are monad and spartera"),
         (&["get", "spartera"], 2, "PROVIDER/ID"),
-        (&["get", "spartera/.."], 2, "does not begin with '.'"),
+        (&["get", "spartera/.."], 2, "does not start with '.'"),
         (&["get", "spartera/a/b"], 2, "letters"),
-        (&["update", "spartera/1001"], 2, "nothing to change"),
+        (&["update", "spartera/1001"], 2, "changes nothing"),
         (&["update", "monad/x", "--role", "role-admin"], 2, "Create a key with the other role"),
         (&["revoke", "monad/x", "--yes"], 2, "Delete the key"),
-        (&["stats", "monad/x"], 2, "stats is not offered"),
+        (&["stats", "monad/x"], 2, "does not offer stats"),
         (&["rotate", "spartera/1001", "--in-place", "--to", "-", "--yes"], 2, "Create a new key"),
         (&["rotate", "monad/x", "--to", "-", "--yes"], 2, "--in-place"),
         (&["create", "spartera", "--name", "x", "--role", "admin", "--to", "-"], 2, "not a number"),
-        (&["create", "spartera", "--name", " ", "--role", "3", "--to", "-"], 2, "name is empty"),
+        (&["create", "spartera", "--name", " ", "--role", "3", "--to", "-"], 2, "name is blank"),
         (&["create", "spartera", "--name", "x", "--role", "999", "--to", "-"], 1, "role"),
-        (&["create", "monad", "--name", "x", "--role", "role-reader", "--to", "-"], 2, "expiry is required"),
+        (&["create", "monad", "--name", "x", "--role", "role-reader", "--to", "-"], 2, "requires an expiry"),
         (&["create", "monad", "--name", "x", "--role", "r", "--expires-in", "soon", "--to", "-"], 2, "90d"),
         (&["create", "monad", "--name", "x", "--role", "r", "--expires-at", "soon", "--to", "-"], 2, "2030-01-31"),
         (&["create", "spartera", "--name", "x", "--role", "3", "--to", "nowhere"], 2, "file:PATH"),
@@ -85,7 +85,7 @@ fn a_service_that_cannot_be_reached_is_code_1() {
     ];
     let run: Run = program().envs(variables).arg("list").output().unwrap().into();
     assert_eq!(run.code, 1);
-    assert!(run.stderr.contains("nothing was sent") && run.stderr.contains("caused by"), "{}", run.stderr);
+    assert!(run.stderr.contains("Nothing was sent") && run.stderr.contains("caused by"), "{}", run.stderr);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_call_that_may_be_repeated_is_and_it_is_told() {
     };
     let run = patient(&["list", "spartera"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
-    assert!(run.stderr.starts_with("attempt 1 failed, the next is in "), "{}", run.stderr);
+    assert!(run.stderr.starts_with("attempt 1 failed, retrying in "), "{}", run.stderr);
     assert!(run.stdout.contains("spartera/1001"), "{}", run.stdout);
     // A create that may have been done is not.
     let run = patient(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);

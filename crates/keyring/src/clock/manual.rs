@@ -1,4 +1,4 @@
-//! A clock that is moved by hand.
+//! A clock for tests that the test moves.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{Clock, Sleep};
 
-/// A clock that stands still, and that a wait moves on at once: for tests.
+/// A clock for tests. It stands still, and a wait moves it forward and returns at once.
 ///
 /// Clones share the time.
 ///
@@ -33,17 +33,17 @@ struct Time {
 }
 
 impl ManualClock {
-    /// A clock that stands still at this time.
+    /// Creates a clock that stands still at this time.
     pub fn new(time: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(Time { begun: time, elapsed: Duration::ZERO, waits: Vec::new() })))
     }
 
-    /// Moves the clock on.
+    /// Moves the clock forward.
     pub fn advance(&self, time: Duration) {
         self.time().elapsed += time;
     }
 
-    /// The waits that were asked for so far, in their order.
+    /// Returns all waits so far, in order.
     pub fn waits(&self) -> Vec<Duration> {
         self.time().waits.clone()
     }

@@ -1,4 +1,4 @@
-//! Time, as far as this crate waits or measures.
+//! The clock that this crate reads and waits on.
 
 #[cfg(feature = "memory")]
 pub(crate) mod manual;
@@ -11,24 +11,24 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-/// A wait.
+/// A future that completes when a wait is over.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What time it is, and waiting until it is later.
+/// Reads the time and waits.
 ///
-/// A test puts its own in, so that it neither waits nor depends on the machine.
+/// A test supplies its own clock, so it neither waits nor depends on the machine.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The time of day.
+    /// Returns the time of day.
     fn now(&self) -> DateTime<Utc>;
 
-    /// How long it has been since some moment that stays the same. It never goes back, whatever is done to the time of day.
+    /// Returns the time since a fixed moment. It never goes back, even if someone changes the time of day.
     fn elapsed(&self) -> Duration;
 
-    /// Waits so long.
+    /// Waits for `duration`.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
 
-/// The machine's clock. It waits in tokio's time, so on a tokio runtime with a timer.
+/// The machine's clock. It waits with tokio's timer, so it needs a tokio runtime that has one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -1,4 +1,4 @@
-//! Failing on purpose.
+//! A layer that makes calls fail on purpose.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,21 +9,22 @@ use async_trait::async_trait;
 use super::{CallInfo, Layer, SendCall};
 use crate::{Error, ErrorKind, Operation, Outcome, Result};
 
-/// Has calls fail, each fault once and in their order: to see in a test what a program makes of it.
+/// Makes calls fail, to test how a program handles failures. Each fault strikes once, in the order in which you add
+/// them.
 ///
-/// Clones share the faults, so that more can be added while the provider is in use.
+/// Clones share the faults, so you can add more while the provider is in use.
 ///
 /// ```
 /// use api_keyring::{Inject, Operation};
 ///
-/// // The first create does its work and its answer is lost; the next delete never gets there.
+/// // The first create takes effect, but its answer is lost. The next delete is not sent.
 /// let inject = Inject::new().losing_answer(Operation::Create).refusing(Operation::Delete);
 /// assert_eq!(inject.left(), 2);
 /// ```
 #[derive(Clone, Default)]
 pub struct Inject(Arc<Mutex<VecDeque<Fault>>>);
 
-/// When a fault strikes, relative to the call.
+/// Whether a fault replaces the call or its answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Timing {
     Before,
@@ -37,36 +38,40 @@ struct Fault {
 }
 
 impl Inject {
-    /// No fault yet.
+    /// Creates a layer without faults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The next call of this operation is not made, and fails like this.
+    /// Makes the next call of this operation fail with this error. The call is not sent.
     #[must_use]
     pub fn before(self, operation: Operation, error: impl Fn() -> Error + Send + Sync + 'static) -> Self {
         self.push(Fault { operation, timing: Timing::Before, make: Box::new(error) })
     }
 
-    /// The next call of this operation is made, and fails like this whatever the answer is.
+    /// Sends the next call of this operation and then makes it fail with this error, whatever the answer is.
     #[must_use]
     pub fn after(self, operation: Operation, error: impl Fn() -> Error + Send + Sync + 'static) -> Self {
         self.push(Fault { operation, timing: Timing::After, make: Box::new(error) })
     }
 
-    /// The next call of this operation finds nobody at the other end: nothing is sent.
+    /// Refuses the connection of the next call of this operation. Nothing is sent.
     #[must_use]
     pub fn refusing(self, operation: Operation) -> Self {
-        self.before(operation, || Error::new(ErrorKind::Connection, Outcome::NotSent, "the connection was refused"))
+        self.before(operation, || {
+            Error::new(ErrorKind::Connection, Outcome::NotSent, "connection refused. Nothing was sent")
+        })
     }
 
-    /// The next call of this operation is carried out, and the connection cut before its answer.
+    /// Sends the next call of this operation and cuts the connection before the answer arrives.
     #[must_use]
     pub fn losing_answer(self, operation: Operation) -> Self {
-        self.after(operation, || Error::new(ErrorKind::Connection, Outcome::Unknown, "the connection was cut"))
+        self.after(operation, || {
+            Error::new(ErrorKind::Connection, Outcome::Unknown, "the connection broke before the answer arrived")
+        })
     }
 
-    /// How many faults are still to come.
+    /// Returns the number of faults that have not struck yet.
     pub fn left(&self) -> usize {
         self.faults().len()
     }

@@ -1,4 +1,4 @@
-//! Layers around a provider: one way to do something before, after or instead of every call.
+//! Layers: code around every call to a provider.
 
 pub(crate) mod inject;
 pub(crate) mod retry;
@@ -18,13 +18,13 @@ use crate::{
     Provider, Regeneration, Result, Revocation,
 };
 
-/// A call on its way.
+/// The future of a call.
 pub type CallFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 
-/// Makes a call to the provider below. Each use is another call.
+/// Sends the call to the inner provider. Every use sends it again.
 pub type SendCall<'a, T> = dyn Fn() -> CallFuture<'a, T> + Send + Sync + 'a;
 
-/// What a call is about.
+/// What a layer knows about a call.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct CallInfo<'a> {
@@ -32,25 +32,25 @@ pub struct CallInfo<'a> {
     pub provider: &'a str,
     /// The vendor's name.
     pub vendor: &'static str,
-    /// What is to be done. A list is one call a page.
+    /// The operation. A list makes one call for each page.
     pub operation: Operation,
-    /// The key, where the operation is about one that exists.
+    /// The existing key that the operation is about, if any.
     pub key: Option<&'a KeyId>,
 }
 
-/// Something to do around every call to a provider.
+/// Runs code before, after or instead of every call to a provider.
 ///
-/// Written once for all operations; [`Layered`] puts it around each.
+/// You write it once for all operations; [`Layered`] applies it to each of them.
 ///
 /// ```
 /// use api_keyring::{CallInfo, Layer, Result, SendCall};
 ///
-/// /// Prints what is called.
+/// /// Prints every call.
 /// #[derive(Clone, Debug)]
-/// struct Loud;
+/// struct Print;
 ///
 /// #[async_trait::async_trait]
-/// impl Layer for Loud {
+/// impl Layer for Print {
 ///     async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
 ///         println!("{} {}", call.provider, call.operation);
 ///         send().await
@@ -59,11 +59,11 @@ pub struct CallInfo<'a> {
 /// ```
 #[async_trait]
 pub trait Layer: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Makes the call, or does not, and answers it.
+    /// Handles one call. It may send the call with `send`, any number of times, and returns the answer.
     ///
     /// # Errors
     ///
-    /// Those of the call, and the layer's own.
+    /// The errors of the call, and the layer's own.
     async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T>;
 }
 
@@ -75,17 +75,17 @@ pub struct Layered<L, P> {
 }
 
 impl<L: Layer, P: Provider> Layered<L, P> {
-    /// Puts a layer around a provider; [`ProviderExt::layered`](crate::ProviderExt::layered) does the same.
+    /// Puts a layer around a provider, like [`ProviderExt::layered`](crate::ProviderExt::layered).
     pub fn new(layer: L, inner: P) -> Self {
         Self { layer, inner }
     }
 
-    /// The layer.
+    /// Returns the layer.
     pub fn layer(&self) -> &L {
         &self.layer
     }
 
-    /// The provider below.
+    /// Returns the inner provider.
     pub fn inner(&self) -> &P {
         &self.inner
     }
@@ -148,7 +148,7 @@ impl<L: Layer, P: Provider> Provider for Layered<L, P> {
     async fn delete(&self, id: &KeyId) -> Result<()> {
         let deleted = self.layer.around(self.call_info(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await;
         match deleted {
-            // Only a retry makes such an error, and it cannot turn one into an answer itself.
+            // Only a retry creates such an error, and a layer cannot turn an error into a delete's answer.
             Err(error) if error.is_completed_delete() => Ok(()),
             other => other,
         }

@@ -1,4 +1,4 @@
-//! Trying again, where that can do no harm.
+//! A layer that repeats failed calls if that is safe.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,22 +10,22 @@ use super::{CallInfo, Layer, SendCall};
 use crate::error::EarlierAttempts;
 use crate::{Clock, Error, Outcome, Result, SystemClock};
 
-/// Tries calls again that failed and may be repeated.
+/// Repeats failed calls that are safe to repeat.
 ///
-/// What may be repeated depends on the operation:
+/// This depends on the operation:
 ///
-/// | after | list, get, stats, delete, revoke | create, regenerate, update |
+/// | failure | list, get, stats, delete, revoke | create, regenerate, update |
 /// |---|---|---|
-/// | a connection that was refused: nothing was sent | again | again |
-/// | 429: nothing was done | again | again |
-/// | a connection that was cut, within the answer too, no answer in time, 408, 502, 503, 504 | again | **never**: it may have been done |
+/// | connection refused: nothing was sent | repeat | repeat |
+/// | 429: the vendor did nothing | repeat | repeat |
+/// | connection cut (also within the answer), timeout, 408, 502, 503, 504 | repeat | **never**: the vendor may have acted |
 /// | anything else | never | never |
 ///
-/// A delete that finds no key, after one whose answer was lost, has done its work.
+/// If the answer to a delete is lost and the repeated delete finds no key, the delete has succeeded.
 ///
-/// The wait doubles from one attempt to the next and is then chosen at random between nothing and that (full jitter), so
-/// that many clients do not come back at once. Where the vendor asks for a longer wait, it gets it, up to
-/// [`max_wait`](Self::max_wait). An error that comes out in the end says [how many attempts](Error::attempts) there were.
+/// The limit of the wait doubles with every attempt. The wait is random between zero and that limit (full jitter), so
+/// that many clients do not return at once. If the vendor asks for a longer wait, the retry waits that long, up to
+/// [`max_wait`](Self::max_wait). The final error counts the [`attempts`](Error::attempts).
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,30 +49,30 @@ pub struct Retry {
 
 type Observer = Arc<dyn Fn(&Retrying<'_>) + Send + Sync>;
 
-/// A call that will be tried again.
+/// A failed call that is about to be repeated.
 ///
-/// `Display` is one line, with the failure.
+/// `Display` writes one line that includes the failure.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Retrying<'a> {
-    /// What the call is about.
+    /// The failed call.
     pub call: CallInfo<'a>,
-    /// How many attempts there were.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// How the last one failed.
+    /// The last attempt's error.
     pub error: &'a Error,
-    /// How long it is until the next one.
+    /// The wait before the next attempt.
     pub wait: Duration,
 }
 
 impl fmt::Display for Retrying<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "attempt {} failed, the next is in {:?}: {}", self.attempts, self.wait, self.error)
+        write!(f, "attempt {} failed, retrying in {:?}: {}", self.attempts, self.wait, self.error)
     }
 }
 
 impl Retry {
-    /// Four attempts within two minutes.
+    /// Creates a layer that makes up to four attempts within two minutes.
     pub fn new() -> Self {
         Self {
             max_attempts: 4,
@@ -86,64 +86,65 @@ impl Retry {
         }
     }
 
-    /// How many attempts there may be, the first included: 4 unless set here. 1 never tries again.
+    /// Sets the maximum number of attempts, including the first. The default is 4; 1 never repeats a call.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
     }
 
-    /// How long after its beginning a call may be tried again, the wait included: two minutes unless set here. An attempt
-    /// that has begun is not cut off by it.
+    /// Sets how long after its start a call may be repeated, including the waits. The default is two minutes. The limit
+    /// does not interrupt an attempt in progress.
     #[must_use]
     pub fn max_elapsed(mut self, time: Duration) -> Self {
         self.max_elapsed = time;
         self
     }
 
-    /// Between nothing and how long the first wait is: 250 ms unless set here. Later ones double.
+    /// Sets the upper limit of the first wait. The default is 250 ms. The limit doubles with every attempt.
     #[must_use]
     pub fn first_backoff(mut self, backoff: Duration) -> Self {
         self.first_backoff = backoff;
         self
     }
 
-    /// What a wait does not grow beyond, unless the vendor asks for it: 20 s unless set here.
+    /// Sets the maximum of the doubling limit. The default is 20 s. A vendor may still ask for a longer wait.
     #[must_use]
     pub fn max_backoff(mut self, backoff: Duration) -> Self {
         self.max_backoff = backoff;
         self
     }
 
-    /// The longest wait that a vendor may ask for: a minute unless set here. One that asks for more is not asked again.
+    /// Sets the longest wait that a vendor may ask for. The default is one minute. If a vendor asks for more, the call
+    /// fails.
     #[must_use]
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.max_wait = wait;
         self
     }
 
-    /// The clock that is read and waited on: the machine's unless set here.
+    /// Sets the clock to read and wait on. The default is the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Makes the waits the same in every run.
+    /// Sets the random seed, so that the waits are the same in every run.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
         self
     }
 
-    /// Tells of every call that will be tried again, before the wait: for logs and metrics.
+    /// Calls `observer` before each wait, for logs and metrics.
     #[must_use]
     pub fn observe(mut self, observer: impl Fn(&Retrying<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// How long to wait after so many attempts; `None` where there shall be no other.
+    /// Returns the wait after this many attempts, or `None` if there must not be another.
     fn wait(&self, attempts: u32, error: &Error, elapsed: Duration) -> Option<Duration> {
         if attempts >= self.max_attempts {
             return None;
@@ -207,7 +208,7 @@ impl Layer for Retry {
                 attempts,
                 wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
                 error.kind = error.kind().name(),
-                "trying again",
+                "retrying",
             );
             self.clock.sleep(wait).await;
         }

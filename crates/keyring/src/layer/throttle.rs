@@ -1,4 +1,4 @@
-//! Not asking for more than the vendor likes.
+//! A layer that limits the rate of calls.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +10,13 @@ use tokio::sync::Semaphore;
 use super::{CallInfo, Layer, SendCall};
 use crate::{Clock, Result, SystemClock};
 
-/// The longest that all calls wait because the vendor asks for it.
+/// The longest time that a vendor can hold all calls back.
 const MAX_HOLD: Duration = Duration::from_secs(60);
 
-/// Has calls wait for each other: so many at a time, so far apart, and none while the vendor says that there were too many.
+/// Limits how many calls run concurrently and how soon one follows another. After a 429, it holds all calls back as
+/// long as the vendor asks.
 ///
-/// Clones share the limits, so one throttle may be put around several providers of one vendor.
+/// Clones share the limits, so you can use one throttle for several providers of the same vendor.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,39 +28,40 @@ const MAX_HOLD: Duration = Duration::from_secs(60);
 pub struct Throttle {
     permits: Option<Arc<Semaphore>>,
     interval: Duration,
-    /// When the next call may begin, by the clock.
+    /// When the next call may start, in the clock's elapsed time.
     next: Arc<Mutex<Duration>>,
     clock: Arc<dyn Clock>,
 }
 
 impl Throttle {
-    /// No limit yet, but that a vendor's 429 with a `Retry-After` holds all calls back for so long, a minute at most.
+    /// Creates a throttle without limits of its own. A 429 with `Retry-After` still holds all calls back, for at most a
+    /// minute.
     pub fn new() -> Self {
         Self { permits: None, interval: Duration::ZERO, next: Arc::default(), clock: Arc::new(SystemClock) }
     }
 
-    /// How many calls there may be at a time, one at least.
+    /// Sets the maximum number of concurrent calls, at least one.
     #[must_use]
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.permits = Some(Arc::new(Semaphore::new(calls.clamp(1, Semaphore::MAX_PERMITS))));
         self
     }
 
-    /// How long it is at least from the beginning of one call to that of the next.
+    /// Sets the minimum time between the starts of two calls.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// The clock that is read and waited on: the machine's unless set here.
+    /// Sets the clock to read and wait on. The default is the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Takes the next turn; returns how long it is until then.
+    /// Reserves the next turn and returns the wait until then.
     fn reserve_turn(&self) -> Duration {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.clock.elapsed();
@@ -91,7 +93,7 @@ impl fmt::Debug for Throttle {
 impl Layer for Throttle {
     async fn around<T: Send>(&self, _: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         let _permit = match &self.permits {
-            // It is never closed.
+            // Nothing closes the semaphore, so this cannot fail.
             Some(permits) => permits.acquire().await.ok(),
             None => None,
         };

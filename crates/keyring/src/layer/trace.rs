@@ -1,4 +1,4 @@
-//! Telling `tracing` of every call.
+//! A layer that reports every call to `tracing`.
 
 use async_trait::async_trait;
 use tracing::field::Empty;
@@ -7,27 +7,27 @@ use tracing::{Instrument as _, Span};
 use super::{CallInfo, Layer, SendCall};
 use crate::Result;
 
-/// Has every call in a `tracing` span named `api_keyring`, with what it is about and how it ended.
+/// Opens a `tracing` span named `api_keyring` for every call. The span records the call and its result.
 ///
-/// Around a [`Retry`](crate::Retry) there is one span an operation, and below it one an attempt. Each request to the vendor
-/// has one of its own in any case, `http.request`, with the fields of OpenTelemetry's conventions for HTTP clients. No
-/// secret is in any of them, and no body.
+/// Put it around a [`Retry`](crate::Retry) for one span per operation, and inside for one span per attempt. Each HTTP
+/// request has its own span `http.request`, even without this layer. Its fields follow OpenTelemetry's conventions for
+/// HTTP clients. No span holds a secret or a body.
 ///
-/// | field | |
+/// | field | value |
 /// |---|---|
 /// | `otel.name` | the operation, such as `create` |
-/// | `api_keyring.provider`, `api_keyring.vendor` | the provider's name, and the vendor's |
-/// | `api_keyring.key` | the key's id, where there is one |
+/// | `api_keyring.provider`, `api_keyring.vendor` | the provider's name and the vendor's name |
+/// | `api_keyring.key` | the key's id, if the operation is about an existing key |
 /// | `otel.status_code` | `OK` or `ERROR` |
 /// | `error.type` | the [kind](crate::ErrorKind) of the failure |
 /// | `api_keyring.outcome` | its [outcome](crate::Outcome) |
-/// | `api_keyring.attempts` | how many attempts there were |
-/// | `http.response.status_code` | the vendor's status, if it answered |
+/// | `api_keyring.attempts` | the number of attempts |
+/// | `http.response.status_code` | the vendor's status, if the vendor answered |
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace(());
 
 impl Trace {
-    /// The layer.
+    /// Creates the layer.
     pub fn new() -> Self {
         Self::default()
     }

@@ -1,4 +1,4 @@
-//! Lists of keys: from a query over pages to a stream, without trusting the pages.
+//! Lists of keys: the query, the pages, and the stream that reads pages without trusting them.
 
 pub(crate) mod page;
 pub(crate) mod query;

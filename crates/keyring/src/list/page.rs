@@ -1,81 +1,81 @@
-//! How a list is cut into pages.
+//! Pages: how a vendor splits its list.
 
 use crate::{ApiKey, Result};
 
-/// How a vendor's list is cut into pages, and so what of a [`PageRequest`] counts.
+/// How a vendor splits its list into pages. This decides which fields of a [`PageRequest`] matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Paging {
-    /// By position: [`offset`](PageRequest::offset) may be anything.
+    /// By position: [`offset`](PageRequest::offset) may be any number.
     Offset,
-    /// By number: [`offset`](PageRequest::offset) is a multiple of [`limit`](PageRequest::limit), so that
+    /// By number: [`offset`](PageRequest::offset) is a multiple of [`limit`](PageRequest::limit), and
     /// [`number`](PageRequest::number) counts whole pages.
     Number,
-    /// By cursor: each page tells in [`next`](Page::next) what to ask for the one after it.
+    /// By cursor: [`next`](Page::next) of each page identifies the page after it.
     Cursor,
 }
 
-/// Which page of a list is asked for.
+/// A request for one page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PageRequest {
-    /// How many keys come before it.
+    /// The number of keys before this page.
     pub offset: u64,
-    /// How many keys there shall be on it at most: 1 to 100.
+    /// The maximum number of keys on this page: 1 to 100.
     pub limit: u64,
-    /// What the page before it said of it; `None` for the first one, and where there are no cursors.
+    /// The cursor from the page before. `None` for the first page and for vendors without cursors.
     pub cursor: Option<String>,
-    /// What the vendor shall look for. A provider whose vendor cannot search ignores it.
+    /// The text that the vendor searches for. A provider ignores it if its vendor cannot search.
     pub search: Option<String>,
 }
 
 impl PageRequest {
-    /// The first page, so long at most.
+    /// Requests the first page, with at most `limit` keys.
     pub fn first(limit: u64) -> Self {
         Self { offset: 0, limit, cursor: None, search: None }
     }
 
-    /// Which page it is, counted from 1, for a vendor that counts pages.
+    /// Returns the page number, counted from 1, for a vendor that counts pages.
     pub fn number(&self) -> u64 {
         self.offset / self.limit.max(1) + 1
     }
 }
 
-/// One page of a list, as the vendor answered it.
+/// One page of a list, as the vendor returned it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// The keys, and an error for every row that is none.
+    /// The keys, and an error for every malformed row.
     pub keys: Vec<Result<ApiKey>>,
-    /// How many keys there are on all pages together, where the vendor tells.
+    /// The number of keys on all pages together, if the vendor reports it.
     pub total: Option<u64>,
-    /// The most keys that a page of this server holds, where the vendor tells.
+    /// The maximum number of keys on one of this server's pages, if the vendor reports it.
     pub page_size: Option<u64>,
-    /// The cursor of the next page, where the vendor has cursors and there is one.
+    /// The cursor of the next page, if the vendor has cursors and there is a next page.
     pub next: Option<String>,
 }
 
 impl Page {
-    /// A page of which nothing else is known.
+    /// Creates a page with nothing but keys.
     pub fn new(keys: Vec<Result<ApiKey>>) -> Self {
         Self { keys, total: None, page_size: None, next: None }
     }
 
-    /// Adds how many keys there are on all pages together.
+    /// Sets the number of keys on all pages together.
     #[must_use]
     pub fn with_total(mut self, total: Option<u64>) -> Self {
         self.total = total;
         self
     }
 
-    /// Adds the most keys that a page holds.
+    /// Sets the maximum number of keys on a page.
     #[must_use]
     pub fn with_page_size(mut self, page_size: Option<u64>) -> Self {
         self.page_size = page_size;
         self
     }
 
-    /// Adds the cursor of the next page.
+    /// Sets the cursor of the next page.
     #[must_use]
     pub fn with_next(mut self, next: Option<String>) -> Self {
         self.next = next;

@@ -1,4 +1,4 @@
-//! Which keys to list, and in which order.
+//! Queries: which keys to list, and in which order.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -8,10 +8,10 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::{ApiKey, KeyStatus, KeyStream, Result};
 
-/// Which keys to list, and in which order: all of them, in the vendor's, unless told otherwise.
+/// Which keys to list, and in which order. By default, it is all keys in the vendor's order.
 ///
-/// Everything but [`search`](Self::search) is decided here, key by key, so that it means the same with every vendor and
-/// every server, and no key is missing because a server had another idea of it.
+/// Except for [`search`](Self::search), this crate filters and sorts the keys itself. A filter therefore means the same
+/// for every vendor and server, and no server can hide a key by reading a filter differently.
 ///
 /// ```
 /// use api_keyring::{KeyStatus, ListKeys, SortKeys};
@@ -31,7 +31,7 @@ pub struct ListKeys {
     direction: Direction,
 }
 
-/// Which way a list is sorted.
+/// The direction of a sort.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Direction {
     #[default]
@@ -39,7 +39,7 @@ enum Direction {
     Descending,
 }
 
-/// What keys are sorted by. Keys without it come last, and those that have the same are in the order of their ids.
+/// The field to sort keys by. Keys without it come last, and keys with the same value are sorted by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SortKeys {
@@ -47,69 +47,71 @@ pub enum SortKeys {
     Name,
     /// When the key was created.
     CreatedAt,
-    /// When the key stops working. Those that never do come last.
+    /// When the key stops working. Keys that never expire come last.
     ExpiresAt,
     /// When the key was last used.
     LastUsedAt,
 }
 
 impl ListKeys {
-    /// All keys, in the vendor's order.
+    /// Selects all keys, in the vendor's order.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Those whose name contains this, whatever its case.
+    /// Selects keys whose name contains `part`, ignoring case.
     pub fn name_contains(mut self, part: impl Into<String>) -> Self {
         self.name_contains = Some(part.into().to_lowercase());
         self
     }
 
-    /// Those with this status now.
+    /// Selects keys with this status now.
     pub fn status(mut self, status: KeyStatus) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Those that still work, as far as is known, and stop working within this time from now. One whose expiry cannot be
-    /// read is among them, since it may be one.
+    /// Selects keys that still work, as far as is known, and stop working within this time. This includes a key whose
+    /// expiry is unreadable, because it may be one of them.
     pub fn expiring_within(mut self, time: TimeDelta) -> Self {
         self.expiring_within = Some(time);
         self
     }
 
-    /// Those that the vendor finds for this. **What it looks at, and how, is its own choice**; Spartera searches, and with
-    /// a vendor that does not ([`Capability::Search`](crate::Capability::Search)) those whose name or description
-    /// contains it are listed.
+    /// Selects the keys that the vendor finds for `text`. **The vendor decides which fields it searches and how.**
+    /// Spartera searches by itself. For a vendor that cannot search
+    /// ([`Capability::Search`](crate::Capability::Search)), this selects keys whose name or description contains
+    /// `text`.
     pub fn search(mut self, text: impl Into<String>) -> Self {
         self.search = Some(text.into());
         self
     }
 
-    /// Has the keys sorted. The whole list is read before the first key comes.
+    /// Sorts the keys. The stream reads the whole list before it yields the first key.
     pub fn sorted_by(mut self, sort: SortKeys) -> Self {
         self.sort = Some(sort);
         self
     }
 
-    /// Has the keys sorted the other way round. Those without what they are sorted by still come last.
+    /// Sorts in descending order. Keys without the sort field still come last.
     pub fn descending(mut self) -> Self {
         self.direction = Direction::Descending;
         self
     }
 
-    /// What time it is, for what depends on it: the machine's unless set here.
+    /// Sets the time that [`status`](Self::status) and [`expiring_within`](Self::expiring_within) use instead of this
+    /// machine's.
     pub fn at(mut self, now: DateTime<Utc>) -> Self {
         self.now = Some(now);
         self
     }
 
-    /// What is left to each provider where the rest is decided over all of them.
+    /// Keeps only the search, which each provider does itself. The keyring filters and sorts across all providers.
     pub(crate) fn search_only(&self) -> Self {
         Self { search: self.search.clone(), ..Self::default() }
     }
 
-    /// The keys of `all` that are wanted, in the order in which they are. What failed comes after what is sorted.
+    /// Filters and sorts keys. In a sorted list, errors come after all keys.
     pub(crate) fn apply<'a>(self, all: KeyStream<'a>) -> KeyStream<'a> {
         let now = self.now.unwrap_or_else(Utc::now);
         let sort = self.sort.map(|sort| (sort, self.direction));
@@ -182,13 +184,13 @@ fn contains(text: Option<&str>, lowercase_part: &str) -> bool {
     text.is_some_and(|text| text.to_lowercase().contains(lowercase_part))
 }
 
-/// Whether a search finds a key, where it is ours: in its name or its description.
+/// Returns whether the name or the description contains the text.
 pub(crate) fn matches_text(name: Option<&str>, description: Option<&str>, lowercase_part: &str) -> bool {
     contains(name, lowercase_part) || contains(description, lowercase_part)
 }
 
-/// Those of `all` whose name or description contains `text`, whatever its case: what a vendor's search stands for that
-/// has none.
+/// Selects keys whose name or description contains `text`, ignoring case. It replaces the search of a vendor that has
+/// none.
 pub(crate) fn filter_by_text<'a>(all: KeyStream<'a>, text: &str) -> KeyStream<'a> {
     let part = text.to_lowercase();
     Box::pin(all.filter(move |row| {

@@ -1,8 +1,8 @@
-//! From pages to a stream of keys, without trusting the pages.
+//! Turns pages into a stream of keys, without trusting the pages.
 //!
-//! A vendor's total may lie, its pages may be shorter than asked for, empty in the middle, repeated, or always the same
-//! because the server knows no pages; and keys come and go while they are read. [`Reader`] decides what to ask for next
-//! and what the answers prove; here the asking is done.
+//! A vendor's total may be wrong. Its pages may be shorter than requested, empty in the middle of the list, or
+//! repeated, and a server without pages always sends the same one. Keys come and go during the read. [`Reader`] decides
+//! what to request next and what the answers prove. This module sends the requests.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -13,24 +13,24 @@ use futures_util::stream::{self, FuturesOrdered, StreamExt};
 use super::reader::{Reader, Verdict};
 use crate::{ApiKey, Error, ErrorKind, KeyStream, ListKeys, Operation, Outcome, Page, PageRequest, Provider, Result};
 
-/// How many pages are asked for side by side once the total is known.
+/// The number of concurrent page requests once the total is known.
 const SIDE_BY_SIDE: usize = 4;
 
 type PendingPage<'a> = Pin<Box<dyn Future<Output = (PageRequest, Result<Page>)> + Send + 'a>>;
 
-/// The list of a provider's keys while it is read.
+/// A provider's list during the read.
 struct Listing<'a, P: ?Sized> {
     provider: &'a P,
     reader: Reader,
-    /// Pages on their way, in their order.
+    /// Requested pages that have not arrived yet, in order.
     pending: FuturesOrdered<PendingPage<'a>>,
-    /// Where the last of them will end if it is full.
+    /// Where the last requested page ends if it is full.
     requested_to: u64,
     ready: VecDeque<Result<ApiKey>>,
     ended: bool,
 }
 
-/// All keys of a provider, as they are asked for.
+/// Lists all keys of a provider. It requests pages as the caller reads the stream.
 pub(crate) fn stream<'a, P: Provider + ?Sized>(provider: &'a P, which: &ListKeys) -> KeyStream<'a> {
     let listing = Listing {
         provider,
@@ -64,7 +64,7 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
         }
     }
 
-    /// Sees to it that pages are on their way: the next one, and more where it is known that there are more.
+    /// Requests the next page, and more pages if the total says that there are more.
     fn request_pages(&mut self) {
         if self.pending.is_empty() {
             self.requested_to = self.reader.end();
@@ -87,7 +87,7 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
         let ready = &mut self.ready;
         match self.reader.accept(request, page, |row| ready.push_back(row)) {
             Verdict::ContinueInOrder => {}
-            // What was asked for beside it would not fit.
+            // The pages requested so far no longer fit.
             Verdict::ContinueElsewhere => self.pending.clear(),
             Verdict::Complete => self.ended = true,
             Verdict::Incomplete(missing) => {
@@ -98,18 +98,19 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
     }
 }
 
-/// The error of a list that ended without all of its keys: how many are missing, where the total tells.
+/// Creates the error of a list that ended early. `missing` is the number of missing keys, if the total says so.
 fn incomplete(missing: Option<u64>) -> Error {
-    let failed = |problem: String| {
-        Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem).about(Operation::List, None)
-    };
-    match missing {
-        Some(missing) => failed(format!("the list ended {missing} keys before the total that the service gives"))
-            .advise("Keys may have been deleted meanwhile: list again to be sure"),
-        None => {
-            let problem = "the list was given up: it does not end, keys change places faster than it can be read, or \
-                           page after page holds no key as documented";
-            failed(problem.to_owned())
+    let (problem, advice) = match missing {
+        Some(missing) => {
+            let keys = if missing == 1 { "1 key is" } else { &*format!("{missing} keys are") };
+            let problem = format!("the list is incomplete: {keys} missing from the total that the service reports");
+            (problem, "Someone may have deleted keys meanwhile. List again to be sure")
         }
-    }
+        None => {
+            let problem = "the list is incomplete: it does not end, or keys move faster than they can be read, or \
+                           several pages in a row hold no valid key";
+            (problem.to_owned(), "List again")
+        }
+    };
+    Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem).about(Operation::List, None).advise(advice)
 }

@@ -1,18 +1,18 @@
-//! What a provider can do, known before anything is sent.
+//! Capabilities: what a provider offers. You can check them before you send anything.
 
 use std::fmt;
 
 use crate::{Error, ErrorKind, Operation, Outcome, Result};
 
-/// An operation or an option of one, which a provider may or may not have.
+/// An operation, or an option of one, that a provider may or may not offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Capability {
     /// List all keys.
     List,
-    /// Look for keys by a text, rather than reading all of them.
+    /// Search for keys at the vendor instead of reading all of them.
     Search,
-    /// Sort a list, rather than reading all of it first.
+    /// Sort a list at the vendor instead of reading all of it first.
     Sort,
     /// Issue a new key.
     Create,
@@ -32,20 +32,20 @@ pub enum Capability {
     UpdateExpiry,
     /// Change a key's owner.
     UpdateOwner,
-    /// Replace a key's secret in place.
+    /// Give the same key a new secret.
     Regenerate,
     /// Revoke a key.
     Revoke,
-    /// Have the vendor keep the reason for which a key was revoked.
+    /// Keep the reason of a revocation at the vendor.
     RevokeReason,
     /// Delete a key.
     Delete,
-    /// Read how a key is used.
+    /// Read how often a key is used.
     Stats,
 }
 
 impl Capability {
-    /// Every capability, in the order in which they are best shown.
+    /// All capabilities, in display order.
     pub const ALL: [Self; 17] = [
         Self::List,
         Self::Search,
@@ -66,7 +66,7 @@ impl Capability {
         Self::Stats,
     ];
 
-    /// The capability's name, such as `update-role`.
+    /// Returns the capability's name, such as `update-role`.
     pub fn name(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -89,7 +89,7 @@ impl Capability {
         }
     }
 
-    /// The operation that this is, or is an option of.
+    /// Returns the operation that this capability is, or is an option of.
     pub fn operation(self) -> Operation {
         match self {
             Self::List | Self::Search | Self::Sort => Operation::List,
@@ -116,12 +116,12 @@ impl fmt::Display for Capability {
 pub enum Support {
     /// The vendor offers it.
     Native,
-    /// It can be asked for, and comes with a difference.
+    /// The provider accepts it, but it differs from native support.
     Emulated {
-        /// What differs from a native one.
+        /// How it differs from native support.
         difference: &'static str,
     },
-    /// It is refused before anything is sent.
+    /// The provider refuses it before it sends anything.
     Unsupported {
         /// What to do instead.
         instead: &'static str,
@@ -129,12 +129,12 @@ pub enum Support {
 }
 
 impl Support {
-    /// Whether it can be used, natively or not.
+    /// Returns whether you can use it, natively or emulated.
     pub fn is_supported(self) -> bool {
         !matches!(self, Self::Unsupported { .. })
     }
 
-    /// One word for it: `native`, `emulated` or `unsupported`.
+    /// Returns `native`, `emulated` or `unsupported`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -144,24 +144,24 @@ impl Support {
     }
 }
 
-/// All that a provider can do.
+/// Everything that a provider offers.
 ///
-/// Made from a function that decides for every capability, so that a provider cannot forget one.
+/// A function decides on every capability, so a provider cannot forget one.
 #[derive(Clone, Copy)]
 pub struct Capabilities(fn(Capability) -> Support);
 
 impl Capabilities {
-    /// Capabilities as `decide` has them.
+    /// Creates capabilities from a function that decides on each of them.
     pub const fn new(decide: fn(Capability) -> Support) -> Self {
         Self(decide)
     }
 
-    /// How far `capability` is supported.
+    /// Returns how far the provider supports `capability`.
     pub fn support(&self, capability: Capability) -> Support {
         (self.0)(capability)
     }
 
-    /// Refuses what is wanted and not offered, before anything is sent.
+    /// Checks that the provider offers a capability.
     ///
     /// ```
     /// use api_keyring::{Capabilities, Capability, Support};
@@ -173,28 +173,29 @@ impl Capabilities {
     ///
     /// assert!(CAPABILITIES.require(Capability::List).is_ok());
     /// let refused = CAPABILITIES.require(Capability::Stats).unwrap_err();
-    /// assert_eq!(refused.to_string(), "stats is not offered. Look at the dashboard");
+    /// assert_eq!(refused.to_string(), "this provider does not offer stats. Look at the dashboard");
     /// ```
     ///
     /// # Errors
     ///
-    /// The [`refusal`](Self::refusal).
+    /// The [`refusal`](Self::refusal) if the provider does not offer it.
     pub fn require(&self, capability: Capability) -> Result<()> {
         if self.support(capability).is_supported() { Ok(()) } else { Err(self.refusal(capability)) }
     }
 
-    /// Refuses an option that is set and that the provider does not offer.
+    /// Checks that the provider offers an option, if the caller set that option.
     ///
     /// # Errors
     ///
-    /// The [`refusal`](Self::refusal).
+    /// The [`refusal`](Self::refusal) if the option is set and the provider does not offer it.
     pub fn require_for<T>(&self, capability: Capability, option: Option<&T>) -> Result<()> {
         option.map_or(Ok(()), |_| self.require(capability))
     }
 
-    /// The `Unsupported` error with which `capability` is refused; it names the alternative.
+    /// Returns the `Unsupported` error that refuses `capability`. The error names the alternative.
     pub fn refusal(&self, capability: Capability) -> Error {
-        let error = Error::new(ErrorKind::Unsupported, Outcome::NotSent, format!("{capability} is not offered"));
+        let error =
+            Error::new(ErrorKind::Unsupported, Outcome::NotSent, format!("this provider does not offer {capability}"));
         match self.support(capability) {
             Support::Unsupported { instead } => error.advise(instead),
             _ => error,

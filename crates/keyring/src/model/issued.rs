@@ -1,14 +1,14 @@
-//! A key with the secret that is shown once.
+//! A newly issued key with its secret.
 
 use api_keyring_transport::Secret;
 
 use crate::{ApiKey, KeyId};
 
-/// What a create or a regenerate yields: a key and its secret.
+/// The result of a create or a regenerate: a key and its secret.
 ///
-/// **The vendor shows the secret this one time.** Store it before anything else is done.
+/// **The vendor shows the secret only once.** Store it before you do anything else.
 #[derive(Clone, Debug)]
-#[must_use = "the secret is shown this one time"]
+#[must_use = "the vendor shows the secret only once"]
 pub struct IssuedKey {
     id: KeyId,
     secret: Secret,
@@ -16,7 +16,7 @@ pub struct IssuedKey {
 }
 
 impl IssuedKey {
-    /// A key that was just issued; `key` is what the vendor told of it beside its id.
+    /// Creates an issued key. `key` is the metadata that came with the vendor's answer, if any.
     pub fn new(id: KeyId, secret: Secret, key: Option<ApiKey>) -> Self {
         Self { id, secret, key }
     }
@@ -25,22 +25,22 @@ impl IssuedKey {
         Self { key: self.key.map(map), ..self }
     }
 
-    /// The key's id. After a regenerate it may be another than before.
+    /// Returns the key's id. A regenerate may change it.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// The secret.
+    /// Returns the secret.
     pub fn secret(&self) -> &Secret {
         &self.secret
     }
 
-    /// The secret alone.
+    /// Returns the secret and drops the rest.
     pub fn into_secret(self) -> Secret {
         self.secret
     }
 
-    /// The key's metadata, where the vendor answers with it: Monad does, Spartera answers with the id alone.
+    /// Returns the key's metadata if the vendor's answer holds it. Monad's does; Spartera's holds only the id.
     pub fn key(&self) -> Option<&ApiKey> {
         self.key.as_ref()
     }

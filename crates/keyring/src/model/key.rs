@@ -1,4 +1,4 @@
-//! The vendor-neutral key.
+//! The key, in a form that fits every vendor.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 
 /// An API key as its vendor describes it, without its secret.
 ///
-/// What one vendor has and another has not is `None`. A field that this model does not name is kept in
-/// [`extra`](Self::extra). `Serialize` writes everything of the key, `status` as of now and times in RFC 3339 where they can be read.
+/// A field that the vendor does not report is `None`. [`extra`](Self::extra) keeps the vendor's fields that this type
+/// does not name. `Serialize` writes all of them, with the status as of now and with readable times in RFC 3339.
 #[derive(Clone)]
 pub struct ApiKey {
     provider: Arc<str>,
@@ -21,7 +21,7 @@ pub struct ApiKey {
     pub(crate) details: Details,
 }
 
-/// What is known of a key beside its name. Filled by the adapters.
+/// Everything about a key except its provider and id. The adapters fill it.
 #[derive(Clone, Default)]
 pub(crate) struct Details {
     pub(crate) name: Option<String>,
@@ -32,7 +32,7 @@ pub(crate) struct Details {
     pub(crate) created_at: Option<Timestamp>,
     pub(crate) updated_at: Option<Timestamp>,
     pub(crate) expires_at: Option<Timestamp>,
-    /// Whether a key whose expiry the vendor does not tell has none.
+    /// Whether a key without a reported expiry never expires.
     pub(crate) never_expires_by_default: bool,
     pub(crate) last_used_at: Option<Timestamp>,
     pub(crate) reported_status: ReportedStatus,
@@ -42,14 +42,14 @@ pub(crate) struct Details {
     pub(crate) as_of: Option<DateTime<Utc>>,
 }
 
-/// What a vendor says of a key's status, apart from its expiry.
+/// A vendor's report of a key's status, apart from its expiry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ReportedStatus {
-    /// The vendor says it in so many words.
+    /// The vendor reports the status explicitly.
     Explicit(KeyStatus),
-    /// The vendor lists no keys but those that work.
+    /// The vendor lists only active keys.
     ActiveIfListed,
-    /// The vendor says nothing, and lists dead keys too.
+    /// The vendor reports no status and also lists keys that no longer work.
     #[default]
     NotReported,
 }
@@ -59,7 +59,7 @@ impl ApiKey {
         Self { provider: Arc::clone(provider), id, details }
     }
 
-    /// Starts describing a key, for a [`Provider`](crate::Provider) from outside this crate or for tests.
+    /// Starts to describe a key, for a [`Provider`](crate::Provider) outside this crate or for tests.
     ///
     /// ```
     /// use api_keyring::{ApiKey, KeyStatus};
@@ -72,106 +72,106 @@ impl ApiKey {
         ApiKeyBuilder::new(provider, id)
     }
 
-    /// The key as the server showed it then.
+    /// Sets the server's time when it returned the key.
     pub(crate) fn with_as_of(mut self, date: Option<DateTime<Utc>>) -> Self {
         self.details.as_of = date;
         self
     }
 
-    /// Puts the key under the name that a keyring has for its provider.
+    /// Sets the name that a keyring gives to the key's provider.
     pub(crate) fn with_provider(self, provider: &Arc<str>) -> Self {
         Self { provider: Arc::clone(provider), ..self }
     }
 
-    /// The name of the provider that the key is from.
+    /// Returns the name of the key's provider.
     pub fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// The key's id at its vendor.
+    /// Returns the key's id at its vendor.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
 
-    /// The key's full name.
+    /// Returns the key's full name.
     ///
     /// # Errors
     ///
-    /// When the provider, one from outside this crate, has a name that no key's name can begin with.
+    /// [`InvalidName::Provider`] if a provider outside this crate has a name that cannot start a key's full name.
     pub fn reference(&self) -> Result<KeyRef, InvalidName> {
         KeyRef::new(&self.provider, self.id.clone())
     }
 
-    /// The name that people gave the key.
+    /// Returns the key's name.
     pub fn name(&self) -> Option<&str> {
         self.details.name.as_deref()
     }
 
-    /// What the key is for.
+    /// Returns the key's description.
     pub fn description(&self) -> Option<&str> {
         self.details.description.as_deref()
     }
 
-    /// What the key acts for: a company at Spartera, an organization at Monad.
+    /// Returns the scope of the key: a company at Spartera, an organization at Monad.
     pub fn scope(&self) -> Option<&str> {
         self.details.scope.as_deref()
     }
 
-    /// The role whose permissions the key has: a number at Spartera, an id at Monad.
+    /// Returns the role that grants the key its permissions: a number at Spartera, an id at Monad.
     pub fn role(&self) -> Option<&str> {
         self.details.role.as_deref()
     }
 
-    /// The user who owns the key.
+    /// Returns the user who owns the key.
     pub fn owner(&self) -> Option<&str> {
         self.details.owner.as_deref()
     }
 
-    /// When the key was created.
+    /// Returns when the key was created.
     pub fn created_at(&self) -> Option<&Timestamp> {
         self.details.created_at.as_ref()
     }
 
-    /// When the key was last changed.
+    /// Returns when the key was last changed.
     pub fn updated_at(&self) -> Option<&Timestamp> {
         self.details.updated_at.as_ref()
     }
 
-    /// When the key stops working. `None` where it never does, and where the vendor does not tell:
-    /// [`never_expires`](Self::never_expires) knows which.
+    /// Returns when the key stops working. `None` means that it never expires or that the vendor does not say when;
+    /// [`never_expires`](Self::never_expires) tells these cases apart.
     pub fn expires_at(&self) -> Option<&Timestamp> {
         self.details.expires_at.as_ref()
     }
 
-    /// Whether the key is known never to stop working by itself.
+    /// Returns whether the key certainly has no expiry.
     pub fn never_expires(&self) -> bool {
         self.details.expires_at.is_none() && self.details.never_expires_by_default
     }
 
-    /// When the key was last used, where the vendor tells; it may lag behind.
+    /// Returns when the key was last used, if the vendor reports it. The report may lag behind.
     pub fn last_used_at(&self) -> Option<&Timestamp> {
         self.details.last_used_at.as_ref()
     }
 
-    /// The secret with all but its ends hidden, such as `sk_****1234`, where the vendor shows that.
+    /// Returns the secret with everything but its ends hidden, such as `sk_****1234`, if the vendor reports it.
     pub fn masked_secret(&self) -> Option<&str> {
         self.details.masked_secret.as_deref()
     }
 
-    /// What the key gives access to, in the vendor's words.
+    /// Returns what the key gives access to, in the vendor's words.
     pub fn kind(&self) -> Option<&str> {
         self.details.kind.as_deref()
     }
 
-    /// Whether the key works, as far as the vendor tells, as of now by this machine's clock.
+    /// Returns whether the key works now, by this machine's clock, as far as the vendor reports.
     pub fn status(&self) -> KeyStatus {
         self.status_at(Utc::now())
     }
 
-    /// Whether the key works at `now`, as far as the vendor tells.
+    /// Returns whether the key works at `now`, as far as the vendor reports.
     ///
-    /// A key that the vendor calls dead is dead; one whose expiry has passed is expired. It is called active only where
-    /// the vendor says so, or lists no other keys.
+    /// The vendor's report of a key that no longer works always counts. After its expiry, a key is expired. A key is
+    /// active only if the vendor says so or lists no other keys.
     pub fn status_at(&self, now: DateTime<Utc>) -> KeyStatus {
         let reported = match self.details.reported_status {
             ReportedStatus::Explicit(status) => status,
@@ -181,7 +181,7 @@ impl ApiKey {
         match reported {
             KeyStatus::Active | KeyStatus::Unknown => match self.expires_at().map(Timestamp::utc) {
                 Some(Some(expiry)) if expiry <= now => KeyStatus::Expired,
-                // An expiry that cannot be read, or is not told, may have passed.
+                // An unreadable or unreported expiry may have passed.
                 Some(None) => KeyStatus::Unknown,
                 None if !self.never_expires() => KeyStatus::Unknown,
                 _ => reported,
@@ -190,19 +190,19 @@ impl ApiKey {
         }
     }
 
-    /// The time at the vendor's server when [`Provider::get`](crate::Provider::get) read the key there, where the server tells. It
-    /// shows how far this machine's clock is off; of the key it says nothing.
+    /// Returns the server's time when [`Provider::get`](crate::Provider::get) read the key, if the server reports it.
+    /// It shows how far this machine's clock is off, and says nothing about the key.
     pub fn as_of(&self) -> Option<DateTime<Utc>> {
         self.details.as_of
     }
 
-    /// Every field of the vendor's answer that this model does not name, as it came.
+    /// Returns every field of the vendor's answer that this type does not name, unchanged.
     pub fn extra(&self) -> &Map<String, Value> {
         &self.details.extra
     }
 }
 
-/// Names the fields of [`extra`](ApiKey::extra) without their values, which nobody has vouched for.
+/// Writes only the names of the fields in [`extra`](ApiKey::extra). Their values may be secrets.
 impl fmt::Debug for ApiKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ApiKey")
@@ -242,7 +242,7 @@ impl Serialize for ApiKey {
     }
 }
 
-/// A time in one form for all vendors, or in the vendor's own where it cannot be read.
+/// Writes a time in RFC 3339, or leaves it as the vendor wrote it if it is unreadable.
 fn normalized(time: &Timestamp) -> Timestamp {
     time.utc().map_or_else(|| time.clone(), Timestamp::from)
 }
@@ -252,20 +252,20 @@ fn normalized(time: &Timestamp) -> Timestamp {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum KeyStatus {
-    /// It works.
+    /// The key works.
     Active,
-    /// Its time is up.
+    /// The key's expiry has passed.
     Expired,
-    /// It was revoked.
+    /// The key was revoked.
     Revoked,
-    /// It was switched off.
+    /// The key was disabled.
     Inactive,
-    /// The vendor does not tell, or in words that are not known.
+    /// The vendor does not report the status, or reports a word that this crate does not know.
     Unknown,
 }
 
 impl KeyStatus {
-    /// The status in one lower-case word.
+    /// Returns the status as one lower-case word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -276,7 +276,7 @@ impl KeyStatus {
         }
     }
 
-    /// Reports whether a key with this status certainly no longer works. An unknown status proves nothing.
+    /// Returns whether a key with this status certainly no longer works. An unknown status proves nothing.
     pub fn is_dead(self) -> bool {
         matches!(self, Self::Expired | Self::Revoked | Self::Inactive)
     }

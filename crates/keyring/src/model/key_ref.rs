@@ -1,12 +1,14 @@
-//! The names of keys.
+//! The names of keys: the id at the vendor, and the provider's name together with the id.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A key's id at its vendor, safe to stand in a URL's path: letters, digits, `-`, `_`, `.` and `~`, no leading dot, no
-/// more than 255 characters. A vendor may be stricter still.
+/// A key's id at its vendor.
+///
+/// An id is safe in a URL path. It has 1 to 255 letters, digits, `-`, `_`, `.` and `~`, and does not start with a dot.
+/// A vendor may be stricter.
 ///
 /// ```
 /// use api_keyring::KeyId;
@@ -19,13 +21,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct KeyId(String);
 
 impl KeyId {
-    /// An id of digits.
+    /// Creates an id from a number.
     #[cfg(any(feature = "memory", feature = "conformance"))]
     pub(crate) fn from_number(number: u64) -> Self {
         Self(number.to_string())
     }
 
-    /// The id as text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -61,7 +63,7 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
-/// A key's full name, `PROVIDER/ID`: a provider as a [`Keyring`](crate::Keyring) knows it, and the key's id there.
+/// A key's full name, `PROVIDER/ID`: the provider's name in a [`Keyring`](crate::Keyring), and the key's id there.
 ///
 /// ```
 /// use api_keyring::KeyRef;
@@ -78,22 +80,22 @@ pub struct KeyRef {
 }
 
 impl KeyRef {
-    /// The name of a key.
+    /// Creates a key's full name.
     ///
     /// # Errors
     ///
-    /// When `provider` is no name that a provider can have.
+    /// [`InvalidName::Provider`] if `provider` is not a valid provider name.
     pub fn new(provider: &str, id: KeyId) -> Result<Self, InvalidName> {
         check_provider_name(provider)?;
         Ok(Self { provider: provider.to_owned(), id })
     }
 
-    /// The provider's name.
+    /// Returns the provider's name.
     pub fn provider(&self) -> &str {
         &self.provider
     }
 
-    /// The key's id at the provider.
+    /// Returns the key's id at the provider.
     pub fn id(&self) -> &KeyId {
         &self.id
     }
@@ -126,12 +128,12 @@ impl<'de> Deserialize<'de> for KeyRef {
     }
 }
 
-/// Reads a name as strictly from a file as from anywhere else.
+/// Deserializes a name with the same checks as `FromStr`.
 pub(crate) fn parse<'de, D: Deserializer<'de>, T: FromStr<Err = InvalidName>>(deserializer: D) -> Result<T, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
 }
 
-/// A provider's name is what a key's name begins with, so it is as plain as an id and has no slash.
+/// Checks a provider's name. A key's full name starts with it, so it must not contain a slash.
 pub(crate) fn check_provider_name(name: &str) -> Result<(), InvalidName> {
     let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     if name.is_empty() || name.len() > 64 || !name.bytes().all(safe) {
@@ -140,29 +142,29 @@ pub(crate) fn check_provider_name(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// Why a name was refused.
+/// The reason why a name is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// The text has not the form `PROVIDER/ID`.
+    /// The text does not have the form `PROVIDER/ID`.
     KeyRef,
-    /// The text cannot be a key's id.
+    /// The text is not a valid key id.
     KeyId,
-    /// The text cannot be a provider's name.
+    /// The text is not a valid provider name.
     Provider,
-    /// The text cannot be a lineage mark.
+    /// The text is not a valid mark.
     Mark,
 }
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::KeyRef => "a key is named PROVIDER/ID, such as siem/key_abc123",
+            Self::KeyRef => "a key's full name is PROVIDER/ID, such as siem/key_abc123",
             Self::KeyId => {
-                "a key's id has 1 to 255 characters, letters, digits, '-', '_', '.' and '~', and does not begin with '.'"
+                "a key's id has 1 to 255 characters: letters, digits, '-', '_', '.' and '~', and does not start with '.'"
             }
-            Self::Mark => "a mark has 16 characters, 0 to 9 and a to v",
-            Self::Provider => "a provider's name has 1 to 64 characters, letters, digits, '-' and '_'",
+            Self::Mark => "a mark has 16 characters from 0 to 9 and a to v",
+            Self::Provider => "a provider's name has 1 to 64 characters: letters, digits, '-' and '_'",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Finding a key again whose create was never answered.
+//! Marks: random text in a key's name that finds the key when the answer to its create is lost.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,18 +8,18 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::key_ref;
 use crate::{ApiKey, InvalidName};
 
-/// What stands between a name and a mark.
+/// Separates the mark from the name.
 const SEPARATOR: &str = " ~";
 
-/// How many characters a mark has.
+/// The number of characters in a mark.
 const LENGTH: usize = 16;
 
-/// A lineage mark: random text in a key's name, by which the key is found again when the answer to its create was lost.
+/// A mark: random text in a key's name that identifies the key when the answer to its create is lost.
 ///
-/// The vendors have no idempotency keys, so a create must not be sent again when nobody knows what became of it. With a
-/// mark it can be found out: [`ProviderExt::resolve`](crate::ProviderExt::resolve) lists what exists under it.
+/// The vendors have no idempotency keys, so you must not repeat a create whose outcome is unknown. With a mark you can
+/// find out what happened: [`ProviderExt::resolve`](crate::ProviderExt::resolve) returns the keys that carry it.
 ///
-/// A mark is no secret, and nothing is derived from one.
+/// A mark is not a secret, and nothing is derived from it.
 ///
 /// ```
 /// use api_keyring::{Mark, NewKey};
@@ -32,34 +32,34 @@ const LENGTH: usize = 16;
 pub struct Mark(String);
 
 impl Mark {
-    /// A mark that nobody else has.
+    /// Creates a new random mark.
     pub fn random() -> Self {
-        // Seeded by the system; nothing has to be hard to guess here.
+        // The generator takes its seed from the system. A mark must be unique, not hard to guess.
         let mut random = fastrand::Rng::new();
         Self((0..LENGTH).map(|_| random.digit(32)).collect())
     }
 
-    /// The mark as text: 16 characters, 0 to 9 and a to v.
+    /// Returns the mark as text: 16 characters from 0 to 9 and a to v.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a key carries this mark, in its name or its description.
+    /// Returns whether a key carries this mark in its name or its description.
     pub fn is_on(&self, key: &ApiKey) -> bool {
         [key.name(), key.description()].into_iter().flatten().any(|text| text.contains(self.as_str()))
     }
 
-    /// A name, and this mark after it.
+    /// Appends this mark to a name, and replaces the mark that the name has.
     pub(crate) fn after(&self, name: &str) -> String {
         format!("{}{SEPARATOR}{self}", Self::unmarked(name))
     }
 
-    /// The mark that a name ends with, if it does.
+    /// Returns the mark at the end of a name, if there is one.
     pub fn of_name(name: &str) -> Option<Self> {
         name.rsplit_once(SEPARATOR)?.1.parse().ok()
     }
 
-    /// A name without the mark that it ends with, if it does.
+    /// Returns a name without the mark at its end.
     ///
     /// ```
     /// use api_keyring::Mark;

@@ -1,4 +1,4 @@
-//! What a key is, and what can be asked of one.
+//! The key, its parts, and the requests that change it.
 
 pub(crate) mod capability;
 pub(crate) mod issued;

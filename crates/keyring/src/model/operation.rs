@@ -1,10 +1,10 @@
-//! What can be done with keys.
+//! The operations on keys.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// An operation of a [`Provider`](crate::Provider), as errors and capabilities name it.
+/// An operation of a [`Provider`](crate::Provider), as it appears in errors and capabilities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -17,18 +17,18 @@ pub enum Operation {
     Get,
     /// Change a key's metadata.
     Update,
-    /// Replace a key's secret in place.
+    /// Give the same key a new secret.
     Regenerate,
-    /// Make a key's secret useless and keep a record of why.
+    /// Disable a key's secret; the vendor keeps the key's record.
     Revoke,
     /// Delete a key.
     Delete,
-    /// Read how a key is used.
+    /// Read how often a key is used.
     Stats,
 }
 
 impl Operation {
-    /// The operation's name, in lower case.
+    /// Returns the operation's name in lower case.
     pub fn name(self) -> &'static str {
         match self {
             Self::List => "list",
@@ -42,12 +42,12 @@ impl Operation {
         }
     }
 
-    /// Whether the operation changes anything at the vendor's.
+    /// Returns whether the operation changes anything at the vendor.
     pub fn is_write(self) -> bool {
         !matches!(self, Self::List | Self::Get | Self::Stats)
     }
 
-    /// Whether the operation's answer holds a secret that is shown once.
+    /// Returns whether the operation's answer holds a secret, which the vendor shows only once.
     pub fn yields_secret(self) -> bool {
         matches!(self, Self::Create | Self::Regenerate)
     }

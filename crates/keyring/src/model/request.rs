@@ -1,4 +1,4 @@
-//! What a caller asks for.
+//! Requests: a new key, and changes to an existing one.
 
 use std::borrow::Cow;
 
@@ -6,24 +6,25 @@ use chrono::{DateTime, Datelike, SubsecRound, TimeDelta, Utc};
 
 use crate::{Error, ErrorKind, Mark, Outcome, Result};
 
-/// When a key shall stop working.
+/// When a key stops working.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
     /// At a point in time.
     At(DateTime<Utc>),
-    /// So much time after the request is sent, by this machine's clock.
+    /// The given time after the request is sent, by this machine's clock.
     In(TimeDelta),
-    /// Not at all, where the vendor has such keys.
+    /// Never, if the vendor has such keys.
     Never,
 }
 
 impl Expiry {
-    /// The point in time that it means at `now`, in whole seconds, which is what vendors keep: rounded down, so that no key
-    /// lives longer than asked for. `None` for [`Never`](Self::Never).
+    /// Returns the point in time that this expiry means at `now`, or `None` for [`Never`](Self::Never).
+    ///
+    /// Vendors keep whole seconds. The time is rounded down, so no key lives longer than you ask for.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when it is not after `now`, or is so far away that RFC 3339 has no notation for it.
+    /// `InvalidInput` if the time is not after `now`, or is after the year 9999, which RFC 3339 cannot express.
     pub fn time_at(self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
         let time = match self {
             Self::Never => return Ok(None),
@@ -31,14 +32,14 @@ impl Expiry {
             Self::In(duration) => now.checked_add_signed(duration),
         };
         match time.map(|time| time.trunc_subsecs(0)) {
-            Some(time) if time <= now => Err(invalid("the expiry has already passed")),
+            Some(time) if time <= now => Err(invalid("the expiry is not in the future")),
             Some(time) if time.year() <= 9999 => Ok(Some(time)),
-            _ => Err(invalid("the expiry is too far away")),
+            _ => Err(invalid("the expiry is out of range: it must be before the year 10000")),
         }
     }
 }
 
-/// A key to be issued.
+/// A key to issue.
 ///
 /// ```
 /// use api_keyring::NewKey;
@@ -49,36 +50,35 @@ impl Expiry {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NewKey {
-    /// The name that people will know the key by.
+    /// The key's name.
     pub name: String,
-    /// The role whose permissions the key gets: a number at Spartera, an id at Monad. Both require one.
+    /// The role that grants the key its permissions: a number at Spartera, an id at Monad. Both vendors require one.
     pub role: Option<String>,
-    /// When the key stops working. `None` is what the vendor does unasked: Spartera's keys never expire then, and Monad
-    /// requires an expiry.
+    /// When the key stops working. With `None`, a Spartera key never expires; Monad requires an expiry.
     pub expiry: Option<Expiry>,
-    /// What the key is for.
+    /// The key's description.
     pub description: Option<String>,
-    /// The user who shall own the key.
+    /// The user who will own the key.
     pub owner: Option<String>,
 }
 
 impl NewKey {
-    /// A key with a name and nothing else yet.
+    /// Creates a request with only a name.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), role: None, expiry: None, description: None, owner: None }
     }
 
-    /// Refuses what no vendor takes, before anything is sent; a provider asks this first.
+    /// Checks what every vendor requires. A provider calls this before it sends anything.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when the name is blank.
+    /// `InvalidInput` if the name is blank.
     pub fn check(&self) -> Result<()> {
         check_name(&self.name)
     }
 
-    /// Puts a lineage mark after the name, in place of one that is there: by it the key is found again should the answer to
-    /// its create be lost.
+    /// Appends a mark to the name and replaces the mark that the name has. The mark finds the key if the answer to its
+    /// create is lost.
     #[must_use]
     pub fn marked(mut self, mark: &Mark) -> Self {
         self.name = mark.after(&self.name);
@@ -98,7 +98,7 @@ impl NewKey {
         self.expiry(Expiry::At(time))
     }
 
-    /// Sets the expiry to some time from when the request is sent.
+    /// Sets the expiry to the given time after the request is sent.
     #[must_use]
     pub fn expires_in(self, duration: TimeDelta) -> Self {
         self.expiry(Expiry::In(duration))
@@ -126,7 +126,7 @@ impl NewKey {
     }
 }
 
-/// Changes to a key's metadata. What is `None` stays as it is.
+/// Changes to a key's metadata. A field that is `None` stays unchanged.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct KeyUpdate {
@@ -134,7 +134,7 @@ pub struct KeyUpdate {
     pub name: Option<String>,
     /// The new role.
     pub role: Option<String>,
-    /// The new expiry. No vendor has a documented way to take an expiry away, so [`Expiry::Never`] is refused.
+    /// The new expiry. No vendor documents how to remove an expiry, so providers refuse [`Expiry::Never`].
     pub expiry: Option<Expiry>,
     /// The new description.
     pub description: Option<String>,
@@ -143,7 +143,7 @@ pub struct KeyUpdate {
 }
 
 impl KeyUpdate {
-    /// No change yet.
+    /// Creates an update without changes.
     pub fn new() -> Self {
         Self::default()
     }
@@ -183,40 +183,40 @@ impl KeyUpdate {
         self
     }
 
-    /// Refuses what no vendor takes, before anything is sent; a provider asks this first.
+    /// Checks what every vendor requires. A provider calls this before it sends anything.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when nothing is changed, or the new name is blank.
+    /// `InvalidInput` if the update changes nothing, or the new name is blank.
     pub fn check(&self) -> Result<()> {
         if self.is_empty() {
-            return Err(invalid("there is nothing to change"));
+            return Err(invalid("the update changes nothing").advise("Set at least one field"));
         }
         self.name.as_deref().map_or(Ok(()), check_name)
     }
 
-    /// Whether nothing is changed at all.
+    /// Returns whether the update changes nothing.
     pub fn is_empty(&self) -> bool {
         let Self { name, role, expiry, description, owner } = self;
         name.is_none() && role.is_none() && expiry.is_none() && description.is_none() && owner.is_none()
     }
 }
 
-/// How a key's secret shall be replaced in place.
+/// How to give a key a new secret.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Regeneration {
-    /// The new expiry; `None` keeps the old one. Older Monad servers take none.
+    /// The new expiry. `None` keeps the old one. Older Monad servers do not accept an expiry here.
     pub expiry: Option<Expiry>,
 }
 
 impl Regeneration {
-    /// With the old expiry.
+    /// Creates a request that keeps the old expiry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a new expiry.
+    /// Sets a new expiry.
     #[must_use]
     pub fn expiry(mut self, expiry: Expiry) -> Self {
         self.expiry = Some(expiry);
@@ -224,30 +224,30 @@ impl Regeneration {
     }
 }
 
-/// Why and how a key shall be revoked.
+/// Why and how to revoke a key.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Revocation {
-    /// The reason, which the vendor keeps.
+    /// The reason, which the vendor stores.
     pub reason: Option<String>,
-    /// The key's role, which Spartera wants to be told. `None` looks it up first.
+    /// The key's role, which Spartera requires. With `None`, the provider reads the key first to find it.
     pub role: Option<String>,
 }
 
 impl Revocation {
-    /// Without a reason.
+    /// Creates a request without a reason.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With a reason.
+    /// Sets the reason.
     #[must_use]
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
     }
 
-    /// With the key's role, which spares looking it up.
+    /// Sets the key's role, which saves a request.
     #[must_use]
     pub fn role(mut self, role: impl Into<String>) -> Self {
         self.role = Some(role.into());
@@ -256,7 +256,7 @@ impl Revocation {
 }
 
 fn check_name(name: &str) -> Result<()> {
-    if name.trim().is_empty() { Err(invalid("the name is empty")) } else { Ok(()) }
+    if name.trim().is_empty() { Err(invalid("the name is blank")) } else { Ok(()) }
 }
 
 fn invalid(problem: impl Into<Cow<'static, str>>) -> Error {

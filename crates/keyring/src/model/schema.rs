@@ -1,6 +1,6 @@
-//! JSON schemas of what `Serialize` writes.
+//! JSON schemas of the serialized types.
 //!
-//! By hand, as the key's `Serialize` is: a test holds each to what is written.
+//! They are written by hand, because the key's `Serialize` is. A test compares each schema with the actual output.
 
 use std::borrow::Cow;
 
@@ -14,27 +14,27 @@ impl JsonSchema for ApiKey {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let time = "In RFC 3339, or as the vendor wrote it where it cannot be read.";
+        let time = "In RFC 3339, or as the vendor wrote it if it is unreadable.";
         json_schema!({
             "description": "An API key as its vendor describes it, without its secret.",
             "type": "object",
             "properties": {
-                "provider": { "type": "string", "description": "The provider that the key is from." },
+                "provider": { "type": "string", "description": "The name of the key's provider." },
                 "id": generator.subschema_for::<KeyId>(),
                 "name": { "type": ["string", "null"] },
                 "description": { "type": ["string", "null"] },
-                "scope": { "type": ["string", "null"], "description": "What the key acts for: a company or an organization." },
+                "scope": { "type": ["string", "null"], "description": "The company or organization that the key acts for." },
                 "role": { "type": ["string", "null"] },
                 "owner": { "type": ["string", "null"], "description": "The user who owns the key." },
                 "kind": { "type": ["string", "null"], "description": "What the key gives access to." },
                 "status": generator.subschema_for::<KeyStatus>(),
-                "masked_secret": { "type": ["string", "null"], "description": "The secret with all but its ends hidden." },
+                "masked_secret": { "type": ["string", "null"], "description": "The secret with everything but its ends hidden." },
                 "created_at": { "type": ["string", "null"], "description": time },
                 "updated_at": { "type": ["string", "null"], "description": time },
                 "expires_at": { "type": ["string", "null"], "description": time },
-                "never_expires": { "type": "boolean", "description": "Whether the key is known to have no expiry." },
+                "never_expires": { "type": "boolean", "description": "Whether the key certainly has no expiry." },
                 "last_used_at": { "type": ["string", "null"], "description": time },
-                "extra": { "type": "object", "description": "The vendor's fields that have no other place, as they came." },
+                "extra": { "type": "object", "description": "The vendor's other fields, unchanged." },
             },
             "required": [
                 "provider", "id", "name", "description", "scope", "role", "owner", "kind", "status", "masked_secret",
@@ -51,11 +51,11 @@ impl JsonSchema for KeyStats {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "How a key is used, as far as its vendor counts it.",
+            "description": "A key's usage, as far as its vendor counts it.",
             "type": "object",
             "properties": {
-                "usage_count": { "type": ["integer", "null"], "minimum": 0, "description": "Requests made with the key." },
-                "failed_attempts": { "type": ["integer", "null"], "minimum": 0, "description": "Requests refused." },
+                "usage_count": { "type": ["integer", "null"], "minimum": 0, "description": "The number of requests made with the key." },
+                "failed_attempts": { "type": ["integer", "null"], "minimum": 0, "description": "The number of rejected requests made with the key." },
                 "last_used_at": { "type": ["string", "null"], "description": "When the key was last used." },
                 "key": generator.subschema_for::<ApiKey>(),
             },
@@ -71,7 +71,7 @@ impl JsonSchema for KeyStatus {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Whether a key works. Others may be added.",
+            "description": "Whether a key works. More values may follow.",
             "type": "string",
             "examples": ["active", "expired", "revoked", "inactive", "unknown"],
         })
@@ -99,7 +99,7 @@ impl JsonSchema for KeyRef {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "A key by its provider's name and its id.", "type": "string", "pattern": "^[^/]+/.+$" })
+        json_schema!({ "description": "A key's full name: its provider's name and its id.", "type": "string", "pattern": "^[^/]+/.+$" })
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// That `value` is as `schema` says, as far as the words go that are used above.
+    /// Checks that `value` fits `schema`. Supports only the keywords that the schemas above use.
     fn assert_fits(value: &Value, schema: &Value, root: &Value, at: &str) {
         if let Some(name) = schema["$ref"].as_str() {
             return assert_fits(value, root.pointer(name.trim_start_matches('#')).unwrap(), root, at);

@@ -1,9 +1,9 @@
-//! Texts from outside, made harmless.
+//! Safe display of text that comes from outside.
 
-/// A text without the characters that do something other than show themselves: control characters, line separators, and
-/// those that change the direction of the text around them. Each becomes `\u{fffd}`.
+/// Replaces every character that would control the output instead of showing itself with `\u{fffd}`.
 ///
-/// What a vendor or a user wrote must not command a terminal, nor break a line of a log.
+/// These are control characters, line separators, and characters that change the text direction. Text from a vendor or
+/// a user must not control a terminal or break a line of a log.
 ///
 /// ```
 /// assert_eq!(api_keyring::printable("ci\u{1b}[2J"), "ci\u{fffd}[2J");

@@ -1,4 +1,4 @@
-//! What can be made of a provider's operations.
+//! Operations that work with every provider: lists, lookups and layers.
 
 use std::pin::Pin;
 
@@ -13,10 +13,11 @@ use crate::{
     Throttle, Trace,
 };
 
-/// Keys as they arrive. An item that is an error is one odd key, or the end of a list that could not be read further.
+/// A stream of keys. An error in it is either one malformed key, or the last item of a list that could not be read to
+/// its end.
 pub type KeyStream<'a> = Pin<Box<dyn Stream<Item = Result<ApiKey>> + Send + 'a>>;
 
-/// What can be made of the operations of every [`Provider`]: lists, lookups, and layers around it.
+/// Methods that every [`Provider`] has: lists, lookups, and layers around it.
 ///
 /// ```
 /// # #[cfg(feature = "monad")]
@@ -29,18 +30,21 @@ pub type KeyStream<'a> = Pin<Box<dyn Stream<Item = Result<ApiKey>> + Send + 'a>>
 /// ```
 #[async_trait]
 pub trait ProviderExt: Provider {
-    /// Lists keys, page by page as they are asked for; where the vendor tells how many there are, some pages are asked for
-    /// side by side. Each key comes once, whatever the pages repeat.
+    /// Lists keys. The stream requests pages as you read it, and several at once if the vendor reports a total. It
+    /// yields each key once, even if pages repeat it.
     ///
-    /// A key that is there from the beginning of the list to its end is in it, even where other keys come and go
-    /// meanwhile: pages overlap, and where they do not fit the list is read again from further back. What is remembered
-    /// for that does not grow with the list. Three things cannot be noticed: a server that sends pages of a length or an
-    /// order of its own; a first page that is empty where the vendor tells no total; a key that comes again more than four
-    /// pages later.
+    /// The stream yields every key that exists from the start of the list to its end, even if other keys are created or
+    /// deleted meanwhile. To ensure this, pages overlap. If two pages do not overlap, the stream reads again from
+    /// further back. Its memory does not grow with the list. It cannot detect three cases:
+    ///
+    /// - a server that ignores the requested page length or order,
+    /// - an empty first page from a vendor that reports no total,
+    /// - a key that the vendor repeats more than four pages later.
     ///
     /// # Errors
     ///
-    /// As items: an odd row is one, and a list that cannot be read further, or ends before its total, ends with one.
+    /// The stream yields errors as items. A malformed row is one. A list that cannot be read to its end, or ends before
+    /// its total, ends with one.
     fn list(&self, which: ListKeys) -> KeyStream<'_> {
         let all = stream::stream(self, &which);
         let found = match &which.search {
@@ -52,42 +56,43 @@ pub trait ProviderExt: Provider {
         which.apply(found)
     }
 
-    /// All keys at once.
+    /// Lists all keys at once.
     ///
     /// # Errors
     ///
-    /// The first of [`list`](Self::list); the keys are lost with it.
+    /// The first error of [`list`](Self::list). The keys read so far are lost.
     async fn list_all(&self, which: ListKeys) -> Result<Vec<ApiKey>> {
         self.list(which).try_collect().await
     }
 
-    /// The keys that have exactly this name: names need not be unique.
+    /// Returns the keys with exactly this name. Names need not be unique.
     ///
     /// # Errors
     ///
-    /// The first of [`list`](Self::list).
+    /// The first error of [`list`](Self::list).
     async fn find_by_name(&self, name: &str) -> Result<Vec<ApiKey>> {
         let named = |key: &ApiKey| std::future::ready(key.name() == Some(name));
         self.list(ListKeys::new()).try_filter(named).try_collect().await
     }
 
-    /// The keys that carry this mark: what has become of a create whose answer was lost.
+    /// Returns the keys that carry this mark. They show what became of a create whose answer was lost.
     ///
-    /// None is no proof that there will be none, where a vendor's list lags behind its writes: ask again after a while.
+    /// An empty result does not prove that the create failed: a vendor's list may lag behind its writes. Check again
+    /// later.
     ///
     /// # Errors
     ///
-    /// The first of [`list`](Self::list).
+    /// The first error of [`list`](Self::list).
     async fn resolve(&self, mark: &Mark) -> Result<Vec<ApiKey>> {
         let marked = |key: &ApiKey| std::future::ready(mark.is_on(key));
         self.list(ListKeys::new()).try_filter(marked).try_collect().await
     }
 
-    /// Whether there is such a key.
+    /// Returns whether the key exists.
     ///
     /// # Errors
     ///
-    /// Those of [`get`](Provider::get) but `NotFound`.
+    /// The errors of [`get`](Provider::get) except `NotFound`.
     async fn exists(&self, id: &KeyId) -> Result<bool> {
         match self.get(id).await {
             Ok(_) => Ok(true),
@@ -96,15 +101,15 @@ pub trait ProviderExt: Provider {
         }
     }
 
-    /// Whether a secret works, by asking for a page of one key with it. A secret that may not list keys works, too: the
-    /// vendor knows whose it is.
+    /// Returns whether a secret works. It uses the secret to request a page of one key. A secret that lacks the
+    /// permission to list keys also works, because the vendor recognizes it.
     ///
-    /// A new secret may be refused for a moment, and an ended one may work for a moment.
+    /// For a moment, a vendor may still reject a new secret or still accept one that has ended.
     ///
     /// # Errors
     ///
-    /// Those of every call but `Unauthenticated` and `PermissionDenied`, and `InvalidInput` when the secret cannot be sent
-    /// in a header.
+    /// The errors of [`list_page`](Provider::list_page) except `Unauthenticated` and `PermissionDenied`. `InvalidInput`
+    /// if a header cannot hold the secret.
     async fn accepts(&self, secret: &Secret) -> Result<bool> {
         match self.with_secret(secret)?.list_page(&PageRequest::first(1)).await {
             Ok(_) => Ok(true),
@@ -124,7 +129,7 @@ pub trait ProviderExt: Provider {
         Layered::new(layer, self)
     }
 
-    /// Has calls tried again that may be; see [`Retry`].
+    /// Repeats failed calls that are safe to repeat; see [`Retry`].
     fn retrying(self, retry: Retry) -> Layered<Retry, Self>
     where
         Self: Sized,
@@ -132,7 +137,7 @@ pub trait ProviderExt: Provider {
         self.layered(retry)
     }
 
-    /// Has every call in a span of its own; see [`Trace`].
+    /// Opens a span for every call; see [`Trace`].
     fn traced(self) -> Layered<Trace, Self>
     where
         Self: Sized,
@@ -140,7 +145,7 @@ pub trait ProviderExt: Provider {
         self.layered(Trace::new())
     }
 
-    /// Has calls wait for each other; see [`Throttle`].
+    /// Limits the rate of calls; see [`Throttle`].
     fn throttled(self, throttle: Throttle) -> Layered<Throttle, Self>
     where
         Self: Sized,
@@ -148,7 +153,7 @@ pub trait ProviderExt: Provider {
         self.layered(throttle)
     }
 
-    /// Has calls fail, to test what becomes of it; see [`Inject`].
+    /// Makes calls fail, for tests; see [`Inject`].
     fn failing(self, inject: Inject) -> Layered<Inject, Self>
     where
         Self: Sized,

@@ -1,4 +1,4 @@
-//! Several providers under names of the caller's own.
+//! A keyring: several providers under names that the caller chooses.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -14,9 +14,9 @@ use crate::{
     Outcome, Page, PageRequest, Paging, Provider, ProviderExt, Regeneration, Result, Revocation,
 };
 
-/// Providers by name, so that a key anywhere has one name, `PROVIDER/ID`.
+/// Providers by name. Every key has one full name, `PROVIDER/ID`.
 ///
-/// Cheap to clone.
+/// A keyring is cheap to clone.
 ///
 /// ```
 /// # #[cfg(all(feature = "spartera", feature = "monad"))]
@@ -41,51 +41,54 @@ impl Keyring {
         KeyringBuilder { providers: Vec::new() }
     }
 
-    /// The names of all providers, in alphabetical order.
+    /// Returns the names of all providers in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.providers.keys().map(|name| &**name)
     }
 
-    /// All providers, in the alphabetical order of their names.
+    /// Returns all providers in the alphabetical order of their names.
     pub fn providers(&self) -> impl Iterator<Item = NamedProvider> {
         self.providers.values().cloned()
     }
 
-    /// The provider of that name.
+    /// Returns the provider with this name.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when there is none, with the names that there are.
+    /// `InvalidInput` if the keyring has no such provider. The error lists the names that exist.
     pub fn provider(&self, name: &str) -> Result<NamedProvider> {
         self.providers.get(name).cloned().ok_or_else(|| {
             let known: Vec<_> = self.names().collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            Error::new(ErrorKind::InvalidInput, Outcome::NotSent, format!("there is no provider {name:?}"))
-                .advise(format!("The providers are: {known}"))
+            let advice = match known.as_slice() {
+                [] => "Add providers with `KeyringBuilder::add`".to_owned(),
+                names => format!("Its providers are: {}", names.join(", ")),
+            };
+            Error::new(ErrorKind::InvalidInput, Outcome::NotSent, format!("the keyring has no provider {name:?}"))
+                .advise(advice)
         })
     }
 
-    /// The provider that a key is from.
+    /// Returns the provider of a key.
     ///
     /// # Errors
     ///
-    /// As [`provider`](Self::provider).
+    /// The same as [`provider`](Self::provider).
     pub fn provider_of(&self, key: &KeyRef) -> Result<NamedProvider> {
         self.provider(key.provider())
     }
 
-    /// All keys of all providers, which are read side by side. A provider's failure is an item of its own and does not
-    /// hide the others' keys.
+    /// Lists all keys of all providers. It reads the providers concurrently. If a provider fails, its error is one item
+    /// of the stream, and the other providers' keys still arrive.
     ///
-    /// Errors and orders are as in [`ProviderExt::list`]; a sorted list is sorted over all providers.
+    /// Errors and order are as in [`ProviderExt::list`]. A sorted list is sorted across all providers.
     pub fn list(&self, which: ListKeys) -> KeyStream<'_> {
         let searched = which.search_only();
         let lists = self.providers.values().map(|provider| provider.list(searched.clone()));
         which.apply(Box::pin(stream::select_all(lists)))
     }
 
-    /// Does something with every provider, so many at a time. The answers come as they are ready, each with the provider
-    /// that it is from; one that fails does not keep the others from theirs.
+    /// Calls `act` with every provider, at most `at_a_time` of them concurrently. Each result arrives as soon as it is
+    /// ready, together with its provider. A failure does not stop the other calls.
     ///
     /// ```
     /// # async fn run(keys: api_keyring::Keyring) {
@@ -114,7 +117,7 @@ impl Keyring {
     }
 }
 
-/// A keyring to be.
+/// Collects the providers of a [`Keyring`].
 #[derive(Debug)]
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct KeyringBuilder {
@@ -127,32 +130,33 @@ impl KeyringBuilder {
         self.add_shared(name, Arc::new(provider))
     }
 
-    /// Adds a provider that others use, too.
+    /// Adds a provider that you also use elsewhere.
     pub fn add_shared(mut self, name: impl Into<String>, provider: Arc<dyn Provider>) -> Self {
         self.providers.push((name.into(), provider));
         self
     }
 
-    /// Checks the names and makes the keyring.
+    /// Checks the names and creates the keyring.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when a name is given twice or is none that a key's name can begin with.
+    /// `InvalidInput` if two providers have the same name, or a name cannot start a key's full name.
     pub fn build(self) -> Result<Keyring> {
         let mut providers = BTreeMap::new();
         for (name, provider) in self.providers {
             let refuse = |problem: String| Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem);
-            check_provider_name(&name).map_err(|why| refuse(format!("the provider name {name:?}: {why}")))?;
+            check_provider_name(&name)
+                .map_err(|why| refuse(format!("the provider name {name:?} is invalid: {why}")))?;
             let named = NamedProvider { name: Arc::from(&*name), provider };
             if providers.insert(Arc::clone(&named.name), named).is_some() {
-                return Err(refuse(format!("two providers are named {name:?}")));
+                return Err(refuse(format!("two providers have the name {name:?}")));
             }
         }
         Ok(Keyring { providers: Arc::new(providers) })
     }
 }
 
-/// A provider under its name in a [`Keyring`]: its keys and errors carry that name. Cheap to clone.
+/// A provider with its name in a [`Keyring`]. Its keys and errors carry that name. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct NamedProvider {
     name: Arc<str>,

@@ -1,4 +1,4 @@
-//! What every vendor of API keys has in common.
+//! The provider: the operations that every vendor has in common.
 
 pub(crate) mod extension;
 pub(crate) mod keyring;
@@ -14,49 +14,49 @@ use crate::{
     Result, Revocation,
 };
 
-/// A vendor's keys within one scope (a company, an organization), reached with one credential.
+/// One account at a vendor, reached with one credential.
 ///
-/// One method an operation, and no default bodies: a wrapper that forgets one does not compile. What can be made of them
-/// is in [`ProviderExt`](crate::ProviderExt), lists as streams among it. Whether an operation is offered,
-/// [`capabilities`](Self::capabilities) tells beforehand; one that is not fails with
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and sends nothing.
+/// Each operation is one method without a default body, so a wrapper that forgets one does not compile.
+/// [`ProviderExt`](crate::ProviderExt) adds methods that build on these, such as lists as streams.
+/// [`capabilities`](Self::capabilities) says which operations the vendor offers. The others fail with
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and send nothing.
 ///
-/// To write one for another vendor, start with the example `own_provider` and the conformance suite; both the trait and its
-/// implementations bear [`async_trait`](https://docs.rs/async-trait). A provider refuses what its capabilities do not
-/// offer by [`Capabilities::require`], what no vendor takes by [`NewKey::check`] and [`KeyUpdate::check`], and gives its errors
-/// its name by [`Error::under`](crate::Error::under).
+/// To write a provider for another vendor, start with the example `own_provider` and the conformance suite. The trait
+/// uses [`async_trait`](https://docs.rs/async-trait), so put that attribute on your implementation as well. Call
+/// [`Capabilities::require`] to refuse what the vendor does not offer. Call [`NewKey::check`] and [`KeyUpdate::check`]
+/// to refuse what no vendor accepts. Call [`Error::under`](crate::Error::under) to give errors the provider's name.
 ///
-/// Pointers to a provider are providers: `&dyn Provider`, `Box<dyn Provider>`, `Arc<dyn Provider>`.
+/// `&dyn Provider`, `Box<dyn Provider>` and `Arc<dyn Provider>` implement the trait as well.
 #[async_trait]
 pub trait Provider: Send + Sync + fmt::Debug {
-    /// What the keys and errors of this provider are under: the vendor's name, or the one that a
-    /// [`Keyring`](crate::Keyring) has for it.
+    /// Returns the name that this provider's keys and errors carry: the vendor's name, or the name in a
+    /// [`Keyring`](crate::Keyring).
     fn name(&self) -> &str;
 
-    /// The vendor's name in lower case, such as `spartera`.
+    /// Returns the vendor's name in lower case, such as `spartera`.
     fn vendor(&self) -> &'static str;
 
-    /// What the keys act for: the company's or organization's id.
+    /// Returns the id of the company or organization that owns the keys.
     fn scope(&self) -> &str;
 
-    /// What the vendor offers.
+    /// Returns what the vendor offers.
     fn capabilities(&self) -> Capabilities;
 
-    /// How the vendor's list is cut into pages.
+    /// Returns how the vendor splits its list into pages.
     fn paging(&self) -> Paging;
 
-    /// The same keys, reached with another secret: to see whether a new key works, say. Nothing is sent.
+    /// Returns the same provider with another secret, for example to check that a new key works. Nothing is sent.
     ///
     /// # Errors
     ///
-    /// When the secret cannot be sent in a header.
+    /// `InvalidInput` if a header cannot hold the secret.
     fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>>;
 
-    /// Reads one page of the list. [`ProviderExt::list`](crate::ProviderExt::list) makes a list of the pages.
+    /// Reads one page of the list. [`ProviderExt::list`](crate::ProviderExt::list) turns the pages into a list.
     ///
     /// # Errors
     ///
-    /// Those of every call. A row that is no key is an error within the page.
+    /// The errors of every call. A malformed row is an error inside the page.
     async fn list_page(&self, request: &PageRequest) -> Result<Page>;
 
     /// Reads one key.
@@ -71,34 +71,37 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound` when there is no such key, and those of every call.
+    /// `NotFound` if the key does not exist, and the errors of every call.
     async fn get(&self, id: &KeyId) -> Result<ApiKey>;
 
-    /// Issues a key. **The secret is in the answer and nowhere else.**
+    /// Issues a key. **Only this answer holds the secret.**
     ///
-    /// The call is sent once and never repeated. When its [`outcome`](crate::Error::outcome) is `Unknown`, a key may exist
-    /// whose secret nobody holds.
+    /// The provider sends the request once and never repeats it. If the error's [`outcome`](crate::Error::outcome) is
+    /// `Unknown`, a key may exist whose secret nobody has.
     ///
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn store(secret: &api_keyring::Secret) -> std::io::Result<()> { let _ = secret; Ok(()) }
     /// use api_keyring::NewKey;
     /// use chrono::TimeDelta;
     ///
     /// let new = NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(90));
     /// let issued = provider.create(&new).await?;
-    /// std::fs::write("ci.key", issued.secret().expose())?;
+    /// store(issued.secret()).await?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// `InvalidInput` and `Unsupported` before anything is sent; `MissingSecret`, with the new key's id, when the answer
-    /// holds no secret; `UnexpectedAnswer` when it cannot be read, in which case
-    /// [`unclaimed_secret`](crate::Error::unclaimed_secret) hands over what arrived; and those of every call.
+    /// - `InvalidInput` and `Unsupported` before anything is sent.
+    /// - `MissingSecret`, with the new key's id, if the answer holds no secret.
+    /// - `UnexpectedAnswer` if the answer is unreadable. [`unclaimed_secret`](crate::Error::unclaimed_secret) then
+    ///   returns what arrived.
+    /// - The errors of every call.
     async fn create(&self, new: &NewKey) -> Result<IssuedKey>;
 
-    /// Changes a key's metadata. Returns the key after the change where the vendor answers with it.
+    /// Changes a key's metadata. Returns the changed key if the vendor's answer holds it.
     ///
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
@@ -111,32 +114,33 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` and `Unsupported` before anything is sent, `NotFound`, and those of every call.
+    /// `InvalidInput` and `Unsupported` before anything is sent, `NotFound`, and the errors of every call.
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>>;
 
-    /// Replaces a key's secret in place. **The old one dies at once, and the new one is in the answer and nowhere else.**
+    /// Gives a key a new secret. **The old secret stops working at once, and only this answer holds the new one.**
     ///
-    /// The call is sent once and never repeated. The key's id may change.
+    /// The provider sends the request once and never repeats it. The key's id may change.
     ///
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn store(secret: &api_keyring::Secret) -> std::io::Result<()> { let _ = secret; Ok(()) }
     /// use api_keyring::{Expiry, Regeneration};
     /// use chrono::TimeDelta;
     ///
     /// let how = Regeneration::new().expiry(Expiry::In(TimeDelta::days(90)));
     /// let issued = provider.regenerate(id, &how).await?;
-    /// std::fs::write("ci.key", issued.secret().expose())?;
-    /// println!("the key is {} from now on", issued.id());
+    /// store(issued.secret()).await?;
+    /// println!("the key's id is now {}", issued.id());
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`create`](Self::create), and `NotFound`.
+    /// The errors of [`create`](Self::create), and `NotFound`.
     async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey>;
 
-    /// Makes a key's secret useless, and has the vendor keep a record of why.
+    /// Disables a key's secret. The vendor keeps the key's record and the reason.
     ///
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
@@ -154,7 +158,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `Unsupported` before anything is sent, `NotFound`, and those of every call.
+    /// `Unsupported` before anything is sent, `NotFound`, and the errors of every call.
     async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()>;
 
     /// Deletes a key. Its secret stops working.
@@ -162,7 +166,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
     /// match provider.delete(id).await {
-    ///     Err(error) if error.is_not_found() => println!("it was gone before"),
+    ///     Err(error) if error.is_not_found() => println!("the key was already deleted"),
     ///     deleted => deleted?,
     /// }
     /// # Ok(())
@@ -171,10 +175,10 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound`, and those of every call.
+    /// `NotFound`, and the errors of every call.
     async fn delete(&self, id: &KeyId) -> Result<()>;
 
-    /// Reads how a key is used.
+    /// Reads how often a key is used.
     ///
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
@@ -186,11 +190,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `Unsupported` before anything is sent, `NotFound`, and those of every call.
+    /// `Unsupported` before anything is sent, `NotFound`, and the errors of every call.
     async fn stats(&self, id: &KeyId) -> Result<KeyStats>;
 }
 
-/// A pointer to a provider is one: every method is that of the provider behind it.
+/// Implements `Provider` for a pointer: every method calls the provider behind it.
 macro_rules! behind_pointer {
     ($($pointer:ty),*) => {$(
         #[async_trait]

@@ -1,4 +1,4 @@
-//! A provider that keeps its keys in memory, for tests.
+//! A provider in memory, for tests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,11 +15,11 @@ use crate::{
     Operation, Outcome, Page, PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support, SystemClock,
 };
 
-/// A provider that keeps its keys in memory: for the tests of a program that uses providers.
+/// A provider that keeps its keys in memory, for the tests of a program that uses providers.
 ///
-/// It behaves as a vendor does, without a network: secrets work until they are replaced, revoked, deleted or expired;
-/// what is not offered is refused; unknown keys are not found. It does not know what roles may do: every key may do
-/// everything. Clones share the keys.
+/// It behaves like a vendor, without a network. A secret works until it is replaced, revoked, deleted or expired. The
+/// provider refuses what its capabilities do not offer and answers `NotFound` for unknown keys. It does not model
+/// roles: every key may do everything. Clones share the keys.
 ///
 /// ```
 /// # async fn run() -> Result<(), api_keyring::Error> {
@@ -71,7 +71,7 @@ struct Record {
 const SCOPE: &str = "memory";
 
 impl Memory {
-    /// A provider that offers everything, with one key: the administrator's, with which it authenticates.
+    /// Creates a provider that offers everything. It holds one key, the administrator's, and authenticates with it.
     pub fn new() -> Self {
         let credential = new_secret();
         let memory = Self {
@@ -87,40 +87,40 @@ impl Memory {
         memory
     }
 
-    /// A provider that offers what Spartera does.
+    /// Creates a provider with Spartera's capabilities.
     #[cfg(feature = "spartera")]
     pub fn like_spartera() -> Self {
         Self::new().with_capabilities(crate::vendor::spartera::CAPABILITIES)
     }
 
-    /// A provider that offers what Monad does.
+    /// Creates a provider with Monad's capabilities.
     #[cfg(feature = "monad")]
     pub fn like_monad() -> Self {
         Self::new().with_capabilities(crate::vendor::monad::CAPABILITIES)
     }
 
-    /// Offers this, and refuses the rest.
+    /// Sets the capabilities. The provider refuses everything else.
     #[must_use]
     pub fn with_capabilities(mut self, capabilities: Capabilities) -> Self {
         self.capabilities = capabilities;
         self
     }
 
-    /// Has a regenerate put a new key with a new id in the old one's place, as older Monad servers do.
+    /// Makes a regenerate replace the key with a new one under a new id, as older Monad servers do.
     #[must_use]
     pub fn replacing_on_regenerate(mut self) -> Self {
         self.replaces_on_regenerate = true;
         self
     }
 
-    /// Reads the time here: for expiry, and for the times on keys.
+    /// Sets the clock that decides on expiry and supplies the times on keys.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The secret with which it authenticates.
+    /// Returns the provider's own secret.
     pub fn credential(&self) -> &Secret {
         &self.credential
     }
@@ -130,10 +130,16 @@ impl Memory {
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call { provider: &self.name, operation, key, looks_like_secret: |text| text.starts_with(SECRET_PREFIX) }
+        Call {
+            provider: &self.name,
+            endpoint: SCOPE,
+            operation,
+            key,
+            looks_like_secret: |text| text.starts_with(SECRET_PREFIX),
+        }
     }
 
-    /// Locks the keys and counts the request, or refuses a credential that does not work.
+    /// Locks the keys and counts the request. Fails if the credential does not work.
     fn authenticate(&self, call: &Call<'_>) -> Result<MutexGuard<'_, Keys>> {
         let now = self.clock.now();
         let mut keys = self.keys();
@@ -148,7 +154,15 @@ impl Memory {
             }
             works
         });
-        if works { Ok(keys) } else { Err(call.failed(ErrorKind::Unauthenticated, Outcome::Rejected, "no such secret")) }
+        if works {
+            Ok(keys)
+        } else {
+            Err(call.failed(
+                ErrorKind::Unauthenticated,
+                Outcome::Rejected,
+                "the credential is unknown or no longer works",
+            ))
+        }
     }
 
     fn describe(&self, record: &Record) -> ApiKey {
@@ -174,7 +188,7 @@ impl Memory {
         IssuedKey::new(record.id.clone(), record.secret.clone(), Some(self.describe(record)))
     }
 
-    /// The point in time that is asked for; `None` for never.
+    /// Returns the requested expiry, or `None` if the key never expires.
     fn expiry(&self, call: &Call<'_>, asked: Option<crate::Expiry>) -> Result<Option<DateTime<Utc>>> {
         let time = asked.map(|expiry| call.expiry_time_at(expiry, self.clock.now())).transpose()?.flatten();
         if time.is_none() {
@@ -244,7 +258,7 @@ impl Record {
 }
 
 fn not_found(call: &Call<'_>) -> crate::Error {
-    call.failed(ErrorKind::NotFound, Outcome::Rejected, "there is no such key")
+    call.failed(ErrorKind::NotFound, Outcome::Rejected, "the key does not exist")
         .advise("List the keys to see which exist")
 }
 
@@ -323,7 +337,7 @@ impl Provider for Memory {
             None => None,
             Some(expiry) => {
                 let time = call.expiry_time_at(expiry, self.clock.now())?;
-                Some(time.ok_or_else(|| call.invalid("an expiry cannot be taken away"))?)
+                Some(time.ok_or_else(|| call.invalid("an update cannot remove an expiry"))?)
             }
         };
         call.require(self.capabilities, Capability::Update)?;

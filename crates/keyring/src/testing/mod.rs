@@ -1,4 +1,4 @@
-//! What tests of providers use: a provider in memory, and the suite that every provider passes.
+//! Tools for tests: a provider in memory, and the suite that every provider passes.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -1,6 +1,6 @@
-//! One call to a vendor: what it is about, and what its failures mean.
+//! One call to a vendor: its context, and the meaning of its failures.
 //!
-//! The raw crates share one error type, so both adapters turn it into ours here.
+//! The raw crates share one error type, so this module translates the errors of both adapters.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use api_keyring_transport::Secret;
 use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use api_keyring_transport::runtime::{Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse};
+use api_keyring_transport::runtime::{
+    CommunicationError, Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse,
+};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,13 +20,15 @@ use crate::error::Parts;
 use crate::vendor::recover::{self, LooksLikeSecret};
 use crate::{Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result};
 
-/// A raw client's answer to a call.
+/// The result of a raw client's call.
 pub(crate) type RawResult<T, E> = std::result::Result<ResponseValue<T>, RawError<E>>;
 
-/// What a call is about.
+/// The context of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     pub(crate) provider: &'a str,
+    /// The service's URL, for messages.
+    pub(crate) endpoint: &'a str,
     pub(crate) operation: Operation,
     pub(crate) key: Option<&'a KeyId>,
     pub(crate) looks_like_secret: LooksLikeSecret,
@@ -37,7 +41,7 @@ impl Call<'_> {
         Parts { provider, operation: Some(self.operation), key, ..parts }.into()
     }
 
-    /// The call failed, for a reason of ours.
+    /// Creates an error that this crate itself detected.
     pub(crate) fn failed(
         &self,
         kind: ErrorKind,
@@ -47,28 +51,28 @@ impl Call<'_> {
         self.error(Parts::new(kind, outcome, problem))
     }
 
-    /// An argument is not acceptable.
+    /// Creates an error about an invalid argument.
     pub(crate) fn invalid(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
         self.failed(ErrorKind::InvalidInput, Outcome::NotSent, problem)
     }
 
-    /// The call, as that in which this error came up.
+    /// Adds the operation, the key and the provider to an error.
     pub(crate) fn add_context(&self, error: Error) -> Error {
         error.about(self.operation, self.key).under(self.provider)
     }
 
-    /// The provider does not offer it.
+    /// Creates the error that refuses a capability.
     pub(crate) fn unsupported(&self, capabilities: Capabilities, capability: Capability) -> Error {
         self.add_context(capabilities.refusal(capability))
     }
 
-    /// Refuses a capability that the provider does not offer.
+    /// Checks that the provider offers a capability.
     #[cfg(feature = "memory")]
     pub(crate) fn require(&self, capabilities: Capabilities, capability: Capability) -> Result<()> {
         capabilities.require(capability).map_err(|error| self.add_context(error))
     }
 
-    /// Refuses an option that is set and that the provider does not offer.
+    /// Checks that the provider offers an option, if the caller set that option.
     pub(crate) fn require_for<T>(
         &self,
         capabilities: Capabilities,
@@ -78,27 +82,27 @@ impl Call<'_> {
         capabilities.require_for(capability, option).map_err(|error| self.add_context(error))
     }
 
-    /// The key's id in the vendor's own type, which may be stricter than ours.
+    /// Converts a key's id to the vendor's own type, which may be stricter.
     pub(crate) fn vendor_id<T: FromStr<Err: Display>>(&self, id: &KeyId) -> Result<T> {
-        id.as_str().parse().map_err(|why| self.invalid(format!("a key's id cannot be that at this vendor: {why}")))
+        id.as_str().parse().map_err(|why| self.invalid(format!("this vendor has no key ids of this form: {why}")))
     }
 
-    /// The point in time that an expiry means now; `None` for never.
+    /// Returns the point in time that an expiry means now, or `None` for never.
     pub(crate) fn expiry_time(&self, expiry: Expiry) -> Result<Option<DateTime<Utc>>> {
         self.expiry_time_at(expiry, Utc::now())
     }
 
-    /// The point in time that an expiry means at `now`; `None` for never.
+    /// Returns the point in time that an expiry means at `now`, or `None` for never.
     pub(crate) fn expiry_time_at(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
         expiry.time_at(now).map_err(|error| self.add_context(error))
     }
 
-    /// An answer that was decoded and does not hold what it should.
+    /// Creates the error for a decoded answer that lacks something.
     pub(crate) fn unexpected(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
         self.error(Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem))
     }
 
-    /// A new key's id and secret, as far as its answer has them; `rest` is what of the answer nobody can explain.
+    /// Combines a new key's id and secret. `rest` returns the answer's undocumented fields, which may hold the secret.
     pub(crate) fn issued(
         &self,
         id: Result<KeyId>,
@@ -110,17 +114,19 @@ impl Call<'_> {
             (Ok(id), None) => {
                 let rest = rest();
                 let advice = match rest {
-                    Some(_) => "The key exists: look for its secret in the rest of the answer, or else delete the key",
-                    None => "The key exists and nobody can use it: delete it",
+                    Some(_) => {
+                        "The key exists. Look for its secret in the rest of the answer (`Error::unclaimed_secret`), or delete the key"
+                    }
+                    None => "The key exists, but its secret is lost: delete it",
                 };
-                let problem = "the answer holds no secret for the new key";
+                let problem = "the vendor issued a secret, but its answer does not hold it";
                 let parts = Parts::new(ErrorKind::MissingSecret, Outcome::Applied, problem);
                 Err(self.error(Parts { key: Some(id), advice: Some(advice.into()), unclaimed_secret: rest, ..parts }))
             }
-            (Err(error), Some(secret)) => Err(error
-                .unclaimed(Some(secret))
-                .advise("A key was issued: look for it in the list, and keep what the answer holds")),
-            // Neither an id nor a secret: it need not be the answer to a success.
+            (Err(error), Some(secret)) => Err(error.unclaimed(Some(secret)).advise(
+                "The vendor issued a key. Find it in the list, and keep its secret (`Error::unclaimed_secret`)",
+            )),
+            // Without an id and a secret, the answer need not mean success.
             (Err(error), None) => {
                 let unclear = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, "");
                 let error = error.unclaimed(rest()).with_outcome(Outcome::Unknown);
@@ -129,7 +135,7 @@ impl Call<'_> {
         }
     }
 
-    /// The decoded answer, with the time at which the server says that it answered.
+    /// Returns the decoded answer and the server's time when it answered.
     pub(crate) fn answer_with_date<T: DeserializeOwned, E: Serialize>(
         &self,
         result: RawResult<T, E>,
@@ -138,7 +144,7 @@ impl Call<'_> {
         Ok((self.answer(result)?, date))
     }
 
-    /// The decoded answer. One that has the documented shape under another status of success is taken, too.
+    /// Returns the decoded answer. It also accepts another success status if the body has the documented form.
     pub(crate) fn answer<T: DeserializeOwned, E: Serialize>(&self, result: RawResult<T, E>) -> Result<T> {
         let error = match result {
             Ok(answer) => return Ok(answer.into_inner()),
@@ -154,10 +160,10 @@ impl Call<'_> {
         Err(self.failure(error))
     }
 
-    /// A decoded list with its rows, which `take` takes out of it; they stand in the field `rows_field`.
+    /// Returns a decoded list and its rows. `take` moves the rows out of the list; `rows_field` is their JSON field.
     ///
-    /// Where the list as a whole cannot be decoded, its rows are decoded one by one: an odd row is an error of its own and
-    /// does not lose the others.
+    /// If the list as a whole cannot be decoded, this decodes row by row. A malformed row then becomes one error and
+    /// does not hide the others.
     pub(crate) fn list_rows<T: DeserializeOwned, R: DeserializeOwned, E: Serialize>(
         &self,
         result: RawResult<T, E>,
@@ -179,17 +185,21 @@ impl Call<'_> {
         {
             let rows = std::mem::take(rows);
             if let Ok(list) = serde_json::from_value(body) {
-                let odd = |_| self.unexpected("a row of the list is not a key as documented");
-                return Ok((list, rows.into_iter().map(|row| serde_json::from_value(row).map_err(odd)).collect()));
+                let malformed = |_| self.unexpected("a row of the list is malformed");
+                return Ok((
+                    list,
+                    rows.into_iter().map(|row| serde_json::from_value(row).map_err(malformed)).collect(),
+                ));
             }
         }
         Err(self.failure(error))
     }
 
-    /// That the call was carried out, where its answer says nothing that matters.
+    /// Checks that the vendor carried out a call whose answer holds nothing of interest.
     ///
-    /// A status of success is believed with the documented body, another JSON body, or as 204 none at all. A 202 promises
-    /// to do it some time, and a page of HTML comes from somebody else: neither is believed.
+    /// A success status counts if the body has the documented form or is other JSON, and with status 204 if there is no
+    /// body. A 202 only promises to act later, and an HTML page may come from someone other than the vendor. Neither
+    /// counts.
     pub(crate) fn acknowledged<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
         let error = match result {
             Ok(_) => return Ok(()),
@@ -211,16 +221,11 @@ impl Call<'_> {
         Err(self.failure(error))
     }
 
-    /// What a raw client's error means.
+    /// Translates a raw client's error.
     pub(crate) fn failure<E: Serialize>(&self, error: RawError<E>) -> Error {
         let parts = match error {
             RawError::InvalidRequest(why) => Parts::new(ErrorKind::InvalidInput, Outcome::NotSent, why),
-            RawError::Communication(error) => {
-                let kind = if error.is_timeout() { ErrorKind::Timeout } else { ErrorKind::Connection };
-                let outcome = if error.was_surely_not_sent() { Outcome::NotSent } else { Outcome::Unknown };
-                let parts = Parts::new(kind, outcome, error.to_string());
-                Parts { source: Some(Box::new(error.into_inner())), ..parts }
-            }
+            RawError::Communication(error) => self.unanswered(error),
             RawError::ErrorResponse(answer) => {
                 let body = serde_json::to_value(&*answer).unwrap_or_default();
                 self.failure_status(answer.status().as_u16(), answer.headers(), &body)
@@ -232,11 +237,31 @@ impl Call<'_> {
         self.error(Parts { advice, ..parts })
     }
 
-    /// A status of success whose body says that it was none.
+    /// Translates the failure of a request that has no answer.
+    fn unanswered(&self, error: CommunicationError) -> Parts {
+        let is_timeout = error.is_timeout();
+        let kind = if is_timeout { ErrorKind::Timeout } else { ErrorKind::Connection };
+        let outcome = if error.was_surely_not_sent() { Outcome::NotSent } else { Outcome::Unknown };
+        let source = error.into_inner();
+        let endpoint = self.endpoint;
+        let problem = match outcome {
+            Outcome::NotSent if source.is_builder() => "cannot build the request. Nothing was sent".to_owned(),
+            Outcome::NotSent if is_timeout => format!("connecting to {endpoint} took too long. Nothing was sent"),
+            Outcome::NotSent => match io_error_kind(&source) {
+                Some(reason) => format!("cannot connect to {endpoint}: {reason}. Nothing was sent"),
+                None => format!("cannot connect to {endpoint}. Nothing was sent"),
+            },
+            _ if is_timeout => format!("{endpoint} did not answer in time"),
+            _ => format!("the connection to {endpoint} broke before an answer arrived"),
+        };
+        Parts { source: Some(Box::new(source)), ..Parts::new(kind, outcome, problem) }
+    }
+
+    /// Creates the error for a success status whose body describes a failure.
     fn failure_with_success_status(&self, answer: &UndecodedResponse, body: &Value) -> Error {
         let status = answer.status().as_u16();
         let parts = self.failure_status(status, answer.headers(), body);
-        let problem = format!("the service answered {}, with a body that tells of a failure", answer.status());
+        let problem = format!("the service answered {}, but its body reports a failure", answer.status());
         let parts = Parts { problem: problem.into(), outcome: Outcome::Unknown, ..parts };
         let advice = self.advice(&parts).map(Into::into);
         self.error(Parts { advice, ..parts })
@@ -246,7 +271,7 @@ impl Call<'_> {
         let status = answer.status().as_u16();
         let body = answer.body();
         if answer.status().is_success() {
-            // Without JSON it need not be the vendor who answers, and a 202 is a promise.
+            // An answer that is not JSON need not come from the vendor, and a 202 only promises to act later.
             let is_done = status == 204 || (status != 202 && is_json_answer(answer));
             let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
             let kind = match answer.reason() {
@@ -262,7 +287,7 @@ impl Call<'_> {
         }
         let body = serde_json::from_str(body.expose()).unwrap_or_default();
         let parts = self.failure_status(status, answer.headers(), &body);
-        // The statuses that are nobody's fault in particular say what is odd about the answer instead.
+        // For a status without a meaning of its own, the problem with the answer says more than the status.
         let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
         Parts { problem, ..parts }
     }
@@ -270,36 +295,36 @@ impl Call<'_> {
     fn advice(&self, parts: &Parts) -> Option<&'static str> {
         Some(match (parts.kind, parts.outcome, self.operation) {
             (ErrorKind::Unauthenticated, ..) => "Check the credential: it may be wrong, expired or revoked",
-            (ErrorKind::PermissionDenied, ..) => "Use a credential whose role allows this, for this scope",
+            (ErrorKind::PermissionDenied, ..) => "Use a credential whose role allows this in this scope",
             (ErrorKind::NotFound, ..) => "List the keys to see which exist",
-            (ErrorKind::RateLimited, ..) => "Nothing was changed; wait before the next call",
+            (ErrorKind::RateLimited, ..) => "Nothing changed. Wait before the next call",
             (_, Outcome::NotSent | Outcome::Rejected, _) => return None,
             _ if parts.unclaimed_secret.is_some() => {
-                "Keep what the answer holds: the new secret may be in it, and is shown this once"
+                "Keep what arrived (`Error::unclaimed_secret`): it may hold the new secret, which the vendor shows only once"
             }
             (_, Outcome::Applied, Operation::Create) => {
-                "A key was issued whose secret did not arrive: look for it in the list, and delete it"
+                "The vendor issued a key, but its secret did not arrive. Find the key in the list and delete it"
             }
             (_, Outcome::Applied, Operation::Regenerate) => {
-                "The old secret is dead and the new one did not arrive: regenerate again"
+                "The old secret no longer works, and the new one did not arrive. Regenerate again"
             }
             (_, Outcome::Unknown, Operation::Create) => {
-                "A key may exist whose secret nobody holds: look for it in the list before trying again"
+                "A key may exist whose secret is lost. Look for it in the list before trying again"
             }
             (_, Outcome::Unknown, Operation::Regenerate) => {
-                "The old secret may be dead and the new one lost: see whether the old one works before trying again"
+                "The old secret may no longer work, and the new one may be lost. Check the old secret before trying again"
             }
             (_, Outcome::Applied, operation) if operation.is_write() => {
-                "It was done, as far as the answer tells: read the key to be sure"
+                "The answer suggests that the vendor did it. Read the key to be sure"
             }
             (_, Outcome::Unknown, operation) if operation.is_write() => {
-                "It may have been done: read the key before trying again"
+                "The vendor may have done it. Read the key before trying again"
             }
             _ => return None,
         })
     }
 
-    /// What a failure status and its body say.
+    /// Translates a failure status and its body.
     fn failure_status(&self, status: u16, headers: &HeaderMap, body: &Value) -> Parts {
         let (kind, outcome) = match status {
             401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
@@ -308,11 +333,11 @@ impl Call<'_> {
             409 => (ErrorKind::Conflict, Outcome::Rejected),
             429 => (ErrorKind::RateLimited, Outcome::Rejected),
             400 | 405 | 406 | 411 | 413 | 414 | 415 | 422 => (ErrorKind::Rejected, Outcome::Rejected),
-            // The server gave up waiting for a request that it may have begun to act on.
+            // The server stopped waiting for a request that it may have begun to carry out.
             408 => (ErrorKind::Timeout, Outcome::Unknown),
             402..=499 => (ErrorKind::UnexpectedAnswer, Outcome::Rejected),
             500..=599 => (ErrorKind::Server, Outcome::Unknown),
-            // A redirect can be the answer to a request that was carried out.
+            // A server may carry out a request and answer with a redirect.
             _ => (ErrorKind::UnexpectedAnswer, Outcome::Unknown),
         };
         let reason = api_keyring_transport::reqwest::StatusCode::from_u16(status).ok();
@@ -345,8 +370,8 @@ impl Call<'_> {
             .collect()
     }
 
-    /// A vendor's text as one line of bounded length, without characters that command a terminal, and without what looks
-    /// like a secret: a failure may quote the key that it is about.
+    /// Turns a vendor's text into one line of limited length. It removes control characters and everything that looks
+    /// like a secret, because a failure may quote the key that it is about.
     fn printable(&self, text: &str) -> String {
         let start: String = text.trim().chars().take(500).collect();
         let line = crate::printable(&start);
@@ -362,7 +387,17 @@ impl Call<'_> {
     }
 }
 
-/// The sentence in a failure's body: the body itself, or what stands under one of the customary names.
+/// Finds the system's reason among an error's causes, if it has a name of its own.
+fn io_error_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kinds.find(|kind| {
+        use std::io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable};
+        matches!(kind, ConnectionRefused | HostUnreachable | NetworkDown | NetworkUnreachable)
+    })
+}
+
+/// Finds the message in a failure's body: the body itself, or the value of one of the usual fields.
 fn message(body: &Value) -> Option<&str> {
     match body {
         Value::String(text) => Some(text),
@@ -373,11 +408,11 @@ fn message(body: &Value) -> Option<&str> {
     }
 }
 
-/// The header's seconds or date, or else the body's seconds.
+/// Reads the wait from the header (seconds or a date), or else from the body.
 fn retry_after(headers: &HeaderMap, body: &Value) -> Option<Duration> {
     let in_header = text(headers, RETRY_AFTER).and_then(|wait| match wait.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        // From the server's own clock, where it tells.
+        // The wait runs from the server's own time, if the server sends it.
         Err(_) => {
             let now = date(headers, DATE).unwrap_or_else(Utc::now);
             Some((date(headers, RETRY_AFTER)? - now).to_std().unwrap_or_default())
@@ -399,7 +434,7 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
     names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).filter(|id| !id.trim().is_empty())
 }
 
-/// Whether a body has the form of a failure's.
+/// Returns whether a body looks like a failure's body.
 fn is_failure_body(body: &Value) -> bool {
     ["error", "errors", "error_type"].iter().any(|name| body.get(name).is_some_and(|value| !value.is_null()))
         || body.get("code").and_then(Value::as_u64).is_some_and(|code| code >= 400)
@@ -409,7 +444,7 @@ fn is_json(body: &Secret) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(body.expose()).is_ok()
 }
 
-/// Whether an answer is JSON, or says that it is and was cut off.
+/// Returns whether an answer is JSON, or was JSON before it was cut off.
 fn is_json_answer(answer: &UndecodedResponse) -> bool {
     let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let declares_json = declared.is_some_and(|media_type| media_type.to_ascii_lowercase().contains("json"));

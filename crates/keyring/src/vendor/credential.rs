@@ -1,4 +1,4 @@
-//! Credentials that change while a provider is in use.
+//! Credentials that may change while a provider is in use.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -12,28 +12,30 @@ use async_trait::async_trait;
 use crate::vendor::call::Call;
 use crate::{ErrorKind, Outcome, Result};
 
-/// Where a provider's secret comes from, when it is not always the same one.
+/// Supplies a provider's secret when it may change.
 ///
-/// Asked before every request, so it should be quick: what fetches a secret from far away keeps it for a while.
+/// The provider asks for the secret before every request, so the source should answer quickly. A source that fetches
+/// secrets from elsewhere should cache them.
 #[async_trait]
 pub trait SecretSource: fmt::Debug + Send + Sync {
-    /// The secret to authenticate with now.
+    /// Returns the secret to authenticate with now.
     ///
     /// # Errors
     ///
-    /// When there is none. The call is not made then, and its error has this one as its cause; it must not hold a secret.
+    /// If there is no secret. The provider then sends nothing, and its error has this error as its source. It must not
+    /// contain a secret.
     async fn secret(&self) -> Result<Secret, Box<dyn StdError + Send + Sync>>;
 
-    /// The secret as it is now, where it is known without asking anybody: one that cannot be sent is then refused when a provider
-    /// is set up, and not by its first call.
+    /// Returns the current secret if the source knows it without fetching it. A builder then rejects a secret that no
+    /// header can hold, instead of leaving that to the first call.
     fn known(&self) -> Option<Secret> {
         None
     }
 }
 
-/// A secret that can be replaced while others use it: the new one is sent from the next request on.
+/// A secret that you can replace while providers use it. The next request sends the new one.
 ///
-/// Clones share it.
+/// Clones share the secret.
 ///
 /// ```
 /// # #[cfg(feature = "spartera")]
@@ -42,7 +44,7 @@ pub trait SecretSource: fmt::Debug + Send + Sync {
 ///
 /// let secret = SharedSecret::new("sk_live_1");
 /// let spartera = Spartera::builder().company_id("acme").api_key_from(secret.clone()).build()?;
-/// // Once the provider's own key has been rotated:
+/// // After you have issued a new key for the provider itself:
 /// secret.replace("sk_live_2");
 /// # Ok(())
 /// # }
@@ -51,17 +53,17 @@ pub trait SecretSource: fmt::Debug + Send + Sync {
 pub struct SharedSecret(Arc<RwLock<Secret>>);
 
 impl SharedSecret {
-    /// A secret, for now.
+    /// Creates a shared secret with its first value.
     pub fn new(secret: impl Into<Secret>) -> Self {
         Self(Arc::new(RwLock::new(secret.into())))
     }
 
-    /// The secret as it is now.
+    /// Returns the current secret.
     pub fn get(&self) -> Secret {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another secret in its place. Calls that are on their way end with the old one.
+    /// Replaces the secret. Calls that are in progress finish with the old one.
     pub fn replace(&self, secret: impl Into<Secret>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = secret.into();
     }
@@ -78,7 +80,7 @@ impl SecretSource for SharedSecret {
     }
 }
 
-/// A secret that a function supplies: from a vault, from a file.
+/// A secret that a function supplies, for example from a vault or a file.
 ///
 /// ```
 /// use api_keyring::{Secret, SecretFn};
@@ -95,7 +97,7 @@ where
     F: Fn() -> S + Send + Sync,
     S: Future<Output = Result<Secret, Box<dyn StdError + Send + Sync>>> + Send,
 {
-    /// A source that asks `supply` each time.
+    /// Creates a source that calls `supply` before every request.
     pub fn new(supply: F) -> Self {
         Self(supply)
     }
@@ -118,16 +120,16 @@ where
     }
 }
 
-/// A vendor's generated client, as far as access is concerned.
+/// The part of a vendor's generated client that handles access.
 pub(crate) trait RawClient: Clone {
     fn over(transport: Transport) -> Self;
     fn transport(&self) -> &Transport;
 }
 
-/// In which header a secret goes.
+/// Puts a secret into the vendor's header.
 pub(crate) type Scheme = fn(Secret) -> Result<Credential, InvalidCredential>;
 
-/// A generated client, and where its credential comes from.
+/// A generated client and the source of its credential.
 #[derive(Clone)]
 pub(crate) struct Access<C> {
     client: C,
@@ -140,32 +142,39 @@ impl<C: RawClient> Access<C> {
         Self { client: C::over(transport), scheme, source }
     }
 
-    /// The client with the credential that holds now.
+    /// Returns the service's URL.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.client.transport().base_url().as_str()
+    }
+
+    /// Returns the client with the current credential.
     pub(crate) async fn client(&self, call: &Call<'_>) -> Result<Cow<'_, C>> {
         let Some(source) = &self.source else {
             return Ok(Cow::Borrowed(&self.client));
         };
         let failed = |problem: &'static str| {
-            call.failed(ErrorKind::Unauthenticated, Outcome::NotSent, problem)
-                .advise("See to it that the source of the secret works")
+            call.failed(ErrorKind::Unauthenticated, Outcome::NotSent, problem).advise("Check the `SecretSource`")
         };
-        let secret =
-            source.secret().await.map_err(|why| failed("the source of the credential has none").caused_by(why))?;
-        let credential = (self.scheme)(secret)
-            .map_err(|why| failed("the source of the credential gave one that cannot be sent").caused_by(why))?;
+        let secret = source
+            .secret()
+            .await
+            .map_err(|why| failed("the credential's source failed. Nothing was sent").caused_by(why))?;
+        let credential = (self.scheme)(secret).map_err(|why| {
+            failed("the credential's source returned a secret that no header can hold. Nothing was sent").caused_by(why)
+        })?;
         Ok(Cow::Owned(C::over(self.client.transport().with_credential(credential))))
     }
 
-    /// The same access with a secret that stays.
+    /// Returns the same access with a fixed secret.
     pub(crate) fn with_secret(&self, call: &Call<'_>, secret: &Secret) -> Result<Self> {
-        let credential =
-            (self.scheme)(secret.clone()).map_err(|why| call.invalid("the secret cannot be sent").caused_by(why))?;
+        let credential = (self.scheme)(secret.clone())
+            .map_err(|why| call.invalid("no header can hold the secret").caused_by(why))?;
         let client = C::over(self.client.transport().with_credential(credential));
         Ok(Self { client, scheme: self.scheme, source: None })
     }
 }
 
-/// Without the source: nobody has seen to it that its `Debug` hides what it keeps.
+/// Leaves out the source, because its own `Debug` might print the secret.
 impl<C: fmt::Debug> fmt::Debug for Access<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Access").field("client", &self.client).finish_non_exhaustive()

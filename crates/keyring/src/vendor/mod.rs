@@ -1,4 +1,4 @@
-//! The adapters of the vendors, and what they share. Only a vendor's own folder names its raw crate.
+//! The vendors' adapters and their shared code. Only a vendor's own folder uses its raw crate.
 
 pub(crate) mod call;
 pub(crate) mod credential;

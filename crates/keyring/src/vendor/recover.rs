@@ -1,22 +1,22 @@
-//! Finding a secret where no documentation says it is.
+//! Finds a secret in an undocumented place of an answer.
 
 use api_keyring_transport::{Secret, SecretValue};
 use serde_json::{Map, Value};
 
-/// Whether a text has the form of a vendor's secrets.
+/// Returns whether a text has the form of a vendor's secrets.
 pub(crate) type LooksLikeSecret = fn(&str) -> bool;
 
-/// Names under which vendors are known to put secrets.
+/// Field names that vendors commonly use for secrets.
 const CUSTOMARY_NAMES: [&str; 8] =
     ["key", "api_key", "apiKey", "token", "secret", "secret_key", "access_token", "plaintext_key"];
 
-/// Names of what people write or what only points to a secret, whatever it looks like.
+/// Field names of free text or of references to a secret. Their values are never taken for the secret.
 const OTHER_NAMES: [&str; 5] = ["name", "description", "message", "status", "permissions"];
 
-/// The one secret among `fields`, or `None` where there is none or no telling which.
+/// Returns the secret in `fields`, or `None` if there is none or more than one candidate.
 ///
-/// A text may be it by its form or by its name. It is taken when there is one candidate only; one by form and another one
-/// by name are two.
+/// A text is a candidate because of its form or its field name. One candidate by form and another by name are two
+/// candidates.
 pub(crate) fn secret_among<'a>(
     fields: impl Iterator<Item = (&'a str, &'a Value)>,
     looks_like_secret: LooksLikeSecret,
@@ -33,20 +33,21 @@ pub(crate) fn secret_among<'a>(
     only(texts.iter()).map(Secret::new)
 }
 
-/// The one secret in a JSON text.
+/// Returns the secret in a JSON text.
 pub(crate) fn secret_in_text(text: &Secret, looks_like_secret: LooksLikeSecret) -> Option<Secret> {
     let value = SecretValue::new(serde_json::from_str(text.expose()).ok()?);
     secret_among(std::iter::once(("", value.expose())), looks_like_secret)
 }
 
-/// Fields as one JSON text, since one of them may be the secret; `None` where there are none.
+/// Returns the fields as one JSON text, which is secret because one of the fields may be. `None` if there are no
+/// fields.
 pub(crate) fn as_text(fields: Map<String, Value>) -> Option<Secret> {
     let is_empty = fields.is_empty();
     let fields = SecretValue::new(Value::Object(fields));
     (!is_empty).then(|| Secret::new(fields.expose().to_string()))
 }
 
-/// Masks whatever in a value looks like a secret.
+/// Masks everything in a value that looks like a secret.
 pub(crate) fn mask(value: &mut Value, looks_like_secret: LooksLikeSecret) {
     match value {
         Value::String(text) if looks_like_secret(text) => *text = Secret::new(std::mem::take(text)).masked(),
@@ -65,7 +66,7 @@ fn collect<'a>(name: &'a str, value: &'a Value, texts: &mut Vec<(&'a str, &'a st
     }
 }
 
-/// The text that all of `texts` are.
+/// Returns the text if all of `texts` are the same.
 fn only<'a>(mut texts: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Option<&'a str> {
     let (_, first) = texts.next()?;
     texts.all(|(_, other)| other == first).then_some(first)

@@ -1,4 +1,4 @@
-//! What setting up any vendor has in common.
+//! The settings and checks that every vendor's builder shares.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,13 +11,13 @@ use crate::{Error, ErrorKind, Outcome, Result, SecretSource};
 
 type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
 
-/// Where the secret comes from.
+/// The source of the credential.
 enum CredentialSource {
     Fixed(Secret),
     Dynamic(Arc<dyn SecretSource>),
 }
 
-/// The settings that every vendor's builder has.
+/// The settings of every vendor's builder.
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) base_url: Option<String>,
@@ -38,23 +38,22 @@ impl Settings {
         self.adjust.push(Box::new(adjust));
     }
 
-    /// Makes the access to `base_url`, unless another one was set.
+    /// Creates the access. `base_url` is the default URL.
     pub(crate) fn access<C: RawClient>(self, provider: &str, base_url: &str, scheme: Scheme) -> Result<Access<C>> {
         let (secret, source) = match self.secret {
             None => return Err(refuse(provider, "the credential is missing")),
             Some(CredentialSource::Fixed(secret)) => (secret, None),
-            // Never sent: every request asks the source first.
+            // The placeholder is never sent, because every request asks the source first.
             Some(CredentialSource::Dynamic(source)) => {
                 (source.known().unwrap_or_else(|| Secret::new("unset")), Some(source))
             }
         };
-        let credential =
-            scheme(secret).map_err(|why| refuse(provider, "the credential cannot be used").caused_by(why))?;
+        let credential = scheme(secret).map_err(|why| refuse(provider, "the credential is invalid").caused_by(why))?;
         let base_url = self.base_url.unwrap_or_else(|| base_url.to_owned());
         let builder = Transport::builder(base_url, credential);
         let builder = self.adjust.into_iter().fold(builder, |builder, adjust| adjust(builder));
         let transport = builder.build();
-        let transport = transport.map_err(|why| refuse(provider, "the connection cannot be set up").caused_by(why))?;
+        let transport = transport.map_err(|why| refuse(provider, "cannot set up the HTTP client").caused_by(why))?;
         Ok(Access::new(transport, scheme, source))
     }
 }
@@ -65,12 +64,12 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Reads the id of a scope, in the vendor's own patterned type.
+/// Parses the id of a scope into the vendor's own type.
 pub(crate) fn scope<T: FromStr<Err: fmt::Display>>(provider: &str, what: &str, id: &str) -> Result<T> {
     if id.is_empty() {
         return Err(refuse(provider, format!("the {what} is missing")));
     }
-    id.parse().map_err(|why| refuse(provider, format!("the {what} cannot be used: {why}")))
+    id.parse().map_err(|why| refuse(provider, format!("the {what} is invalid: {why}")))
 }
 
 fn refuse(provider: &str, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {

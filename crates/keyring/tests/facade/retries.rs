@@ -175,7 +175,7 @@ async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub
     assert_eq!((error.kind(), error.outcome()), (row.kind, row.outcome), "{context}: {error}");
     assert_eq!(error.attempts(), attempts, "{context}");
     assert_eq!(error.retries_exhausted(), is_again, "{context}");
-    assert_eq!(error.to_string().contains("after 3 attempts"), is_again, "{context}: {error}");
+    assert_eq!(error.to_string().contains("(3 attempts)"), is_again, "{context}: {error}");
     // Spartera's documented 429 carries a wait of its own in the body, 17 seconds in the stub; the header goes first.
     let expected: Vec<_> = match row.asks {
         _ if !is_again => vec![],

@@ -145,7 +145,7 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
                 let is_json = content_type.ends_with("json") || serde_json::from_str::<Value>(&text).is_ok();
                 let outcome = if is_json { Outcome::Applied } else { Outcome::Unknown };
                 assert_error(&error, ErrorKind::UnexpectedAnswer, outcome, &text);
-                assert!(error.to_string().contains("Keep what the answer holds"), "{error}");
+                assert!(error.to_string().contains("Keep what arrived"), "{error}");
                 assert_eq!(error.unclaimed_secret().map(Secret::expose), Some(&*text));
                 assert_hidden(&printed(&error), &text);
                 assert_eq!(error.status(), Some(status));

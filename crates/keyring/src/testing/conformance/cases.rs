@@ -1,4 +1,4 @@
-//! The cases.
+//! The cases of the suite.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -15,10 +15,10 @@ use crate::{
 
 type Run = for<'a> fn(&'a Fixture) -> Pin<Box<dyn Future<Output = CheckResult> + Send + 'a>>;
 
-/// One thing that a provider has to do.
+/// One requirement on a provider.
 pub(super) struct Case {
     pub(super) name: &'static str,
-    /// What the provider has to offer for it.
+    /// The capabilities that the case needs.
     pub(super) needs: &'static [Capability],
     pub(super) run: Run,
 }
@@ -32,59 +32,59 @@ macro_rules! cases {
 }
 
 cases! {
-    identity [] "it has a name, a vendor and a scope"
-    listing [List] "the list has every key once"
-    page_limit [List] "a page has no more keys than were asked for"
-    creation [Create Get List] "a new key has an id and a secret, and is there"
-    issued_debug [Create] "a new key does not print its secret"
-    expiry [Create Get] "a new key expires when it was asked to"
+    identity [] "the provider has a name, a vendor and a scope"
+    listing [List] "the list holds every key once"
+    page_limit [List] "a page holds at most the requested number of keys"
+    creation [Create Get List] "a new key has an id and a secret, and can be read"
+    issued_debug [Create] "an issued key does not print its secret"
+    expiry [Create Get] "a new key has the requested expiry"
     no_expiry [Create CreateWithoutExpiry Get] "a new key without an expiry never expires"
-    past_expiry [Create] "an expiry that has passed is refused and not sent"
-    blank_name [Create] "a blank name is refused and not sent"
-    odd_names [Create Get] "names survive whatever is in them"
+    past_expiry [Create] "a past expiry is rejected before anything is sent"
+    blank_name [Create] "a blank name is rejected before anything is sent"
+    special_names [Create Get] "names keep special characters"
     owner [Create CreateWithOwner Get] "a new key has its owner"
     description [Create Description Get] "a new key has its description"
-    status [Create Get] "a new key is not called dead"
-    secret [Create List] "a new secret works, and another does not"
-    wrong_secret [] "a wrong secret is told by every operation that is offered"
-    many_at_once [Create List] "keys created side by side are all there, each with a secret of its own"
-    many_keys [Create List] "more keys than fit on a usual page are all listed"
-    unknown_key [Get] "a key that is not there is not found"
-    exists [Create Get] "a key is there from its create to its delete"
+    status [Create Get] "a new key is active or has an unknown status"
+    secret [Create List] "a new secret works, and a different one does not"
+    wrong_secret [] "every operation rejects a wrong secret"
+    many_at_once [Create List] "keys created concurrently all exist, each with its own secret"
+    many_keys [Create List] "a list of several pages holds every key"
+    unknown_key [Get] "reading an unknown key fails with NotFound"
+    exists [Create Get] "a key exists after its create"
     find_by_name [Create List] "a key is found by its name"
-    mark [Create List] "a key is found by its lineage mark"
-    name_filter [Create List] "a list can be narrowed to names"
+    mark [Create List] "a key is found by its mark"
+    name_filter [Create List] "a list can be filtered by name"
     search [Create List Search] "a search finds a key by its name"
     sort [Create List Sort] "a list can be sorted"
-    expiring [Create List] "the keys that expire soon can be listed"
+    expiring [Create List] "a list can be filtered by expiry"
     rename [Create Update Get] "a new name changes nothing else"
     update_role [Create UpdateRole Get] "a new role changes nothing else"
     update_expiry [Create UpdateExpiry Get] "a new expiry changes nothing else"
     update_owner [Create UpdateOwner Get] "a new owner changes nothing else"
-    update_nothing [Create Update] "a change that changes nothing is refused and not sent"
-    update_unknown [Update] "a key that is not there cannot be changed"
-    regenerate [Create Regenerate Get List] "a new secret takes the old one's place"
-    regenerate_expiry [Create Regenerate Get] "a regenerate can bring a new expiry"
-    regenerate_unknown [Regenerate] "a key that is not there cannot be regenerated"
-    revoke [Create Revoke List] "a revoked key's secret is refused"
-    revoke_twice [Create Revoke] "revoking twice does no harm"
-    revoke_unknown [Revoke] "a key that is not there cannot be revoked"
-    delete [Create Delete Get List] "a deleted key is gone, and its secret is refused"
-    delete_twice [Create Delete] "a key can be deleted once"
-    stats [Create Stats] "a key's statistics are about that key"
-    unsupported [] "what is not offered is refused before anything is sent, and the alternative is named"
+    update_nothing [Create Update] "an empty update is rejected before anything is sent"
+    update_unknown [Update] "updating an unknown key fails with NotFound"
+    regenerate [Create Regenerate Get List] "a regenerate replaces the secret"
+    regenerate_expiry [Create Regenerate Get] "a regenerate can set a new expiry"
+    regenerate_unknown [Regenerate] "regenerating an unknown key fails with NotFound"
+    revoke [Create Revoke List] "a revoked secret is rejected"
+    revoke_twice [Create Revoke] "a second revoke does no harm"
+    revoke_unknown [Revoke] "revoking an unknown key fails with NotFound"
+    delete [Create Delete Get List] "a deleted key is gone, and its secret is rejected"
+    delete_twice [Create Delete] "a second delete fails with NotFound"
+    stats [Create Stats] "the statistics describe the requested key"
+    unsupported [] "an unsupported operation sends nothing and names the alternative"
 }
 
 async fn identity(fixture: &Fixture) -> CheckResult {
     let provider = &fixture.provider;
-    check(!provider.name().is_empty(), "there is a name")?;
-    check(!provider.scope().is_empty(), "there is a scope")?;
+    check(!provider.name().is_empty(), "the provider has a name")?;
+    check(!provider.scope().is_empty(), "the provider has a scope")?;
     let vendor = provider.vendor();
     check(!vendor.is_empty() && vendor == vendor.to_lowercase(), "the vendor's name is in lower case")?;
     for capability in Capability::ALL {
         match provider.capabilities().support(capability) {
             Support::Emulated { difference: text } | Support::Unsupported { instead: text } => {
-                check(!text.is_empty(), format!("it is said what is different about {capability}"))?;
+                check(!text.is_empty(), format!("the support of {capability} is explained"))?;
             }
             Support::Native => {}
         }
@@ -104,28 +104,28 @@ async fn listing(fixture: &Fixture) -> CheckResult {
 
 async fn page_limit(fixture: &Fixture) -> CheckResult {
     let page = fixture.provider.list_page(&PageRequest::first(1)).await?;
-    // A server that knows no pages sends everything.
+    // A server without pages sends all keys.
     let total = fixture.list().await?.len();
-    check(page.keys.len() <= 1 || page.keys.len() == total, "one key was asked for")
+    check(page.keys.len() <= 1 || page.keys.len() == total, "the page holds one key")
 }
 
 async fn creation(fixture: &Fixture) -> CheckResult {
     let new = fixture.new_key();
     let issued = fixture.create(&new).await?;
-    check(!issued.secret().is_empty() && !issued.secret().is_masked(), "the secret is there, and whole")?;
+    check(!issued.secret().is_empty() && !issued.secret().is_masked(), "the secret is present and complete")?;
     let key = fixture.provider.get(issued.id()).await?;
-    check_eq(key.id(), issued.id(), "the id of the key that is read")?;
+    check_eq(key.id(), issued.id(), "the id of the read key")?;
     check_eq(key.name(), Some(new.name.as_str()), "the name")?;
     if shows_access(&key) {
         check_eq(key.role(), new.role.as_deref(), "the role")?;
     }
-    if let Some(told) = issued.key() {
-        check_eq(told.name(), Some(new.name.as_str()), "the name in the answer")?;
+    if let Some(key) = issued.key() {
+        check_eq(key.name(), Some(new.name.as_str()), "the name in the answer")?;
     }
-    check_eq(fixture.times_listed(issued.id()).await?, 1, "how many times it is listed")
+    check_eq(fixture.times_listed(issued.id()).await?, 1, "how often the list holds the key")
 }
 
-/// Whether the vendor tells of a key what it may do and whose it is. Each key of the suite has a role.
+/// Returns whether the vendor reports roles and owners. Every key of the suite has a role.
 fn shows_access(key: &ApiKey) -> bool {
     key.role().is_some()
 }
@@ -133,7 +133,7 @@ fn shows_access(key: &ApiKey) -> bool {
 async fn issued_debug(fixture: &Fixture) -> CheckResult {
     let issued = fixture.create(&fixture.new_key()).await?;
     let printed = format!("{issued:?} {issued:#?}");
-    check(!printed.contains(issued.secret().expose()), "the secret is not printed")
+    check(!printed.contains(issued.secret().expose()), "the output hides the secret")
 }
 
 async fn expiry(fixture: &Fixture) -> CheckResult {
@@ -165,7 +165,7 @@ async fn blank_name(fixture: &Fixture) -> CheckResult {
     Ok(())
 }
 
-async fn odd_names(fixture: &Fixture) -> CheckResult {
+async fn special_names(fixture: &Fixture) -> CheckResult {
     for name in ["ci/cd \"prod\" 'x' \\ <b>&amp;", "größe 鍵 🔑", "a%2Fb?c=d#e", "two\nlines\tand a tab"] {
         let issued = fixture.create(&NewKey { name: name.to_owned(), ..fixture.new_key() }).await?;
         check_eq(fixture.provider.get(issued.id()).await?.name(), Some(name), "the name")?;
@@ -180,14 +180,17 @@ async fn owner(fixture: &Fixture) -> CheckResult {
 }
 
 async fn description(fixture: &Fixture) -> CheckResult {
-    let issued = fixture.create(&fixture.new_key().description("what it is for")).await?;
-    check_eq(fixture.provider.get(issued.id()).await?.description(), Some("what it is for"), "the description")
+    let issued = fixture.create(&fixture.new_key().description("builds")).await?;
+    check_eq(fixture.provider.get(issued.id()).await?.description(), Some("builds"), "the description")
 }
 
 async fn status(fixture: &Fixture) -> CheckResult {
     let issued = fixture.create(&fixture.new_key()).await?;
     let key = fixture.provider.get(issued.id()).await?;
-    check(matches!(key.status(), KeyStatus::Active | KeyStatus::Unknown), format!("{} is alive", key.status()))?;
+    check(
+        matches!(key.status(), KeyStatus::Active | KeyStatus::Unknown),
+        format!("the status {} is active or unknown", key.status()),
+    )?;
     check_eq(key.status_at(later(365)), KeyStatus::Expired, "the status after the expiry")
 }
 
@@ -195,10 +198,10 @@ async fn secret(fixture: &Fixture) -> CheckResult {
     let issued = fixture.create(&fixture.new_key()).await?;
     fixture.assert_works(issued.secret(), "the new secret").await?;
     let other = Secret::new(format!("{}x", issued.secret().expose()));
-    fixture.assert_dead(&other, "a secret that nobody was given").await
+    fixture.assert_dead(&other, "a secret that was never issued").await
 }
 
-/// Calls an operation on a key, with as little as it takes.
+/// Calls an operation on a key with the smallest possible request.
 async fn call(provider: &dyn Provider, operation: Operation, fixture: &Fixture, id: &KeyId) -> crate::Result<()> {
     match operation {
         Operation::List => provider.list_page(&PageRequest::first(1)).await.map(drop),
@@ -212,7 +215,7 @@ async fn call(provider: &dyn Provider, operation: Operation, fixture: &Fixture, 
     }
 }
 
-/// Each operation, and the capability that it is.
+/// Each operation and its capability.
 const OPERATIONS: [(Operation, Capability); 8] = [
     (Operation::List, Capability::List),
     (Operation::Create, Capability::Create),
@@ -231,7 +234,7 @@ async fn wrong_secret(fixture: &Fixture) -> CheckResult {
             let result = call(&*wrong, operation, fixture, &unknown_id()).await;
             let what = format!("{operation} with a wrong secret");
             let error = check_fails(result, ErrorKind::Unauthenticated, Outcome::Rejected, &what)?;
-            check(!format!("{error} {error:?}").contains("no_such_secret"), "the wrong secret is not printed")?;
+            check(!format!("{error} {error:?}").contains("no_such_secret"), "the error hides the wrong secret")?;
         }
     }
     Ok(())
@@ -245,7 +248,7 @@ async fn many_at_once(fixture: &Fixture) -> CheckResult {
     let secrets: BTreeSet<_> = issued.iter().map(|issued| issued.secret().expose()).collect();
     check_eq((ids.len(), secrets.len()), (8, 8), "the number of different ids and secrets")?;
     let listed = fixture.list().await?.into_iter().filter(|key| ids.contains(key.id())).count();
-    check_eq(listed, 8, "how many of them are listed")
+    check_eq(listed, 8, "the number of listed keys")
 }
 
 async fn many_keys(fixture: &Fixture) -> CheckResult {
@@ -256,7 +259,7 @@ async fn many_keys(fixture: &Fixture) -> CheckResult {
     check_eq(fixture.list().await?.len(), before + 25, "the number of keys")
 }
 
-/// The id of no key, in a form that every vendor takes.
+/// Returns an id that every vendor accepts and no key has.
 fn unknown_id() -> KeyId {
     KeyId::from_number(999_999_999)
 }
@@ -268,9 +271,9 @@ async fn unknown_key(fixture: &Fixture) -> CheckResult {
         Outcome::Rejected,
         "an unknown key",
     )?;
-    check_eq(error.operation(), Some(Operation::Get), "the operation that the error names")?;
-    check_eq(error.key(), Some(&unknown_id()), "the key that the error names")?;
-    check_eq(error.provider(), Some(fixture.provider.name()), "the provider that the error names")
+    check_eq(error.operation(), Some(Operation::Get), "the error's operation")?;
+    check_eq(error.key(), Some(&unknown_id()), "the error's key")?;
+    check_eq(error.provider(), Some(fixture.provider.name()), "the error's provider")
 }
 
 async fn exists(fixture: &Fixture) -> CheckResult {
@@ -283,16 +286,16 @@ async fn find_by_name(fixture: &Fixture) -> CheckResult {
     let new = fixture.new_key();
     let issued = fixture.create(&new).await?;
     let found = fixture.provider.find_by_name(&new.name).await?;
-    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys of that name")
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with this name")
 }
 
 async fn mark(fixture: &Fixture) -> CheckResult {
     let (mark, other) = (Mark::random(), Mark::random());
-    check(fixture.provider.resolve(&mark).await?.is_empty(), "nobody has a mark that is new")?;
+    check(fixture.provider.resolve(&mark).await?.is_empty(), "no key carries a new mark")?;
     let issued = fixture.create(&fixture.new_key().marked(&mark)).await?;
     drop(fixture.create(&fixture.new_key().marked(&other)).await?);
     let found = fixture.provider.resolve(&mark).await?;
-    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that mark")
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with this mark")
 }
 
 async fn name_filter(fixture: &Fixture) -> CheckResult {
@@ -300,14 +303,14 @@ async fn name_filter(fixture: &Fixture) -> CheckResult {
     let issued = fixture.create(&fixture.new_key().marked(&mark)).await?;
     let which = ListKeys::new().name_contains(mark.as_str().to_uppercase());
     let found = fixture.provider.list_all(which).await?;
-    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with that in their name")
+    check_eq(found.iter().map(ApiKey::id).collect(), vec![issued.id()], "the keys with this text in their name")
 }
 
 async fn search(fixture: &Fixture) -> CheckResult {
     let mark = Mark::random();
     let issued = fixture.create(&fixture.new_key().marked(&mark)).await?;
     let found = fixture.provider.list_all(ListKeys::new().search(mark.as_str())).await?;
-    check(found.iter().any(|key| key.id() == issued.id()), "the key is found")
+    check(found.iter().any(|key| key.id() == issued.id()), "the search finds the key")
 }
 
 async fn sort(fixture: &Fixture) -> CheckResult {
@@ -317,12 +320,8 @@ async fn sort(fixture: &Fixture) -> CheckResult {
     }
     let which = ListKeys::new().name_contains(mark.as_str()).sorted_by(SortKeys::Name);
     let first = |keys: &[ApiKey]| -> String { keys.iter().filter_map(|key| key.name()?.chars().next()).collect() };
-    check_eq(first(&fixture.provider.list_all(which.clone()).await?).as_str(), "abc", "the order")?;
-    check_eq(
-        first(&fixture.provider.list_all(which.descending()).await?).as_str(),
-        "cba",
-        "the order the other way round",
-    )
+    check_eq(first(&fixture.provider.list_all(which.clone()).await?).as_str(), "abc", "the ascending order")?;
+    check_eq(first(&fixture.provider.list_all(which.descending()).await?).as_str(), "cba", "the descending order")
 }
 
 async fn expiring(fixture: &Fixture) -> CheckResult {
@@ -334,11 +333,11 @@ async fn expiring(fixture: &Fixture) -> CheckResult {
     check_eq(found.iter().map(ApiKey::id).collect(), vec![soon.id()], "the keys that expire soon")
 }
 
-/// Changes a new key, and checks that nothing has changed but what was asked for.
+/// Updates a new key, and checks that only the requested fields change.
 async fn update(fixture: &Fixture, update: &KeyUpdate) -> CheckResult {
     let issued = fixture.create(&fixture.new_key()).await?;
     let before = fixture.provider.get(issued.id()).await?;
-    let told = fixture.provider.update(issued.id(), update).await?;
+    let updated = fixture.provider.update(issued.id(), update).await?;
     let after = fixture.provider.get(issued.id()).await?;
     check_eq(after.name(), update.name.as_deref().or(before.name()), "the name")?;
     if shows_access(&before) {
@@ -352,11 +351,11 @@ async fn update(fixture: &Fixture, update: &KeyUpdate) -> CheckResult {
         _ => expiry(&before),
     };
     check_eq(expiry(&after), asked, "the expiry")?;
-    if let Some(told) = told {
-        check_eq(told.name(), after.name(), "the name in the answer")?;
+    if let Some(updated) = updated {
+        check_eq(updated.name(), after.name(), "the name in the answer")?;
     }
     if fixture.offers(Capability::List) {
-        fixture.assert_works(issued.secret(), "the secret of the changed key").await?;
+        fixture.assert_works(issued.secret(), "the updated key's secret").await?;
     }
     Ok(())
 }
@@ -380,7 +379,7 @@ async fn update_owner(fixture: &Fixture) -> CheckResult {
 async fn update_nothing(fixture: &Fixture) -> CheckResult {
     let issued = fixture.create(&fixture.new_key()).await?;
     let result = fixture.provider.update(issued.id(), &KeyUpdate::new()).await;
-    check_fails(result, ErrorKind::InvalidInput, Outcome::NotSent, "a change of nothing").map(drop)
+    check_fails(result, ErrorKind::InvalidInput, Outcome::NotSent, "an empty update").map(drop)
 }
 
 async fn not_found(fixture: &Fixture, operation: Operation) -> CheckResult {
@@ -405,7 +404,7 @@ async fn regenerate(fixture: &Fixture) -> CheckResult {
     let before = fixture.provider.get(old.id()).await?;
     let new = fixture.provider.regenerate(old.id(), &Regeneration::new()).await?;
     fixture.track(new.id());
-    check(new.secret() != old.secret(), "the secret is another one")?;
+    check(new.secret() != old.secret(), "the secret is new")?;
     fixture.assert_works(new.secret(), "the new secret").await?;
     fixture.assert_dead(old.secret(), "the old secret").await?;
     let after = fixture.provider.get(new.id()).await?;
@@ -414,13 +413,13 @@ async fn regenerate(fixture: &Fixture) -> CheckResult {
     if new.id() != old.id() {
         check(!fixture.provider.exists(old.id()).await?, "the old key is gone")?;
     }
-    check_eq(fixture.times_listed(new.id()).await?, 1, "how many times it is listed")
+    check_eq(fixture.times_listed(new.id()).await?, 1, "how often the list holds the key")
 }
 
 async fn regenerate_expiry(fixture: &Fixture) -> CheckResult {
     let old = fixture.create(&fixture.new_key()).await?;
     let time = later(60);
-    // Servers that put a new key in the old one's place take no expiry.
+    // Servers that replace the key with a new one accept no expiry.
     let new = match fixture.provider.regenerate(old.id(), &Regeneration::new().expiry(Expiry::At(time))).await {
         Err(error) if error.outcome() == Outcome::Rejected => return Ok(()),
         answered => answered?,
@@ -436,8 +435,8 @@ async fn revoke(fixture: &Fixture) -> CheckResult {
     fixture.provider.revoke(issued.id(), &how).await?;
     fixture.assert_dead(issued.secret(), "the revoked secret").await?;
     match fixture.provider.get(issued.id()).await {
-        Ok(key) => check(key.status() != KeyStatus::Active, "a revoked key is not called active"),
-        Err(error) => check(error.is_not_found(), format!("a revoked key is there, or not found: {error}")),
+        Ok(key) => check(key.status() != KeyStatus::Active, "a revoked key is not active"),
+        Err(error) => check(error.is_not_found(), format!("a revoked key can be read or is not found: {error}")),
     }
 }
 
@@ -447,7 +446,7 @@ async fn revoke_twice(fixture: &Fixture) -> CheckResult {
     fixture.provider.revoke(issued.id(), &how).await?;
     match fixture.provider.revoke(issued.id(), &how).await {
         Ok(()) => Ok(()),
-        Err(error) => check(error.outcome() == Outcome::Rejected, format!("the second revoke is refused: {error}")),
+        Err(error) => check(error.outcome() == Outcome::Rejected, format!("the second revoke is rejected: {error}")),
     }
 }
 
@@ -455,7 +454,7 @@ async fn delete(fixture: &Fixture) -> CheckResult {
     let issued = fixture.create(&fixture.new_key()).await?;
     fixture.provider.delete(issued.id()).await?;
     fixture.assert_dead(issued.secret(), "the deleted secret").await?;
-    check_eq(fixture.times_listed(issued.id()).await?, 0, "how many times it is listed")?;
+    check_eq(fixture.times_listed(issued.id()).await?, 0, "how often the list holds the key")?;
     check_fails(fixture.provider.get(issued.id()).await, ErrorKind::NotFound, Outcome::Rejected, "a deleted key")
         .map(drop)
 }
@@ -479,7 +478,7 @@ async fn unsupported(fixture: &Fixture) -> CheckResult {
         if let Support::Unsupported { instead } = fixture.provider.capabilities().support(capability) {
             let result = call(&*fixture.provider, operation, fixture, &id).await;
             let error = check_fails(result, ErrorKind::Unsupported, Outcome::NotSent, &operation.to_string())?;
-            check(error.to_string().contains(instead), format!("the alternative is named: {error}"))?;
+            check(error.to_string().contains(instead), format!("the error names the alternative: {error}"))?;
         }
     }
     let update = KeyUpdate::new().name("conformance");

@@ -1,4 +1,4 @@
-//! What the cases share.
+//! Helpers that the cases share.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,10 +12,10 @@ use crate::{
     Result,
 };
 
-/// A case's end.
+/// The result of a case or a check.
 pub(super) type CheckResult<T = ()> = Result<T, Failure>;
 
-/// What a provider does that it should not.
+/// How the provider misbehaves.
 #[derive(Debug)]
 pub(super) struct Failure(String);
 
@@ -31,17 +31,17 @@ impl From<Error> for Failure {
     }
 }
 
-/// Fails the case unless this holds.
+/// Fails the case unless the claim holds.
 pub(super) fn check(holds: bool, claim: impl fmt::Display) -> CheckResult {
-    if holds { Ok(()) } else { Err(Failure(format!("this does not hold: {claim}"))) }
+    if holds { Ok(()) } else { Err(Failure(format!("expected: {claim}"))) }
 }
 
-/// Fails the case unless both are the same.
+/// Fails the case unless both values are equal.
 pub(super) fn check_eq<T: PartialEq + fmt::Debug>(found: T, expected: T, what: &str) -> CheckResult {
     if found == expected { Ok(()) } else { Err(Failure(format!("{what} is {found:?} and should be {expected:?}"))) }
 }
 
-/// Fails the case unless the call fails like this.
+/// Fails the case unless the call fails with this kind and outcome.
 pub(super) fn check_fails<T: fmt::Debug>(
     result: Result<T>,
     kind: ErrorKind,
@@ -49,16 +49,16 @@ pub(super) fn check_fails<T: fmt::Debug>(
     what: &str,
 ) -> CheckResult<Error> {
     match result {
-        Ok(answer) => Err(Failure(format!("{what} is taken: {answer:?}"))),
+        Ok(answer) => Err(Failure(format!("{what} succeeds: {answer:?}"))),
         Err(error) => {
-            check_eq((error.kind(), error.outcome()), (kind, outcome), &format!("the failure of {what} ({error})"))?;
-            check(!error.to_string().contains('\n'), format!("the failure of {what} is one line: {error}"))?;
+            check_eq((error.kind(), error.outcome()), (kind, outcome), &format!("the error of {what} ({error})"))?;
+            check(!error.to_string().contains('\n'), format!("the error of {what} is one line: {error}"))?;
             Ok(error)
         }
     }
 }
 
-/// The provider, and what has to be deleted after a case.
+/// The provider under test, and the keys to delete after a case.
 pub(super) struct Fixture {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) role: String,
@@ -80,25 +80,25 @@ impl Fixture {
         self.provider.capabilities().support(capability).is_supported()
     }
 
-    /// The smallest key that every vendor issues.
+    /// Returns a request for the smallest key that every vendor issues.
     pub(super) fn new_key(&self) -> NewKey {
         NewKey::new("conformance").marked(&Mark::random()).role(&self.role).expires_at(later(30))
     }
 
-    /// Issues a key that is deleted after the case.
+    /// Issues a key and deletes it after the case.
     pub(super) async fn create(&self, new: &NewKey) -> CheckResult<IssuedKey> {
         Ok(self.try_create(&*self.provider, new).await?)
     }
 
-    /// Asks for a key, which may be refused. Whatever comes of it is deleted after the case, a key that should not have
-    /// been issued and one whose create was not answered included.
+    /// Tries to issue a key, and deletes after the case whatever it issued. This includes a key that should not exist
+    /// and a key whose create got no answer.
     pub(super) async fn try_create(&self, provider: &dyn Provider, new: &NewKey) -> Result<IssuedKey> {
         let created = provider.create(new).await;
         match &created {
             Ok(issued) => self.track(issued.id()),
             Err(error) if error.may_have_taken_effect() => {
                 error.key().into_iter().for_each(|id| self.track(id));
-                // The mark alone tells whose a key is; one that has another name is left to the vendor's list.
+                // Only the mark proves that a key belongs to this case. A key with another name stays.
                 if Mark::unmarked(&new.name) != new.name {
                     let found = self.provider.find_by_name(&new.name).await;
                     found.iter().flatten().for_each(|key| self.track(key.id()));
@@ -109,7 +109,7 @@ impl Fixture {
         created
     }
 
-    /// Has a key deleted after the case.
+    /// Marks a key for deletion after the case.
     pub(super) fn track(&self, id: &KeyId) {
         self.created.lock().unwrap_or_else(PoisonError::into_inner).push(id.clone());
     }
@@ -118,7 +118,7 @@ impl Fixture {
         Ok(self.provider.list_all(ListKeys::new()).await?)
     }
 
-    /// How many times a key is in the list.
+    /// Returns how often the list holds a key.
     pub(super) async fn times_listed(&self, id: &KeyId) -> CheckResult<usize> {
         Ok(self.list().await?.iter().filter(|key| key.id() == id).count())
     }
@@ -128,10 +128,10 @@ impl Fixture {
     }
 
     pub(super) async fn assert_dead(&self, secret: &Secret, whose: &str) -> CheckResult {
-        check(!self.provider.accepts(secret).await?, format!("{whose} is refused"))
+        check(!self.provider.accepts(secret).await?, format!("{whose} is rejected"))
     }
 
-    /// Deletes what a case has made. Whatever fails then is the case's failure, unless it has one.
+    /// Deletes the keys that a case created. If that fails, the case fails, unless it already has.
     pub(super) async fn clean_up_after(&self, result: CheckResult) -> CheckResult {
         let made = std::mem::take(&mut *self.created.lock().unwrap_or_else(PoisonError::into_inner));
         let mut cleaned = Ok(());
@@ -146,7 +146,7 @@ impl Fixture {
     }
 }
 
-/// So many days from now, in whole seconds.
+/// Returns the time this many days from now, in whole seconds.
 pub(super) fn later(days: i64) -> DateTime<Utc> {
     (Utc::now() + TimeDelta::days(days)).trunc_subsecs(0)
 }

@@ -1,7 +1,7 @@
-//! The suite that every [`Provider`] passes: one table of cases, chosen by what the provider offers.
+//! A test suite that every [`Provider`] passes. It runs the cases that the provider's capabilities allow.
 //!
-//! For whoever writes a provider, or a layer around one. The cases make keys of their own and delete them again; they
-//! expect that nobody else changes the keys meanwhile, that the credential may do everything, and that a key can be given an
+//! Use it to test a provider or a layer. The cases create their own keys and delete them afterwards. They assume that
+//! nothing else changes the keys meanwhile, that the credential has every permission, and that a key may have an
 //! expiry.
 //!
 //! ```
@@ -27,7 +27,7 @@ use crate::{Capability, Provider, Support};
 use self::cases::CASES;
 use self::fixture::Fixture;
 
-/// What the suite is run over.
+/// The provider to test, and the roles to use.
 #[derive(Clone, Debug)]
 pub struct Subject {
     provider: Arc<dyn Provider>,
@@ -36,13 +36,13 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// A provider, and two roles that new keys may have and that may at least list keys.
+    /// Creates a subject. New keys can have both roles, and both roles allow at least listing keys.
     pub fn new(provider: impl Provider + 'static, role: impl Into<String>, other_role: impl Into<String>) -> Self {
         Self { provider: Arc::new(provider), role: role.into(), other_role: other_role.into() }
     }
 }
 
-/// How the suite went: how each case ended.
+/// The results of all cases.
 #[derive(Clone, Debug)]
 #[must_use = "cases may have failed"]
 pub struct Report {
@@ -50,39 +50,39 @@ pub struct Report {
     results: Vec<(&'static str, CaseResult)>,
 }
 
-/// How a case ended.
+/// The result of one case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaseResult {
-    /// The provider does what it should.
+    /// The provider behaves as it should.
     Passed,
-    /// The provider does not offer what the case is about.
+    /// The provider does not offer this capability, which the case needs.
     Skipped(Capability),
-    /// The provider does something else: what.
+    /// The provider misbehaves; the text says how.
     Failed(String),
 }
 
 impl Report {
-    /// Each case's name and how it ended, in the order in which they ran.
+    /// Returns each case's name and result, in the order in which the cases ran.
     pub fn results(&self) -> impl Iterator<Item = (&'static str, &CaseResult)> {
         self.results.iter().map(|(name, result)| (*name, result))
     }
 
-    /// How many cases passed.
+    /// Returns the number of cases that passed.
     pub fn passed(&self) -> usize {
         self.results.iter().filter(|(_, result)| *result == CaseResult::Passed).count()
     }
 
-    /// How many cases failed.
+    /// Returns the number of cases that failed.
     pub fn failed(&self) -> usize {
         self.results.iter().filter(|(_, result)| matches!(result, CaseResult::Failed(_))).count()
     }
 
-    /// Ends the test unless cases were run and all of them passed.
+    /// Panics unless at least one case ran and all of them passed.
     ///
     /// # Panics
     ///
-    /// When a case failed, or none was run: with the whole report.
+    /// If a case failed, or no case ran. The message is the whole report.
     #[track_caller]
     pub fn assert_passed(&self) {
         assert!(self.failed() == 0 && self.passed() > 0, "{self}");
@@ -96,7 +96,7 @@ impl fmt::Display for Report {
         for (name, result) in &self.results {
             match result {
                 CaseResult::Passed => {}
-                CaseResult::Skipped(capability) => write!(f, "\n  skipped, {capability} is not offered: {name}")?,
+                CaseResult::Skipped(capability) => write!(f, "\n  skipped without {capability}: {name}")?,
                 CaseResult::Failed(what) => write!(f, "\n  FAILED: {name}: {what}")?,
             }
         }
@@ -104,13 +104,13 @@ impl fmt::Display for Report {
     }
 }
 
-/// Runs every case for which the provider offers what it takes, one after the other.
+/// Runs the cases that the provider's capabilities allow, one after another.
 pub async fn run(subject: &Subject) -> Report {
     let fixture = Fixture::new(subject);
     let capabilities = subject.provider.capabilities();
     let mut results = Vec::with_capacity(CASES.len());
     for case in CASES {
-        // An emulated option may be ignored by the vendor, which proves nothing either way.
+        // The vendor may ignore an emulated option, so a case about it would prove nothing.
         let missing = case.needs.iter().find(|needed| match capabilities.support(**needed) {
             Support::Native => false,
             Support::Emulated { .. } => **needed != Capability::Search && **needed != Capability::Sort,

@@ -1,4 +1,4 @@
-//! From Monad's answers to ours.
+//! Converts Monad's answers.
 
 use api_keyring_transport::SecretValue;
 use monad_raw::types;
@@ -9,7 +9,7 @@ use crate::vendor::call::{Call, RawResult};
 use crate::vendor::recover;
 use crate::{ApiKey, IssuedKey, KeyId, Page, Result};
 
-/// Whether a text has the form of a secret: a JWT, which begins with the base64 of `{"` and has three parts.
+/// Returns whether a text has the form of a JWT: it starts with the base64 of `{"` and has three parts.
 pub(super) fn looks_like_secret(text: &str) -> bool {
     let mut parts = text.split('.');
     let is_part = |part: &str, least| {
@@ -20,7 +20,7 @@ pub(super) fn looks_like_secret(text: &str) -> bool {
         && parts.next().is_none()
 }
 
-/// A key.
+/// Converts a key.
 pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
     let id = key_id(call, raw.id)?;
     let mut extra = Map::from_iter(raw.extra);
@@ -42,7 +42,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
         expires_at: raw.expiration_time,
         last_used_at: raw.last_used_at,
         never_expires_by_default: false,
-        // A deleted key is gone, and there is no other way to end one before its time.
+        // Deleting is the only way to end a key before its expiry, and a deleted key is not listed.
         reported_status: ReportedStatus::ActiveIfListed,
         masked_secret: None,
         kind: None,
@@ -54,10 +54,10 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
 
 fn key_id(call: &Call<'_>, id: Option<String>) -> Result<KeyId> {
     let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
-    id.parse().map_err(|why| call.unexpected("a key in the answer has an id that cannot be used").caused_by(why))
+    id.parse().map_err(|why| call.unexpected("a key in the answer has an invalid id").caused_by(why))
 }
 
-/// A new or regenerated key with its token, wherever the answer has it.
+/// Converts a new or regenerated key. The token may be anywhere in the answer.
 pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<IssuedKey> {
     let types::ApiKeyWithToken { extra, token, .. } = &answer;
     let documented = token.clone().filter(|token| !token.is_empty() && !token.is_masked());
@@ -70,12 +70,12 @@ pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<
     };
     let id = key_id(call, answer.id.clone());
     let (id, secret) = call.issued(id, secret, rest)?;
-    // Whatever is odd about the rest, the secret is not given up for it.
+    // The secret is returned even if the rest of the answer is malformed.
     let key = key(call, without_token(answer)).ok();
     Ok(IssuedKey::new(id, secret, key))
 }
 
-/// The key alone. Unknown fields stay behind, since one of them may be the token.
+/// Returns the key without the unknown fields, because one of them may hold the token.
 fn without_token(answer: types::ApiKeyWithToken) -> types::ApiKey {
     types::ApiKey {
         created_at: answer.created_at,
@@ -93,7 +93,7 @@ fn without_token(answer: types::ApiKeyWithToken) -> types::ApiKey {
     }
 }
 
-/// A page of keys. A row that is no key is an error of its own.
+/// Converts a page of keys. A malformed row becomes one error.
 pub(super) fn page(call: &Call<'_>, result: RawResult<types::ApiKeyList, types::Error>) -> Result<Page> {
     let (answer, rows) = call
         .list_rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;

@@ -20,10 +20,12 @@ use crate::{
 
 const VENDOR: &str = "monad";
 
+const SET_NAME: &str = "Set a name in the same update (`KeyUpdate::name`, `--name`)";
+
 /// The API keys of a Monad organization.
 ///
-/// Roles are ids. Every key expires, and only a regenerate can change when. A key ends by being deleted; there is no
-/// other way to revoke it.
+/// Roles are ids. Every key expires, and only a regenerate can change the expiry. Deleting is the only way to end a
+/// key; Monad has no separate revoke.
 ///
 /// ```
 /// use api_keyring::{Monad, Provider};
@@ -34,37 +36,45 @@ const VENDOR: &str = "monad";
 /// ```
 #[derive(Clone, Debug)]
 pub struct Monad {
-    // What the keys and errors of this provider are under until a keyring gives it another name.
+    // The name that keys and errors carry. A keyring replaces it with its own.
     name: Arc<str>,
     access: Access<Client>,
     organization_id: types::OrganizationId,
 }
 
 impl Monad {
-    /// Starts setting up the provider.
+    /// Starts to build the provider.
     pub fn builder() -> MonadBuilder {
         MonadBuilder::new()
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call { provider: &self.name, operation, key, looks_like_secret: convert::looks_like_secret }
+        Call {
+            provider: &self.name,
+            endpoint: self.access.endpoint(),
+            operation,
+            key,
+            looks_like_secret: convert::looks_like_secret,
+        }
     }
 }
 
 pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
-    Capability::CreateWithoutExpiry => Support::Unsupported { instead: "Give an expiry, and rotate the key before it" },
+    Capability::CreateWithoutExpiry => {
+        Support::Unsupported { instead: "Set an expiry, and replace the key before then" }
+    }
     Capability::CreateWithOwner | Capability::UpdateOwner => {
-        Support::Unsupported { instead: "Name the owner in the description" }
+        Support::Unsupported { instead: "Write the owner into the description" }
     }
     Capability::UpdateRole => Support::Unsupported { instead: "Create a key with the other role, and delete this one" },
     Capability::UpdateExpiry => Support::Unsupported { instead: "Regenerate the key with a new expiry" },
     Capability::Search => {
-        Support::Emulated { difference: "the whole list is read, and names and descriptions are searched" }
+        Support::Emulated { difference: "this crate reads the whole list and searches names and descriptions" }
     }
-    Capability::Sort => Support::Emulated { difference: "the whole list is read and sorted here" },
+    Capability::Sort => Support::Emulated { difference: "this crate reads and sorts the whole list" },
     Capability::Revoke => Support::Unsupported { instead: "Delete the key" },
-    Capability::RevokeReason => Support::Unsupported { instead: "Note the reason where you keep track of keys" },
-    Capability::Stats => Support::Unsupported { instead: "Read the key: current servers tell when it was last used" },
+    Capability::RevokeReason => Support::Unsupported { instead: "Record the reason where you keep track of keys" },
+    Capability::Stats => Support::Unsupported { instead: "Read the key: current servers report when it was last used" },
     _ => Support::Native,
 });
 
@@ -122,8 +132,8 @@ impl Provider for Monad {
         new.check().map_err(|error| call.add_context(error))?;
         call.require_for(CAPABILITIES, Capability::CreateWithOwner, new.owner.as_ref())?;
         let role = new.role.as_deref().filter(|role| !role.is_empty());
-        let role = role.ok_or_else(|| call.invalid("a role is required, which is an id"))?;
-        let expiry = new.expiry.ok_or_else(|| call.invalid("an expiry is required: every Monad key expires"))?;
+        let role = role.ok_or_else(|| call.invalid("Monad requires a role, which is an id"))?;
+        let expiry = new.expiry.ok_or_else(|| call.invalid("Monad requires an expiry: every key expires"))?;
         let expiry = call.expiry_time(expiry)?;
         let expiry = expiry.ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?;
         let body = types::CreateApiKeyRequest::builder()
@@ -144,11 +154,11 @@ impl Provider for Monad {
         call.require_for(CAPABILITIES, Capability::UpdateOwner, update.owner.as_ref())?;
         let name = match &update.name {
             Some(name) => name.clone(),
-            // The documentation requires a name even where it stays as it is.
+            // The documentation requires a name even if it does not change.
             None => {
                 let key = self.get(id).await.map_err(|error| error.while_preparing(Operation::Update))?;
                 let name = key.name().filter(|name| !name.trim().is_empty());
-                name.ok_or_else(|| call.invalid("the key has no name, and the vendor requires one: give it one"))?
+                name.ok_or_else(|| call.invalid("the key has no name, but Monad requires one").advise(SET_NAME))?
                     .to_owned()
             }
         };

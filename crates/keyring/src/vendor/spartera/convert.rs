@@ -1,4 +1,4 @@
-//! From Spartera's answers to ours, in every shape that they are known to have.
+//! Converts Spartera's answers in every known form.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,14 @@ use crate::vendor::call::{Call, RawResult};
 use crate::vendor::recover;
 use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Page, Result};
 
-/// Whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that is bound to an endpoint, and long enough.
+/// Returns whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that belongs to an endpoint, and long
+/// enough.
 pub(super) fn looks_like_secret(text: &str) -> bool {
     let rest = text.strip_prefix("sk_").or_else(|| text.strip_prefix("ep_"));
     rest.is_some_and(|rest| rest.len() >= 16 && !rest.contains("***"))
 }
 
-/// A key. The reference guide's names stand in where the documentation's are missing.
+/// Converts a key. If the documented fields are missing, it reads the reference guide's fields.
 pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
     let id = key_id(call, raw.api_key_id.or(raw.id))?;
     let mut extra = Map::from_iter(raw.extra);
@@ -71,12 +72,10 @@ fn status(word: &str) -> KeyStatus {
 
 fn key_id(call: &Call<'_>, id: Option<types::AnsweredApiKeyId>) -> Result<KeyId> {
     let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
-    id.to_string()
-        .parse()
-        .map_err(|why| call.unexpected("a key in the answer has an id that cannot be used").caused_by(why))
+    id.to_string().parse().map_err(|why| call.unexpected("a key in the answer has an invalid id").caused_by(why))
 }
 
-/// A new key: its id, and its secret wherever the answer has it.
+/// Converts a new key. The secret may be anywhere in the answer.
 pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Result<IssuedKey> {
     let types::CreateApiKeyResponse { data, extra, .. } = answer;
     let id = key_id(call, data.api_key_id.or(data.id));
@@ -100,7 +99,7 @@ pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Re
     Ok(IssuedKey::new(id, secret, None))
 }
 
-/// A page of keys. A row that is no key is an error of its own.
+/// Converts a page of keys. A malformed row becomes one error.
 pub(super) fn page(call: &Call<'_>, result: RawResult<types::ListApiKeysResponse, types::Error>) -> Result<Page> {
     let (answer, rows) = call.list_rows(result, "data", |answer| std::mem::take(&mut answer.data))?;
     let meta = answer.meta.as_ref();

@@ -22,8 +22,8 @@ const VENDOR: &str = "spartera";
 
 /// The API keys of a Spartera company.
 ///
-/// Roles are numbers. A key without an expiry never expires. The vendor's documentation and its servers differ in the
-/// names of fields and in how they page; this provider takes all of them.
+/// Roles are numbers. A key without an expiry never expires. The vendor's documentation and its servers use different
+/// field names and paging; this provider accepts all of them.
 ///
 /// ```
 /// use api_keyring::{Provider, Spartera};
@@ -34,28 +34,34 @@ const VENDOR: &str = "spartera";
 /// ```
 #[derive(Clone, Debug)]
 pub struct Spartera {
-    // What the keys and errors of this provider are under until a keyring gives it another name.
+    // The name that keys and errors carry. A keyring replaces it with its own.
     name: Arc<str>,
     access: Access<Client>,
     company_id: types::CompanyId,
 }
 
 impl Spartera {
-    /// Starts setting up the provider.
+    /// Starts to build the provider.
     pub fn builder() -> SparteraBuilder {
         SparteraBuilder::default()
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call { provider: &self.name, operation, key, looks_like_secret: convert::looks_like_secret }
+        Call {
+            provider: &self.name,
+            endpoint: self.access.endpoint(),
+            operation,
+            key,
+            looks_like_secret: convert::looks_like_secret,
+        }
     }
 }
 
-/// How many keys Spartera puts on a page at most.
+/// The maximum number of keys on one of Spartera's pages.
 const MAX_PAGE_SIZE: u64 = 100;
 
 const SORT_DIFFERENCE: &str =
-    "the whole list is read and sorted here: older servers ignore the order that they are asked for";
+    "this crate reads and sorts the whole list, because older servers ignore the requested order";
 
 pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
     Capability::Regenerate => {
@@ -63,10 +69,10 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| mat
     }
     Capability::Sort => Support::Emulated { difference: SORT_DIFFERENCE },
     Capability::RevokeReason => {
-        Support::Emulated { difference: "the documented request has no field for a reason, and servers may ignore it" }
+        Support::Emulated { difference: "servers may ignore the reason: the documented request has no field for it" }
     }
     Capability::Description => {
-        Support::Emulated { difference: "only the reference guide knows descriptions, and servers may ignore them" }
+        Support::Emulated { difference: "servers may ignore the description: only the reference guide mentions it" }
     }
     _ => Support::Native,
 });
@@ -125,7 +131,7 @@ impl Provider for Spartera {
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
         new.check().map_err(|error| call.add_context(error))?;
-        let role = new.role.as_deref().ok_or_else(|| call.invalid("a role is required, which is a number"))?;
+        let role = new.role.as_deref().ok_or_else(|| call.invalid("Spartera requires a role, which is a number"))?;
         let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
         let body = types::CreateApiKeyRequest::builder()
             .company_id(self.company_id.clone())
@@ -172,8 +178,8 @@ impl Provider for Spartera {
             None => {
                 let key = self.get(id).await.map_err(|error| error.while_preparing(Operation::Revoke))?;
                 let role = key.role().ok_or_else(|| {
-                    call.invalid("the vendor wants to be told the key's role and does not tell it itself")
-                        .advise("Give the role, or delete the key")
+                    call.invalid("Spartera requires the key's role to revoke it, but does not report the role")
+                        .advise("Give the role (`Revocation::role`, `--role`), or delete the key")
                 })?;
                 role_number(&call, role)?
             }
@@ -213,7 +219,9 @@ impl Provider for Spartera {
             types::ApiKeyStats::ApiKey(key) => key,
             types::ApiKeyStats::List(keys) => match <[_; 1]>::try_from(keys) {
                 Ok([key]) => key,
-                Err(keys) => return Err(call.unexpected(format!("the answer holds {} keys, not one", keys.len()))),
+                Err(keys) => {
+                    return Err(call.unexpected(format!("the answer holds {} keys instead of one", keys.len())));
+                }
             },
         };
         convert::key(&call, key).map(KeyStats::from_extra)
@@ -221,12 +229,12 @@ impl Provider for Spartera {
 }
 
 fn role_number(call: &Call<'_>, role: &str) -> Result<i64> {
-    role.parse().map_err(|_| call.invalid(format!("the role {role:?} is not a number, as Spartera's roles are")))
+    role.parse().map_err(|_| call.invalid(format!("the role {role:?} is not a number, but all Spartera roles are")))
 }
 
 fn changed_expiry(call: &Call<'_>, expiry: Expiry) -> Result<DateTime<Utc>> {
     call.expiry_time(expiry)?.ok_or_else(|| {
-        call.invalid("an expiry cannot be taken away: no documented request does that")
+        call.invalid("Spartera documents no request that removes an expiry")
             .advise("Create a key that never expires instead")
     })
 }
