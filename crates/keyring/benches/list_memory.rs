@@ -1,8 +1,8 @@
-//! How much memory a list takes, at 1,000 keys and at 100,000.
+//! Measures the memory of a list with 1,000 keys and with 100,000 keys.
 //!
-//! `cargo bench -p api-keyring --bench list_memory` prints, for each vendor, the peak resident size of a process that
-//! reads a list key by key (Linux alone tells), before the list and after it. The emulator runs in a process of its own,
-//! so that its keys are not counted.
+//! `cargo bench -p api-keyring --bench list_memory` starts a process for each vendor that reads a list key by key. It prints
+//! that process's peak resident size before and after the list, which only Linux reports. The emulator runs in the parent
+//! process, so its keys do not count.
 
 #![allow(clippy::print_stdout)]
 
@@ -17,7 +17,7 @@ use futures_util::TryStreamExt;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const VENDORS: [&str; 2] = ["spartera", "monad"];
-/// Names the vendor whose keys this process is to list, rather than to measure others.
+/// The vendor whose keys this process lists. Without it, the process starts and measures others.
 const LISTS: &str = "BENCH_LISTS";
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,13 +25,13 @@ async fn main() -> Result<()> {
     if let Ok(vendor) = env::var(LISTS) {
         return list(&vendor).await;
     }
-    // Without `--bench` this is `cargo test --all-targets`, which asks whether it works and not how much it takes.
+    // `cargo test --all-targets` does not pass `--bench`. It checks that the benchmark works, so small lists are enough.
     let measures = env::args().any(|argument| argument == "--bench");
     let counts = if measures { [1000, 100_000] } else { [10, 300] };
     for vendor in VENDORS {
         for count in counts {
             let emulator = Emulator::builder().record_limit(0).start().await?;
-            // The administrator's own key is the first.
+            // The administrator's key is already there.
             emulator.spartera().add_keys(count - 1);
             emulator.monad().add_keys(count - 1);
             let environment = emulator.environment();
@@ -40,13 +40,17 @@ async fn main() -> Result<()> {
                 .envs(environment)
                 .stdout(Stdio::piped())
                 .spawn()?;
-            // On a thread of its own: the emulator has to answer meanwhile.
+            // The wait blocks its thread, and the emulator must answer meanwhile.
             let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await??;
-            let told = String::from_utf8(output.stdout)?;
-            let Some(told) = told.strip_prefix(&format!("{count} keys")).filter(|_| output.status.success()) else {
-                return Err(format!("{vendor}: {count} keys exist; {}: {told}", output.status).into());
+            let report = String::from_utf8(output.stdout)?;
+            let Some(report) = report.strip_prefix(&format!("{count} keys")).filter(|_| output.status.success()) else {
+                return Err(format!(
+                    "{vendor}: there are {count} keys, but the list reported, with {}: {report}",
+                    output.status
+                )
+                .into());
             };
-            println!("{vendor:9} {count:>7} keys{}", told.trim_end());
+            println!("{vendor:9} {count:>7} keys{}", report.trim_end());
             emulator.shutdown().await;
         }
     }
@@ -64,7 +68,7 @@ async fn list(vendor: &str) -> Result<()> {
             Box::new(Monad::builder().organization_id(variable("ORGANIZATION_ID")?).api_key(key).base_url(url).build()?)
         }
     };
-    // What is there once, whatever is listed: code, certificates, a connection.
+    // Loads what does not depend on the list: code, certificates and a connection.
     provider.list_page(&PageRequest::first(1)).await?;
     let before = peak_resident_size();
     let mut keys = provider.list(ListKeys::new());
@@ -75,12 +79,12 @@ async fn list(vendor: &str) -> Result<()> {
     print!("{count} keys");
     match before.zip(peak_resident_size()) {
         Some((before, after)) => println!("  peak {before} KiB before the list, {after} KiB after it"),
-        None => println!("  the system does not tell the peak"),
+        None => println!("  this system does not report the peak"),
     }
     Ok(())
 }
 
-/// The largest resident size of this process so far, in KiB, where the system tells it.
+/// Returns this process's peak resident size in KiB, if the system reports it.
 fn peak_resident_size() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,10 +1,10 @@
-//! A provider for a vendor that this crate does not know, written outside of it, and the suite that says whether it is one.
+//! Implements a provider for another vendor, and tests it with the conformance suite.
 //!
 //! `cargo run -p api-keyring --example own_provider`
 //!
-//! The vendor here is a toy that lives in this process: its keys have a name and an expiry and nothing else, and can be
-//! issued, listed, read and deleted. In your own crate, `Vault` would be a client of the vendor's API, and `api-keyring`
-//! would have the feature `conformance` among the dev-dependencies.
+//! The vendor is a toy that lives in this process. Its keys have only a name and an expiry, and it can issue, list, read and
+//! delete them. In your own crate, `Vault` would call the vendor's API. Your dev-dependencies would enable the feature
+//! `conformance` of `api-keyring`.
 
 #![allow(clippy::print_stdout)]
 
@@ -19,18 +19,20 @@ use api_keyring::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-/// What the vendor offers. Each capability is decided, so that none can be forgotten.
+/// The vendor's capabilities. The function decides on each, so it cannot forget one.
 const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
     Capability::List | Capability::Get | Capability::Create | Capability::CreateWithoutExpiry => Support::Native,
     Capability::Delete => Support::Native,
-    Capability::Search | Capability::Sort => Support::Emulated { difference: "the whole list is read first" },
+    Capability::Search | Capability::Sort => {
+        Support::Emulated { difference: "this provider reads the whole list first" }
+    }
     Capability::Update => Support::Unsupported { instead: "Create another key, and delete this one" },
     Capability::Revoke | Capability::RevokeReason => Support::Unsupported { instead: "Delete the key" },
     Capability::Regenerate => Support::Unsupported { instead: "Create another key, and delete this one" },
-    _ => Support::Unsupported { instead: "Keep a note of your own" },
+    _ => Support::Unsupported { instead: "Keep your own record" },
 });
 
-/// The vendor's service: its keys by number.
+/// The vendor's service, with its keys by number.
 #[derive(Default)]
 struct Service {
     keys: BTreeMap<u64, Record>,
@@ -50,7 +52,7 @@ struct Vault {
 }
 
 impl Vault {
-    /// A vault with one key, which is the one that it is reached with.
+    /// Creates a vault with one key and uses that key.
     fn new() -> Self {
         let credential = Secret::new("vault_0_root");
         let root = Record { name: "root".to_owned(), secret: credential.clone(), expires: None };
@@ -58,7 +60,7 @@ impl Vault {
         Self { service: Arc::new(Mutex::new(service)), credential }
     }
 
-    /// Calls the service as this provider's credential, and gives what goes wrong its provider, operation and key.
+    /// Calls the service with this provider's credential, and adds the provider, operation and key to an error.
     fn call<T>(
         &self,
         operation: Operation,
@@ -69,15 +71,15 @@ impl Vault {
         let now = Utc::now();
         let mut keys = service.keys.values();
         let is_known = keys.any(|key| key.secret == self.credential && key.expires.is_none_or(|expires| now < expires));
-        let called = if is_known {
+        let result = if is_known {
             act(&mut service)
         } else {
             Err(Error::new(ErrorKind::Unauthenticated, Outcome::Rejected, "the vault does not know the credential"))
         };
-        called.map_err(|error| error.about(operation, id).under(self.name()))
+        result.map_err(|error| error.about(operation, id).under(self.name()))
     }
 
-    /// Refuses an operation that is not offered: nothing is sent.
+    /// Refuses an operation that the vendor does not offer. Nothing is sent.
     fn refuse<T>(&self, capability: Capability, id: &KeyId) -> Result<T> {
         Err(CAPABILITIES.refusal(capability).about(capability.operation(), Some(id)).under(self.name()))
     }
@@ -91,21 +93,23 @@ impl Vault {
     }
 }
 
-/// Never the credential.
+/// Leaves out the credential.
 impl std::fmt::Debug for Vault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vault").finish_non_exhaustive()
     }
 }
 
-/// An id as the vendor counts; one that is no number belongs to no key.
+/// Returns the vendor's number for an id. An id that is not a number belongs to no key.
 fn number(id: &KeyId) -> Option<u64> {
     id.as_str().parse().ok()
 }
 
 fn id(number: u64) -> Result<KeyId> {
-    let odd = |why| Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, "the vault's id is none").caused_by(why);
-    number.to_string().parse().map_err(odd)
+    let invalid = |why| {
+        Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, "the vault returned an invalid id").caused_by(why)
+    };
+    number.to_string().parse().map_err(invalid)
 }
 
 fn not_found() -> Error {
@@ -154,7 +158,7 @@ impl Provider for Vault {
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
-        // Everything that can be refused is refused before anything is sent.
+        // Check everything before sending anything.
         let check = || {
             new.check()?;
             CAPABILITIES.require_for(Capability::CreateWithOwner, new.owner.as_ref())?;
@@ -164,7 +168,7 @@ impl Provider for Vault {
         let expires = check().map_err(|error: Error| error.about(Operation::Create, None).under(self.name()))?;
         self.call(Operation::Create, None, |service| {
             let number = service.keys.keys().next_back().map_or(0, |last| last + 1);
-            // A toy's secret: one that counts has to be hard to guess.
+            // This is a toy. A real secret must be hard to guess.
             let secret = Secret::new(format!("vault_{number}_{}", new.name.len()));
             let record = Record { name: new.name.clone(), secret: secret.clone(), expires };
             service.keys.insert(number, record);
