@@ -30,7 +30,7 @@ async fn main() -> Result {
     Ok(())
 }
 
-/// Adds both vendors under names of your own.
+/// Adds both vendors under names of our choice.
 fn keyring(emulator: &Emulator) -> Result<Keyring> {
     let (spartera, monad) = (emulator.spartera(), emulator.monad());
     // Leave `base_url` out to call the vendors themselves.
@@ -71,7 +71,7 @@ async fn update_and_read(provider: &NamedProvider, id: &KeyId) -> Result {
     Ok(())
 }
 
-/// Replaces the key's secret where the vendor can. The old secret stops working at once, and the id may change.
+/// Replaces the key's secret if the vendor can. The old secret stops working at once, and the id may change.
 async fn regenerate(provider: &NamedProvider, issued: IssuedKey) -> Result<(KeyId, Secret)> {
     let (name, id, secret) = (provider.name(), issued.id().clone(), issued.into_secret());
     if !offers(provider, Capability::Regenerate) {
@@ -83,7 +83,7 @@ async fn regenerate(provider: &NamedProvider, issued: IssuedKey) -> Result<(KeyI
     Ok((regenerated.id().clone(), regenerated.into_secret()))
 }
 
-/// Revokes the key where the vendor can, and deletes it.
+/// Revokes the key if the vendor can, and deletes it.
 async fn end(provider: &NamedProvider, id: &KeyId, secret: &Secret) -> Result {
     let name = provider.name();
     println!("{name}: the secret works: {}", provider.accepts(secret).await?);

@@ -1,6 +1,6 @@
-//! The spans of calls and requests: which fields they have, and that no secret is among them.
+//! The spans of calls and requests: their fields, which hold no secret.
 
-// A test that cannot go on has failed.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-/// A span, or an event (without a number): its name, the number of the span that it is in, and its fields.
+/// A span, or an event without a number: its name, its parent's number, and its fields.
 #[derive(Clone, Debug, Default)]
 struct Recorded {
     number: u64,
@@ -30,7 +30,7 @@ impl Visit for Recorded {
     }
 }
 
-/// Takes down all spans and events of this crate and those below it.
+/// Records all spans and events of this crate and the crates below it.
 #[derive(Clone, Default)]
 struct Recorder {
     recorded: Arc<Mutex<Vec<Recorded>>>,
@@ -103,7 +103,7 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
 
     let calls = recorder.named("api_keyring");
     let operations: Vec<_> = calls.iter().map(|call| (call.fields["otel.name"].as_str(), call.parent == 0)).collect();
-    // Each operation has a span, and below it one for each attempt.
+    // Each operation has a span, with one child for each attempt.
     let expected = [
         ("create", true),
         ("create", false),
@@ -141,7 +141,7 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
         assert_eq!(request.fields["server.port"], emulator.address().port().to_string());
         assert_eq!(request.fields["otel.kind"], "client");
         let around = calls.iter().find(|call| call.number == request.parent).unwrap();
-        assert_ne!(around.parent, 0, "the attempt, not the operation");
+        assert_ne!(around.parent, 0, "the parent is the attempt, not the operation");
     }
     let retries = recorder.named("event");
     assert_eq!(retries.len(), 1, "{retries:?}");
@@ -149,6 +149,6 @@ async fn calls_attempts_and_requests_have_spans_without_a_secret() {
 
     let everything = format!("{:?}", recorder.recorded.lock().unwrap());
     for secret in [service.admin_key(), issued.secret().expose().to_owned()] {
-        assert!(!everything.contains(&secret), "a secret is in a span");
+        assert!(!everything.contains(&secret), "a span holds a secret");
     }
 }

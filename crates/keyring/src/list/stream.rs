@@ -24,7 +24,7 @@ struct Listing<'a, P: ?Sized> {
     reader: Reader,
     /// Requested pages that have not arrived yet, in order.
     pending: FuturesOrdered<PendingPage<'a>>,
-    /// Where the last requested page ends if it is full.
+    /// The end of the last requested page if that page is full.
     requested_to: u64,
     ready: VecDeque<Result<ApiKey>>,
     ended: bool,

@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_vendor_vouches_for_is_active() {
+    fn a_key_is_active_only_if_the_vendor_says_so() {
         let now = "2026-01-01T00:00:00Z".parse().unwrap();
         let (past, future) = (Some("2025-12-31 23:59:59+00:00"), Some("2026-01-01T00:00:01Z"));
         let reported = |status| ReportedStatus::Explicit(status);
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_names_unknown_fields_and_does_not_show_them() {
+    fn debug_output_names_unknown_fields_without_their_values() {
         let mut odd = key(ReportedStatus::NotReported, None);
         odd.details.extra.insert("surprise".into(), "canary".into());
         assert!(format!("{odd:?}").contains("surprise"));

@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_that_could_leave_their_path_are_refused() {
+    fn ids_that_could_leave_their_path_are_rejected() {
         let long = "a".repeat(300);
         for hostile in ["", ".", "..", "a/b", "%2e%2e", "a\0", "a\r\n", "é", "a b", "?x", "#x", ".hidden", &long] {
             assert_eq!(hostile.parse::<KeyId>(), Err(InvalidName::KeyId), "{hostile:?}");

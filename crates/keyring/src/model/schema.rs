@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_fits_its_schema() {
+    fn serialized_values_fit_their_schemas() {
         let schema = serde_json::to_value(schema_for!(KeyStats)).unwrap();
         let mut used = KeyStats::new(full());
         used.usage_count = Some(3);

@@ -287,7 +287,7 @@ impl Call<'_> {
         }
         let body = serde_json::from_str(body.expose()).unwrap_or_default();
         let parts = self.failure_status(status, answer.headers(), &body);
-        // For a status without a meaning of its own, the problem with the answer says more than the status.
+        // If the status has no specific meaning, the problem with the answer says more than the status.
         let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
         Parts { problem, ..parts }
     }
@@ -387,7 +387,7 @@ impl Call<'_> {
     }
 }
 
-/// Finds the system's reason among an error's causes, if it has a name of its own.
+/// Finds the system's reason among an error's causes, if it is a well-known one.
 fn io_error_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let mut kinds = causes.filter_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);

@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 pub(crate) type LooksLikeSecret = fn(&str) -> bool;
 
 /// Field names that vendors commonly use for secrets.
-const CUSTOMARY_NAMES: [&str; 8] =
+const COMMON_NAMES: [&str; 8] =
     ["key", "api_key", "apiKey", "token", "secret", "secret_key", "access_token", "plaintext_key"];
 
 /// Field names of free text or of references to a secret. Their values are never taken for the secret.
 const OTHER_NAMES: [&str; 5] = ["name", "description", "message", "status", "permissions"];
 
-/// Returns the secret in `fields`, or `None` if there is none or more than one candidate.
+/// Returns the secret in `fields`, or `None` if it finds no candidate or several.
 ///
 /// A text is a candidate because of its form or its field name. One candidate by form and another by name are two
 /// candidates.
@@ -27,7 +27,7 @@ pub(crate) fn secret_among<'a>(
     }
     let is_candidate = |name: &str, text: &str| {
         let points_elsewhere = OTHER_NAMES.contains(&name) || name.ends_with("_id") || name.contains("prefix");
-        !points_elsewhere && (looks_like_secret(text) || CUSTOMARY_NAMES.contains(&name))
+        !points_elsewhere && (looks_like_secret(text) || COMMON_NAMES.contains(&name))
     };
     texts.retain(|(name, text)| is_candidate(name, text) && !text.is_empty() && !Secret::new(*text).is_masked());
     only(texts.iter()).map(Secret::new)
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_only_candidate_is_found_wherever_it_is() {
+    fn the_only_candidate_is_found_anywhere() {
         for answer in [
             json!({"whatever": "sk_live_1"}),
             json!({"data": {"deep": [{"er": "sk_live_1"}]}, "message": "ok"}),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_guessing() {
+    fn several_candidates_yield_no_secret() {
         for answer in [
             json!({}),
             json!({"a": "sk_live_1", "b": "sk_live_2"}),

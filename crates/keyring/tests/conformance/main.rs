@@ -1,6 +1,6 @@
-//! Every provider, alone and under every layer, passes the conformance suite; a broken one does not.
+//! Every provider passes the conformance suite, alone and under every layer. A broken one does not.
 
-// A test that cannot go on has failed.
+// A panic is how a test fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use api_keyring::{
 };
 use api_keyring_emulator::{Emulator, Revision, SparteraShape};
 
-/// The provider alone, as every pointer, under a keyring's name, and under every layer.
+/// Returns the provider alone, behind every pointer, in a keyring, and under every layer.
 fn wrapped(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)> {
     let shared = || Arc::clone(&provider);
     let leaked: &'static dyn Provider = Box::leak(Box::new(shared()));
@@ -31,10 +31,10 @@ fn wrapped(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)
     ]
 }
 
-async fn assert_conforms(who: &str, provider: Arc<dyn Provider>, roles: [&str; 2]) {
-    for (how, wrapped) in wrapped(provider) {
+async fn assert_conforms(subject: &str, provider: Arc<dyn Provider>, roles: [&str; 2]) {
+    for (wrapping, wrapped) in wrapped(provider) {
         let report = run(&Subject::new(wrapped, roles[0], roles[1])).await;
-        println!("{who} {how}: {report}");
+        println!("{subject} {wrapping}: {report}");
         report.assert_passed();
     }
 }
@@ -80,7 +80,7 @@ async fn monad_conforms_in_every_revision() {
 }
 
 #[tokio::test]
-async fn a_skip_names_what_is_not_offered() {
+async fn a_skipped_case_names_the_missing_capability() {
     let report = run(&Subject::new(Memory::like_monad(), "reader", "writer")).await;
     let skips = report.results().filter_map(|(_, result)| match result {
         CaseResult::Skipped(capability) => Some(*capability),
@@ -96,26 +96,28 @@ async fn a_skip_names_what_is_not_offered() {
 /// Breaks a provider in one way.
 #[derive(Clone, Copy, Debug)]
 enum Broken {
-    /// Says that it has done what it has not.
-    Forgets(Operation),
-    /// Calls every failure a failure of the server.
-    Blurs,
-    /// Does everything twice.
-    Doubles(Operation),
+    /// Reports NotFound without sending the call.
+    Skips(Operation),
+    /// Turns every failure into a server failure.
+    HidesKind,
+    /// Sends every call twice.
+    Repeats(Operation),
 }
 
 #[async_trait::async_trait]
 impl Layer for Broken {
     async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> Result<T> {
         match self {
-            Self::Forgets(operation) if *operation == call.operation => {
-                Err(Error::new(ErrorKind::NotFound, Outcome::Unknown, "pretended"))
+            Self::Skips(operation) if *operation == call.operation => {
+                Err(Error::new(ErrorKind::NotFound, Outcome::Unknown, "the call was not sent"))
             }
-            Self::Doubles(operation) if *operation == call.operation => {
+            Self::Repeats(operation) if *operation == call.operation => {
                 drop(send().await);
                 send().await
             }
-            Self::Blurs => send().await.map_err(|_| Error::new(ErrorKind::Server, Outcome::Unknown, "something")),
+            Self::HidesKind => {
+                send().await.map_err(|_| Error::new(ErrorKind::Server, Outcome::Unknown, "internal error"))
+            }
             _ => send().await,
         }
     }
@@ -126,7 +128,7 @@ async fn a_broken_provider_does_not_conform() {
     let report = async |broken: Broken| -> Report {
         run(&Subject::new(Memory::new().layered(broken), "reader", "writer")).await
     };
-    for broken in [Broken::Forgets(Operation::Delete), Broken::Blurs, Broken::Doubles(Operation::Create)] {
+    for broken in [Broken::Skips(Operation::Delete), Broken::HidesKind, Broken::Repeats(Operation::Create)] {
         let report = report(broken).await;
         println!("{broken:?}: {report}");
         assert!(report.failed() > 0, "{broken:?}: {report}");
@@ -134,7 +136,7 @@ async fn a_broken_provider_does_not_conform() {
     }
 }
 
-/// Issues a key whatever it is asked for, and whoever asks.
+/// Issues a key even if the create should have been rejected.
 #[derive(Clone, Debug)]
 struct Careless(Memory);
 
@@ -152,20 +154,20 @@ impl Layer for Careless {
 }
 
 #[tokio::test]
-async fn a_key_that_should_not_have_been_issued_is_not_left_behind_either() {
+async fn the_suite_deletes_keys_that_should_not_have_been_issued() {
     let memory = Memory::new();
     let careless = memory.clone().layered(Careless(memory.clone()));
     let report = run(&Subject::new(careless, "reader", "writer")).await;
     assert!(report.failed() >= 3, "{report}");
-    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "the administrator's own");
+    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "only the administrator's key is left");
     let lossy = memory.clone().failing(Inject::new().losing_answer(Operation::Create));
     assert!(run(&Subject::new(lossy, "reader", "writer")).await.failed() == 1);
-    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "the administrator's own");
+    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "only the administrator's key is left");
 }
 
 #[tokio::test]
-async fn nothing_is_left_behind() {
+async fn the_suite_deletes_its_keys() {
     let memory = Memory::new();
     run(&Subject::new(memory.clone(), "reader", "writer")).await.assert_passed();
-    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "the administrator's own");
+    assert_eq!(memory.list_all(ListKeys::new()).await.unwrap().len(), 1, "only the administrator's key is left");
 }

@@ -12,7 +12,7 @@ use api_keyring_emulator::{Revision, SparteraShape};
 use crate::stub::{Answer, Stub};
 use crate::support::{SCOPE, Vendor, administrator, assert_error, emulator, id, new_key, perform, printed};
 
-/// Providers of both vendors that take their secret from the same place.
+/// Returns providers of both vendors that share one secret.
 fn sharing(stub: &Stub, secret: &SharedSecret) -> [(Vendor, &'static str, Box<dyn Provider>); 3] {
     let spartera = Spartera::builder().company_id(SCOPE).api_key_from(secret.clone());
     let monad = || Monad::builder().organization_id(SCOPE).base_url(stub.base_url());
@@ -24,11 +24,11 @@ fn sharing(stub: &Stub, secret: &SharedSecret) -> [(Vendor, &'static str, Box<dy
 }
 
 #[tokio::test]
-async fn a_secret_that_is_replaced_is_sent_from_the_next_request_on() {
+async fn the_next_request_sends_a_replaced_secret() {
     let stub = Stub::start().await;
     let secret = SharedSecret::new("first_0123456789");
     for (vendor, header, provider) in sharing(&stub, &secret) {
-        // Below a layer, too: the layer was put there before.
+        // The secret also changes below a layer that was added earlier.
         let provider = provider.retrying(Retry::new());
         for &operation in vendor.operations() {
             stub.answer_all(Answer::json(200, &vendor.success(operation)));
@@ -48,23 +48,23 @@ async fn a_secret_that_is_replaced_is_sent_from_the_next_request_on() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_on_its_way_ends_with_the_secret_that_it_began_with() {
+async fn a_call_in_progress_keeps_its_secret() {
     let stub = Stub::start().await;
     let secret = SharedSecret::new("first_0123456789");
     let replaced = secret.clone();
-    // Replaced by the time that the answer is made.
+    // The secret changes before the answer is sent.
     stub.answer_with(move |_| {
         replaced.replace("second_0123456789");
         Answer::json(403, &Vendor::Spartera.failure(403, "first_0123456789 may not"))
     });
     let [(_, _, provider), ..] = sharing(&stub, &secret);
     let error = provider.get(&id("7")).await.unwrap_err();
-    assert!(!printed(&error).contains("first_0123456789"), "the secret that was sent is the one that is redacted");
+    assert!(!printed(&error).contains("first_0123456789"), "the error redacts the secret that was sent");
     assert_eq!(stub.requests()[0].header("x-api-key"), ["first_0123456789"]);
 }
 
 #[tokio::test]
-async fn the_key_that_a_client_itself_uses_can_be_rotated() {
+async fn a_client_can_replace_its_own_key() {
     for (vendor, revision) in [(Vendor::Spartera, Revision::Current), (Vendor::Monad, Revision::Documented)] {
         let emulator = emulator(revision, SparteraShape::Documented).await;
         let administrator = administrator(&emulator, vendor);
@@ -99,8 +99,8 @@ async fn the_key_that_a_client_itself_uses_can_be_rotated() {
 }
 
 #[test]
-fn what_a_source_would_print_of_itself_is_not_printed() {
-    /// A source whose `Debug` shows what it keeps.
+fn a_providers_debug_output_leaves_out_the_secret_source() {
+    /// A source whose `Debug` prints its secret.
     #[derive(Debug)]
     #[allow(dead_code)] // It is there to be printed.
     struct Careless(String);
@@ -122,10 +122,10 @@ fn what_a_source_would_print_of_itself_is_not_printed() {
 }
 
 #[tokio::test]
-async fn a_function_is_asked_before_every_request_and_its_failure_sends_nothing() {
+async fn a_secret_function_runs_before_every_request_and_its_failure_sends_nothing() {
     let stub = Stub::start().await;
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&asked);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&runs);
     let supply = SecretFn::new(move || {
         let number = counter.fetch_add(1, Ordering::Relaxed);
         async move {
@@ -138,7 +138,7 @@ async fn a_function_is_asked_before_every_request_and_its_failure_sends_nothing(
     });
     let builder = Spartera::builder().company_id(SCOPE).api_key_from(supply).base_url(stub.base_url());
     let provider = builder.build().unwrap();
-    assert_eq!(asked.load(Ordering::Relaxed), 0, "not before there is a request");
+    assert_eq!(runs.load(Ordering::Relaxed), 0, "the function does not run before the first request");
     stub.answer_all(Answer::json(200, &Vendor::Spartera.success(Operation::Get)));
     provider.get(&id("7")).await.unwrap();
     assert_eq!(stub.requests()[0].header("x-api-key"), ["from_the_vault_0123456789"]);
@@ -147,11 +147,11 @@ async fn a_function_is_asked_before_every_request_and_its_failure_sends_nothing(
     assert_error(&error, ErrorKind::Unauthenticated, Outcome::NotSent, "no secret");
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("sealed"));
     let error = provider.get(&id("7")).await.unwrap_err();
-    assert_error(&error, ErrorKind::Unauthenticated, Outcome::NotSent, "no header");
+    assert_error(&error, ErrorKind::Unauthenticated, Outcome::NotSent, "invalid secret");
     assert!(!printed(&error).contains("canary"), "{error}");
-    assert_eq!(stub.requests().len(), 1, "nothing else was sent");
+    assert_eq!(stub.requests().len(), 1, "only the first call sends a request");
 
-    // A secret of one's own is used in place of the source's.
+    // `with_secret` overrides the source.
     let own = provider.with_secret(&Secret::new("own_0123456789")).unwrap();
     own.get(&id("7")).await.unwrap();
     assert_eq!(stub.requests()[1].header("x-api-key"), ["own_0123456789"]);

@@ -1,4 +1,4 @@
-//! What every failure means: its kind, what became of the operation, and the vendor's own words.
+//! The meaning of every failure: its kind, its outcome, and the vendor's message.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpSocket;
 use crate::stub::{Answer, Stub};
 use crate::support::{CREDENTIAL, Fixture, SCOPE, SECRET, TOKEN, Vendor, assert_error, assert_readable, id, perform};
 
-/// What the statuses that either vendor documents mean.
+/// The meaning of each status that either vendor documents.
 const DOCUMENTED: [(u16, ErrorKind, Outcome); 8] = [
     (400, ErrorKind::Rejected, Outcome::Rejected),
     (401, ErrorKind::Unauthenticated, Outcome::Rejected),
@@ -22,11 +22,11 @@ const DOCUMENTED: [(u16, ErrorKind, Outcome); 8] = [
 ];
 
 #[tokio::test]
-async fn every_documented_status_of_every_operation_has_its_kind_and_the_vendors_words() {
+async fn every_documented_status_has_its_kind_and_the_vendors_message() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
-            // Statuses that are not documented for this very operation mean the same.
+            // A status means the same for an operation that does not document it.
             for (status, kind, outcome) in DOCUMENTED {
                 let context = format!("{vendor:?} {operation} {status}");
                 let words = format!("The vendor's own words about {status}");
@@ -54,14 +54,14 @@ async fn every_documented_status_of_every_operation_has_its_kind_and_the_vendors
                 assert_eq!(error.unclaimed_secret(), None, "{context}");
                 let line = error.to_string();
                 assert!(line.contains(&words) && line.contains("req-42"), "{context}: {line}");
-                assert_eq!(fixture.stub.requests().len(), 1, "{context}: nothing is sent twice");
+                assert_eq!(fixture.stub.requests().len(), 1, "{context}: the request is sent once");
             }
         }
     }
 }
 
 #[tokio::test]
-async fn the_wait_in_the_header_comes_before_the_one_in_the_body() {
+async fn the_wait_in_the_header_takes_precedence_over_the_body() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for (header, wait) in [("9", Some(9)), ("0", Some(0)), ("99999999999", Some(99_999_999_999))] {
@@ -69,7 +69,7 @@ async fn the_wait_in_the_header_comes_before_the_one_in_the_body() {
             let error = fixture.error(Operation::Create, answer).await;
             assert_eq!(error.retry_after(), wait.map(Duration::from_secs), "{vendor:?} {header}");
         }
-        // What cannot be read is no wait, and no other failure either.
+        // An unreadable wait is ignored and does not change the error.
         for header in ["soon", "-1", "1e3", "99999999999999999999999999"] {
             let answer = Answer::json(429, &json!("slow down")).header("retry-after", header);
             let error = fixture.error(Operation::Get, answer).await;
@@ -77,7 +77,7 @@ async fn the_wait_in_the_header_comes_before_the_one_in_the_body() {
             assert_eq!(error.retry_after(), None, "{vendor:?} {header}");
         }
     }
-    // A body that is not as documented still says how long to wait.
+    // A malformed body can still report the wait.
     let fixture = Fixture::start(Vendor::Spartera).await;
     let body = json!({"message": ["odd"], "retry_after": 21});
     let error = fixture.error(Operation::Get, Answer::json(429, &body)).await;
@@ -85,7 +85,7 @@ async fn the_wait_in_the_header_comes_before_the_one_in_the_body() {
 }
 
 #[tokio::test]
-async fn a_status_counts_whatever_its_body_is() {
+async fn a_status_counts_whatever_its_body_holds() {
     use ErrorKind::{PermissionDenied, RateLimited, Rejected, Server, Timeout, Unauthenticated, UnexpectedAnswer};
     let text = |status, body: &str| Answer::text(status, "application/json", body);
     let cases: [(&str, Answer, ErrorKind, Outcome, Option<&str>); 18] = [
@@ -140,7 +140,7 @@ async fn a_status_counts_whatever_its_body_is() {
                     operation.is_write() && *outcome == Outcome::Unknown,
                     "{context}"
                 );
-                assert_eq!(error.unclaimed_secret(), None, "{context}: no key was issued");
+                assert_eq!(error.unclaimed_secret(), None, "{context}: the vendor issued no key");
                 assert_eq!(fixture.stub.requests().len(), 1, "{context}");
             }
         }
@@ -159,7 +159,7 @@ async fn field_errors_are_read_in_every_form() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_an_error_and_the_other_host_sees_nothing() {
+async fn a_redirect_is_an_error_and_is_not_followed() {
     let other = Stub::start().await;
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
@@ -179,7 +179,7 @@ async fn a_redirect_is_an_error_and_the_other_host_sees_nothing() {
 
 #[tokio::test]
 async fn a_refused_connection_sent_nothing() {
-    // Bound, so that nobody else gets the port, and not listened on.
+    // The socket keeps the port to itself but does not listen.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let base_url = format!("http://{}", socket.local_addr().unwrap());
@@ -196,7 +196,7 @@ async fn a_refused_connection_sent_nothing() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_before_an_answer_leaves_the_outcome_open() {
+async fn a_broken_connection_leaves_the_outcome_unknown() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
@@ -205,9 +205,9 @@ async fn a_connection_that_ends_before_an_answer_leaves_the_outcome_open() {
                 let error = fixture.error(operation, answer).await;
                 assert_eq!((error.kind(), error.outcome()), (ErrorKind::Connection, Outcome::Unknown), "{context}");
                 assert_eq!(error.may_have_taken_effect(), operation.is_write(), "{context}");
-                assert_eq!(fixture.stub.requests().len(), 1, "{context}: nothing is sent twice");
+                assert_eq!(fixture.stub.requests().len(), 1, "{context}: the request is sent once");
                 if operation.is_write() {
-                    // Whoever reads it has to know what to do next.
+                    // The message says what to do next.
                     assert!(error.to_string().contains("before trying again"), "{context}: {error}");
                 }
             }
@@ -216,8 +216,8 @@ async fn a_connection_that_ends_before_an_answer_leaves_the_outcome_open() {
 }
 
 #[tokio::test]
-async fn no_answer_in_time_leaves_the_outcome_open() {
-    // Accepts, since the system completes connections by itself, and never answers.
+async fn a_timeout_leaves_the_outcome_unknown() {
+    // The system accepts the connection, but nothing answers.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let builder = Spartera::builder().company_id(SCOPE).api_key(CREDENTIAL).base_url(base_url);
@@ -235,7 +235,7 @@ async fn a_connection_failure_does_not_repeat_its_source() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_cut_after_success_was_applied_and_hands_over_what_arrived() {
+async fn a_truncated_success_counts_as_applied_and_returns_what_arrived() {
     for (vendor, operation) in [
         (Vendor::Spartera, Operation::Create),
         (Vendor::Monad, Operation::Create),
@@ -243,7 +243,7 @@ async fn a_body_that_is_cut_after_success_was_applied_and_hands_over_what_arrive
     ] {
         let fixture = Fixture::start(vendor).await;
         let whole = vendor.success(operation).to_string();
-        // Without its last character it is no JSON any more, but the secret is there.
+        // Without its last character the body is not valid JSON, but the secret is there.
         let arrived = &whole[..whole.len() - 1];
         let context = format!("{vendor:?} {operation}");
         let answer = Answer::text(200, "application/json", arrived).cut_short();
@@ -257,11 +257,11 @@ async fn a_body_that_is_cut_after_success_was_applied_and_hands_over_what_arrive
 }
 
 #[tokio::test]
-async fn success_under_another_status_is_taken_with_the_documented_body() {
+async fn another_success_status_counts_with_the_documented_body() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
-            // A list's first page tells by itself whether there are more.
+            // The first page of the list is also the last.
             let answer = Answer::json(201, &vendor.success(operation));
             let result = fixture.perform(operation, answer).await;
             assert!(result.is_ok(), "{vendor:?} {operation}: {result:?}");
@@ -273,8 +273,8 @@ async fn success_under_another_status_is_taken_with_the_documented_body() {
     assert_eq!((issued.id().as_str(), issued.secret().expose()), ("7", TOKEN));
 }
 
-/// The operations that are over when they are over, and whose answer says nothing that matters.
-fn done_by_status(vendor: Vendor) -> &'static [Operation] {
+/// Returns the operations for which the status is enough, because their answer holds nothing of interest.
+fn succeeds_by_status(vendor: Vendor) -> &'static [Operation] {
     match vendor {
         Vendor::Spartera => &[Operation::Update, Operation::Revoke, Operation::Delete],
         Vendor::Monad => &[Operation::Delete],
@@ -282,18 +282,18 @@ fn done_by_status(vendor: Vendor) -> &'static [Operation] {
 }
 
 #[tokio::test]
-async fn an_answer_without_content_is_taken_where_none_is_needed() {
+async fn an_empty_answer_counts_if_no_content_is_needed() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
-        for &operation in done_by_status(vendor) {
+        for &operation in succeeds_by_status(vendor) {
             for answer in [Answer::empty(204), Answer::json(200, &json!({})), Answer::json(200, &Value::Null)] {
                 let result = fixture.perform(operation, answer.clone()).await;
                 assert!(result.is_ok(), "{vendor:?} {operation} {answer:?}: {result:?}");
             }
         }
-        // Where something is needed, it is not.
+        // The other operations need the content.
         for &operation in vendor.operations() {
-            if !done_by_status(vendor).contains(&operation) {
+            if !succeeds_by_status(vendor).contains(&operation) {
                 let error = fixture.error(operation, Answer::empty(204)).await;
                 let context = format!("{vendor:?} {operation}");
                 assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &context);
@@ -304,15 +304,15 @@ async fn an_answer_without_content_is_taken_where_none_is_needed() {
 }
 
 #[tokio::test]
-async fn what_may_not_have_been_done_is_not_claimed() {
+async fn an_uncertain_success_is_an_error() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
-        for &operation in done_by_status(vendor) {
+        for &operation in succeeds_by_status(vendor) {
             for (name, answer) in [
-                // A promise.
+                // A 202 only promises to act later.
                 ("202 with a body", Answer::json(202, &vendor.success(operation))),
                 ("202 without a body", Answer::empty(202)),
-                // A page of a proxy, or of a hotel.
+                // A proxy or a captive portal may send such a page.
                 ("200 HTML", Answer::html(200)),
                 ("200 empty", Answer::empty(200)),
             ] {
@@ -327,10 +327,10 @@ async fn what_may_not_have_been_done_is_not_claimed() {
 }
 
 #[tokio::test]
-async fn a_promise_or_a_strangers_page_is_not_called_applied() {
+async fn an_uncertain_success_has_an_unknown_outcome() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
-        for &operation in done_by_status(vendor) {
+        for &operation in succeeds_by_status(vendor) {
             for answer in [Answer::json(202, &vendor.success(operation)), Answer::html(200)] {
                 let context = format!("{vendor:?} {operation} {answer:?}");
                 let error = fixture.error(operation, answer).await;
@@ -340,10 +340,10 @@ async fn a_promise_or_a_strangers_page_is_not_called_applied() {
     }
 }
 
-/// Revoking at Spartera reads the key's role first, and a Monad update of the description its name. When that reading
-/// fails, the operation itself was not sent.
+/// Revoking at Spartera first reads the key's role, and updating a description at Monad first reads the name. If that
+/// read fails, the operation itself is not sent.
 #[tokio::test]
-async fn a_lookup_that_fails_changed_nothing() {
+async fn a_failed_lookup_changes_nothing() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for answer in [
@@ -377,7 +377,7 @@ async fn a_lookup_that_fails_changed_nothing() {
 }
 
 #[tokio::test]
-async fn a_vendors_words_cannot_do_harm() {
+async fn a_vendors_message_cannot_do_harm() {
     let escape = "\u{1b}[2J\u{1b}]0;owned\u{7}line one\r\nline two\u{0}\u{9b}31m\u{7f}";
     let long = "x".repeat(1_000_000);
     for vendor in Vendor::ALL {
@@ -395,7 +395,7 @@ async fn a_vendors_words_cannot_do_harm() {
             assert!((100..2000).contains(&length), "{length}");
             assert!(format!("{error:?}").len() < 4000);
         }
-        // Nothing to say is said in no words.
+        // A blank message counts as no message.
         let error = fixture.error(Operation::Get, Answer::json(403, &vendor.failure(403, " \n\t "))).await;
         assert_eq!(error.vendor_message(), None);
     }
@@ -411,7 +411,7 @@ async fn a_vendors_words_cannot_do_harm() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_limit_is_given_up_and_says_so() {
+async fn an_answer_beyond_the_size_limit_is_an_error() {
     let stub = Stub::start().await;
     let builder = Spartera::builder().company_id(SCOPE).api_key(CREDENTIAL).base_url(stub.base_url());
     let builder = builder.transport(|transport| transport.max_response_bytes(1000));

@@ -1,4 +1,4 @@
-//! A key's whole life at each vendor, in every form that the vendors are documented to have, alone and in a keyring.
+//! A key's whole life in every documented form of each vendor, alone and in a keyring.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 
 use crate::support::{VARIANTS, Vendor, administrator, assert_error, emulator, id, keys, time};
 
-/// A vendor in one of its forms, and its provider under some name.
+/// One form of a vendor, and its provider under a name.
 struct Variant {
     emulator: Emulator,
     vendor: Vendor,
@@ -22,7 +22,7 @@ struct Variant {
 }
 
 impl Variant {
-    /// Every form of every vendor, once by itself and once in a keyring.
+    /// Starts every form of every vendor, once alone and once in a keyring.
     async fn all() -> Vec<Self> {
         let mut variants = Vec::new();
         for (vendor, revision, shape) in VARIANTS {
@@ -50,14 +50,14 @@ impl Variant {
         format!("{} ({:?}, {:?})", self.name, self.revision, self.shape)
     }
 
-    /// A new key that may do everything, and may be told from others.
+    /// Issues a key with every permission.
     async fn issue(&self) -> IssuedKey {
         let role = if self.vendor == Vendor::Spartera { "1" } else { "role-admin" };
         let new = NewKey::new("ci").role(role).expires_at(time("2099-01-01T00:00:00Z")).description("builds");
         self.provider.create(&new).await.unwrap()
     }
 
-    /// The same keys, reached with a key's own secret.
+    /// Returns the provider with the key's own secret.
     fn with(&self, issued: &IssuedKey) -> Arc<dyn Provider> {
         self.provider.with_secret(issued.secret()).unwrap()
     }
@@ -66,7 +66,7 @@ impl Variant {
         self.emulator.requests().len()
     }
 
-    /// Checks an error's kind, and that it carries the provider's name, operation and key.
+    /// Checks an error's kind, provider, operation and key.
     #[track_caller]
     fn assert_fails<T: std::fmt::Debug>(
         &self,
@@ -85,7 +85,7 @@ impl Variant {
         error
     }
 
-    /// Reads a key, and checks that it carries the provider's name.
+    /// Reads a key and checks its provider's name.
     async fn get(&self, id: &KeyId) -> api_keyring::ApiKey {
         let key = self.provider.get(id).await.unwrap();
         assert_eq!(key.provider(), self.name);
@@ -128,14 +128,14 @@ fn named(name: &str, provider: Arc<dyn Provider>) -> Arc<dyn Provider> {
 }
 
 fn utc(time: Option<&Timestamp>) -> Option<chrono::DateTime<chrono::Utc>> {
-    time.map(|time| time.utc().expect("the vendors' timestamps can be read"))
+    time.map(|time| time.utc().expect("the vendor's timestamps are readable"))
 }
 
 fn later() -> chrono::DateTime<chrono::Utc> {
     time("2098-07-01T12:00:00Z")
 }
 
-/// What of a key an update may change.
+/// Returns the fields that an update can change.
 fn changeable(key: &api_keyring::ApiKey) -> [Option<String>; 5] {
     let text = |text: Option<&str>| text.map(str::to_owned);
     let expiry = utc(key.expires_at()).map(|time| time.to_rfc3339());
@@ -143,7 +143,7 @@ fn changeable(key: &api_keyring::ApiKey) -> [Option<String>; 5] {
 }
 
 #[tokio::test]
-async fn a_spartera_key_lives_and_ends() {
+async fn a_spartera_key_works_until_it_is_revoked() {
     for variant in Variant::of_vendor(Vendor::Spartera).await {
         let context = variant.context();
         let is_guide = variant.shape == SparteraShape::Guide;
@@ -159,15 +159,15 @@ async fn a_spartera_key_lives_and_ends() {
         assert_eq!(utc(key.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}");
         assert!(utc(key.created_at()).is_some(), "{context}");
         assert_eq!(key.masked_secret(), Some(&*issued.secret().masked()), "{context}");
-        // What one shape does not show is not made up.
+        // A field that this form does not report stays empty.
         assert_eq!(key.role(), (!is_guide).then_some("1"), "{context}");
         assert_eq!(key.scope(), (!is_guide).then(|| variant.provider.scope()), "{context}");
         assert_eq!(key.description(), is_guide.then_some("builds"), "{context}");
-        let tells_status = is_guide || is_current;
-        let status = if tells_status { KeyStatus::Active } else { KeyStatus::Unknown };
+        let reports_status = is_guide || is_current;
+        let status = if reports_status { KeyStatus::Active } else { KeyStatus::Unknown };
         assert_eq!(key.status(), status, "{context}");
 
-        // Each field alone, and every other stays as it is.
+        // Each update changes one field and keeps the others.
         for (field, update, value) in [
             (0, KeyUpdate::new().name("renamed"), "renamed"),
             (1, KeyUpdate::new().description("nightly builds"), "nightly builds"),
@@ -194,10 +194,10 @@ async fn a_spartera_key_lives_and_ends() {
         assert_eq!(stats.failed_attempts, is_current.then_some(0), "{context}");
         assert_eq!(utc(stats.last_used_at.as_ref()).is_some(), is_guide || is_current, "{context}");
 
-        variant.revoke_somehow(&issued).await;
+        variant.revoke_with_or_without_role(&issued).await;
         variant.assert_dead(&issued).await;
         let key = variant.get(issued.id()).await;
-        let status = if tells_status { KeyStatus::Revoked } else { KeyStatus::Unknown };
+        let status = if reports_status { KeyStatus::Revoked } else { KeyStatus::Unknown };
         assert_eq!(key.status(), status, "{context}");
         let reason = key.extra().get("revocation_reason").and_then(|reason| reason.as_str());
         assert_eq!(reason, is_current.then_some("leaked"), "{context}");
@@ -209,8 +209,8 @@ async fn a_spartera_key_lives_and_ends() {
 }
 
 impl Variant {
-    /// Revokes a key. The guide's shape does not show the role that the vendor wants to be told.
-    async fn revoke_somehow(&self, issued: &IssuedKey) {
+    /// Revokes a key. The guide's form does not report the role, but the vendor requires it.
+    async fn revoke_with_or_without_role(&self, issued: &IssuedKey) {
         let how = Revocation::new().reason("leaked");
         let result = self.provider.revoke(issued.id(), &how).await;
         if self.shape == SparteraShape::Documented {
@@ -222,7 +222,7 @@ impl Variant {
         assert!(error.to_string().contains("Give the role"), "{error}");
         let requests = self.emulator.requests();
         let revocations = requests.iter().filter(|request| request.target.ends_with("/revoke")).count();
-        assert_eq!(revocations, 0, "nothing was revoked");
+        assert_eq!(revocations, 0, "no revoke was sent");
         self.assert_works(issued).await;
         self.provider.revoke(issued.id(), &how.role("2")).await.unwrap();
         assert_eq!(self.requests(), before + 2);
@@ -230,7 +230,7 @@ impl Variant {
 }
 
 #[tokio::test]
-async fn a_monad_key_lives_and_ends() {
+async fn a_monad_key_works_until_it_is_replaced() {
     for variant in Variant::of_vendor(Vendor::Monad).await {
         let context = variant.context();
         let is_current = variant.revision == Revision::Current;
@@ -241,7 +241,7 @@ async fn a_monad_key_lives_and_ends() {
         assert_eq!(variant.times_listed(issued.id()).await, 1, "{context}");
 
         let key = variant.get(issued.id()).await;
-        let answered = issued.key().expect("Monad answers with the key");
+        let answered = issued.key().expect("Monad's answer holds the key");
         for key in [&key, answered] {
             assert_eq!((key.id(), key.provider()), (issued.id(), variant.name), "{context}");
             assert_eq!((key.name(), key.description()), (Some("ci"), Some("builds")), "{context}");
@@ -253,14 +253,14 @@ async fn a_monad_key_lives_and_ends() {
         assert_eq!(utc(key.last_used_at()).is_some(), is_current, "{context}");
         assert_eq!(key.extra().get("token_version").is_some(), is_current, "{context}");
 
-        // The description alone, which must not lose the name.
+        // Updating only the description keeps the name.
         for (update, name, description) in [
             (KeyUpdate::new().name("renamed"), "renamed", "builds"),
             (KeyUpdate::new().description("nightly"), "renamed", "nightly"),
             (KeyUpdate::new().name("both").description("of them"), "both", "of them"),
         ] {
             let answered =
-                variant.provider.update(issued.id(), &update).await.unwrap().expect("Monad answers with the key");
+                variant.provider.update(issued.id(), &update).await.unwrap().expect("Monad's answer holds the key");
             let mut expected = changeable(&key);
             expected[0] = Some(name.to_owned());
             expected[1] = Some(description.to_owned());
@@ -273,15 +273,15 @@ async fn a_monad_key_lives_and_ends() {
         assert_ne!(renewed.secret(), issued.secret(), "{context}");
         variant.assert_dead(&issued).await;
         variant.assert_works(&renewed).await;
-        // The current server renews the key in place, the documented one puts another in its place.
+        // The current server keeps the key's id; the documented one replaces the key.
         assert_eq!(renewed.id() == issued.id(), is_current, "{context}");
         assert_eq!(variant.times_listed(renewed.id()).await, 1, "{context}");
         assert_eq!(variant.times_listed(issued.id()).await, usize::from(is_current), "{context}");
-        let answered = renewed.key().expect("Monad answers with the key");
+        let answered = renewed.key().expect("Monad's answer holds the key");
         assert_eq!((answered.id(), answered.provider()), (renewed.id(), variant.name), "{context}");
         assert_eq!(changeable(answered), changeable(&variant.get(renewed.id()).await), "{context}");
         assert_eq!((answered.name(), answered.description()), (Some("both"), Some("of them")), "{context}");
-        assert_eq!(utc(answered.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}: the expiry is kept");
+        assert_eq!(utc(answered.expires_at()), Some(time("2099-01-01T00:00:00Z")), "{context}: the expiry stays");
 
         let with_expiry = Regeneration::new().expiry(Expiry::At(later()));
         let result = variant.provider.regenerate(renewed.id(), &with_expiry).await;
@@ -291,7 +291,7 @@ async fn a_monad_key_lives_and_ends() {
             variant.assert_dead(&renewed).await;
             last
         } else {
-            // A server of the documentation's age takes no body, and has not touched the key.
+            // The documented server accepts no body, and leaves the key unchanged.
             let error = variant.assert_fails(result, ErrorKind::Rejected, Operation::Regenerate, Some(renewed.id()));
             assert_eq!((error.status(), error.outcome()), (Some(415), Outcome::Rejected), "{context}");
             renewed
@@ -306,7 +306,7 @@ async fn a_monad_key_lives_and_ends() {
 }
 
 #[tokio::test]
-async fn what_is_not_offered_is_refused_before_anything_is_sent() {
+async fn an_unsupported_operation_is_refused_before_anything_is_sent() {
     for variant in Variant::all().await {
         let (provider, key) = (&variant.provider, id("7"));
         let before = variant.requests();
@@ -316,7 +316,7 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
             assert!(!error.may_have_taken_effect());
             match provider.capabilities().support(capability) {
                 Support::Unsupported { instead } => assert!(error.to_string().contains(instead), "{error}"),
-                other => panic!("{capability} is said to be {other:?}"),
+                other => panic!("{capability} is {other:?} instead of unsupported"),
             }
         };
         let new = || NewKey::new("ci").role("role-reader").expires_in(TimeDelta::days(1));
@@ -339,7 +339,7 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
                 refuse(result, Capability::CreateWithOwner, Operation::Create, None);
                 let result = provider.create(&new().expiry(Expiry::Never)).await.map(drop);
                 refuse(result, Capability::CreateWithoutExpiry, Operation::Create, None);
-                // A name beside it does not make it go through in part.
+                // A supported field in the same update does not let part of it through.
                 let result = provider.update(&key, &change().name("x").role("role-admin")).await.map(drop);
                 refuse(result, Capability::UpdateRole, Operation::Update, Some(&key));
                 let result = provider.update(&key, &change().name("x").expiry(tomorrow)).await.map(drop);
@@ -355,7 +355,7 @@ async fn what_is_not_offered_is_refused_before_anything_is_sent() {
 }
 
 #[tokio::test]
-async fn what_is_offered_is_what_the_vendors_are_known_to_offer() {
+async fn capabilities_match_what_the_vendors_offer() {
     for (vendor, unsupported, emulated) in [
         (
             Vendor::Spartera,
@@ -392,7 +392,7 @@ async fn what_is_offered_is_what_the_vendors_are_known_to_offer() {
 }
 
 #[tokio::test]
-async fn a_wrong_credential_is_told_by_every_operation() {
+async fn every_operation_reports_a_wrong_credential() {
     for variant in Variant::all().await {
         let wrong = variant.provider.with_secret(&"sk_live_wrong_0123456789".into()).unwrap();
         let operations = variant.vendor.operations();
@@ -401,13 +401,13 @@ async fn a_wrong_credential_is_told_by_every_operation() {
             assert_error(&error, ErrorKind::Unauthenticated, Outcome::Rejected, &variant.context());
             assert_eq!((error.provider(), error.operation()), (Some(variant.name), Some(operation)));
         }
-        // One request each: nobody tries a wrong credential again.
+        // Each operation sends one request: a wrong credential is not retried.
         assert_eq!(variant.requests(), operations.len(), "{}", variant.context());
     }
 }
 
 #[tokio::test]
-async fn a_reader_may_read_and_is_told_what_it_may_not() {
+async fn a_reader_can_read_but_is_denied_writes() {
     for variant in Variant::all().await {
         let role = if variant.vendor == Vendor::Spartera { "3" } else { "role-reader" };
         let new = NewKey::new("reader").role(role).expires_in(TimeDelta::days(1));

@@ -1,4 +1,4 @@
-//! Lists: every key once, whatever the server's pages are like, and one failure does not hide the rest.
+//! Lists: they hold every key once, whatever the server's pages look like, and one failure does not hide the rest.
 
 use std::collections::BTreeSet;
 
@@ -16,12 +16,12 @@ use crate::support::{
 };
 
 #[tokio::test]
-async fn every_key_of_every_server_comes_once() {
+async fn a_list_holds_every_key_of_every_server_once() {
     for (vendor, revision, shape) in VARIANTS {
         let emulator = emulator(revision, shape).await;
         let provider = administrator(&emulator, vendor);
         let mut expected: BTreeSet<String> = keys(&*provider).await.iter().map(|key| key.id().to_string()).collect();
-        assert_eq!(expected.len(), 1, "the administrator's own");
+        assert_eq!(expected.len(), 1, "only the administrator's key exists");
         for extra in [0, 1, 19, 20, 21, 99, 100, 101, 250, 10_000] {
             let more = extra + 1 - expected.len();
             let added = match vendor {
@@ -32,7 +32,7 @@ async fn every_key_of_every_server_comes_once() {
             let (ids, errors) = sorted(rows(&*provider).await);
             let context = format!("{vendor:?} {revision:?} {shape:?} {extra}");
             assert!(errors.is_empty(), "{context}: {errors:?}");
-            // Compared as a list: a key that came twice would be in it twice.
+            // A vector, unlike a set, would show a duplicate key.
             assert_eq!(ids, expected.iter().cloned().collect::<Vec<_>>(), "{context}");
         }
     }
@@ -45,14 +45,14 @@ enum Totals {
     Omitted,
 }
 
-/// The number that a query gives a parameter.
+/// Returns the value of a query parameter.
 fn parameter(request: &Request, name: &str) -> usize {
     let query = request.target.split_once('?').unwrap().1;
     let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
     value.unwrap().parse().unwrap()
 }
 
-/// A server whose pages hold `size` rows at most. It tells the total where `tells` says so.
+/// Answers with pages of at most `size` rows.
 fn pages(
     vendor: Vendor,
     all: Vec<Value>,
@@ -62,7 +62,7 @@ fn pages(
     move |request| pages_of(vendor, &all, size.min(parameter(request, "limit")), totals, request)
 }
 
-/// The page that is asked for, which has `size` rows unless it is the last.
+/// Returns the requested page. It has `size` rows unless it is the last.
 fn pages_of(vendor: Vendor, all: &[Value], size: usize, totals: Totals, request: &Request) -> Answer {
     let start = match vendor {
         Vendor::Spartera => (parameter(request, "page") - 1) * size,
@@ -86,7 +86,7 @@ fn some_keys(vendor: Vendor, count: usize) -> (Vec<Value>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn pages_may_be_of_any_size_and_keep_silent_about_the_total() {
+async fn a_list_is_complete_for_any_page_size_and_without_a_total() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for count in [0, 1, 6, 7, 8, 14, 50] {
@@ -107,7 +107,8 @@ async fn pages_may_be_of_any_size_and_keep_silent_about_the_total() {
                     assert!(errors.is_empty(), "{context}: {errors:?}");
                     assert_eq!(found, ids, "{context}");
                     let sent = fixture.stub.requests().len();
-                    // It takes a few more to find out that a server does not listen, and some for pages to overlap.
+                    // It takes a few more requests to notice that a server ignores the limit, and some because pages
+                    // overlap.
                     let most = count / size + if obeys_limit { count / size + 3 } else { 12 };
                     assert!(sent <= most, "{context}: {sent} requests");
                 }
@@ -117,7 +118,7 @@ async fn pages_may_be_of_any_size_and_keep_silent_about_the_total() {
 }
 
 #[tokio::test]
-async fn a_server_that_knows_no_pages_is_noticed() {
+async fn a_server_without_pages_is_detected() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for count in [1, 100, 250] {
@@ -132,7 +133,7 @@ async fn a_server_that_knows_no_pages_is_noticed() {
 }
 
 #[tokio::test]
-async fn a_total_that_is_not_reached_is_told() {
+async fn a_list_that_ends_before_its_total_ends_in_an_error() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         let (all, ids) = some_keys(vendor, 3);
@@ -143,15 +144,15 @@ async fn a_total_that_is_not_reached_is_told() {
         let (found, errors) = sorted(rows(&*fixture.provider).await);
         assert_eq!(found, ids);
         assert_eq!(errors.len(), 1, "{errors:?}");
-        assert_error(&errors[0], ErrorKind::UnexpectedAnswer, Outcome::Applied, "a list that ends early");
+        assert_error(&errors[0], ErrorKind::UnexpectedAnswer, Outcome::Applied, "a list that ends before its total");
         assert!(errors[0].to_string().contains("2 keys"), "{}", errors[0]);
     }
 }
 
-/// Rows that are no keys.
-fn odd_rows(vendor: Vendor) -> Vec<Value> {
+/// Rows that are not valid keys.
+fn malformed_rows(vendor: Vendor) -> Vec<Value> {
     let id_name = if vendor == Vendor::Spartera { "api_key_id" } else { "id" };
-    let mut odd = vec![
+    let mut malformed = vec![
         json!(null),
         json!("a text"),
         json!(["a list"]),
@@ -159,28 +160,28 @@ fn odd_rows(vendor: Vendor) -> Vec<Value> {
         json!({id_name: "k9", "role_id": {}}),
     ];
     for id in ["../x", "a/b", "..", "", "a b", "%2e", "k\r\n"] {
-        odd.push(json!({id_name: id, "name": "ci"}));
+        malformed.push(json!({id_name: id, "name": "ci"}));
     }
-    odd.push(json!({id_name: {"nested": 1}}));
-    odd
+    malformed.push(json!({id_name: {"nested": 1}}));
+    malformed
 }
 
 #[tokio::test]
-async fn one_odd_row_is_one_error_and_hides_no_other() {
+async fn a_malformed_row_is_one_error_and_hides_no_other_row() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
-        for odd in odd_rows(vendor) {
+        for malformed in malformed_rows(vendor) {
             for position in 0..=3 {
                 for knows_pages in [false, true] {
                     let (mut all, ids) = some_keys(vendor, 3);
-                    all.insert(position, odd.clone());
+                    all.insert(position, malformed.clone());
                     if knows_pages {
                         fixture.stub.answer_with(pages(vendor, all, 100, Totals::Reported));
                     } else {
                         fixture.stub.answer_all(Answer::json(200, &vendor.list(&all)));
                     }
                     let (found, errors) = sorted(rows(&*fixture.provider).await);
-                    let context = format!("{vendor:?} {odd} at {position}, {knows_pages}");
+                    let context = format!("{vendor:?} {malformed} at {position}, {knows_pages}");
                     assert_eq!(found, ids, "{context}");
                     assert_eq!(errors.len(), 1, "{context}: {errors:?}");
                     assert_error(&errors[0], ErrorKind::UnexpectedAnswer, Outcome::Applied, &context);
@@ -192,19 +193,19 @@ async fn one_odd_row_is_one_error_and_hides_no_other() {
     }
 }
 
-/// Pages of two: one odd row beside a key, one that is a later page by itself, and a whole later page of odd rows.
+/// Pages of two rows: a malformed row beside a key, one alone on the last page, and a whole later page of them.
 async fn assert_malformed_rows_are_reported_on_later_pages(totals: Totals) {
-    let odd = json!({"name": "without an id"});
+    let malformed = json!({"name": "without an id"});
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for (count, at, how_many) in [(5, 3, 1), (5, 2, 2), (6, 2, 2), (4, 4, 1)] {
             let (mut all, ids) = some_keys(vendor, count);
             for _ in 0..how_many {
-                all.insert(at, odd.clone());
+                all.insert(at, malformed.clone());
             }
             fixture.stub.answer_with(pages(vendor, all, 2, totals));
             let (found, errors) = sorted(rows(&*fixture.provider).await);
-            let context = format!("{vendor:?}, {count} keys, {how_many} odd at {at}");
+            let context = format!("{vendor:?}, {count} keys, {how_many} malformed at {at}");
             assert_eq!(found, ids, "{context}: {errors:?}");
             assert_eq!(errors.len(), how_many, "{context}: {errors:?}");
         }
@@ -212,17 +213,17 @@ async fn assert_malformed_rows_are_reported_on_later_pages(totals: Totals) {
 }
 
 #[tokio::test]
-async fn an_odd_row_on_a_later_page_is_told_where_the_total_is_known() {
+async fn a_malformed_row_on_a_later_page_is_reported_with_a_total() {
     assert_malformed_rows_are_reported_on_later_pages(Totals::Reported).await;
 }
 
 #[tokio::test]
-async fn an_odd_row_on_a_later_page_is_told_where_the_total_is_not_known() {
+async fn a_malformed_row_on_a_later_page_is_reported_without_a_total() {
     assert_malformed_rows_are_reported_on_later_pages(Totals::Omitted).await;
 }
 
 #[tokio::test]
-async fn no_keys_are_no_error() {
+async fn an_empty_list_is_not_an_error() {
     let fixture = Fixture::start(Vendor::Monad).await;
     for body in [
         json!({"api_keys": null}),
@@ -240,16 +241,16 @@ async fn no_keys_are_no_error() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_ends_the_list_after_what_came_before_it() {
+async fn a_failed_page_ends_the_list_after_the_keys_before_it() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         let (all, ids) = some_keys(vendor, 100);
-        let mut asked = 0;
+        let mut requests = 0;
         fixture.stub.answer_with(move |_| {
-            asked += 1;
-            match asked {
+            requests += 1;
+            match requests {
                 1 => Answer::json(200, &vendor.list(&all)),
-                _ => Answer::json(403, &vendor.failure(403, "no more")),
+                _ => Answer::json(403, &vendor.failure(403, "denied")),
             }
         });
         let mut items = rows(&*fixture.provider).await;
@@ -262,7 +263,7 @@ async fn a_page_that_fails_ends_the_list_after_what_came_before_it() {
 }
 
 #[tokio::test]
-async fn pages_are_fetched_as_they_are_requested_and_a_few_side_by_side() {
+async fn pages_are_requested_lazily_and_a_few_concurrently() {
     let fixture = Fixture::start(Vendor::Monad).await;
     let (all, _) = some_keys(Vendor::Monad, 1000);
     fixture.stub.answer_with(pages(Vendor::Monad, all, 100, Totals::Reported));
@@ -272,7 +273,7 @@ async fn pages_are_fetched_as_they_are_requested_and_a_few_side_by_side() {
         list.next().await.unwrap().unwrap();
     }
     assert_eq!(fixture.stub.requests().len(), 1);
-    // The total is known by now, so that four pages can be on their way.
+    // The list now knows the total, so four page requests can run concurrently.
     list.next().await.unwrap().unwrap();
     assert!((2..=5).contains(&fixture.stub.requests().len()));
     for _ in 102..=900 {
@@ -282,11 +283,11 @@ async fn pages_are_fetched_as_they_are_requested_and_a_few_side_by_side() {
     assert_eq!((ids.len(), errors.len()), (100, 0));
     let mut sent: Vec<_> = fixture.stub.requests().iter().map(|request| parameter(request, "offset")).collect();
     sent.sort_unstable();
-    assert_eq!(sent, [0, 99, 197, 296, 395, 494, 593, 692, 791, 890, 989], "every page overlaps the one before it");
+    assert_eq!(sent, [0, 99, 197, 296, 395, 494, 593, 692, 791, 890, 989], "every page overlaps the page before");
 }
 
 #[tokio::test]
-async fn keys_that_come_and_go_while_a_list_is_read_shift_nothing_out_of_it() {
+async fn a_list_loses_no_key_while_others_are_deleted() {
     for (vendor, revision, shape) in VARIANTS {
         let emulator = emulator(revision, shape).await;
         let seeded = match vendor {
@@ -308,7 +309,7 @@ async fn keys_that_come_and_go_while_a_list_is_read_shift_nothing_out_of_it() {
         let gone = seeded.iter().step_by(7).take(found.len() / 40).map(|key| key.id.clone()).collect::<BTreeSet<_>>();
         let unique: BTreeSet<_> = found.iter().cloned().collect();
         let context = format!("{vendor:?} {revision:?} {shape:?}");
-        assert_eq!(unique.len(), found.len(), "{context}: a key came twice");
+        assert_eq!(unique.len(), found.len(), "{context}: the list holds a key twice");
         assert!(gone.len() >= 8, "{context}");
         let lost: Vec<_> = seeded.iter().filter(|key| !gone.contains(&key.id) && !unique.contains(&key.id)).collect();
         assert!(lost.is_empty(), "{context}: {lost:?}");
@@ -353,7 +354,7 @@ fn keyring_with_a_bad_credential(emulator: &Emulator, broken: Vendor) -> Keyring
 
 #[tokio::test]
 async fn a_keyring_filters_searches_and_sorts_over_all_of_its_providers() {
-    // One vendor searches by itself, and with the other it is done here.
+    // One vendor searches by itself; for the other, the crate searches.
     let providers = [("a", Memory::new()), ("b", Memory::like_monad())];
     for (provider, names) in providers.iter().map(|(_, provider)| provider).zip([["ci 3", "ci 1"], ["ci 2", "other"]]) {
         for name in names {
@@ -392,13 +393,13 @@ async fn a_keyring_lists_the_keys_of_both_under_its_own_names() {
     let found: Vec<_> = items
         .into_iter()
         .map(Result::unwrap)
-        // Not the administrators' own.
+        // Leave out the administrators' keys.
         .filter(|key| key.name() != Some("administrator"))
         .map(|key| key.reference().unwrap().to_string())
         .collect();
     assert_eq!(found.len(), 240);
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected);
-    // Of no providers there are no keys.
+    // A keyring without providers lists no keys.
     let empty = Keyring::builder().build().unwrap();
     assert_eq!(empty.list(ListKeys::new()).count().await, 0);
     let error = empty.provider("siem").unwrap_err();

@@ -1,4 +1,4 @@
-//! The facade over real HTTP: against the emulator, and against a server that answers whatever a test wants.
+//! The facade over real HTTP, against the emulator and against a server that answers whatever a test wants.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! What holds whatever the server answers and whatever things are called.
+//! Properties that hold for any answer and any name.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::stub::Answer;
 use crate::support::{Fixture, Vendor, id, perform, printed};
 
-/// A secret of the vendor's form, which nobody should see.
+/// Returns a secret in the vendor's form. No output may show it.
 fn canary(vendor: Vendor) -> &'static str {
     match vendor {
         Vendor::Spartera => "sk_live_canary0123456789abcdef",
@@ -18,8 +18,8 @@ fn canary(vendor: Vendor) -> &'static str {
     }
 }
 
-/// Names of fields that the vendors use, and some that they do not. None of them is an id or a name,
-/// which are shown.
+/// Field names that the vendors use, and some that they do not. None of them is an id or a name, because output may
+/// show those.
 const FIELDS: [&str; 20] = [
     "data",
     "api_keys",
@@ -43,7 +43,7 @@ const FIELDS: [&str; 20] = [
     "created_at",
 ];
 
-/// Any JSON, with the vendors' own field names in it now and then, and a secret.
+/// Generates any JSON. It sometimes contains the vendors' field names and a secret.
 fn any_json(vendor: Vendor) -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -66,7 +66,7 @@ fn any_json(vendor: Vendor) -> impl Strategy<Value = Value> {
 }
 
 fn runner() -> TestRunner {
-    // No file is written beside the sources, and every run tries other answers; a failure prints the smallest.
+    // Every run tries different answers, writes no file, and prints the smallest failing one.
     TestRunner::new(Config { cases: 600, failure_persistence: None, ..Config::default() })
 }
 
@@ -75,7 +75,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 #[test]
-fn any_json_in_place_of_any_answer_neither_panics_nor_shows_a_secret() {
+fn no_json_answer_causes_a_panic_or_reveals_a_secret() {
     for vendor in Vendor::ALL {
         let runtime = runtime();
         let fixture = runtime.block_on(Fixture::start(vendor));
@@ -97,31 +97,33 @@ fn any_json_in_place_of_any_answer_neither_panics_nor_shows_a_secret() {
 }
 
 #[test]
-fn any_field_of_a_documented_answer_may_be_anything() {
+fn any_field_of_a_documented_answer_may_hold_any_json() {
     for vendor in Vendor::ALL {
         let runtime = runtime();
         let fixture = runtime.block_on(Fixture::start(vendor));
         let operation = prop::sample::select(vendor.operations());
-        let run =
-            runner().run(&(any_json(vendor), any::<prop::sample::Index>(), operation), |(odd, which, operation)| {
+        let run = runner().run(
+            &(any_json(vendor), any::<prop::sample::Index>(), operation),
+            |(replacement, which, operation)| {
                 let mut answer = vendor.success(operation);
                 let places = pointers(&answer);
                 let place = which.get(&places);
                 if let Some(part) = answer.pointer_mut(place) {
-                    *part = odd;
+                    *part = replacement;
                 }
                 let result = runtime.block_on(fixture.perform(operation, Answer::json(200, &answer).stay_open()));
                 let text = result.unwrap_or_else(|error| printed(&error));
-                // Names and ids are shown, even if somebody took a secret for one.
+                // Output shows names and ids, even if one of them looks like a secret.
                 let is_text = ["/name", "/id", "_id"].iter().any(|end| place.ends_with(end));
                 prop_assert!(is_text || !text.contains("canary0123456789"), "{operation} {answer}: {text}");
                 Ok(())
-            });
+            },
+        );
         run.unwrap_or_else(|failure| panic!("{failure}"));
     }
 }
 
-/// The places of all parts of a value.
+/// Returns JSON pointers to all parts of a value.
 fn pointers(value: &Value) -> Vec<String> {
     let mut places = vec![String::new()];
     let inner: Vec<(String, &Value)> = match value {
@@ -149,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn any_other_text_is_no_key_id_or_comes_back_as_it_is(text in "\\PC{0,300}") {
+    fn any_text_is_an_invalid_key_id_or_stays_unchanged(text in "\\PC{0,300}") {
         if let Ok(id) = text.parse::<KeyId>() {
             prop_assert_eq!(id.as_str(), &*text);
         }
@@ -159,11 +161,11 @@ proptest! {
 
     #[test]
     fn any_timestamp_survives_its_round_trip(text in "\\PC{0,40}", seconds in -62_000_000_000_i64..250_000_000_000, nanos in 0_u32..1_000_000_000) {
-        // Whatever a vendor writes is kept as it is.
-        let odd = Timestamp::from(text.as_str());
-        prop_assert_eq!(odd.as_str(), text.as_str());
-        prop_assert_eq!(serde_json::to_value(&odd).unwrap(), json!(text));
-        // A point in time is read back, in both of the vendors' forms.
+        // Any text stays unchanged.
+        let timestamp = Timestamp::from(text.as_str());
+        prop_assert_eq!(timestamp.as_str(), text.as_str());
+        prop_assert_eq!(serde_json::to_value(&timestamp).unwrap(), json!(text));
+        // A point in time survives in both vendors' formats.
         let time = chrono::DateTime::from_timestamp(seconds, nanos).unwrap();
         let written = Timestamp::from(time);
         prop_assert_eq!(written.utc(), Some(time));
@@ -188,7 +190,7 @@ proptest! {
 }
 
 #[test]
-fn any_name_arrives_and_comes_back_over_http() {
+fn any_name_survives_its_round_trip_over_http() {
     for vendor in Vendor::ALL {
         let runtime = runtime();
         let fixture = runtime.block_on(Fixture::start(vendor));

@@ -1,4 +1,4 @@
-//! What each operation sends, as the wire sees it, how often, and that nothing is sent twice.
+//! The exact requests of each operation and their number; nothing is sent twice.
 
 use api_keyring::{
     Expiry, KeyUpdate, ListKeys, Monad, NewKey, Operation, Provider, ProviderExt, Regeneration, Result, Revocation,
@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use crate::stub::{Answer, Request, Stub};
 use crate::support::{CREDENTIAL, Fixture, SCOPE, Vendor, id, perform, time};
 
-/// Pins a whole request of a provider that was given an API key: no header but these, and each once.
+/// Checks a whole request of a provider with an API key: it has exactly these headers, each once.
 #[track_caller]
 fn assert_request(request: &Request, base_url: &str, line: &str, body: Option<Value>) {
     assert_eq!(request.line(), line);
     let mut names: Vec<&str> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    // Checked below: an empty body of a POST has a length, that of a GET has none.
+    // Checked below: a POST with an empty body has a length, and a GET has none.
     names.retain(|name| *name != "content-length");
     match body {
         Some(body) => {
@@ -39,7 +39,7 @@ fn assert_request(request: &Request, base_url: &str, line: &str, body: Option<Va
 }
 
 impl Fixture {
-    /// Answers every request as documented: reads with a key, and everything else as `operation` is answered.
+    /// Answers every request as documented. A read gets a key; everything else gets the answer of `operation`.
     fn answer_as_documented(&self, operation: Operation) {
         let vendor = self.vendor;
         self.stub.answer_with(move |request| {
@@ -52,7 +52,7 @@ impl Fixture {
         });
     }
 
-    /// Pins all requests since then.
+    /// Checks all requests since the last answer was set.
     #[track_caller]
     fn assert_sent(&self, expected: &[(&str, Option<Value>)]) {
         let sent = self.stub.requests();
@@ -65,7 +65,7 @@ impl Fixture {
 }
 
 #[tokio::test]
-async fn spartera_sends_exactly_this() {
+async fn spartera_sends_exactly_these_requests() {
     let fixture = Fixture::start(Vendor::Spartera).await;
     let (spartera, key) = (&fixture.provider, id("key_1-a"));
 
@@ -78,7 +78,7 @@ async fn spartera_sends_exactly_this() {
     let body = json!({"company_id": SCOPE, "role_id": 3, "name": "ci"});
     fixture.assert_sent(&[("POST /companies/acme/api-keys", Some(body.clone()))]);
 
-    // Never is what the vendor does unasked.
+    // Without an expiry, the vendor's keys never expire.
     fixture.answer_as_documented(Operation::Create);
     let _ = spartera.create(&NewKey::new("ci").role("3").expiry(Expiry::Never)).await.unwrap();
     fixture.assert_sent(&[("POST /companies/acme/api-keys", Some(body))]);
@@ -107,7 +107,7 @@ async fn spartera_sends_exactly_this() {
         ),
     ] {
         fixture.answer_as_documented(Operation::Update);
-        assert!(spartera.update(&key, &update).await.unwrap().is_none(), "the vendor answers with the id alone");
+        assert!(spartera.update(&key, &update).await.unwrap().is_none(), "the vendor's answer holds only the id");
         fixture.assert_sent(&[("PATCH /companies/acme/api-keys/key_1-a", Some(body))]);
     }
 
@@ -120,7 +120,7 @@ async fn spartera_sends_exactly_this() {
     spartera.revoke(&key, &Revocation::new().role("4")).await.unwrap();
     fixture.assert_sent(&[(revoke, Some(json!({"company_id": SCOPE, "role_id": 4})))]);
 
-    // Without a role it is looked up: the key has 3.
+    // Without a role, the provider reads the key first: its role is 3.
     fixture.answer_as_documented(Operation::Revoke);
     spartera.revoke(&key, &Revocation::new().reason("leaked")).await.unwrap();
     fixture.assert_sent(&[
@@ -138,7 +138,7 @@ async fn spartera_sends_exactly_this() {
 }
 
 #[tokio::test]
-async fn monad_sends_exactly_this() {
+async fn monad_sends_exactly_these_requests() {
     let fixture = Fixture::start(Vendor::Monad).await;
     let (monad, key) = (&fixture.provider, id("k.1~a"));
     let path = "/v2/acme/api_keys/k.1~a";
@@ -166,7 +166,7 @@ async fn monad_sends_exactly_this() {
     monad.update(&key, &KeyUpdate::new().name("n").description("d")).await.unwrap();
     fixture.assert_sent(&[(&format!("PATCH {path}"), Some(json!({"name": "n", "description": "d"})))]);
 
-    // The documentation requires a name, so the present one is looked up: it is "ci".
+    // The documentation requires a name, so the provider reads the current one: "ci".
     fixture.answer_as_documented(Operation::Update);
     monad.update(&key, &KeyUpdate::new().description("d")).await.unwrap();
     fixture.assert_sent(&[
@@ -174,7 +174,7 @@ async fn monad_sends_exactly_this() {
         (&format!("PATCH {path}"), Some(json!({"name": "ci", "description": "d"}))),
     ]);
 
-    // No body at all: an older server refuses any.
+    // There is no body, because an older server rejects any.
     fixture.answer_as_documented(Operation::Regenerate);
     let _ = monad.regenerate(&key, &Regeneration::new()).await.unwrap();
     fixture.assert_sent(&[(&format!("POST {path}/regenerate"), None)]);
@@ -191,10 +191,10 @@ async fn monad_sends_exactly_this() {
 }
 
 #[tokio::test]
-async fn a_list_asks_for_the_largest_pages_and_no_more_than_it_has_to() {
+async fn a_list_requests_the_largest_pages_and_as_few_as_possible() {
     let full = |vendor: Vendor| (0..100).map(|n| vendor.key(&format!("k{n}"))).collect::<Vec<_>>();
 
-    // Spartera, which does not tell the total: the end is known from a short page, which begins with the last key again.
+    // Spartera omits the total, so a short page marks the end. It starts with the last key of the page before.
     let fixture = Fixture::start(Vendor::Spartera).await;
     fixture.stub.answer_with(move |request| {
         let is_first = request.target.contains("page=1");
@@ -207,7 +207,7 @@ async fn a_list_asks_for_the_largest_pages_and_no_more_than_it_has_to() {
         ("GET /companies/acme/api-keys?limit=99&page=2", None),
     ]);
 
-    // Monad, with a total that all keys of one page make up: one request for a page that is not full.
+    // Monad's total equals the number of keys on a page that is not full, so one request is enough.
     let fixture = Fixture::start(Vendor::Monad).await;
     let mut body = Vendor::Monad.list(&full(Vendor::Monad)[..99]);
     body["pagination"] = json!({"limit": 100, "offset": 0, "total": 99});
@@ -215,7 +215,7 @@ async fn a_list_asks_for_the_largest_pages_and_no_more_than_it_has_to() {
     assert_eq!(fixture.provider.list(ListKeys::new()).count().await, 99);
     fixture.assert_sent(&[("GET /v2/acme/api_keys?limit=100&offset=0", None)]);
 
-    // Two pages, of which the second begins with the last key of the first.
+    // Of two pages, the second starts with the last key of the first.
     let rows: Vec<_> = (0..130).map(|n| Vendor::Monad.key(&format!("k{n}"))).collect();
     fixture.stub.answer_with(move |request| {
         let part = if request.target.ends_with("offset=0") { &rows[..100] } else { &rows[99..] };
@@ -231,25 +231,25 @@ async fn a_list_asks_for_the_largest_pages_and_no_more_than_it_has_to() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_goes_in_its_own_header_and_stays_there() {
+async fn a_bearer_token_always_uses_its_own_header() {
     let stub = Stub::start().await;
     let builder = Monad::builder().organization_id(SCOPE).bearer("one.two.three").base_url(stub.base_url());
     let monad = builder.build().unwrap();
     stub.answer_all(Answer::json(200, &Vendor::Monad.success(Operation::Get)));
     monad.get(&id("7")).await.unwrap();
-    // A new secret goes the same way.
+    // A new secret uses the same header.
     monad.with_secret(&"four.five.six".into()).unwrap().get(&id("7")).await.unwrap();
     let sent = stub.requests();
     assert_eq!(sent[0].header("authorization"), ["Bearer one.two.three"]);
     assert_eq!(sent[1].header("authorization"), ["Bearer four.five.six"]);
     assert!(sent.iter().all(|sent| sent.header("x-api-key").is_empty()));
-    // As does one in the other header.
+    // The same holds for the other header.
     let other = Vendor::Monad.connect(&stub.base_url(), SCOPE, CREDENTIAL);
     other.with_secret(&"four.five.six".into()).unwrap().get(&id("7")).await.unwrap();
     let sent = stub.requests();
     assert_eq!(sent[2].header("x-api-key"), ["four.five.six"]);
     assert!(sent[2].header("authorization").is_empty());
-    // The later credential of a builder counts, and so does its header.
+    // The builder's last credential and its header win.
     let builder = Monad::builder().organization_id(SCOPE).bearer("one.two.three").api_key(CREDENTIAL);
     builder.base_url(stub.base_url()).build().unwrap().get(&id("7")).await.unwrap();
     let sent = stub.requests();
@@ -270,7 +270,7 @@ async fn the_path_of_a_base_url_is_kept() {
 }
 
 #[tokio::test]
-async fn a_relative_expiry_counts_from_when_the_request_is_sent() {
+async fn a_relative_expiry_starts_when_the_request_is_sent() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         let new = NewKey::new("ci").role("3").expires_in(TimeDelta::days(90));
@@ -281,14 +281,14 @@ async fn a_relative_expiry_counts_from_when_the_request_is_sent() {
         let field = if vendor == Vendor::Spartera { "expiration_date_utc" } else { "expiration_time" };
         let sent = fixture.stub.requests()[0].json();
         let expiry = time(sent[field].as_str().unwrap());
-        // Whole seconds may be cut, and never added: the time asked for is not exceeded.
+        // The time may be rounded down to whole seconds, but never up.
         let earliest = before + TimeDelta::days(90) - TimeDelta::seconds(1);
         assert!((earliest..=after + TimeDelta::days(90)).contains(&expiry), "{vendor:?} {expiry}");
     }
 }
 
-/// A connection that is kept open may be closed by the server at any time. Clients like to send again then, which is not
-/// theirs to decide: the request was read before the connection went away.
+/// A server may close an idle connection at any time. HTTP clients then like to send the request again, but here they
+/// must not: the server read the request before it closed the connection.
 #[tokio::test]
 async fn nothing_is_sent_twice_when_the_connection_breaks() {
     for vendor in Vendor::ALL {

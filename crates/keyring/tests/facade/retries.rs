@@ -1,4 +1,5 @@
-//! What is tried again, how often, after which wait, and what is said in the end: operation by operation, fault by fault.
+//! Retries: which calls are repeated, how often, after which wait, and which error is final, for every operation and
+//! fault.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,26 +30,26 @@ fn retry(clock: &ManualClock) -> Retry {
     Retry::new().max_attempts(ATTEMPTS).first_backoff(FIRST_BACKOFF).clock(clock.clone()).seed(SEED)
 }
 
-/// The waits that the seed makes of the backoffs: anything between nothing and 250 ms, then 500 ms.
+/// Returns the waits that the seed produces: between zero and 250 ms, then between zero and 500 ms.
 fn jittered(waits: usize) -> Vec<Duration> {
     let mut random = fastrand::Rng::with_seed(SEED);
     (0..waits).map(|attempt| FIRST_BACKOFF.mul_f64(2_f64.powi(attempt as i32) * random.f64())).collect()
 }
 
-/// Whether repeating the operation changes nothing that one call does not.
+/// Returns whether repeating the operation has the same effect as one call.
 fn is_harmless(operation: Operation) -> bool {
     !matches!(operation, Operation::Create | Operation::Regenerate | Operation::Update)
 }
 
-/// What happens to every request, and what is to come of it.
+/// A fault of every request, and the expected error.
 struct Row {
     fault: &'static str,
     answer: fn(Vendor) -> Answer,
     kind: ErrorKind,
     outcome: Outcome,
-    /// Whether it is tried again: a harmless operation, and any other.
+    /// Whether the call is repeated: first for harmless operations, then for all others.
     again: [bool; 2],
-    /// The wait that the vendor asks for, where it does.
+    /// The wait that the vendor asks for, if any.
     asks: Option<Duration>,
 }
 
@@ -107,7 +108,7 @@ fn dated(answer: Answer) -> Answer {
     answer.header("retry-after", "Thu, 01 Jan 2026 00:00:09 GMT")
 }
 
-/// A provider of the stub that does not wait for long.
+/// Connects to the stub with a short timeout.
 fn impatient(vendor: Vendor, base_url: &str) -> Arc<dyn Provider> {
     let limit = Duration::from_millis(250);
     match vendor {
@@ -123,7 +124,7 @@ fn impatient(vendor: Vendor, base_url: &str) -> Arc<dyn Provider> {
 }
 
 #[tokio::test]
-async fn every_operation_meets_every_fault_and_is_sent_as_often_as_it_may_be() {
+async fn every_operation_is_repeated_only_after_safe_faults() {
     for vendor in Vendor::ALL {
         let stub = Stub::start().await;
         let provider = vendor.connect(&stub.base_url(), SCOPE, CREDENTIAL);
@@ -136,7 +137,7 @@ async fn every_operation_meets_every_fault_and_is_sent_as_often_as_it_may_be() {
 }
 
 #[tokio::test]
-async fn every_operation_that_is_not_answered_in_time_is_sent_as_often_as_it_may_be() {
+async fn every_operation_is_repeated_after_a_timeout_only_if_safe() {
     let row = Row {
         fault: "no answer in time",
         answer: |_| Answer::silence(),
@@ -152,7 +153,7 @@ async fn every_operation_that_is_not_answered_in_time_is_sent_as_often_as_it_may
             let provider = impatient(vendor, &stub.base_url());
             calls.push((operation, stub, provider));
         }
-        // Side by side, since each waits for an answer that never comes.
+        // Run them concurrently, because each waits for an answer that never comes.
         let checks =
             calls.iter().map(|(operation, stub, provider)| check_cell(vendor, *operation, &row, stub, provider));
         futures_util::future::join_all(checks).await;
@@ -171,12 +172,12 @@ async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub
     let error = perform(&provider.retrying(retry), operation).await.unwrap_err();
     let is_again = row.again[usize::from(!is_harmless(operation))];
     let attempts = if is_again { ATTEMPTS } else { 1 };
-    assert_eq!(stub.requests().len(), attempts as usize, "{context}: requests on the wire");
+    assert_eq!(stub.requests().len(), attempts as usize, "{context}: number of requests");
     assert_eq!((error.kind(), error.outcome()), (row.kind, row.outcome), "{context}: {error}");
     assert_eq!(error.attempts(), attempts, "{context}");
     assert_eq!(error.retries_exhausted(), is_again, "{context}");
     assert_eq!(error.to_string().contains("(3 attempts)"), is_again, "{context}: {error}");
-    // Spartera's documented 429 carries a wait of its own in the body, 17 seconds in the stub; the header goes first.
+    // Spartera's documented 429 also has a wait in its body (17 s in the stub). The header takes precedence.
     let expected: Vec<_> = match row.asks {
         _ if !is_again => vec![],
         Some(wait) => vec![wait; 2],
@@ -184,7 +185,7 @@ async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub
     };
     assert_eq!(clock.waits(), expected, "{context}: waits");
     let reported = reported.lock().unwrap().clone();
-    assert_eq!(reported.iter().map(|(_, _, wait)| *wait).collect::<Vec<_>>(), expected, "{context}: what is reported");
+    assert_eq!(reported.iter().map(|(_, _, wait)| *wait).collect::<Vec<_>>(), expected, "{context}: reported waits");
     assert!(
         reported.iter().zip(1..).all(|((reported, attempts, _), n)| (*reported, *attempts) == (operation, n)),
         "{context}"
@@ -193,8 +194,8 @@ async fn check_cell(vendor: Vendor, operation: Operation, row: &Row, stub: &Stub
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_tried_again_by_every_operation() {
-    // Bound, so that nobody else gets the port, and not listened on.
+async fn every_operation_is_repeated_after_a_refused_connection() {
+    // The socket keeps the port to itself but does not listen.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let base_url = format!("http://{}", socket.local_addr().unwrap());
@@ -211,7 +212,7 @@ async fn a_refused_connection_is_tried_again_by_every_operation() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_reset_before_the_request_is_read_leaves_it_open_what_became_of_it() {
+async fn a_connection_reset_before_the_request_is_read_leaves_the_outcome_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let accepted = Arc::new(AtomicU32::new(0));
@@ -219,7 +220,7 @@ async fn a_connection_that_is_reset_before_the_request_is_read_leaves_it_open_wh
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             counter.fetch_add(1, Ordering::SeqCst);
-            // The request is there, and nobody reads it.
+            // The request has arrived, but nothing reads it.
             socket.readable().await.unwrap();
             socket.set_zero_linger().unwrap();
         }
@@ -230,7 +231,7 @@ async fn a_connection_that_is_reset_before_the_request_is_read_leaves_it_open_wh
             accepted.store(0, Ordering::SeqCst);
             let clock = clock();
             let error = perform(&(&unclear).retrying(retry(&clock)), operation).await.unwrap_err();
-            // The client cannot tell whether its request was read.
+            // The client cannot know whether the server read its request.
             assert_eq!(
                 (error.kind(), error.outcome()),
                 (ErrorKind::Connection, Outcome::Unknown),
@@ -244,7 +245,7 @@ async fn a_connection_that_is_reset_before_the_request_is_read_leaves_it_open_wh
 }
 
 #[tokio::test]
-async fn an_answer_that_is_cut_is_read_again_and_never_asked_for_again_where_it_holds_a_secret() {
+async fn a_truncated_answer_is_requested_again_unless_it_holds_a_secret() {
     for vendor in Vendor::ALL {
         let stub = Stub::start().await;
         for &operation in vendor.operations() {
@@ -264,7 +265,7 @@ async fn an_answer_that_is_cut_is_read_again_and_never_asked_for_again_where_it_
 }
 
 #[tokio::test]
-async fn what_succeeds_at_last_is_a_success() {
+async fn a_success_after_failures_is_a_success() {
     for vendor in Vendor::ALL {
         let stub = Stub::start().await;
         for &operation in vendor.operations() {
@@ -280,7 +281,7 @@ async fn what_succeeds_at_last_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_wait_in_the_body_counts_and_the_backoff_where_it_is_longer() {
+async fn the_longer_of_backoff_and_requested_wait_counts() {
     let stub = Stub::start().await;
     stub.answer_all(failure(Vendor::Spartera, 429));
     let clock = clock();
@@ -296,7 +297,7 @@ async fn a_wait_in_the_body_counts_and_the_backoff_where_it_is_longer() {
 }
 
 #[tokio::test]
-async fn a_server_does_not_make_anybody_wait_for_longer_than_is_allowed() {
+async fn a_server_cannot_ask_for_a_longer_wait_than_allowed() {
     let stub = Stub::start().await;
     stub.answer_all(failure(Vendor::Monad, 429).header("retry-after", "3600"));
     let clock = clock();
@@ -306,7 +307,7 @@ async fn a_server_does_not_make_anybody_wait_for_longer_than_is_allowed() {
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
     assert_eq!(clock.waits(), []);
 
-    // Three waits of 40 seconds do not fit into 100.
+    // Three waits of 40 s exceed the limit of 100 s.
     stub.answer_all(failure(Vendor::Monad, 429).header("retry-after", "40"));
     let limited = retry(&clock).max_attempts(10).max_elapsed(Duration::from_secs(100));
     let provider = connect(Vendor::Monad, &stub.base_url()).retrying(limited);
@@ -330,34 +331,34 @@ async fn backoffs_double_up_to_their_limit() {
 }
 
 #[tokio::test]
-async fn a_delete_whose_answer_was_lost_is_done_and_what_may_have_been_done_is_not_called_refused() {
+async fn a_lost_answer_makes_a_delete_succeed_and_other_outcomes_unknown() {
     let clock = clock();
     let memory = Memory::new();
     let issued = memory.create(&new_key()).await.unwrap();
     let lost = memory.clone().failing(Inject::new().losing_answer(Operation::Delete)).retrying(retry(&clock));
-    lost.delete(issued.id()).await.expect("it is gone, and that is what was asked for");
+    lost.delete(issued.id()).await.expect("the key is gone, as requested");
     assert!(!memory.exists(issued.id()).await.unwrap());
-    // Where nothing was lost, a key that is not there is not found.
+    // If no answer was lost, a missing key is an error.
     let error = memory.clone().retrying(retry(&clock)).delete(issued.id()).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::NotFound, Outcome::Rejected));
 
-    // Nor is it done where no retry has seen to it, whatever an error calls its outcome.
-    let pretended = || api_keyring::Error::new(ErrorKind::NotFound, Outcome::Unknown, "pretended");
+    // Without a retry, a missing key stays an error, whatever its outcome says.
+    let pretended = || api_keyring::Error::new(ErrorKind::NotFound, Outcome::Unknown, "injected");
     let provider = memory.clone().failing(Inject::new().before(Operation::Delete, pretended)).traced();
     assert_eq!(provider.delete(&id("1")).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(memory.exists(&id("1")).await.unwrap());
 
-    // What is only read is not called unclear because it was read twice.
+    // A repeated read does not make the outcome unknown.
     let lost = Inject::new().losing_answer(Operation::Get);
     let error = memory.clone().failing(lost).retrying(retry(&clock)).get(issued.id()).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome(), error.attempts()), (ErrorKind::NotFound, Outcome::Rejected, 2));
 
-    // Refused in the end, but the first attempt may have gone through.
+    // The final attempt is rejected, but the first one may have succeeded.
     let stub = Stub::start().await;
-    let mut asked = 0;
+    let mut requests = 0;
     stub.answer_with(move |_| {
-        asked += 1;
-        if asked == 1 { Answer::hang_up() } else { failure(Vendor::Spartera, 403) }
+        requests += 1;
+        if requests == 1 { Answer::hang_up() } else { failure(Vendor::Spartera, 403) }
     });
     let provider = connect(Vendor::Spartera, &stub.base_url()).retrying(retry(&clock));
     let error = perform(&provider, Operation::Revoke).await.unwrap_err();
@@ -366,7 +367,7 @@ async fn a_delete_whose_answer_was_lost_is_done_and_what_may_have_been_done_is_n
 }
 
 #[tokio::test]
-async fn an_unclear_create_is_found_again_by_its_mark() {
+async fn a_mark_finds_the_key_of_an_unclear_create() {
     let memory = Memory::new();
     let clock = clock();
     let provider = memory.clone().failing(Inject::new().losing_answer(Operation::Create)).retrying(retry(&clock));
@@ -374,7 +375,7 @@ async fn an_unclear_create_is_found_again_by_its_mark() {
     let new = NewKey::new("ci").marked(&mark).role("3");
     let error = provider.create(&new).await.unwrap_err();
     assert_eq!((error.attempts(), error.outcome()), (1, Outcome::Unknown), "{error}");
-    // What exists under the mark is an orphan, since nobody has its secret.
+    // A key with this mark is an orphan, because nobody has its secret.
     let orphans = provider.resolve(&mark).await.unwrap();
     assert_eq!(orphans.len(), 1);
     for orphan in orphans {
@@ -382,12 +383,12 @@ async fn an_unclear_create_is_found_again_by_its_mark() {
     }
     let issued = provider.create(&new.marked(&api_keyring::Mark::random())).await.unwrap();
     assert!(provider.accepts(issued.secret()).await.unwrap());
-    assert_eq!(provider.find_by_name("ci").await.unwrap().len(), 0, "the mark is in the name");
+    assert_eq!(provider.find_by_name("ci").await.unwrap().len(), 0, "the name includes the mark");
     assert_eq!(provider.list_all(api_keyring::ListKeys::new()).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_throttle_keeps_calls_apart_and_holds_them_back_when_there_were_too_many() {
+async fn a_throttle_spaces_calls_and_holds_them_back_after_a_429() {
     let clock = clock();
     let throttle = Throttle::new().interval(Duration::from_millis(100)).clock(clock.clone());
     let slow_down = || {

@@ -1,4 +1,4 @@
-//! No secret is printed, wherever it was, and no new one is lost.
+//! No output shows a secret, and no new secret is lost.
 
 use std::error::Error as _;
 use std::fmt::Debug;
@@ -22,7 +22,7 @@ fn canary(vendor: Vendor) -> &'static str {
     }
 }
 
-/// Neither a canary nor the middle of one is in the text.
+/// Checks that the text contains neither a canary nor the middle of one.
 #[track_caller]
 fn assert_hidden(text: &str, context: &str) {
     for part in [SPARTERA_CANARY, MONAD_CANARY, "canary_0123456789", "eyJjYW5hcnkiOiJj"] {
@@ -48,7 +48,7 @@ async fn issue(fixture: &Fixture, operation: Operation, answer: Answer) -> Resul
 }
 
 #[tokio::test]
-async fn a_new_secret_is_found_where_no_documentation_says_it_is() {
+async fn a_new_secret_is_found_in_undocumented_places() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         let secret = canary(vendor);
@@ -60,7 +60,7 @@ async fn a_new_secret_is_found_where_no_documentation_says_it_is() {
                 json!({"data": {"api_key_id": 7, "deep": [{"er": {"still": secret}}]}}),
                 json!({"data": {"api_key_id": 7}, "surprise": secret}),
                 json!({"data": {"api_key_id": 7}, "credentials": {"value": secret}, "trace": "abc"}),
-                // The documented field is there, and is no secret.
+                // The documented field exists but does not hold the secret.
                 json!({"data": {"api_key_id": 7, "key": "sk_****cdef", "plain": secret}}),
                 json!({"data": {"api_key_id": 7, "key": "", "plain": secret}}),
                 json!({"data": {"api_key_id": 7, "key": null, "plain": secret, "copy": secret}}),
@@ -87,7 +87,7 @@ async fn a_new_secret_is_found_where_no_documentation_says_it_is() {
 }
 
 #[tokio::test]
-async fn a_secret_of_an_odd_form_is_found_under_a_customary_name() {
+async fn a_secret_of_an_unknown_form_is_found_by_its_field_name() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         for name in ["api_key", "secret", "access_token"] {
@@ -103,12 +103,12 @@ async fn a_secret_of_an_odd_form_is_found_under_a_customary_name() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
+async fn an_unreadable_answer_returns_the_secret_but_does_not_print_it() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         let secret = canary(vendor);
-        // Decoding fails, and the secret can be told apart nevertheless.
-        let told_apart = [
+        // These answers cannot be decoded, but the secret is recognizable.
+        let recognizable = [
             json!(secret),
             json!([secret]),
             match vendor {
@@ -124,13 +124,13 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
                 Vendor::Monad => json!({"id": {}, "data": {"whatever": secret}}),
             },
         ];
-        for body in told_apart {
+        for body in recognizable {
             let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
             assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &body.to_string());
             assert_eq!(error.unclaimed_secret().map(Secret::expose), Some(secret), "{body}");
             assert_hidden(&printed(&error), &body.to_string());
         }
-        // Nothing can be told apart, and all of it is handed over.
+        // In these answers the secret is not recognizable, so the error returns the whole answer.
         for text in [
             secret.to_owned(),
             format!("<html>{secret}</html>"),
@@ -141,7 +141,7 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
             for (status, content_type) in [(200, "text/html"), (200, "application/json"), (201, "text/plain")] {
                 let answer = Answer::text(status, content_type, text.clone());
                 let error = issue(&fixture, operation, answer).await.unwrap_err();
-                // What is no JSON and does not say so need not come from the vendor.
+                // A body that neither is JSON nor claims to be may not come from the vendor.
                 let is_json = content_type.ends_with("json") || serde_json::from_str::<Value>(&text).is_ok();
                 let outcome = if is_json { Outcome::Applied } else { Outcome::Unknown };
                 assert_error(&error, ErrorKind::UnexpectedAnswer, outcome, &text);
@@ -151,32 +151,32 @@ async fn an_answer_that_cannot_be_read_hands_over_the_secret_and_prints_none() {
                 assert_eq!(error.status(), Some(status));
             }
         }
-        // Not even where the text is no text.
+        // The same holds for a body that is not UTF-8.
         let mut bytes = secret.as_bytes().to_vec();
         bytes.push(0xff);
         let error = issue(&fixture, operation, Answer::text(200, "text/plain", bytes)).await.unwrap_err();
         assert!(error.unclaimed_secret().unwrap().expose().starts_with(secret));
-        assert_hidden(&printed(&error), "no UTF-8");
+        assert_hidden(&printed(&error), "not UTF-8");
     }
 }
 
 #[tokio::test]
-async fn the_same_holds_under_a_keyrings_name() {
+async fn a_keyring_returns_the_secret_of_an_unreadable_answer_too() {
     for (vendor, _) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         let keyring = Keyring::builder().add_shared("mine", fixture.provider.clone()).build().unwrap();
         let body = json!([canary(vendor)]);
         fixture.stub.answer_all(Answer::json(200, &body));
-        let error = keyring.provider("mine").unwrap();
-        let error = api_keyring::Provider::create(&error, &new_key()).await.unwrap_err();
+        let provider = keyring.provider("mine").unwrap();
+        let error = api_keyring::Provider::create(&provider, &new_key()).await.unwrap_err();
         assert_eq!(error.unclaimed_secret().map(Secret::expose), Some(canary(vendor)));
-        assert_hidden(&printed(&error), "under a name");
+        assert_hidden(&printed(&error), "in a keyring");
         assert_eq!(error.provider(), Some("mine"));
     }
 }
 
 #[tokio::test]
-async fn an_answer_without_a_secret_names_the_key_that_nobody_can_use() {
+async fn an_answer_without_a_secret_names_the_useless_key() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         for fields in [
@@ -200,7 +200,7 @@ async fn an_answer_without_a_secret_names_the_key_that_nobody_can_use() {
 }
 
 #[tokio::test]
-async fn there_is_no_guessing_among_several() {
+async fn several_possible_secrets_are_all_returned() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         let (one, other) = (canary(vendor), format!("{}ff", canary(vendor)));
@@ -224,7 +224,7 @@ async fn there_is_no_guessing_among_several() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
+async fn an_answer_without_a_valid_id_still_returns_the_secret() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         for bad in [json!(null), json!("../x"), json!("a/b"), json!("")] {
@@ -241,7 +241,7 @@ async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
                 assert_hidden(&printed(&error), &body.to_string());
             }
         }
-        // With neither there is nothing to hand over, and nobody knows whether anything was done.
+        // Without an id and a secret, the error has nothing to return, and the outcome is unknown.
         let body = if vendor == Vendor::Spartera { json!({"data": {}}) } else { json!({}) };
         let error = issue(&fixture, operation, Answer::json(200, &body)).await.unwrap_err();
         assert_eq!((error.outcome(), error.unclaimed_secret()), (Outcome::Unknown, None));
@@ -250,18 +250,18 @@ async fn an_answer_without_a_usable_id_still_hands_over_the_secret() {
 }
 
 #[tokio::test]
-async fn a_credential_that_a_server_repeats_in_a_failure_is_not_shown() {
+async fn a_credential_that_a_server_repeats_in_a_failure_stays_hidden() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::with(vendor, canary(vendor)).await;
-        assert_repeats_nothing(&fixture, canary(vendor)).await;
-        // Nor where the credential came later.
+        assert_hides_repeated(&fixture, canary(vendor)).await;
+        // The same holds for a credential that was set later.
         let mut fixture = Fixture::start(vendor).await;
         fixture.provider = fixture.provider.with_secret(&canary(vendor).into()).unwrap();
-        assert_repeats_nothing(&fixture, canary(vendor)).await;
+        assert_hides_repeated(&fixture, canary(vendor)).await;
     }
 }
 
-async fn assert_repeats_nothing(fixture: &Fixture, secret: &str) {
+async fn assert_hides_repeated(fixture: &Fixture, secret: &str) {
     let said = format!("the key {secret} is not known, {secret}!");
     for &operation in fixture.vendor.operations() {
         for status in [400, 401, 418, 429, 500, 502, 302] {
@@ -283,10 +283,9 @@ async fn assert_repeats_nothing(fixture: &Fixture, secret: &str) {
     }
 }
 
-/// A slash is an ordinary character of base64, and servers in PHP write it as `\/`; any character may be written as
-/// `\u…`.
+/// Base64 uses slashes, which servers in PHP write as `\/`. JSON can write any character as `\u…`.
 #[tokio::test]
-async fn a_credential_is_recognized_however_json_writes_it() {
+async fn a_credential_is_recognized_in_every_json_escape() {
     let secret = "sk_live_canary/0123456789+abcdef==";
     for vendor in Vendor::ALL {
         let fixture = Fixture::with(vendor, secret).await;
@@ -309,7 +308,7 @@ async fn a_credential_is_recognized_however_json_writes_it() {
 }
 
 #[tokio::test]
-async fn a_credential_that_a_server_repeats_in_a_header_is_not_shown() {
+async fn a_credential_that_a_server_repeats_in_a_header_stays_hidden() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::with(vendor, canary(vendor)).await;
         for name in ["x-request-id", "location", "set-cookie", "retry-after"] {
@@ -333,7 +332,7 @@ async fn providers_keyrings_and_builders_hide_their_credential() {
     assert_debug_hides(&bearer(), "builder");
     let (spartera, monad, bearer) = (spartera().build().unwrap(), monad().build().unwrap(), bearer().build().unwrap());
     assert_debug_hides(&(&spartera, &monad, &bearer), "providers");
-    assert!(format!("{spartera:?}").contains(SCOPE), "and yet say something");
+    assert!(format!("{spartera:?}").contains(SCOPE), "the output still shows the scope");
     let builder = Keyring::builder().add("a", spartera).add("b", monad).add("c", bearer);
     assert_debug_hides(&builder, "keyring builder");
     let keyring = builder.build().unwrap();
@@ -344,7 +343,7 @@ async fn providers_keyrings_and_builders_hide_their_credential() {
 }
 
 #[tokio::test]
-async fn a_secret_in_an_answer_that_should_have_none_is_not_printed() {
+async fn an_unexpected_secret_in_an_answer_stays_hidden() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         let mut key = vendor.key("7");
@@ -359,7 +358,7 @@ async fn a_secret_in_an_answer_that_should_have_none_is_not_printed() {
         fixture.stub.answer_all(Answer::json(200, &envelope(&key)));
         let found = fixture.provider.get(&id("7")).await.unwrap();
         assert_debug_hides(&found, "get");
-        // What is shown of a secret that should have been masked are its ends.
+        // A secret that should be masked shows only its ends.
         assert_hidden(&format!("{:?}", found.masked_secret()), "masked");
         if vendor == Vendor::Spartera {
             assert_eq!(found.masked_secret(), Some("sk_****cdef"));
@@ -370,7 +369,7 @@ async fn a_secret_in_an_answer_that_should_have_none_is_not_printed() {
         fixture.stub.answer_all(Answer::json(200, &vendor.list(std::slice::from_ref(&key))));
         assert_debug_hides(&keys(&*fixture.provider).await, "list");
 
-        // Nor when such an answer cannot be read.
+        // The same holds if such an answer is unreadable.
         key["name"] = json!({"odd": canary(vendor)});
         for &operation in vendor.operations() {
             for body in [envelope(&key), json!({"data": canary(vendor), "api_keys": canary(vendor), "id": 7})] {
@@ -383,13 +382,13 @@ async fn a_secret_in_an_answer_that_should_have_none_is_not_printed() {
         }
         fixture.stub.answer_all(Answer::json(200, &vendor.list(&[key])));
         for row in rows(&*fixture.provider).await {
-            assert_hidden(&printed(&row.unwrap_err()), "odd row");
+            assert_hidden(&printed(&row.unwrap_err()), "malformed row");
         }
     }
 }
 
 #[test]
-fn a_credential_that_cannot_be_sent_is_refused_and_not_repeated() {
+fn an_invalid_credential_is_rejected_and_not_printed() {
     for (hostile, why) in [
         ("", InvalidCredential::Empty),
         ("sk_live_canary_0123456789\r\nx-admin: 1", InvalidCredential::NotVisibleAscii),
@@ -418,7 +417,7 @@ fn a_credential_that_cannot_be_sent_is_refused_and_not_repeated() {
             assert_eq!(source, Some(&why), "{hostile:?}");
         }
     }
-    // No credential at all is another thing to tell.
+    // A missing credential has its own message.
     let error = Spartera::builder().company_id(SCOPE).build().unwrap_err();
     assert_error(&error, ErrorKind::InvalidInput, Outcome::NotSent, "none");
     assert!(error.to_string().contains("credential is missing"), "{error}");

@@ -1,4 +1,4 @@
-//! A small HTTP server that takes down every request, and answers or misbehaves as a test tells it to.
+//! A small HTTP server that records every request, and answers or misbehaves as a test asks.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 type Respond = Box<dyn FnMut(&Request) -> Answer + Send>;
 
-/// The server. It lives as long as the runtime of the test.
+/// The server. It stops with the test's runtime.
 pub(crate) struct Stub {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
@@ -23,19 +23,19 @@ struct State {
 }
 
 impl Stub {
-    /// A server that answers 500 until it is told what to do.
+    /// Starts a server that answers 500 until a test sets another answer.
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State {
             requests: Vec::new(),
-            respond: Box::new(|_| Answer::text(500, "text/plain", "no answer was prepared")),
+            respond: Box::new(|_| Answer::text(500, "text/plain", "the test set no answer")),
         }));
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let shared = Arc::clone(&shared);
-                // A connection that fails is what some tests are about.
+                // Some tests make a connection fail on purpose.
                 tokio::spawn(async move { serve(socket, &shared).await.ok() });
             }
         });
@@ -46,17 +46,17 @@ impl Stub {
         format!("http://{}", self.address)
     }
 
-    /// From now on, every request is answered like this. Earlier requests are forgotten.
+    /// Sets the answer to every further request, and forgets the earlier requests.
     pub(crate) fn answer_all(&self, answer: Answer) {
         self.answer_with(move |_| answer.clone());
     }
 
-    /// From now on, every request is answered with what `respond` makes of it. Earlier requests are forgotten.
+    /// Sets a function that answers every further request, and forgets the earlier requests.
     pub(crate) fn answer_with(&self, respond: impl FnMut(&Request) -> Answer + Send + 'static) {
         *self.state.lock().unwrap() = State { requests: Vec::new(), respond: Box::new(respond) };
     }
 
-    /// All requests that arrived in full since the server was last told how to answer.
+    /// Returns all complete requests since the answer was last set.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.lock().unwrap().requests.clone()
     }
@@ -96,18 +96,18 @@ async fn read_request(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Resul
     }
 }
 
-/// A request as it came over the wire.
+/// A request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// Names in lower case.
+    /// Names are in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    /// The request at the front of `buffer` and its length, if all of it is there.
+    /// Returns the first request in `buffer` and its length, if the request is complete.
     fn parse(buffer: &[u8]) -> Option<(Self, usize)> {
         let head_length = buffer.windows(4).position(|window| window == b"\r\n\r\n")?;
         let head = String::from_utf8(buffer[..head_length].to_vec()).unwrap();
@@ -127,7 +127,7 @@ impl Request {
         Some((request, head_length + 4 + body_length))
     }
 
-    /// The values of every header of this name.
+    /// Returns the values of every header with this name.
     pub(crate) fn header(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(header, _)| header == name);
         named.map(|(_, value)| value.as_str()).collect()
@@ -137,13 +137,13 @@ impl Request {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Method and target, to tell requests apart.
+    /// Returns the method and the target.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 }
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 #[derive(Clone)]
 pub(crate) struct Answer {
     status: u16,
@@ -154,17 +154,17 @@ pub(crate) struct Answer {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The answer is sent, and the connection closed.
+    /// Sends the answer and closes the connection.
     Close,
-    /// The answer is sent, and the connection kept for more.
+    /// Sends the answer and keeps the connection open.
     StayOpen,
-    /// The answer says that it is longer than what is sent of it.
+    /// Sends less than the answer's length and closes the connection.
     CutShort,
-    /// There is no answer, and the connection is closed.
+    /// Closes the connection without an answer.
     HangUp,
-    /// There is no answer, and the connection is reset.
+    /// Resets the connection without an answer.
     Reset,
-    /// There is no answer, and the connection is kept.
+    /// Keeps the connection open without an answer.
     Silence,
 }
 

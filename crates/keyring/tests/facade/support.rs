@@ -1,4 +1,4 @@
-//! What the tests of every subject share.
+//! Helpers that all facade tests share.
 
 use std::error::Error as _;
 use std::fmt::Debug;
@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 
 use crate::stub::{Answer, Stub};
 
-/// The scope that providers of the stub have.
+/// The scope of the stub's providers.
 pub(crate) const SCOPE: &str = "acme";
-/// The credential that providers of the stub have.
+/// The credential of the stub's providers.
 pub(crate) const CREDENTIAL: &str = "sk_test_0123456789abcdef0123";
-/// A Monad secret as the stub answers it: three parts of base64.
+/// The Monad secret in the stub's answers: three parts of base64.
 pub(crate) const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJuZXcifQ.c2lnbmF0dXJlMDEy";
-/// A Spartera secret as the stub answers it.
+/// The Spartera secret in the stub's answers.
 pub(crate) const SECRET: &str = "sk_live_9876543210fedcba9876";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) enum Vendor {
 impl Vendor {
     pub(crate) const ALL: [Self; 2] = [Self::Spartera, Self::Monad];
 
-    /// The operations that send something.
+    /// Returns the operations that the vendor supports.
     pub(crate) fn operations(self) -> &'static [Operation] {
         use Operation::{Create, Delete, Get, List, Regenerate, Revoke, Stats, Update};
         match self {
@@ -55,7 +55,7 @@ impl Vendor {
         }
     }
 
-    /// A key's metadata in the documented shape.
+    /// Returns a key's metadata in the documented form.
     pub(crate) fn key(self, id: &str) -> Value {
         match self {
             Self::Spartera => json!({"api_key_id": id, "company_id": SCOPE, "role_id": 3, "name": "ci"}),
@@ -63,7 +63,7 @@ impl Vendor {
         }
     }
 
-    /// A list without pagination, in the documented shape.
+    /// Returns a list without pagination in the documented form.
     pub(crate) fn list(self, rows: &[Value]) -> Value {
         match self {
             Self::Spartera => json!({"message": "ok", "data": rows}),
@@ -71,7 +71,7 @@ impl Vendor {
         }
     }
 
-    /// The documented answer to an operation.
+    /// Returns the documented answer to an operation.
     pub(crate) fn success(self, operation: Operation) -> Value {
         let mut key = self.key("7");
         match (self, operation) {
@@ -88,7 +88,7 @@ impl Vendor {
         }
     }
 
-    /// The documented body of a failure.
+    /// Returns the documented body of a failure.
     pub(crate) fn failure(self, status: u16, words: &str) -> Value {
         match (self, status) {
             (Self::Monad, _) => json!(words),
@@ -99,7 +99,7 @@ impl Vendor {
     }
 }
 
-/// A provider of one vendor, and the stub that it talks to.
+/// A provider of one vendor, and its stub.
 pub(crate) struct Fixture {
     pub(crate) vendor: Vendor,
     pub(crate) stub: Stub,
@@ -117,22 +117,22 @@ impl Fixture {
         Self { vendor, stub, provider }
     }
 
-    /// Performs an operation that is answered like this.
+    /// Calls an operation and answers it with `answer`.
     pub(crate) async fn perform(&self, operation: Operation, answer: Answer) -> Result<String> {
         self.stub.answer_all(answer);
         perform(&*self.provider, operation).await
     }
 
-    /// The error of an operation that is answered like this.
+    /// Returns the error of an operation that is answered with `answer`.
     pub(crate) async fn error(&self, operation: Operation, answer: Answer) -> Error {
         match self.perform(operation, answer.clone()).await {
-            Ok(value) => panic!("{:?} {operation} {answer:?} was taken: {value}", self.vendor),
+            Ok(value) => panic!("{:?} {operation} {answer:?} succeeded: {value}", self.vendor),
             Err(error) => error,
         }
     }
 }
 
-/// The smallest key that both vendors issue.
+/// Returns a request for the smallest key that both vendors issue.
 pub(crate) fn new_key() -> NewKey {
     NewKey::new("ci").role("3").expires_at(time("2099-01-01T00:00:00Z"))
 }
@@ -145,7 +145,7 @@ pub(crate) fn id(text: &str) -> KeyId {
     text.parse().unwrap()
 }
 
-/// Performs an operation on the key `7`, with as few requests as it takes. What it returns is its result's `Debug`.
+/// Calls an operation on the key `7` with as few requests as possible. Returns the `Debug` output of the result.
 pub(crate) async fn perform(provider: &dyn Provider, operation: Operation) -> Result<String> {
     perform_on(provider, operation, &id("7")).await
 }
@@ -163,21 +163,21 @@ pub(crate) async fn perform_on(provider: &dyn Provider, operation: Operation, id
         Operation::Revoke => debug(provider.revoke(id, &Revocation::new().role("3")).await),
         Operation::Delete => debug(provider.delete(id).await),
         Operation::Stats => debug(provider.stats(id).await),
-        other => panic!("{other} is new: say here how it is performed"),
+        other => panic!("add a call of {other} here"),
     }
 }
 
-/// Everything that a list yields.
+/// Returns all items of a list.
 pub(crate) async fn rows(provider: &dyn Provider) -> Vec<Result<ApiKey>> {
     provider.list(ListKeys::new()).collect().await
 }
 
-/// The keys of a list without failures.
+/// Returns the keys of a list without errors.
 pub(crate) async fn keys(provider: &dyn Provider) -> Vec<ApiKey> {
     rows(provider).await.into_iter().map(Result::unwrap).collect()
 }
 
-/// The ids of a list's keys, and its errors.
+/// Returns the sorted ids of the keys, and the errors.
 pub(crate) fn sorted(rows: Vec<Result<ApiKey>>) -> (Vec<String>, Vec<Error>) {
     let (mut ids, mut errors) = (Vec::new(), Vec::new());
     for row in rows {
@@ -190,7 +190,7 @@ pub(crate) fn sorted(rows: Vec<Result<ApiKey>>) -> (Vec<String>, Vec<Error>) {
     (ids, errors)
 }
 
-/// Checks what holds of every error, whatever it is about, and the kind and outcome of this one.
+/// Checks an error's kind and outcome, and the properties of every error.
 #[track_caller]
 pub(crate) fn assert_error(error: &Error, kind: ErrorKind, outcome: Outcome, context: &str) {
     assert_eq!((error.kind(), error.outcome()), (kind, outcome), "{context}: {error}");
@@ -211,7 +211,7 @@ pub(crate) fn assert_readable(error: &Error, context: &str) {
     }
 }
 
-/// Everything that printing an error, or its causes, can show.
+/// Returns every output of an error and its causes.
 pub(crate) fn printed(error: &Error) -> String {
     let mut text = format!("{error} {error:#} {error:?} {error:#?}");
     let mut source = error.source();
@@ -222,7 +222,7 @@ pub(crate) fn printed(error: &Error) -> String {
     text
 }
 
-/// Every form in which the emulator is one of the vendors.
+/// Every form of the vendors that the emulator can take.
 pub(crate) const VARIANTS: [(Vendor, Revision, SparteraShape); 6] = [
     (Vendor::Spartera, Revision::Documented, SparteraShape::Documented),
     (Vendor::Spartera, Revision::Documented, SparteraShape::Guide),
@@ -237,7 +237,7 @@ pub(crate) async fn emulator(revision: Revision, shape: SparteraShape) -> Emulat
     builder.start().await.unwrap()
 }
 
-/// The administrator's provider of an emulated vendor.
+/// Returns the administrator's provider of an emulated vendor.
 pub(crate) fn administrator(emulator: &Emulator, vendor: Vendor) -> Arc<dyn Provider> {
     let (base_url, scope, credential) = match vendor {
         Vendor::Spartera => {

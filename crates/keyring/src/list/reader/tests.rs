@@ -1,4 +1,4 @@
-//! Servers of every kind, and what is made of their pages.
+//! Servers of every kind, and the lists that the reader makes of their pages.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -9,20 +9,20 @@ use super::*;
 use crate::model::key::Details;
 use crate::{Error, ErrorKind, Outcome};
 
-/// A server: its keys, and what it makes of a request.
+/// A server with its keys and its habits.
 #[derive(Clone)]
 struct Server {
     paging: Paging,
     keys: Vec<u64>,
-    /// How many rows a page has at most, whatever is asked for.
+    /// The maximum number of rows on a page, whatever the request says.
     cap: u64,
-    /// Whether pages have `cap` rows even where fewer are asked for.
+    /// Whether pages have `cap` rows even if the request asks for fewer.
     ignores_limit: bool,
-    /// Whether it sends everything, whatever is asked for.
+    /// Whether every answer holds all keys.
     ignores_pages: bool,
-    tells_total: bool,
-    tells_size: bool,
-    asked: u64,
+    reports_total: bool,
+    reports_size: bool,
+    requests: u64,
 }
 
 impl Server {
@@ -33,18 +33,18 @@ impl Server {
             cap: 100,
             ignores_limit: false,
             ignores_pages: false,
-            tells_total: false,
-            tells_size: false,
-            asked: 0,
+            reports_total: false,
+            reports_size: false,
+            requests: 0,
         }
     }
 
     fn answer(&mut self, request: &PageRequest) -> Page {
-        self.asked += 1;
+        self.requests += 1;
         let size = if self.ignores_limit { self.cap } else { request.limit.min(self.cap) };
         let start = match self.paging {
             Paging::Number => {
-                assert_eq!(request.offset % request.limit, 0, "whole pages are counted: {request:?}");
+                assert_eq!(request.offset % request.limit, 0, "the server counts whole pages: {request:?}");
                 (request.number() - 1) * size
             }
             _ => request.offset,
@@ -52,8 +52,8 @@ impl Server {
         let page = self.keys.iter().skip(start as usize).take(size as usize).copied();
         let rows = if self.ignores_pages { rows(self.keys.iter().copied()) } else { rows(page) };
         Page::new(rows)
-            .with_total(self.tells_total.then_some(self.keys.len() as u64))
-            .with_page_size(self.tells_size.then_some(size))
+            .with_total(self.reports_total.then_some(self.keys.len() as u64))
+            .with_page_size(self.reports_size.then_some(size))
     }
 }
 
@@ -61,35 +61,35 @@ fn rows(ids: impl Iterator<Item = u64>) -> Vec<Result<ApiKey>> {
     ids.map(|id| Ok(ApiKey::new(&"test".into(), id.to_string().parse().unwrap(), Details::default()))).collect()
 }
 
-fn odd() -> Result<ApiKey> {
-    Err(Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, "odd row"))
+fn malformed() -> Result<ApiKey> {
+    Err(Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, "malformed row"))
 }
 
-/// What came of a list.
+/// The result of a list.
 #[derive(Debug, Default, PartialEq)]
 struct Read {
     ids: Vec<u64>,
-    odd: usize,
-    /// `Some` where the list ended in an error: how many keys are missing, where that is known.
+    malformed: usize,
+    /// `Some` if the list ended in an error, with the number of missing keys if known.
     incomplete: Option<Option<u64>>,
-    asked: u64,
+    requests: u64,
 }
 
-/// Reads a list to its end, page after page.
+/// Reads a list to its end, page by page.
 fn read(paging: Paging, mut answer: impl FnMut(&PageRequest) -> Page) -> Read {
     let mut reader = Reader::new(paging, None);
     let mut read = Read::default();
     loop {
-        read.asked += 1;
-        assert!(read.asked < 2000, "the list does not end");
+        read.requests += 1;
+        assert!(read.requests < 2000, "the list does not end");
         let request = reader.request(reader.end());
         assert!((1..=100).contains(&request.limit), "{request:?}");
         let page = answer(&request);
         let taken = reader.accept(&request, page, |row| match row {
             Ok(key) => read.ids.push(key.id().as_str().parse().unwrap()),
-            Err(_) => read.odd += 1,
+            Err(_) => read.malformed += 1,
         });
-        assert!(reader.latest.len() <= REMEMBERED_PAGES, "what is remembered is bounded");
+        assert!(reader.latest.len() <= REMEMBERED_PAGES, "the reader's memory is bounded");
         match taken {
             Verdict::ContinueInOrder | Verdict::ContinueElsewhere => {}
             Verdict::Complete => return read,
@@ -113,23 +113,23 @@ fn assert_whole(read: &Read, expected: impl Iterator<Item = u64>, context: &str)
 }
 
 #[test]
-fn every_count_and_page_size_is_listed_in_full() {
+fn a_list_is_complete_for_every_count_and_page_size() {
     for paging in STYLES {
         for count in [0, 1, 2, 3, 19, 20, 21, 99, 100, 101, 200, 1234] {
             for cap in [1, 2, 3, 7, 20, 100] {
-                for told in 0..4 {
+                for reported in 0..4 {
                     for ignores_limit in [false, true] {
                         if ignores_limit && paging == Paging::Offset {
                             continue;
                         }
-                        let (tells_total, tells_size) = (told & 1 > 0, told & 2 > 0);
+                        let (reports_total, reports_size) = (reported & 1 > 0, reported & 2 > 0);
                         let whole = Server::new(paging, count);
-                        let mut server = Server { cap, tells_total, tells_size, ignores_limit, ..whole };
+                        let mut server = Server { cap, reports_total, reports_size, ignores_limit, ..whole };
                         let read = read(paging, |request| server.answer(request));
-                        let context = format!("{paging:?} {count} in pages of {cap}, {told}, {ignores_limit}");
+                        let context = format!("{paging:?} {count} in pages of {cap}, {reported}, {ignores_limit}");
                         assert_whole(&read, 0..count, &context);
-                        // More than there are pages, since pages overlap and the end has to be seen; a server that does
-                        // not listen costs a few to find that out.
+                        // There are more requests than pages, because pages overlap and the reader must see the end. It
+                        // takes a few more to notice that a server ignores the limit.
                         let least = count.div_ceil(cap).max(1);
                         let most = match cap {
                             _ if ignores_limit => least + 9,
@@ -137,7 +137,7 @@ fn every_count_and_page_size_is_listed_in_full() {
                             4..=20 => least * 2 + 1,
                             _ => least * 7 / 6 + 3,
                         };
-                        assert!(read.asked <= most, "{context}: {} requests, not {most}", read.asked);
+                        assert!(read.requests <= most, "{context}: {} requests, not {most}", read.requests);
                     }
                 }
             }
@@ -146,31 +146,31 @@ fn every_count_and_page_size_is_listed_in_full() {
 }
 
 #[test]
-fn ten_thousand_keys_cost_few_requests_more_than_there_are_pages() {
+fn ten_thousand_keys_take_few_more_requests_than_pages() {
     for paging in STYLES {
-        let mut server = Server { tells_total: true, tells_size: true, ..Server::new(paging, 10_000) };
+        let mut server = Server { reports_total: true, reports_size: true, ..Server::new(paging, 10_000) };
         let read = read(paging, |request| server.answer(request));
         assert_whole(&read, 0..10_000, &format!("{paging:?}"));
-        assert!(read.asked <= if paging == Paging::Offset { 103 } else { 116 }, "{paging:?}: {}", read.asked);
+        assert!(read.requests <= if paging == Paging::Offset { 103 } else { 116 }, "{paging:?}: {}", read.requests);
     }
 }
 
 #[test]
-fn a_server_that_knows_no_pages_is_asked_twice() {
+fn a_server_without_pages_gets_two_requests() {
     for paging in STYLES {
         for count in [3, 60, 100, 250, 10_000] {
-            for tells_total in [false, true] {
-                let mut server = Server { ignores_pages: true, tells_total, ..Server::new(paging, count) };
+            for reports_total in [false, true] {
+                let mut server = Server { ignores_pages: true, reports_total, ..Server::new(paging, count) };
                 let read = read(paging, |request| server.answer(request));
                 assert_whole(&read, 0..count, &format!("{paging:?} {count}"));
-                assert!(read.asked <= 2, "{paging:?} {count}: {}", read.asked);
+                assert!(read.requests <= 2, "{paging:?} {count}: {}", read.requests);
             }
         }
     }
 }
 
 #[test]
-fn one_page_that_is_repeated_empty_or_doubled_is_made_good() {
+fn the_reader_recovers_from_one_repeated_empty_or_doubled_page() {
     type Spoil = fn(&mut Server, u64, Page) -> Page;
     let repeated: Spoil =
         |server, limit, page| Page { keys: rows(server.keys.iter().take(limit as usize).copied()), ..page };
@@ -181,19 +181,20 @@ fn one_page_that_is_repeated_empty_or_doubled_is_made_good() {
     };
     for (spoil, name) in [(repeated, "repeated"), (empty, "empty"), (doubled, "doubled")] {
         for paging in STYLES {
-            for tells_total in [false, true] {
+            for reports_total in [false, true] {
                 for count in [100, 101, 350, 1000] {
-                    for spoilt in 1..6 {
-                        if name == "empty" && spoilt == 1 && !tells_total {
-                            // Nothing tells that there is more.
+                    for spoiled in 1..6 {
+                        if name == "empty" && spoiled == 1 && !reports_total {
+                            // Without a total, nothing shows that there is more.
                             continue;
                         }
-                        let mut server = Server { tells_total, tells_size: tells_total, ..Server::new(paging, count) };
+                        let mut server =
+                            Server { reports_total, reports_size: reports_total, ..Server::new(paging, count) };
                         let read = read(paging, |request| {
                             let page = server.answer(request);
-                            if server.asked == spoilt { spoil(&mut server, request.limit, page) } else { page }
+                            if server.requests == spoiled { spoil(&mut server, request.limit, page) } else { page }
                         });
-                        assert_whole(&read, 0..count, &format!("{name} {paging:?} {count} {tells_total} {spoilt}"));
+                        assert_whole(&read, 0..count, &format!("{name} {paging:?} {count} {reports_total} {spoiled}"));
                     }
                 }
             }
@@ -201,21 +202,21 @@ fn one_page_that_is_repeated_empty_or_doubled_is_made_good() {
     }
 }
 
-/// Between any two pages keys are deleted and created, anywhere.
+/// Keys are created and deleted anywhere between any two pages.
 #[test]
-fn a_key_that_is_there_throughout_is_listed_once_whatever_comes_and_goes() {
+fn a_key_that_exists_throughout_is_listed_once_while_others_change() {
     let mut rng = Rng::with_seed(7);
     for round in 0..400 {
         let paging = STYLES[round % 2];
         let count = rng.u64(0..600);
-        let tells_total = rng.bool();
-        let mut server = Server { tells_total, tells_size: tells_total, ..Server::new(paging, count) };
+        let reports_total = rng.bool();
+        let mut server = Server { reports_total, reports_size: reports_total, ..Server::new(paging, count) };
         let mut throughout: BTreeSet<u64> = server.keys.iter().copied().collect();
         let mut next = 10_000;
         let most = rng.usize(1..40);
         let newest_first = rng.bool();
         let read = read(paging, |request| {
-            if server.asked > 0 && server.asked < 12 {
+            if server.requests > 0 && server.requests < 12 {
                 for _ in 0..rng.usize(0..most) {
                     if rng.bool() && !server.keys.is_empty() {
                         let gone = server.keys.remove(rng.usize(..server.keys.len()));
@@ -231,51 +232,52 @@ fn a_key_that_is_there_throughout_is_listed_once_whatever_comes_and_goes() {
             server.answer(request)
         });
         let unique: BTreeSet<_> = read.ids.iter().copied().collect();
-        let context = format!("round {round}: {paging:?} {count} {tells_total} {newest_first} {most}");
-        assert_eq!(unique.len(), read.ids.len(), "{context}: a key came twice");
+        let context = format!("round {round}: {paging:?} {count} {reports_total} {newest_first} {most}");
+        assert_eq!(unique.len(), read.ids.len(), "{context}: the list holds a key twice");
         let lost: Vec<_> = throughout.difference(&unique).collect();
-        assert!(lost.is_empty() || read.incomplete.is_some(), "{context}: {lost:?} were lost, and it was not told");
-        assert!(lost.is_empty(), "{context}: {lost:?} were lost");
+        assert!(lost.is_empty() || read.incomplete.is_some(), "{context}: {lost:?} are missing without an error");
+        assert!(lost.is_empty(), "{context}: {lost:?} are missing");
     }
 }
 
 #[test]
-fn a_total_that_promises_too_much_is_told_and_one_that_promises_too_little_hides_nothing() {
+fn a_total_that_is_too_high_is_reported_and_one_that_is_too_low_hides_nothing() {
     for paging in STYLES {
         let mut server = Server::new(paging, 150);
         let read = read(paging, |request| server.answer(request).with_total(Some(1_000_000)));
         assert_eq!((read.ids.len(), read.incomplete), (150, Some(Some(999_850))), "{paging:?}");
-        assert!(read.asked < 20, "{paging:?}: {}", read.asked);
+        assert!(read.requests < 20, "{paging:?}: {}", read.requests);
 
-        for (cap, tells_size) in [(100, false), (20, false), (20, true), (100, true)] {
-            let mut server = Server { cap, tells_size, ..Server::new(paging, 250) };
+        for (cap, reports_size) in [(100, false), (20, false), (20, true), (100, true)] {
+            let mut server = Server { cap, reports_size, ..Server::new(paging, 250) };
             let read = self::read(paging, |request| server.answer(request).with_total(Some(1)));
-            assert_whole(&read, 0..250, &format!("{paging:?} {cap} {tells_size}"));
+            assert_whole(&read, 0..250, &format!("{paging:?} {cap} {reports_size}"));
         }
     }
 }
 
 #[test]
-fn an_empty_page_that_stays_empty_is_passed_over_and_told() {
+fn a_page_that_stays_empty_is_skipped_and_reported() {
     for paging in STYLES {
-        let mut server = Server { tells_total: true, tells_size: true, ..Server::new(paging, 350) };
+        let mut server = Server { reports_total: true, reports_size: true, ..Server::new(paging, 350) };
         let read = read(paging, |request| {
             let page = server.answer(request);
             let is_hit = request.offset < 200 && request.offset + request.limit > 101;
             if is_hit { Page { keys: Vec::new(), ..page } } else { page }
         });
-        assert!(read.ids.len() >= 150, "{paging:?}: what comes after it is listed: {read:?}");
+        assert!(read.ids.len() >= 150, "{paging:?}: the keys after it are listed: {read:?}");
         assert!(read.incomplete.is_some(), "{paging:?}: {read:?}");
     }
 }
 
 #[test]
-fn odd_rows_are_told_once_each_and_hide_no_other() {
+fn a_malformed_row_is_reported_once_and_hides_no_other() {
     for paging in STYLES {
         for count in [1, 3, 99, 100, 101, 199, 250] {
             for at in [0, 1, 50, 98, 99, 100, 150, 197, 198, 199] {
-                for tells in [false, true] {
-                    let mut server = Server { tells_total: tells, tells_size: tells, ..Server::new(paging, count) };
+                for reports in [false, true] {
+                    let mut server =
+                        Server { reports_total: reports, reports_size: reports, ..Server::new(paging, count) };
                     let read = read(paging, |request| {
                         let mut page = server.answer(request);
                         if let Some(row) = page
@@ -283,13 +285,13 @@ fn odd_rows_are_told_once_each_and_hide_no_other() {
                             .iter_mut()
                             .find(|row| row.as_ref().is_ok_and(|key| key.id().as_str() == at.to_string()))
                         {
-                            *row = odd();
+                            *row = malformed();
                         }
                         page
                     });
-                    let context = format!("{paging:?} {count} odd at {at}, {tells}");
+                    let context = format!("{paging:?} {count} malformed at {at}, {reports}");
                     assert_whole(&read, (0..count).filter(|id| *id != at), &context);
-                    assert_eq!(read.odd, usize::from(at < count), "{context}");
+                    assert_eq!(read.malformed, usize::from(at < count), "{context}");
                 }
             }
         }
@@ -297,54 +299,59 @@ fn odd_rows_are_told_once_each_and_hide_no_other() {
 }
 
 #[test]
-fn a_page_of_odd_rows_is_not_the_end_and_no_end_of_them_is_one() {
+fn a_page_of_malformed_rows_does_not_end_the_list_but_endless_ones_do() {
     for paging in STYLES {
-        for tells in [false, true] {
-            let mut server = Server { tells_total: tells, tells_size: tells, ..Server::new(paging, 350) };
+        for reports in [false, true] {
+            let mut server = Server { reports_total: reports, reports_size: reports, ..Server::new(paging, 350) };
             let read = read(paging, |request| {
                 let page = server.answer(request);
-                let is_odd = server.asked == 2;
-                let keys = page.keys.into_iter().map(|row| if is_odd { odd() } else { row }).collect();
+                let is_malformed = server.requests == 2;
+                let keys = page.keys.into_iter().map(|row| if is_malformed { malformed() } else { row }).collect();
                 Page { keys, ..Page::new(Vec::new()).with_total(page.total).with_page_size(page.page_size) }
             });
-            assert!(read.ids.len() >= 250 && read.odd >= 98, "{paging:?} {tells}: {} {}", read.ids.len(), read.odd);
+            assert!(
+                read.ids.len() >= 250 && read.malformed >= 98,
+                "{paging:?} {reports}: {} {}",
+                read.ids.len(),
+                read.malformed
+            );
         }
-        let read = read(paging, |request| Page::new((0..request.limit).map(|_| odd()).collect()));
+        let read = read(paging, |request| Page::new((0..request.limit).map(|_| malformed()).collect()));
         assert_eq!(read.incomplete, Some(None), "{paging:?}");
     }
 }
 
 #[test]
-fn pages_that_go_round_in_a_circle_end() {
+fn pages_that_repeat_in_a_cycle_end() {
     for paging in STYLES {
         for length in [2, 5, 9, 30] {
-            let mut asked = 0;
+            let mut requests = 0;
             let read = read(paging, |request| {
-                asked += 1;
-                let start = asked % length * 1000;
+                requests += 1;
+                let start = requests % length * 1000;
                 Page::new(rows(start..start + request.limit))
             });
-            assert!(read.asked < 300, "{paging:?} {length}: {}", read.asked);
+            assert!(read.requests < 300, "{paging:?} {length}: {}", read.requests);
         }
     }
 }
 
 #[test]
-fn cursors_are_followed_to_their_end_and_not_in_circles() {
+fn cursors_are_followed_to_their_end_but_not_in_cycles() {
     let page = |request: &PageRequest| {
         let start: u64 = request.cursor.as_deref().map_or(0, |cursor| cursor.parse().unwrap());
         Page::new(rows(start..(start + 100).min(250))).with_next((start < 200).then(|| (start + 100).to_string()))
     };
     let whole = read(Paging::Cursor, page);
     assert_whole(&whole, 0..250, "cursors");
-    assert_eq!(whole.asked, 3);
+    assert_eq!(whole.requests, 3);
     let stuck = read(Paging::Cursor, |request| page(request).with_next(Some("100".to_owned())));
     assert_eq!(stuck.incomplete, Some(None));
     assert_eq!(stuck.ids.len(), 200);
-    let mut asked = 0;
+    let mut requests = 0;
     let circle = read(Paging::Cursor, |_| {
-        asked += 1;
-        Page::new(rows(0..100)).with_next(Some((asked % 3).to_string()))
+        requests += 1;
+        Page::new(rows(0..100)).with_next(Some((requests % 3).to_string()))
     });
     assert_eq!((circle.ids.len(), circle.incomplete), (100, Some(None)));
 }
