@@ -1,73 +1,83 @@
-//! What to ask for next, and what the pages prove.
+//! Decides which page to request next, and what the pages prove.
 //!
-//! A list that is cut by position shifts while it is read: a key that is deleted moves all later ones up, so that the
-//! next page begins too late; a new one moves them down. Therefore every page is asked for with at least one row that
-//! was there before. If that row, or another known one, is in the answer, nothing was left out. If none is, the reader
-//! goes back until one is.
+//! A list with positions shifts during the read. A deleted key moves all later keys up, so the next page starts too late; a
+//! new key moves them down. The reader therefore requests every page with at least one row that it already knows. If a known
+//! row arrives, no row was missed. Otherwise the reader reads again from further back until one arrives.
 //!
-//! What is remembered does not grow with the list: the ids of the first page and of the latest ones.
+//! Not every server allows this, so the reader has a [`Mode`]:
+//!
+//! | mode | the next page starts | what leads to another mode |
+//! |---|---|---|
+//! | `Cursor` | at the vendor's cursor | nothing |
+//! | `Untested` | before the last known row | a repeated row: `Overlapping`. A page that is too long, pages of single rows, or a stall: `Disjoint` |
+//! | `Overlapping` | before the last known row | a page that is too long: `Disjoint`. A stall: `Doubtful` |
+//! | `Disjoint` | after the last row | nothing |
+//! | `Doubtful` | after the last row | nothing; the list ends in an error |
+//!
+//! A stall means that [`MAX_STALLS`] pages in a row lead no further. [`Mode::after`] holds all transitions.
+//!
+//! The reader's memory does not grow with the list. It remembers the ids of the first page and of the latest pages.
+
+mod cycle;
+mod mode;
 
 use std::collections::{HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use self::cycle::Cycle;
+use self::mode::{Evidence, Mode};
 use crate::{ApiKey, KeyId, Page, PageRequest, Paging, Result};
 
-/// How many keys to ask for at a time: the most that Spartera allows.
+/// The number of keys to request at a time: the maximum that Spartera allows.
 const PAGE_SIZE: u64 = 100;
 
-/// How many pages in a row may bring no new key while there may be more.
+/// The number of pages in a row that may bring no new key although there may be more.
 const MAX_BARREN_PAGES: u32 = 3;
 
-/// How many pages in a row may get no further before it is taken that this server's pages cannot be told to overlap.
+/// The number of pages in a row that may lead no further before the reader stops to request overlapping pages.
 const MAX_STALLS: u32 = 6;
 
-/// How many pages are read before a list is taken for endless.
+/// The number of pages after which a list counts as endless.
 const MAX_PAGES: u64 = 100_000;
 
-/// How many of the latest pages are remembered.
+/// The number of latest pages whose ids the reader remembers.
 const REMEMBERED_PAGES: usize = 4;
 
-/// What a page has led to.
+/// What to do after a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// There is more, where it was foreseen.
+    /// Read on after this page. Pages that were requested concurrently still fit.
     ContinueInOrder,
-    /// There is more, elsewhere.
+    /// Read on elsewhere. Pages that were requested concurrently no longer fit.
     ContinueElsewhere,
-    /// That was all.
+    /// The list is complete.
     Complete,
-    /// There is no more, though there should be: so many keys, where that is known.
+    /// The list ends, but keys are missing: this many, if known.
     Incomplete(Option<u64>),
 }
 
 pub(super) struct Reader {
     paging: Paging,
+    mode: Mode,
     search: Option<String>,
     /// The cursor of the next page.
     cursor: Option<String>,
-    /// Up to where the list is read, in rows as it is now.
+    /// The position up to which the list is read, in rows of the list as it is now.
     end: u64,
-    /// How far it has been read: more than `end` while the reader has gone back.
+    /// The furthest position so far. It exceeds `end` while the reader reads again from further back.
     reached: u64,
-    /// How many rows before `end` the last one lies whose id is known; 0 where none is.
+    /// The distance from `end` back to the last row with a known id. 0 if there is no such row.
     overlap: u64,
-    /// The most rows that a page of this server holds, as far as is known.
+    /// The maximum number of rows on one of this server's pages, as far as known.
     page_size: u64,
     total: Option<u64>,
     pages: u64,
-    /// Whether pages can be told to overlap.
-    overlaps: bool,
-    /// Whether they have been seen to.
-    has_overlapped: bool,
-    /// Whether it was given up to have them overlap, although this server could.
-    is_doubtful: bool,
-    /// How many pages in a row have got no further.
+    /// The number of pages in a row that led no further.
     stalls: u32,
-    /// How many pages in a row have got further without bringing a key.
+    /// The number of pages in a row that led further but brought no key.
     barren: u32,
-    /// How many different rows came so far, odd ones included.
+    /// The number of distinct rows so far, including malformed ones.
     accounted: u64,
-    /// How many rows an empty page should have had that was passed over.
+    /// The number of rows that the skipped empty pages should have had.
     skipped: u64,
     first_page: HashSet<KeyId>,
     latest: VecDeque<HashSet<KeyId>>,
@@ -78,6 +88,7 @@ impl Reader {
     pub(super) fn new(paging: Paging, search: Option<String>) -> Self {
         Self {
             paging,
+            mode: Mode::new(paging),
             search,
             cursor: None,
             end: 0,
@@ -86,9 +97,6 @@ impl Reader {
             page_size: PAGE_SIZE,
             total: None,
             pages: 0,
-            overlaps: paging != Paging::Cursor,
-            has_overlapped: false,
-            is_doubtful: false,
             stalls: 0,
             barren: 0,
             accounted: 0,
@@ -99,29 +107,29 @@ impl Reader {
         }
     }
 
-    /// Up to where the list is read.
+    /// Returns the position up to which the list is read.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// How long the list is, where pages can be asked for before those that come first have been seen.
+    /// Returns the length of the list if later pages can be requested before the earlier ones arrive.
     pub(super) fn predicted_total(&self) -> Option<u64> {
-        let is_even = self.stalls == 0 && self.barren == 0 && self.pages > 0;
-        self.total.filter(|_| is_even && self.paging != Paging::Cursor)
+        let is_steady = self.stalls == 0 && self.barren == 0 && self.pages > 0;
+        self.total.filter(|_| is_steady && self.mode != Mode::Cursor)
     }
 
-    /// What to ask for when the list is read up to `end`.
+    /// Returns the next request if the list is read up to `end`.
     pub(super) fn request(&self, end: u64) -> PageRequest {
-        // The ends that are foreseen lie at full pages. What takes up a whole page cannot come again beside something new.
-        let overlap = if !self.overlaps || self.overlap >= self.page_size {
+        // Predicted ends lie at full pages. A distance of a whole page leaves no space for a new row.
+        let overlap = if !self.mode.overlaps() || self.overlap >= self.page_size {
             0
         } else if end == self.end {
             self.overlap
         } else {
             1
         };
-        // After the first page a row less than it had: a server that sends more does not listen to what it is asked.
-        let most = if self.latest.len() == 1 && self.overlaps && end == self.end {
+        // Request one row less than the first page had. A server that sends more ignores the limit.
+        let most = if self.latest.len() == 1 && self.mode.overlaps() && end == self.end {
             self.page_size - 1
         } else {
             self.page_size
@@ -134,69 +142,85 @@ impl Reader {
         PageRequest { offset, limit, cursor: self.cursor.clone(), search: self.search.clone() }
     }
 
-    /// Takes a page, and passes on the rows that did not come before.
+    /// Accepts a page, and emits the rows that did not come before.
     pub(super) fn accept(&mut self, request: &PageRequest, page: Page, emit: impl FnMut(Result<ApiKey>)) -> Verdict {
         self.pages += 1;
         self.total = page.total.or(self.total);
-        if self.pages > MAX_PAGES || self.cycle.repeats(&page) {
+        if self.pages > MAX_PAGES || self.cycle.closes_with(&page) {
             return Verdict::Incomplete(None);
         }
-        let PageCounts { rows, known, is_all_malformed, is_first_again } = self.count(&page.keys);
-        let is_checked = self.overlaps && request.offset < self.end;
-        if is_checked && rows > request.limit {
-            // It does not listen: its pages have a length of their own, or it has only one.
-            self.overlaps = false;
-            if !is_first_again || request.offset == 0 {
-                self.end = self.own_page_end();
-                return Verdict::ContinueElsewhere;
-            }
-        }
-        if rows == 0 && self.overlaps && self.total.is_some_and(|total| total > request.offset) {
-            // There should be rows: asked again as long as that makes sense.
-            self.stall();
+        let counts = self.count(&page.keys);
+        if self.discards(request, &counts) {
             return Verdict::ContinueElsewhere;
         }
-        let goes_on = request.offset + rows > self.reached;
-        let is_repeated = rows > 1 && known == rows && goes_on;
-        if is_checked && self.overlaps && ((known == 0 && !is_all_malformed) || is_repeated) {
-            return self.rewind();
+        if self.must_repeat_a_row(request) && counts.known > 0 {
+            self.mode = self.mode.after(Evidence::RepeatedRow);
         }
-        self.has_overlapped |= is_checked && self.overlaps && known > 0;
-        let was_first = self.latest.is_empty();
-        let declared = page.page_size.map(|size| size.clamp(1, PAGE_SIZE));
-        if was_first {
-            self.page_size = declared.unwrap_or(if rows == 0 { PAGE_SIZE } else { rows.min(PAGE_SIZE) });
-            self.overlaps &= self.page_size > 1;
-        }
-        let asked_again = self.end.saturating_sub(request.offset);
-        // The odd rows of a page that came before came with it.
-        let is_old = known > asked_again || is_first_again;
-        let old_rows = if is_old { u64::MAX } else { self.reached.saturating_sub(request.offset) };
-        let before = std::mem::take(&mut self.overlap);
-        let new_rows = self.emit_new_rows(page.keys, old_rows, request.offset + rows > self.reached, emit);
-        if rows == 0 && self.overlaps {
-            self.overlap = before;
-        }
-        if self.paging == Paging::Cursor {
+        let length = self.learn_page_size(page.page_size, counts.rows);
+        let new_rows = self.emit_new_rows(request, page.keys, &counts, emit);
+        if self.mode == Mode::Cursor {
             self.barren = if new_rows == NewRows::Keys { 0 } else { self.barren + 1 };
             return self.follow_cursor(page.next);
         }
-        self.advance(request, rows, new_rows);
-        self.verdict(request, rows, declared.is_some() || !was_first, new_rows)
+        self.advance(request, counts.rows, new_rows);
+        self.verdict(request, counts.rows, length, new_rows)
     }
 
-    /// Notes how far a page has led.
+    /// Discards a page that does not fit, and moves to the position to read next. Returns `false` if the page fits.
+    fn discards(&mut self, request: &PageRequest, counts: &PageCounts) -> bool {
+        if self.must_repeat_a_row(request) && counts.rows > request.limit {
+            self.mode = self.mode.after(Evidence::TooLong);
+            if !counts.is_first_again || request.offset == 0 {
+                self.end = self.own_page_end();
+                return true;
+            }
+        }
+        if counts.rows == 0 && self.mode.overlaps() && self.total.is_some_and(|total| total > request.offset) {
+            // The total promises rows here, so request them again.
+            self.stall();
+            return true;
+        }
+        if !self.must_repeat_a_row(request) {
+            return false;
+        }
+        let lacks_known_row = counts.known == 0 && !counts.is_all_malformed;
+        let is_repetition =
+            counts.rows > 1 && counts.known == counts.rows && self.reach(request, counts) == Reach::Further;
+        if lacks_known_row || is_repetition {
+            self.rewind();
+        }
+        lacks_known_row || is_repetition
+    }
+
+    /// Returns whether the page starts before the end of the rows read so far, so that it must repeat a row.
+    fn must_repeat_a_row(&self, request: &PageRequest) -> bool {
+        self.mode.overlaps() && request.offset < self.end
+    }
+
+    /// Learns the server's page size from the first page.
+    fn learn_page_size(&mut self, declared: Option<u64>, rows: u64) -> PageLength {
+        let is_first = self.latest.is_empty();
+        if is_first {
+            let observed = if rows == 0 { PAGE_SIZE } else { rows.min(PAGE_SIZE) };
+            self.page_size = declared.map_or(observed, |size| size.clamp(1, PAGE_SIZE));
+            if self.page_size == 1 {
+                self.mode = self.mode.after(Evidence::SingleRows);
+            }
+        }
+        if declared.is_none() && is_first { PageLength::Guessed } else { PageLength::Known }
+    }
+
+    /// Moves on after a page.
     fn advance(&mut self, request: &PageRequest, rows: u64, new_rows: NewRows) {
         if rows == 0 {
-            // Passed over as if it had been full.
+            // Skip the empty page as if it had been full.
             self.end = request.offset + request.limit;
             self.skipped += request.limit;
         } else {
             self.end = request.offset + rows;
         }
-        let is_further = self.end > self.reached;
-        if is_further || new_rows == NewRows::Keys {
-            // Less than before, where keys have gone from among those that were read.
+        if self.end > self.reached || new_rows == NewRows::Keys {
+            // The position may also decrease, if keys that were already read have been deleted.
             self.reached = self.end;
             self.stalls = 0;
             self.barren = if new_rows == NewRows::Keys { 0 } else { self.barren + 1 };
@@ -205,20 +229,20 @@ impl Reader {
         }
     }
 
-    /// Whether that was all.
-    fn verdict(&self, request: &PageRequest, rows: u64, knows_length: bool, new_rows: NewRows) -> Verdict {
-        // A first page that is short may be all that this server's pages hold, so it alone proves nothing unless the
-        // server says how long its pages are.
-        let is_last = rows < request.limit.min(self.page_size) && knows_length;
+    /// Decides whether the list ends here.
+    fn verdict(&self, request: &PageRequest, rows: u64, length: PageLength, new_rows: NewRows) -> Verdict {
+        // A short first page may be as long as this server's pages get. Unless the server declares their length, it
+        // proves nothing.
+        let is_last = rows < request.limit.min(self.page_size) && length == PageLength::Known;
         let is_barren = self.barren >= MAX_BARREN_PAGES;
-        let is_behind = self.overlaps && self.end <= self.reached && self.stalls > 0 && !is_last;
-        // What lies before a known row has been seen, whatever the total says.
-        let found = if self.overlaps { self.accounted.max(self.end - self.skipped) } else { self.accounted };
+        let is_behind = self.mode.overlaps() && self.end <= self.reached && self.stalls > 0 && !is_last;
+        // With overlap, every row before a known row has arrived, whatever the total says.
+        let found = if self.mode.overlaps() { self.accounted.max(self.end - self.skipped) } else { self.accounted };
         let ended = match (self.total, new_rows) {
             _ if is_behind => false,
             (None, NewRows::None) => true,
             (None, _) => is_barren || is_last,
-            // There may be a next page even where the total says that this is the last.
+            // There may be another page even if the total says that this is the last one.
             (Some(total), _) if found >= total => new_rows != NewRows::Keys || is_last,
             (Some(total), NewRows::None) => is_barren || self.end >= total,
             (Some(_), _) => is_barren,
@@ -228,32 +252,30 @@ impl Reader {
             _ if !ended => Verdict::ContinueElsewhere,
             Some(total) if found < total => Verdict::Incomplete(Some(total - found)),
             None if is_barren => Verdict::Incomplete(None),
-            _ if self.is_doubtful => Verdict::Incomplete(None),
+            _ if self.mode == Mode::Doubtful => Verdict::Incomplete(None),
             _ => Verdict::Complete,
         }
     }
 
-    /// No known row was found where one should be: reads again from further back.
-    fn rewind(&mut self) -> Verdict {
-        // Half a page more each time, and never beyond what is remembered.
+    /// Moves back, because the page lacked the known row that it should have repeated.
+    fn rewind(&mut self) {
+        // Go back half a page more each time, but stay within the remembered pages.
         let back = self.page_size * u64::from(self.stalls + 1).min(6) / 2;
         self.end = self.reached.saturating_sub(back).max(1);
         self.overlap = 1;
         self.stall();
-        Verdict::ContinueElsewhere
     }
 
     fn stall(&mut self) {
         self.stalls += 1;
-        if self.overlaps && self.stalls > MAX_STALLS {
-            self.overlaps = false;
-            self.is_doubtful = self.has_overlapped;
+        if self.mode.overlaps() && self.stalls > MAX_STALLS {
+            self.mode = self.mode.after(Evidence::Stalled);
             self.stalls = 0;
             self.end = self.own_page_end();
         }
     }
 
-    /// Where the last of the server's own pages ends that has been read whole.
+    /// Returns the end of the last of the server's own pages that was read completely.
     fn own_page_end(&self) -> u64 {
         match self.paging {
             Paging::Number => self.reached / self.page_size * self.page_size,
@@ -274,35 +296,46 @@ impl Reader {
         }
     }
 
+    /// Returns whether a page leads beyond the rows read so far.
+    fn reach(&self, request: &PageRequest, counts: &PageCounts) -> Reach {
+        if request.offset + counts.rows > self.reached { Reach::Further } else { Reach::NoFurther }
+    }
+
     fn has_seen(&self, id: &KeyId) -> bool {
         self.first_page.contains(id) || self.latest.iter().any(|page| page.contains(id))
     }
 
     fn count(&self, rows: &[Result<ApiKey>]) -> PageCounts {
         let mut ids = HashSet::with_capacity(rows.len());
-        let mut odd = 0;
+        let mut malformed = 0;
         for row in rows {
             match row {
                 Ok(key) => drop(ids.insert(key.id())),
-                Err(_) => odd += 1,
+                Err(_) => malformed += 1,
             }
         }
-        let known = ids.iter().filter(|id| self.has_seen(id)).count() as u64;
-        let is_first_again =
-            !ids.is_empty() && ids.len() == self.first_page.len() && ids.iter().all(|id| self.first_page.contains(*id));
-        PageCounts { rows: ids.len() as u64 + odd, known, is_all_malformed: odd > 0 && ids.is_empty(), is_first_again }
+        PageCounts {
+            rows: ids.len() as u64 + malformed,
+            known: ids.iter().filter(|id| self.has_seen(id)).count() as u64,
+            is_all_malformed: malformed > 0 && ids.is_empty(),
+            is_first_again: !ids.is_empty()
+                && ids.len() == self.first_page.len()
+                && ids.iter().all(|id| self.first_page.contains(*id)),
+        }
     }
 
-    /// Passes on the rows that did not come before. The first `old_rows` did, as far as they are odd.
+    /// Emits the rows that did not come before, and remembers the page.
     fn emit_new_rows(
         &mut self,
+        request: &PageRequest,
         rows: Vec<Result<ApiKey>>,
-        old_rows: u64,
-        is_further: bool,
+        counts: &PageCounts,
         mut emit: impl FnMut(Result<ApiKey>),
     ) -> NewRows {
+        let (reach, old_rows) = (self.reach(request, counts), self.old_rows(request, counts));
+        let previous_overlap = std::mem::take(&mut self.overlap);
         let mut ids = HashSet::with_capacity(rows.len());
-        let mut odd = Vec::new();
+        let mut malformed = Vec::new();
         let mut new_rows = NewRows::None;
         for (position, row) in (0..).zip(rows) {
             self.overlap += u64::from(self.overlap > 0);
@@ -315,27 +348,38 @@ impl Reader {
                         emit(Ok(key));
                     }
                 }
-                Err(error) if position >= old_rows => odd.push(error),
+                Err(error) if position >= old_rows => malformed.push(error),
                 Err(_) => {}
             }
         }
-        if new_rows == NewRows::None && !odd.is_empty() {
+        if new_rows == NewRows::None && !malformed.is_empty() {
             new_rows = NewRows::OnlyMalformed;
         }
-        self.accounted += odd.len() as u64;
-        odd.into_iter().map(Err).for_each(emit);
-        self.remember(ids, is_further);
+        self.accounted += malformed.len() as u64;
+        malformed.into_iter().map(Err).for_each(emit);
+        self.remember(ids, reach);
+        if counts.rows == 0 && self.mode.overlaps() {
+            self.overlap = previous_overlap;
+        }
         new_rows
     }
 
-    fn remember(&mut self, ids: HashSet<KeyId>, is_further: bool) {
+    /// Returns how many rows at the start of a page came before. A malformed row among them is not reported again.
+    fn old_rows(&self, request: &PageRequest, counts: &PageCounts) -> u64 {
+        let requested_again = self.end.saturating_sub(request.offset);
+        // A page with more known rows than requested came before as a whole, and its malformed rows with it.
+        let is_old = counts.known > requested_again || counts.is_first_again;
+        if is_old { u64::MAX } else { self.reached.saturating_sub(request.offset) }
+    }
+
+    fn remember(&mut self, ids: HashSet<KeyId>, reach: Reach) {
         match self.latest.back_mut() {
             None => {
                 self.first_page.clone_from(&ids);
                 self.latest.push_back(ids);
             }
-            // Reading again from further back is no reason to forget what lies ahead.
-            Some(latest) if !is_further => latest.extend(ids),
+            // A page that was read again from further back must not displace the pages ahead of it.
+            Some(latest) if reach == Reach::NoFurther => latest.extend(ids),
             Some(_) => {
                 self.latest.push_back(ids);
                 if self.latest.len() > REMEMBERED_PAGES {
@@ -346,32 +390,49 @@ impl Reader {
     }
 }
 
-/// What is on a page.
+/// The rows of a page.
 struct PageCounts {
-    /// How many different rows there are.
+    /// The number of distinct rows.
     rows: u64,
-    /// How many of their keys came before.
+    /// The number of keys that came before.
     known: u64,
-    /// Whether there are rows, and no key among them.
+    /// Whether there are rows, but all of them are malformed.
     is_all_malformed: bool,
     /// Whether the keys are those of the first page.
     is_first_again: bool,
 }
 
-/// What a page brought.
+/// Whether a page leads beyond the rows read so far.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    Further,
+    NoFurther,
+}
+
+/// Whether the reader knows the length of the server's pages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PageLength {
+    /// The server declares the length, or a page before this one shows it.
+    Known,
+    /// Only this first page shows it, and it may be short because the list is.
+    Guessed,
+}
+
+/// The rows of a page that did not come before.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NewRows {
-    /// Keys that did not come before.
+    /// At least one key.
     Keys,
-    /// Rows, and no key among them.
+    /// Only malformed rows.
     OnlyMalformed,
-    /// Nothing, or what came before.
+    /// No new row.
     None,
 }
 
-/// Where to begin, and how many rows to ask for, so that the row `overlap` before `end` comes again and the page begins
-/// at a multiple of its length: the server counts in pages. Of the lengths up to `most`, the one that gets furthest. Where
-/// none gets beyond `end`, nothing comes again.
+/// Returns the start and the length of a page for a server that counts whole pages.
+///
+/// The start is a multiple of the length, and the page repeats the row `overlap` before `end`. Among the lengths up to `most`,
+/// this chooses the one that leads furthest. If no such page leads beyond `end`, the page repeats no row.
 fn numbered(end: u64, overlap: u64, most: u64) -> (u64, u64) {
     let furthest = |again: u64| {
         let lengths = most.div_ceil(2).max(1)..=most.max(1);
@@ -380,40 +441,6 @@ fn numbered(end: u64, overlap: u64, most: u64) -> (u64, u64) {
     };
     let (start, length) = furthest(end - overlap);
     if start + length > end { (start, length) } else { furthest(end) }
-}
-
-/// Notices that pages repeat themselves in a circle, however long, by comparing each with one that is replaced ever more
-/// rarely (Brent).
-#[derive(Default)]
-struct Cycle {
-    compared_with: u64,
-    steps: u64,
-    next_replacement: u64,
-}
-
-impl Cycle {
-    /// Whether the page is the one that it is compared with. Pages without keys are no sign of anything.
-    fn repeats(&mut self, page: &Page) -> bool {
-        let mut hasher = DefaultHasher::new();
-        let mut has_keys = false;
-        for key in page.keys.iter().flatten() {
-            key.id().hash(&mut hasher);
-            has_keys = true;
-        }
-        let hash = hasher.finish();
-        if !has_keys {
-            return false;
-        }
-        self.steps += 1;
-        // The first pages may well be repeated by going back.
-        const LEAST: u64 = 16;
-        let repeats = self.steps > LEAST && hash == self.compared_with;
-        if self.steps >= self.next_replacement.max(LEAST) {
-            self.compared_with = hash;
-            self.next_replacement = self.steps * 2;
-        }
-        repeats
-    }
 }
 
 #[cfg(test)]
