@@ -294,8 +294,8 @@ impl Error {
 
     /// Returns what arrived when the answer to a create or a regenerate could not be read.
     ///
-    /// **It may hold the new key's secret, which the vendor shows nowhere else.** It is the secret itself if the crate
-    /// recognized it, and otherwise the whole answer.
+    /// **It may hold the new key's secret, which the vendor shows nowhere else.** If the crate recognizes the secret, this
+    /// is the secret alone. Otherwise it is the whole answer.
     pub fn unclaimed_secret(&self) -> Option<&Secret> {
         self.0.unclaimed_secret.as_ref()
     }

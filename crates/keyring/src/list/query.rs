@@ -39,7 +39,7 @@ enum Direction {
     Descending,
 }
 
-/// The field to sort keys by. Keys without it come last, and keys with the same value are sorted by id.
+/// The field to sort keys by. Keys without it come last. The id decides between keys with the same value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SortKeys {

@@ -33,8 +33,8 @@ pub trait ProviderExt: Provider {
     /// Lists keys. The stream requests pages as you read it, and several at once if the vendor reports a total. It
     /// yields each key once, even if pages repeat it.
     ///
-    /// The stream yields every key that exists from the start of the list to its end, even if other keys are created or
-    /// deleted meanwhile. To ensure this, pages overlap. If two pages do not overlap, the stream reads again from
+    /// The stream yields every key that exists from the start of the list to its end, even if other keys come and go
+    /// meanwhile. To ensure this, pages overlap. If two pages do not overlap, the stream reads again from
     /// further back. Its memory does not grow with the list. It cannot detect three cases:
     ///
     /// - a server that ignores the requested page length or order,

@@ -41,7 +41,9 @@ impl Settings {
     /// Creates the access. `base_url` is the default URL.
     pub(crate) fn access<C: RawClient>(self, provider: &str, base_url: &str, scheme: Scheme) -> Result<Access<C>> {
         let (secret, source) = match self.secret {
-            None => return Err(refuse(provider, "the credential is missing")),
+            None => {
+                return Err(refuse(provider, "the credential is missing").advise("Set it with the builder's `api_key`"));
+            }
             Some(CredentialSource::Fixed(secret)) => (secret, None),
             // The placeholder is never sent, because every request asks the source first.
             Some(CredentialSource::Dynamic(source)) => {
@@ -67,7 +69,9 @@ impl fmt::Debug for Settings {
 /// Parses the id of a scope into the vendor's own type.
 pub(crate) fn scope<T: FromStr<Err: fmt::Display>>(provider: &str, what: &str, id: &str) -> Result<T> {
     if id.is_empty() {
-        return Err(refuse(provider, format!("the {what} is missing")));
+        let setter = what.replace(' ', "_");
+        let advice = format!("Set it with the builder's `{setter}`");
+        return Err(refuse(provider, format!("the {what} is missing")).advise(advice));
     }
     id.parse().map_err(|why| refuse(provider, format!("the {what} is invalid: {why}")))
 }

@@ -20,6 +20,8 @@ use crate::{
 
 const VENDOR: &str = "monad";
 
+const SET_ROLE: &str = "Set it with `NewKey::role` (`--role`)";
+const SET_EXPIRY: &str = "Set it with `NewKey::expires_in` (`--expires-in`)";
 const SET_NAME: &str = "Set a name in the same update (`KeyUpdate::name`, `--name`)";
 
 /// The API keys of a Monad organization.
@@ -132,8 +134,9 @@ impl Provider for Monad {
         new.check().map_err(|error| call.add_context(error))?;
         call.require_for(CAPABILITIES, Capability::CreateWithOwner, new.owner.as_ref())?;
         let role = new.role.as_deref().filter(|role| !role.is_empty());
-        let role = role.ok_or_else(|| call.invalid("Monad requires a role, which is an id"))?;
-        let expiry = new.expiry.ok_or_else(|| call.invalid("Monad requires an expiry: every key expires"))?;
+        let role = role.ok_or_else(|| call.invalid("Monad requires a role, which is an id").advise(SET_ROLE))?;
+        let expiry =
+            new.expiry.ok_or_else(|| call.invalid("Monad requires an expiry: every key expires").advise(SET_EXPIRY))?;
         let expiry = call.expiry_time(expiry)?;
         let expiry = expiry.ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?;
         let body = types::CreateApiKeyRequest::builder()

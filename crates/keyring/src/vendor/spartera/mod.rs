@@ -20,6 +20,8 @@ use crate::{
 
 const VENDOR: &str = "spartera";
 
+const SET_ROLE: &str = "Set it with `NewKey::role` (`--role`)";
+
 /// The API keys of a Spartera company.
 ///
 /// Roles are numbers. A key without an expiry never expires. The vendor's documentation and its servers use different
@@ -131,7 +133,10 @@ impl Provider for Spartera {
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
         let call = self.call(Operation::Create, None);
         new.check().map_err(|error| call.add_context(error))?;
-        let role = new.role.as_deref().ok_or_else(|| call.invalid("Spartera requires a role, which is a number"))?;
+        let role = new
+            .role
+            .as_deref()
+            .ok_or_else(|| call.invalid("Spartera requires a role, which is a number").advise(SET_ROLE))?;
         let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
         let body = types::CreateApiKeyRequest::builder()
             .company_id(self.company_id.clone())
