@@ -114,9 +114,7 @@ impl Call<'_> {
             (Ok(id), None) => {
                 let rest = rest();
                 let advice = match rest {
-                    Some(_) => {
-                        "The key exists. Look for its secret in the rest of the answer (`Error::unclaimed_secret`), or delete the key"
-                    }
+                    Some(_) => "The key exists. Look for its secret in `Error::unclaimed_secret`, or delete the key",
                     None => "The key exists, but its secret is lost: delete it",
                 };
                 let problem = "the vendor issued a secret, but its answer does not hold it";
