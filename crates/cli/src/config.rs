@@ -86,7 +86,7 @@ pub(crate) fn journal() -> Result<PathBuf> {
 }
 
 fn retry(environment: Environment<'_>) -> Result<Retry> {
-    let retry = Retry::new().observe(|retrying| output::tell(&printable(&retrying.to_string())));
+    let retry = Retry::new().observe(|retrying| output::notice(&printable(&retrying.to_string())));
     let variable = "API_KEYRING_ATTEMPTS";
     match text(environment, variable)?.map(|attempts| attempts.parse()) {
         None => Ok(retry),
@@ -165,7 +165,7 @@ mod tests {
     const MONAD: [(&str, &str); 2] = [("MONAD_BEARER_TOKEN", "canary"), ("MONAD_ORGANIZATION_ID", "acme")];
 
     #[test]
-    fn a_provider_is_configured_by_all_of_its_variables() {
+    fn a_provider_needs_all_of_its_variables() {
         let both = [SPARTERA, MONAD].concat();
         assert_eq!(configured(&SPARTERA, None), Ok(vec!["spartera".to_owned()]));
         assert_eq!(configured(&MONAD, None), Ok(vec!["monad".to_owned()]));
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_too_much_is_named_without_the_secret() {
+    fn a_wrong_configuration_is_named_without_its_secret() {
         for (variables, only, named) in [
             (&[][..], None, "no provider is configured"),
             (&SPARTERA, Some("monad"), "the provider monad is not configured"),

@@ -42,7 +42,7 @@ pub(crate) enum ReadyDestination {
 
 /// Why a secret is not where it should be.
 #[derive(Debug)]
-pub(crate) enum Undelivered {
+pub(crate) enum DeliveryError {
     /// It is nowhere.
     Lost(io::Error),
     /// It is whole, in another file.
@@ -51,9 +51,9 @@ pub(crate) enum Undelivered {
 
 impl Destination {
     /// Makes sure that a secret can be written. Nothing is left behind if it is not written after all.
-    pub(crate) fn ready(self, existing: Existing) -> Result<ReadyDestination> {
+    pub(crate) fn prepare(self, existing: Existing) -> Result<ReadyDestination> {
         match self {
-            Self::Stdout if leads_nowhere() => {
+            Self::Stdout if is_discarded() => {
                 Err(Failure::Usage("standard output leads nowhere, and the secret would be lost".to_owned()))
             }
             Self::Stdout => Ok(ReadyDestination::Stdout),
@@ -83,18 +83,18 @@ impl ReadyDestination {
     }
 
     /// Writes a secret, and for a file makes sure that it is on the disk.
-    pub(crate) fn deliver(self, secret: &Secret) -> Result<(), Undelivered> {
+    pub(crate) fn deliver(self, secret: &Secret) -> Result<(), DeliveryError> {
         match self {
-            Self::Stdout => write_line(secret).map_err(Undelivered::Lost),
+            Self::Stdout => write_line(secret).map_err(DeliveryError::Lost),
             Self::File { file, existing } => match file.put(secret, existing) {
                 Ok(()) => Ok(()),
-                Err(SecretFileError::Elsewhere { why, path }) => Err(Undelivered::Elsewhere { why, path }),
+                Err(SecretFileError::Elsewhere { why, path }) => Err(DeliveryError::Elsewhere { why, path }),
                 Err(SecretFileError::Unsynced(why)) => {
-                    output::tell(&format!("note: the file is in place, but may not survive a power failure: {why}"));
+                    output::notice(&format!("note: the file is in place, but may not survive a power failure: {why}"));
                     Ok(())
                 }
-                Err(SecretFileError::Lost(why)) => Err(Undelivered::Lost(why)),
-                Err(other) => Err(Undelivered::Lost(io::Error::other(other))),
+                Err(SecretFileError::Lost(why)) => Err(DeliveryError::Lost(why)),
+                Err(other) => Err(DeliveryError::Lost(io::Error::other(other))),
             },
         }
     }
@@ -129,7 +129,7 @@ fn check_existing(path: &Path, existing: Existing) -> Result {
 }
 
 /// Whether standard output is the null device: redirected there, or closed, in which case the runtime puts it there.
-fn leads_nowhere() -> bool {
+fn is_discarded() -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn destinations_are_dash_and_files() {
+    fn a_destination_is_a_dash_or_a_file() {
         assert_eq!("-".parse(), Ok(Destination::Stdout));
         assert_eq!("file:a/b".parse(), Ok(Destination::File("a/b".into())));
         for odd in ["", "file:", "a/b", "stdout", "FILE:x", "file"] {
@@ -159,13 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_overwritten_unasked() {
+    fn an_existing_file_is_kept_without_force() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, "old").unwrap();
-        assert!(matches!(destination(&path).ready(Existing::Keep), Err(Failure::Usage(_))));
-        destination(&path).ready(Existing::Replace).unwrap().deliver(&"new".into()).unwrap();
+        assert!(matches!(destination(&path).prepare(Existing::Keep), Err(Failure::Usage(_))));
+        destination(&path).prepare(Existing::Replace).unwrap().deliver(&"new".into()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert!(matches!(destination(folder.path()).ready(Existing::Replace), Err(Failure::Usage(_))));
+        assert!(matches!(destination(folder.path()).prepare(Existing::Replace), Err(Failure::Usage(_))));
     }
 }

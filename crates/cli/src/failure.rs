@@ -11,7 +11,7 @@ use api_keyring_rotation::{JournalError, RotateError};
 /// The result of a command.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// Why a command failed. `Display` gives whole lines for standard error.
+/// Why a command failed. `Display` gives the message, with its causes on lines of their own.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command cannot be carried out as it was given. Nothing was done.
@@ -19,7 +19,7 @@ pub(crate) enum Failure {
     /// A provider failed.
     Keyring(Error),
     /// There is no rotation of that name.
-    NoRotation(String),
+    RotationNotFound(String),
     /// Something on this machine failed, or a check did.
     Other(String),
     /// Whoever read the output has gone. That is theirs to decide, and no failure.
@@ -32,7 +32,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
-            Self::NoRotation(_) => 5,
+            Self::RotationNotFound(_) => 5,
             Self::Other(_) => 1,
             Self::Keyring(error) => match error.kind() {
                 ErrorKind::InvalidInput | ErrorKind::Unsupported => 2,
@@ -43,28 +43,32 @@ impl Failure {
         })
     }
 
-    /// The same as `Display`, as a part of something else: in one line, without what it begins with.
+    /// Returns the message and its causes in one line, to be a part of another text.
     pub(crate) fn in_one_line(&self) -> String {
-        self.to_string().trim_end().trim_start_matches("error: ").replace("\n  caused by:", ":")
+        self.to_string().replace(CAUSE, ": ")
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OutputClosed => Ok(()),
-            Self::Usage(text) | Self::NoRotation(text) | Self::Other(text) => writeln!(f, "error: {text}"),
-            Self::Keyring(error) => writeln!(f, "error: {}", chain(error)),
+            Self::OutputClosed => f.write_str("standard output is closed"),
+            Self::Usage(text) | Self::RotationNotFound(text) | Self::Other(text) => f.write_str(text),
+            Self::Keyring(error) => f.write_str(&with_causes(error)),
         }
     }
 }
 
-/// An error, and below it its causes.
-fn chain(error: &dyn StdError) -> String {
+/// Stands between an error and its cause.
+const CAUSE: &str = "\n  caused by: ";
+
+/// Returns an error's message, with each cause on a line of its own below it.
+fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!("\n  caused by: {error}"));
+        text.push_str(CAUSE);
+        text.push_str(&error.to_string());
         cause = error.source();
     }
     text
@@ -76,15 +80,15 @@ impl From<RotateError> for Failure {
             RotateError::Provider(error) => Self::Keyring(error),
             RotateError::Refused(why) => Self::Usage(why),
             RotateError::Journal(error) => error.into(),
-            other => Self::Other(chain(&other)),
+            other => Self::Other(with_causes(&other)),
         }
     }
 }
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
-        let text = chain(&error);
-        if let JournalError::Missing(_) = error { Self::NoRotation(text) } else { Self::Other(text) }
+        let text = with_causes(&error);
+        if let JournalError::Missing(_) = error { Self::RotationNotFound(text) } else { Self::Other(text) }
     }
 }
 

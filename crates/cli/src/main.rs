@@ -1,15 +1,14 @@
 //! `api-keyring`: the API keys of SaaS vendors, from the command line.
 
 mod arguments;
+mod cancellation;
 mod commands;
 mod config;
 mod confirm;
 mod destination;
 mod failure;
-mod interrupt;
 mod output;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -20,13 +19,19 @@ use crate::failure::Failure;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let done = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(commands::run(arguments)));
-    match done {
+    let result = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(commands::run(arguments)));
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Where standard error is closed, too, there is nobody left to tell.
-            let _ = write!(std::io::stderr().lock(), "{failure}");
+            print_error(&failure);
             failure.exit_code()
         }
+    }
+}
+
+/// Prints a failure on standard error. A closed standard output is no failure, so nothing is printed for it.
+pub(crate) fn print_error(failure: &Failure) {
+    if !matches!(failure, Failure::OutputClosed) {
+        output::notice(&format!("error: {failure}"));
     }
 }

@@ -3,13 +3,14 @@
 use std::io::{self, Write as _};
 
 use api_keyring::{ApiKey, KeyStats, Timestamp, printable};
+use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
 
 /// Tells people something beside the result. Where standard error is closed, nobody wants to know.
-pub(crate) fn tell(line: &str) {
+pub(crate) fn notice(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -88,10 +89,10 @@ pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
         ("owner", text(key.owner())),
         ("kind", text(key.kind())),
         ("secret", text(key.masked_secret())),
-        ("created", key.created_at().map(time)),
-        ("updated", key.updated_at().map(time)),
+        ("created", key.created_at().map(timestamp)),
+        ("updated", key.updated_at().map(timestamp)),
         ("expires", Some(expiry(key))),
-        ("last used", key.last_used_at().map(time)),
+        ("last used", key.last_used_at().map(timestamp)),
     ];
     fields.extend(key.extra().iter().map(|(name, value)| (name.as_str(), Some(plain(value)))));
     fields
@@ -105,21 +106,26 @@ pub(crate) fn stats_fields(stats: &KeyStats) -> [(&'static str, Option<String>);
         ("name", stats.key.name().map(str::to_owned)),
         ("requests", number(stats.usage_count)),
         ("refused", number(stats.failed_attempts)),
-        ("last used", Some(stats.last_used_at.as_ref().map_or("not told".to_owned(), time))),
+        ("last used", Some(stats.last_used_at.as_ref().map_or("not told".to_owned(), timestamp))),
     ]
 }
 
 fn expiry(key: &ApiKey) -> String {
     match key.expires_at() {
-        Some(expiry) => time(expiry),
+        Some(expiry) => timestamp(expiry),
         None if key.never_expires() => "never".to_owned(),
         None => "not told".to_owned(),
     }
 }
 
 /// A time in one form for all vendors, or in the vendor's own where it cannot be read.
-fn time(timestamp: &Timestamp) -> String {
-    timestamp.utc().map_or_else(|| timestamp.to_string(), |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
+fn timestamp(timestamp: &Timestamp) -> String {
+    timestamp.utc().map_or_else(|| timestamp.to_string(), utc)
+}
+
+/// Formats a time for people.
+pub(crate) fn utc(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 fn plain(value: &serde_json::Value) -> String {

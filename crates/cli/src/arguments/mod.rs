@@ -10,7 +10,8 @@ use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::rotation::{
-    Abort, Carrying, History, JournalArguments, Resume, Rotate, RotateFleet, RotateOptions, Status, Sweep, Target,
+    Abort, History, JournalArguments, Resume, Rotate, RotateFleet, RotateOptions, RotatorArguments, Status, Sweep,
+    Target,
 };
 use crate::destination::Destination;
 

@@ -53,10 +53,10 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "PATTERN")]
     named: Option<String>,
     /// Only keys that were issued at least so long ago
-    #[arg(long, value_name = "DURATION", value_parser = delta)]
+    #[arg(long, value_name = "DURATION", value_parser = time_delta)]
     older_than: Option<TimeDelta>,
     /// Only keys that expire within such a time
-    #[arg(long, value_name = "DURATION", value_parser = delta)]
+    #[arg(long, value_name = "DURATION", value_parser = time_delta)]
     expiring_within: Option<TimeDelta>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct RotateOptions {
     #[command(flatten)]
     timing: TimingArguments,
     #[command(flatten)]
-    pub(crate) how: Carrying,
+    pub(crate) rotator: RotatorArguments,
     #[command(flatten)]
     pub(crate) consent: Consent,
 }
@@ -209,7 +209,7 @@ impl TimingArguments {
 
 /// How a rotation is carried on.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Carrying {
+pub(crate) struct RotatorArguments {
     /// How long to wait for the end of the grace and for evidence of use; what takes longer is left to a later `resume`
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
@@ -237,7 +237,7 @@ pub(crate) struct Resume {
     #[arg(long, value_name = "WHY", requires = "rotations")]
     pub(crate) waive_evidence: Option<String>,
     #[command(flatten)]
-    pub(crate) how: Carrying,
+    pub(crate) rotator: RotatorArguments,
 }
 
 #[derive(Debug, Args)]
@@ -273,7 +273,7 @@ pub(crate) struct Abort {
     #[arg(long)]
     pub(crate) leave_destination: bool,
     #[command(flatten)]
-    pub(crate) how: Carrying,
+    pub(crate) rotator: RotatorArguments,
     #[command(flatten)]
     pub(crate) consent: Consent,
 }
@@ -287,9 +287,9 @@ pub(crate) struct Sweep {
     pub(crate) retire: bool,
     /// A place where secrets are kept, as for `rotate`; may be given several times
     #[arg(long = "in", value_name = "DEST")]
-    pub(crate) places: Vec<Target>,
+    pub(crate) destinations: Vec<Target>,
     /// Delete also those of no rotation in the journal, where the vendor shows that their secrets are in none of these places
-    #[arg(long, requires_all = ["retire", "places"])]
+    #[arg(long, requires_all = ["retire", "destinations"])]
     pub(crate) even_unknown: bool,
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
@@ -301,6 +301,6 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d, 12h or 30s"))
 }
 
-fn delta(text: &str) -> Result<TimeDelta, String> {
+fn time_delta(text: &str) -> Result<TimeDelta, String> {
     TimeDelta::from_std(duration(text)?).map_err(|_| "the duration is too long".to_owned())
 }

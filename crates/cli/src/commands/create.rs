@@ -5,8 +5,8 @@ use api_keyring::{NewKey, Provider as _};
 use super::deliver::{self, Undo};
 use super::provider;
 use crate::arguments::{Create, Format};
+use crate::cancellation::defer_cancellation;
 use crate::failure::Result;
-use crate::interrupt::shielded;
 
 pub(super) async fn run(format: Format, arguments: Create) -> Result {
     let provider = provider(&arguments.provider)?;
@@ -14,6 +14,7 @@ pub(super) async fn run(format: Format, arguments: Create) -> Result {
     new.expiry = arguments.expiry.expiry();
     new.description = arguments.description;
     new.owner = arguments.owner;
-    let wanted = deliver::wanted(arguments.delivery)?;
-    shielded(deliver::issue(format, &provider, wanted, provider.create(&new), Undo::Delete)).await
+    let destination = deliver::requested_destination(arguments.delivery)?;
+    defer_cancellation(deliver::issue_and_deliver(format, &provider, destination, provider.create(&new), Undo::Delete))
+        .await
 }

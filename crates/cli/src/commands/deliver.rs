@@ -7,7 +7,7 @@ use api_keyring_rotation::Existing;
 use serde_json::{Value, json};
 
 use crate::arguments::{DeliveryArguments, Format};
-use crate::destination::{Destination, ReadyDestination, Undelivered};
+use crate::destination::{DeliveryError, Destination, ReadyDestination};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -21,7 +21,7 @@ pub(super) enum Undo {
 }
 
 /// Where the secret shall go, and whether a file there may be overwritten.
-pub(super) fn wanted(arguments: DeliveryArguments) -> Result<(Destination, Existing)> {
+pub(super) fn requested_destination(arguments: DeliveryArguments) -> Result<(Destination, Existing)> {
     let destination = arguments.to.ok_or_else(|| {
         Failure::Usage(
             "say where the secret goes, it is shown this once: --to - for standard output, or --to file:PATH"
@@ -33,18 +33,18 @@ pub(super) fn wanted(arguments: DeliveryArguments) -> Result<(Destination, Exist
 }
 
 /// Has a key issued once its destination is ready, and delivers and reports its secret.
-pub(super) async fn issue(
+pub(super) async fn issue_and_deliver(
     format: Format,
     provider: &NamedProvider,
     (destination, existing): (Destination, Existing),
     issuing: impl Future<Output = Result<IssuedKey, Error>>,
     undo: Undo,
 ) -> Result {
-    let destination = destination.ready(existing)?;
+    let destination = destination.prepare(existing)?;
     let (name, to_stdout) = (destination.name(), destination.is_stdout());
     let issued = match issuing.await {
         Ok(issued) => issued,
-        Err(error) => return Err(salvage(format, provider, destination, error, undo).await),
+        Err(error) => return Err(handle_failed_issue(format, provider, destination, error, undo).await),
     };
     let key = format!("{}/{}", provider.name(), issued.id());
     if to_stdout && format == Format::Json {
@@ -53,13 +53,15 @@ pub(super) async fn issue(
         report["secret"] = issued.secret().expose().into();
         return match output::json(&report) {
             Ok(()) => Ok(()),
-            Err(failure) => Err(lost(provider, issued.id(), undo, &describe(&failure)).await),
+            Err(failure) => Err(handle_lost_secret(provider, issued.id(), undo, &failure.to_string()).await),
         };
     }
     match destination.deliver(issued.secret()) {
         Ok(()) => {}
-        Err(Undelivered::Lost(why)) => return Err(lost(provider, issued.id(), undo, &why.to_string()).await),
-        Err(Undelivered::Elsewhere { why, path }) => {
+        Err(DeliveryError::Lost(why)) => {
+            return Err(handle_lost_secret(provider, issued.id(), undo, &why.to_string()).await);
+        }
+        Err(DeliveryError::Elsewhere { why, path }) => {
             let place = path.display();
             return Err(Failure::Other(format!("the secret of {key} is in {place}, not in {name}: {why}")));
         }
@@ -68,7 +70,7 @@ pub(super) async fn issue(
         Format::Json => output::json(&report(provider, &issued, &name)),
         Format::Table if to_stdout => {
             // Standard output holds the secret alone, so that a program can take it from there.
-            output::tell(&format!("issued {key}"));
+            output::notice(&format!("issued {key}"));
             Ok(())
         }
         Format::Table => output::fields([
@@ -79,7 +81,7 @@ pub(super) async fn issue(
     };
     reported.map_err(|failure| match failure {
         Failure::OutputClosed => failure,
-        other => Failure::Other(format!("{key} was issued and its secret is in {name}, but: {}", describe(&other))),
+        other => Failure::Other(format!("{key} was issued and its secret is in {name}, but: {}", other)),
     })
 }
 
@@ -93,16 +95,9 @@ fn report(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> V
     })
 }
 
-fn describe(failure: &Failure) -> String {
-    match failure {
-        Failure::OutputClosed => "standard output is closed".to_owned(),
-        other => other.to_string().trim_end().trim_start_matches("error: ").to_owned(),
-    }
-}
-
 /// Keeps what arrived of an answer that could not be read, since the secret may be in it, and deletes a new key of which
 /// nothing arrived.
-async fn salvage(
+async fn handle_failed_issue(
     format: Format,
     provider: &NamedProvider,
     destination: ReadyDestination,
@@ -115,11 +110,11 @@ async fn salvage(
         Some(Err(why)) => {
             format!(
                 "What arrived of the answer could not be kept: {}. {}",
-                describe(&why),
-                end(provider, &error, undo).await
+                why,
+                undo_issue(provider, &error, undo).await
             )
         }
-        None => end(provider, &error, undo).await,
+        None => undo_issue(provider, &error, undo).await,
     };
     match note.trim_end() {
         "" => error.into(),
@@ -136,7 +131,7 @@ fn set_aside(format: Format, destination: ReadyDestination, unclaimed: &Secret) 
 }
 
 /// Deletes a new key whose secret did not arrive, and says what became of it. Nothing, where no key is known to exist.
-async fn end(provider: &NamedProvider, error: &Error, undo: Undo) -> String {
+async fn undo_issue(provider: &NamedProvider, error: &Error, undo: Undo) -> String {
     match error.key() {
         Some(id) if undo == Undo::Delete => match provider.delete(id).await {
             Ok(()) => format!("The key {id} was deleted again"),
@@ -147,7 +142,7 @@ async fn end(provider: &NamedProvider, error: &Error, undo: Undo) -> String {
 }
 
 /// Deals with a key whose secret is lost, so that no key is left that nobody holds.
-async fn lost(provider: &NamedProvider, id: &KeyId, undo: Undo, why: &str) -> Failure {
+async fn handle_lost_secret(provider: &NamedProvider, id: &KeyId, undo: Undo, why: &str) -> Failure {
     let key = format!("{}/{id}", provider.name());
     Failure::Other(match undo {
         Undo::Impossible => {

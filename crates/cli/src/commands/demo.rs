@@ -27,24 +27,24 @@ pub(super) async fn run(format: Format) -> Result {
         &|name| variables.iter().find(|(variable, _)| *variable == name).map(|(_, value)| OsString::from(value)),
         None,
     )?;
-    let mut story = Story { format, steps: Vec::new() };
-    story.line(format_args!("Both services are emulated at http://{}.", emulator.address()))?;
+    let mut transcript = Transcript { format, steps: Vec::new() };
+    transcript.line(format_args!("Both services are emulated at http://{}.", emulator.address()))?;
     for provider in keyring.providers() {
-        story.line(format_args!("\n{}, scope {}", provider.name(), provider.scope()))?;
-        walk(&mut story, &provider).await?;
+        transcript.line(format_args!("\n{}, scope {}", provider.name(), provider.scope()))?;
+        demonstrate(&mut transcript, &provider).await?;
     }
     emulator.shutdown().await;
-    story.line(format_args!("\nEvery step did what it says."))?;
-    story.end()
+    transcript.line(format_args!("\nEvery step did what it says."))?;
+    transcript.end()
 }
 
 /// What the demonstration tells: line by line to people, all at once to programs.
-struct Story {
+struct Transcript {
     format: Format,
     steps: Vec<Value>,
 }
 
-impl Story {
+impl Transcript {
     fn line(&self, line: Arguments<'_>) -> Result {
         if self.format == Format::Table {
             writeln!(io::stdout(), "{line}")?;
@@ -68,33 +68,33 @@ fn role(provider: &NamedProvider) -> &'static str {
     if provider.vendor() == "spartera" { "3" } else { "role-reader" }
 }
 
-async fn walk(story: &mut Story, provider: &NamedProvider) -> Result {
+async fn demonstrate(transcript: &mut Transcript, provider: &NamedProvider) -> Result {
     let name = provider.name();
     let before = ids(provider).await?;
     let new = NewKey::new("demo").role(role(provider)).expires_in(TimeDelta::days(90)).description("a demonstration");
     let old = provider.create(&new).await?;
-    story.step(provider, "create", format_args!("{name}/{}, secret {}", old.id(), old.secret().masked()))?;
+    transcript.step(provider, "create", format_args!("{name}/{}, secret {}", old.id(), old.secret().masked()))?;
 
     let after = ids(provider).await?;
-    check(after.len() == before.len() + 1 && after.contains(old.id()), "the list has the new key")?;
-    story.step(provider, "list", format_args!("{} keys, the new one among them", after.len()))?;
+    ensure(after.len() == before.len() + 1 && after.contains(old.id()), "the list has the new key")?;
+    transcript.step(provider, "list", format_args!("{} keys, the new one among them", after.len()))?;
 
     let key = provider.get(old.id()).await?;
-    check(key.name() == Some("demo") && key.expires_at().is_some(), "the key is as it was asked for")?;
-    story.step(provider, "get", format_args!("named {:?}, {}", key.name().unwrap_or_default(), key.status()))?;
+    ensure(key.name() == Some("demo") && key.expires_at().is_some(), "the key is as it was asked for")?;
+    transcript.step(provider, "get", format_args!("named {:?}, {}", key.name().unwrap_or_default(), key.status()))?;
 
     provider.update(old.id(), &KeyUpdate::new().name("demo, renamed")).await?;
     let key = provider.get(old.id()).await?;
-    check(key.name() == Some("demo, renamed"), "the new name is there")?;
-    story.step(provider, "update", format_args!("renamed to {:?}", key.name().unwrap_or_default()))?;
+    ensure(key.name() == Some("demo, renamed"), "the new name is there")?;
+    transcript.step(provider, "update", format_args!("renamed to {:?}", key.name().unwrap_or_default()))?;
 
-    check(provider.accepts(old.secret()).await?, "the new secret works")?;
-    story.step(provider, "use", format_args!("the new secret is accepted"))?;
+    ensure(provider.accepts(old.secret()).await?, "the new secret works")?;
+    transcript.step(provider, "use", format_args!("the new secret is accepted"))?;
 
-    let (mut id, mut secret) = rotate(story, provider, &old).await?;
-    check(!provider.accepts(old.secret()).await?, "the old secret is refused")?;
-    check(provider.accepts(&secret).await?, "the new secret works")?;
-    story.step(
+    let (mut id, mut secret) = rotate(transcript, provider, &old).await?;
+    ensure(!provider.accepts(old.secret()).await?, "the old secret is refused")?;
+    ensure(provider.accepts(&secret).await?, "the new secret works")?;
+    transcript.step(
         provider,
         "check",
         format_args!("the old secret is refused, the new one {} is accepted", secret.masked()),
@@ -104,35 +104,35 @@ async fn walk(story: &mut Story, provider: &NamedProvider) -> Result {
         let before = secret;
         let regenerated = provider.regenerate(&id, &Regeneration::new()).await?;
         (id, secret) = (regenerated.id().clone(), regenerated.secret().clone());
-        check(!provider.accepts(&before).await?, "the secret before is refused")?;
-        check(provider.accepts(&secret).await?, "the regenerated secret works")?;
-        story.step(provider, "renew", format_args!("in place, {name}/{id} has a new secret"))?;
+        ensure(!provider.accepts(&before).await?, "the secret before is refused")?;
+        ensure(provider.accepts(&secret).await?, "the regenerated secret works")?;
+        transcript.step(provider, "renew", format_args!("in place, {name}/{id} has a new secret"))?;
     }
 
     if offers(provider, Capability::Stats) {
         let stats = provider.stats(&id).await?;
         let requests = stats.usage_count.map_or("an unknown number of".to_owned(), |count| count.to_string());
-        story.step(provider, "stats", format_args!("{requests} requests with the new secret"))?;
+        transcript.step(provider, "stats", format_args!("{requests} requests with the new secret"))?;
     }
 
     if offers(provider, Capability::Revoke) {
         provider.revoke(&id, &Revocation::new().reason("the demonstration is over")).await?;
-        check(!provider.accepts(&secret).await?, "the revoked secret is refused")?;
-        story.step(provider, "revoke", format_args!("{name}/{}, its secret is refused", &id))?;
+        ensure(!provider.accepts(&secret).await?, "the revoked secret is refused")?;
+        transcript.step(provider, "revoke", format_args!("{name}/{}, its secret is refused", &id))?;
     }
 
     provider.delete(&id).await?;
-    check(!provider.accepts(&secret).await?, "the deleted key's secret is refused")?;
-    check(!provider.exists(&id).await?, "the deleted key is gone")?;
-    story.step(provider, "delete", format_args!("{name}/{}, it is gone", &id))?;
+    ensure(!provider.accepts(&secret).await?, "the deleted key's secret is refused")?;
+    ensure(!provider.exists(&id).await?, "the deleted key is gone")?;
+    transcript.step(provider, "delete", format_args!("{name}/{}, it is gone", &id))?;
     if provider.exists(old.id()).await? {
         provider.delete(old.id()).await?;
     }
-    check(ids(provider).await? == before, "no key is left behind")
+    ensure(ids(provider).await? == before, "no key is left behind")
 }
 
 /// Puts a new key in the old one's place, as whoever has stored the old secret would: written down, and seen to work first.
-async fn rotate(story: &mut Story, provider: &NamedProvider, old: &IssuedKey) -> Result<(KeyId, Secret)> {
+async fn rotate(transcript: &mut Transcript, provider: &NamedProvider, old: &IssuedKey) -> Result<(KeyId, Secret)> {
     let name = provider.name();
     let sink = MemorySink::holding(old.secret().clone());
     let journal = MemoryJournal::new();
@@ -148,7 +148,7 @@ async fn rotate(story: &mut Story, provider: &NamedProvider, old: &IssuedKey) ->
     let history = journal.history(&record.id).await?;
     let mut states: Vec<_> = history.iter().map(|record| record.state.name()).collect();
     states.dedup();
-    story.step(
+    transcript.step(
         provider,
         "rotate",
         format_args!("{name}/{key} takes the place of {name}/{}: {}", old.id(), states.join(", ")),
@@ -167,6 +167,6 @@ async fn ids(provider: &NamedProvider) -> Result<Vec<KeyId>> {
     Ok(ids)
 }
 
-fn check(holds: bool, claim: &str) -> Result {
+fn ensure(holds: bool, claim: &str) -> Result {
     if holds { Ok(()) } else { Err(Failure::Other(format!("this does not hold: {claim}"))) }
 }

@@ -16,10 +16,10 @@ pub(super) async fn revoke(format: Format, arguments: Revoke) -> Result {
     if provider.capabilities().support(Capability::Revoke).is_supported() {
         confirm(&arguments.consent, &format!("Whatever uses {key} stops working. Revoke it?"))?;
     }
-    let mut how = Revocation::new();
-    how.reason = arguments.reason;
-    how.role = arguments.role;
-    provider.revoke(key.id(), &how).await?;
+    let mut revocation = Revocation::new();
+    revocation.reason = arguments.reason;
+    revocation.role = arguments.role;
+    provider.revoke(key.id(), &revocation).await?;
     report(format, key, "revoked")
 }
 

@@ -11,9 +11,9 @@ use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape, State};
 use api_keyring_rotation::Existing;
 
 use crate::arguments::{self, Format};
-use crate::destination::{Destination, Undelivered};
+use crate::cancellation::CancelRequests;
+use crate::destination::{DeliveryError, Destination};
 use crate::failure::{Failure, Result};
-use crate::interrupt::StopRequests;
 use crate::output;
 
 /// What the emulator keeps between one run and another.
@@ -23,7 +23,7 @@ impl StateFile<'_> {
     /// What is in the file, if it is there; nothing is started that could not be kept.
     fn read(&self) -> Result<State> {
         let path = self.0.display();
-        drop(self.destination().ready(Existing::Replace)?);
+        drop(self.destination().prepare(Existing::Replace)?);
         match fs::read_to_string(self.0) {
             Ok(text) => State::from_json(&text).map_err(|error| Failure::Other(format!("{path}: {error}"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
@@ -33,10 +33,10 @@ impl StateFile<'_> {
 
     /// Puts the state in place of what was in the file, whole and for its owner alone.
     fn write(&self, state: &State) -> Result {
-        let kept = self.destination().ready(Existing::Replace)?.deliver(&Secret::from(state.to_json()));
-        kept.map_err(|undelivered| match undelivered {
-            Undelivered::Lost(why) => Failure::Other(format!("{} was not written: {why}", self.0.display())),
-            Undelivered::Elsewhere { why, path } => {
+        let written = self.destination().prepare(Existing::Replace)?.deliver(&Secret::from(state.to_json()));
+        written.map_err(|error| match error {
+            DeliveryError::Lost(why) => Failure::Other(format!("{} was not written: {why}", self.0.display())),
+            DeliveryError::Elsewhere { why, path } => {
                 Failure::Other(format!("the state is in {}, not in {}: {why}", path.display(), self.0.display()))
             }
         })
@@ -68,7 +68,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
     builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
     if arguments.log {
         // A log that cannot be written is no reason to stop serving.
-        builder = builder.observe(|seen| drop(writeln!(io::stderr(), "{seen}")));
+        builder = builder.observe(|request| drop(writeln!(io::stderr(), "{request}")));
     }
     let state = arguments.state.as_deref().map(StateFile);
     if let Some(file) = &state {
@@ -77,7 +77,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
     let emulator = builder.start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     // Before the first line tells that the emulator can be reached, and so be stopped.
-    let mut stop = StopRequests::listen()?;
+    let mut cancel_requests = CancelRequests::listen()?;
     // Everything that a client needs, and the sign that the emulator can be reached.
     if format == Format::Json {
         output::json(&emulator.environment().into_iter().collect::<BTreeMap<_, _>>())?;
@@ -88,7 +88,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
         }
         stdout.flush()?;
     }
-    stop.next().await?;
+    cancel_requests.next().await?;
     match state {
         Some(file) => file.write(&emulator.into_state().await),
         None => {

@@ -1,17 +1,19 @@
 //! `rotate-fleet`: many keys of one provider.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_keyring::{ApiKey, KeyId, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use api_keyring_rotation::{
-    Fleet, FleetKey, FleetSummary, Journal, KeyResult, MemoryJournal, RotationId, Selector, Sink, SinkSet, open_sinks,
+    Fleet, FleetKey, FleetSummary, Journal, KeyResult, MemoryJournal, Record, RotationId, Selector, Sink, SinkSet,
+    State, open_sinks,
 };
 use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::rotator::Rotators;
+use super::journal::WhenMissing;
+use super::rotator::{NEEDS_ATTENTION, RotatorFactory};
 use super::{journal, rotate, rotator};
 use crate::arguments::{Format, RotateFleet, RotateOptions};
 use crate::config::{self, Account};
@@ -20,52 +22,56 @@ use crate::failure::{Failure, Result};
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
-    let (provider, own) = config::account(&arguments.provider)?;
-    let rotators = Rotators::new(format, &arguments.options.how);
+    let (provider, own_credential) = config::account(&arguments.provider)?;
+    let factory = RotatorFactory::new(format, &arguments.options.rotator);
     rotate::check_strategy(&provider, &arguments.options)?;
     let selector = arguments.selection.selector().map_err(|why| Failure::Usage(why.to_string()))?;
-    let places = Places::new(arguments.to)?;
-    let journal = journal::of_rotation(&arguments.options, arguments.options.dry_run)?;
-    let chosen = choose(&provider, &*journal, &selector, &places).await?;
+    let patterns = DestinationPatterns::new(arguments.to)?;
+    let journal = journal::for_rotation(&arguments.options, WhenMissing::for_run(&arguments.options))?;
+    let selected = select(&provider, &*journal, &selector, &patterns).await?;
     if arguments.options.dry_run {
-        let account = (provider, own);
-        return plan(&rotators, format, account, chosen, &arguments.options).await;
+        let account = (provider, own_credential);
+        return print_plans(&factory, format, account, selected, &arguments.options).await;
     }
-    let mut told = Told { format, provider: provider.name().to_owned(), rows: Vec::new() };
+    let attention = AttentionWatch::default();
+    let mut progress = ProgressReport::new(format, &provider, attention.clone());
     let mut keys = Vec::new();
     let mut refused = 0;
-    for Chosen { id, fate } in chosen {
-        match fate {
-            Fate::Rotate(sink) => keys.push(FleetKey { rotate: arguments.options.request(&id), sink }),
-            Fate::UnderWay(rotation) => told.rotated(&id, &KeyResult::UnderWay(rotation)),
-            Fate::Refused(why) => {
+    for SelectedKey { id, decision } in selected {
+        match decision {
+            Decision::Rotate(sink) => keys.push(FleetKey { rotate: arguments.options.request(&id), sink }),
+            Decision::UnderWay(rotation) => progress.record_result(&id, &KeyResult::UnderWay(rotation)),
+            Decision::Refused(why) => {
                 refused += 1;
-                told.tell(&id, "failed", Some(why));
+                progress.record(&id, "failed", Some(why));
             }
         }
     }
-    let (passed_over, all) = (told.rows.len(), told.rows.len() + keys.len());
+    let (passed_over, all) = (progress.rows.len(), progress.rows.len() + keys.len());
     if !keys.is_empty() {
         let what = format!("{} keys of {}", keys.len(), provider.name());
         confirm(&arguments.options.consent, &format!("{} Rotate them?", arguments.options.warning(&what)))?;
     }
     let fleet = Fleet::new(provider, journal)
-        .with(|rotator| rotators.set_up(rotator, own).cancel_when(rotator::stop_requested()))
+        .with(|rotator| {
+            let rotator = factory.configure(rotator, own_credential).cancel_when(rotator::cancel_requested());
+            rotator.observe(move |record| attention.observe(record))
+        })
         .concurrency(arguments.concurrency)
         .waves(arguments.canaries);
-    let mut summary = fleet.rotate(stream::iter(keys), |key, rotated| told.rotated(key, rotated)).await;
+    let mut summary = fleet.rotate(stream::iter(keys), |key, result| progress.record_result(key, result)).await;
     summary.waiting += passed_over - refused;
     summary.failed += refused;
-    told.report(&summary, all)
+    progress.finish(&summary, all)
 }
 
 /// A key that the selector takes, and what is to become of it.
-struct Chosen {
+struct SelectedKey {
     id: KeyId,
-    fate: Fate,
+    decision: Decision,
 }
 
-enum Fate {
+enum Decision {
     Rotate(Arc<dyn Sink>),
     /// It is rotated already.
     UnderWay(RotationId),
@@ -74,101 +80,103 @@ enum Fate {
 }
 
 /// The keys that the selector takes. What a rotation that is not finished has to do with is left to that one.
-async fn choose(
+async fn select(
     provider: &NamedProvider,
     journal: &dyn Journal,
     selector: &Selector,
-    places: &Places,
-) -> Result<Vec<Chosen>> {
-    let mut of_key = HashMap::new();
-    let mut of_mark = HashMap::new();
+    patterns: &DestinationPatterns,
+) -> Result<Vec<SelectedKey>> {
+    let mut rotation_of_key = HashMap::new();
+    let mut rotation_of_mark = HashMap::new();
     for record in journal.unfinished().await? {
         if (&*record.plan.vendor, &*record.plan.scope) == (provider.vendor(), provider.scope()) {
-            of_key.insert(record.plan.old.id, record.id.clone());
-            of_mark.extend(record.marks.into_iter().map(|mark| (mark, record.id.clone())));
+            rotation_of_key.insert(record.plan.old.id, record.id.clone());
+            rotation_of_mark.extend(record.marks.into_iter().map(|mark| (mark, record.id.clone())));
         }
     }
     let under_way = |key: &ApiKey| {
         let mark = key.name().and_then(Mark::of_name);
-        of_key.get(key.id()).or_else(|| of_mark.get(&mark?)).cloned()
+        rotation_of_key.get(key.id()).or_else(|| rotation_of_mark.get(&mark?)).cloned()
     };
     let now = Utc::now();
-    let mut chosen = Vec::new();
+    let mut selected = Vec::new();
     // Who has a place by that name: a key, or a rotation with all that it has issued.
-    let mut of_name: HashMap<String, HashSet<String>> = HashMap::new();
+    let mut owners_of_name: HashMap<String, HashSet<String>> = HashMap::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
         let name = Mark::unmarked(key.name().unwrap_or_default()).to_owned();
         let under_way = under_way(&key);
         if !key.status().is_dead() {
             let owner = under_way.as_ref().map_or_else(|| key.id().to_string(), ToString::to_string);
-            of_name.entry(name.clone()).or_default().insert(owner);
+            owners_of_name.entry(name.clone()).or_default().insert(owner);
         }
         if selector.matches(&key, now) {
-            chosen.push((key.id().clone(), name, under_way));
+            selected.push((key.id().clone(), name, under_way));
         }
     }
-    let chosen = chosen.into_iter().map(|(id, name, under_way)| {
-        let fate = match (under_way, of_name.get(&name).map_or(0, HashSet::len)) {
-            (Some(rotation), _) => Fate::UnderWay(rotation),
+    let selected = selected.into_iter().map(|(id, name, under_way)| {
+        let decision = match (under_way, owners_of_name.get(&name).map_or(0, HashSet::len)) {
+            (Some(rotation), _) => Decision::UnderWay(rotation),
             (None, count @ 2..) => {
-                Fate::Refused(format!("{count} keys are named {name:?}, and have one place for their secrets"))
+                Decision::Refused(format!("{count} keys are named {name:?}, and have one place for their secrets"))
             }
-            (None, _) => places.of(&name).map_or_else(Fate::Refused, Fate::Rotate),
+            (None, _) => patterns.sinks_for(&name).map_or_else(Decision::Refused, Decision::Rotate),
         };
-        Chosen { id, fate }
+        SelectedKey { id, decision }
     });
-    Ok(chosen.collect())
+    Ok(selected.collect())
 }
 
 /// What stands for a key's name in the place of its secret.
-const NAME: &str = "{name}";
+const NAME_PLACEHOLDER: &str = "{name}";
 
 /// Where the secrets of keys are, by the keys' names.
-struct Places(Vec<String>);
+struct DestinationPatterns(Vec<String>);
 
-impl Places {
+impl DestinationPatterns {
     fn new(patterns: Vec<String>) -> Result<Self> {
-        if let Some(pattern) = patterns.iter().find(|pattern| !pattern.contains(NAME)) {
-            return Err(Failure::Usage(format!("{pattern} is one place for all keys: write {NAME} into it")));
+        if let Some(pattern) = patterns.iter().find(|pattern| !pattern.contains(NAME_PLACEHOLDER)) {
+            return Err(Failure::Usage(format!(
+                "{pattern} is one place for all keys: write {NAME_PLACEHOLDER} into it"
+            )));
         }
-        let places = Self(patterns);
-        places.of("name").map_err(Failure::Usage)?;
-        Ok(places)
+        let patterns = Self(patterns);
+        patterns.sinks_for("name").map_err(Failure::Usage)?;
+        Ok(patterns)
     }
 
     /// The sinks of a key with that name, which must mean nothing but itself in any of them.
-    fn of(&self, name: &str) -> Result<Arc<dyn Sink>, String> {
+    fn sinks_for(&self, name: &str) -> Result<Arc<dyn Sink>, String> {
         let is_plain = |c: char| c.is_alphanumeric() || " ._-+@:(),".contains(c);
         let begins_plainly = name.starts_with(|c: char| c.is_alphanumeric() || c == '_');
         if !begins_plainly || !name.chars().all(is_plain) {
             return Err(format!("its name, {name:?}, cannot stand in the name of a place: rotate it by itself"));
         }
-        let places: Vec<_> = self.0.iter().map(|pattern| pattern.replace(NAME, name)).collect();
-        open_sinks(&places).map_err(|why| why.to_string())
+        let addresses: Vec<_> = self.0.iter().map(|pattern| pattern.replace(NAME_PLACEHOLDER, name)).collect();
+        open_sinks(&addresses).map_err(|why| why.to_string())
     }
 }
 
 /// Tells what would be done with each key.
-async fn plan(
-    rotators: &Rotators<'_>,
+async fn print_plans(
+    factory: &RotatorFactory<'_>,
     format: Format,
     account: Account<NamedProvider>,
-    chosen: Vec<Chosen>,
+    selected: Vec<SelectedKey>,
     options: &RotateOptions,
 ) -> Result {
     let name = account.0.name().to_owned();
     let nowhere = Arc::new(SinkSet::new([]));
-    let rotator = &rotators.rotator(account, nowhere, MemoryJournal::new());
-    let planned = stream::iter(chosen).map(|Chosen { id, fate }| async move {
-        let planned = match fate {
-            Fate::Rotate(sink) => match rotate::check(&*sink).await {
+    let rotator = &factory.rotator(account, nowhere, MemoryJournal::new());
+    let planned = stream::iter(selected).map(|SelectedKey { id, decision }| async move {
+        let planned = match decision {
+            Decision::Rotate(sink) => match rotate::check_destination(&*sink).await {
                 Ok(()) => rotator.with_sink(sink).plan(&options.request(&id)).await.map_err(Failure::from),
                 Err(failure) => Err(failure),
             }
             .map_err(|failure| failure.in_one_line()),
-            Fate::UnderWay(rotation) => Err(format!("the rotation {rotation} is at work on it")),
-            Fate::Refused(why) => Err(why),
+            Decision::UnderWay(rotation) => Err(format!("the rotation {rotation} is at work on it")),
+            Decision::Refused(why) => Err(why),
         };
         (id, planned)
     });
@@ -196,15 +204,49 @@ async fn plan(
 }
 
 /// What is told of each key, when it ends and at the end.
-struct Told {
+struct ProgressReport {
     format: Format,
     provider: String,
-    rows: Vec<(KeyId, &'static str, Option<String>)>,
+    rows: Vec<KeyReport>,
+    attention: AttentionWatch,
 }
 
-impl Told {
-    fn rotated(&mut self, key: &KeyId, rotated: &KeyResult) {
-        let (result, why) = match rotated {
+/// What became of one key.
+struct KeyReport {
+    id: KeyId,
+    result: &'static str,
+    why: Option<String>,
+}
+
+/// Remembers the keys whose rotations need attention. The result of a key does not say so.
+#[derive(Clone, Debug, Default)]
+struct AttentionWatch(Arc<Mutex<HashSet<KeyId>>>);
+
+impl AttentionWatch {
+    fn observe(&self, record: &Record) {
+        let mut keys = self.keys();
+        match record.state {
+            State::NeedsAttention { .. } => keys.insert(record.plan.old.id.clone()),
+            _ => keys.remove(&record.plan.old.id),
+        };
+    }
+
+    fn is_needed(&self, key: &KeyId) -> bool {
+        self.keys().contains(key)
+    }
+
+    fn keys(&self) -> MutexGuard<'_, HashSet<KeyId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ProgressReport {
+    fn new(format: Format, provider: &NamedProvider, attention: AttentionWatch) -> Self {
+        Self { format, provider: provider.name().to_owned(), rows: Vec::new(), attention }
+    }
+
+    fn record_result(&mut self, key: &KeyId, result: &KeyResult) {
+        let (result, why) = match result {
             KeyResult::Done => ("done", None),
             KeyResult::Waiting => ("waiting", None),
             KeyResult::UnderWay(id) => ("waiting", Some(format!("for the rotation {id}"))),
@@ -214,19 +256,20 @@ impl Told {
             KeyResult::Failed(error) => ("failed", Some(error.to_string())),
             _ => ("failed", None),
         };
-        self.tell(key, result, why);
+        self.record(key, result, why);
     }
 
-    fn tell(&mut self, key: &KeyId, result: &'static str, why: Option<String>) {
+    fn record(&mut self, key: &KeyId, result: &'static str, why: Option<String>) {
         if self.format == Format::Table {
+            let label = if self.attention.is_needed(key) { NEEDS_ATTENTION } else { result };
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            output::tell(&api_keyring::printable(&format!("{}/{key}: {result}{why}", self.provider)));
+            output::notice(&api_keyring::printable(&format!("{}/{key}: {label}{why}", self.provider)));
         }
-        self.rows.push((key.clone(), result, why));
+        self.rows.push(KeyReport { id: key.clone(), result, why });
     }
 
     /// The end of it: how many of so many keys came to which.
-    fn report(self, summary: &FleetSummary, all: usize) -> Result {
+    fn finish(self, summary: &FleetSummary, all: usize) -> Result {
         let left_alone = all - self.rows.len();
         let counts = [
             ("done", summary.done),
@@ -237,13 +280,20 @@ impl Told {
         ];
         let printed = match self.format {
             Format::Json => {
-                let keys =
-                    self.rows.into_iter().map(|(id, result, why)| json!({"id": id, "result": result, "why": why}));
+                let keys = self.rows.iter().map(|row| json!({"id": row.id, "result": row.result, "why": row.why}));
                 let mut document = json!({"keys": keys.collect::<Vec<Value>>(), "stopped": summary.halted});
                 counts.iter().for_each(|(name, count)| document[name.replace(' ', "_")] = json!(count));
                 output::json(&document)
             }
-            Format::Table => output::fields(counts.map(|(name, count)| (name, Some(count.to_string())))),
+            Format::Table => {
+                let attention = self.rows.iter().filter(|row| self.attention.is_needed(&row.id)).count();
+                let for_people = counts.map(|(name, count)| match name {
+                    "failed" => (name, count - attention),
+                    name => (name, count),
+                });
+                let all = for_people.into_iter().chain([(NEEDS_ATTENTION, attention)]);
+                output::fields(all.map(|(name, count)| (name, Some(count.to_string()))))
+            }
         };
         match (&summary.halted, summary.failed) {
             (None, 0) => printed,

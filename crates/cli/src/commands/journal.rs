@@ -10,17 +10,33 @@ use crate::arguments::{JournalArguments, RotateOptions};
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
+/// What to do when the journal's file does not exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhenMissing {
+    /// Create it.
+    Create,
+    /// Write nothing, and use an empty journal in its place.
+    UseEmpty,
+}
+
+impl WhenMissing {
+    /// A dry run creates nothing.
+    pub(super) fn for_run(options: &RotateOptions) -> Self {
+        if options.dry_run { Self::UseEmpty } else { Self::Create }
+    }
+}
+
 /// The journal of a command that rotates, which is made where it is missing, unless nothing is to be written.
-pub(super) fn of_rotation(options: &RotateOptions, only_reads: bool) -> Result<Arc<dyn Journal>> {
-    match &options.how.journal.journal {
-        Some(path) => open(path, only_reads),
+pub(super) fn for_rotation(options: &RotateOptions, when_missing: WhenMissing) -> Result<Arc<dyn Journal>> {
+    match &options.rotator.journal.journal {
+        Some(path) => open(path, when_missing),
         None => {
             let path = config::journal()?;
-            if let (Some(folder), false) = (path.parent(), only_reads) {
+            if let (Some(folder), WhenMissing::Create) = (path.parent(), when_missing) {
                 let made = make_private(folder);
                 made.map_err(|why| Failure::Other(format!("{} cannot be made: {why}", folder.display())))?;
             }
-            open(&path, only_reads)
+            open(&path, when_missing)
         }
     }
 }
@@ -31,18 +47,17 @@ pub(super) fn existing(arguments: &JournalArguments) -> Result<Arc<dyn Journal>>
         if !path.exists() {
             return Err(Failure::Other(format!("there is no journal {}", path.display())));
         }
-        return open(path, false);
+        return open(path, WhenMissing::Create);
     }
     let path = config::journal()?;
     if !path.exists() {
-        output::tell(&format!("there is no journal {} yet: it tells of no rotation", path.display()));
+        output::notice(&format!("there is no journal {} yet: it tells of no rotation", path.display()));
     }
-    open(&path, true)
+    open(&path, WhenMissing::UseEmpty)
 }
 
-/// An empty journal stands in for one that is missing and is not to be made.
-fn open(path: &Path, only_if_there: bool) -> Result<Arc<dyn Journal>> {
-    if only_if_there && !path.exists() {
+fn open(path: &Path, when_missing: WhenMissing) -> Result<Arc<dyn Journal>> {
+    if when_missing == WhenMissing::UseEmpty && !path.exists() {
         return Ok(Arc::new(MemoryJournal::new()));
     }
     Ok(Arc::new(SqliteJournal::open(path)?))

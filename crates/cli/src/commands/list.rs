@@ -6,7 +6,7 @@ use api_keyring::{ApiKey, Error, ListKeys};
 use futures_util::StreamExt as _;
 
 use crate::arguments::Format;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
@@ -19,7 +19,7 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
             let mut stdout = io::stdout().lock();
             let mut separator = "[\n";
             while let Some(key) = keys.next().await {
-                if let Some(key) = problems.sort_out(key) {
+                if let Some(key) = problems.keep_key(key) {
                     write!(stdout, "{separator}{}", serde_json::to_string(&key)?)?;
                     separator = ",\n";
                 }
@@ -35,7 +35,7 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
         Format::Table => {
             let mut rows = Vec::new();
             while let Some(key) = keys.next().await {
-                rows.extend(problems.sort_out(key).as_ref().map(output::key_row));
+                rows.extend(problems.keep_key(key).as_ref().map(output::key_row));
             }
             if !rows.is_empty() || problems.last.is_none() {
                 output::table(output::KEY_HEADER, rows)?;
@@ -52,13 +52,13 @@ struct Problems {
 }
 
 impl Problems {
-    fn sort_out(&mut self, key: Result<ApiKey, Error>) -> Option<ApiKey> {
+    fn keep_key(&mut self, key: Result<ApiKey, Error>) -> Option<ApiKey> {
         let error = match key {
             Ok(key) => return Some(key),
             Err(error) => error,
         };
         if let Some(earlier) = self.last.replace(error) {
-            output::tell(Failure::from(earlier).to_string().trim_end());
+            crate::print_error(&earlier.into());
         }
         None
     }

@@ -7,14 +7,15 @@ use api_keyring_rotation::{Downtime, Existing, Journal, JournalError, Plan, Sink
 use serde_json::json;
 
 use super::deliver::{self, Undo};
-use super::rotator::Rotators;
+use super::journal::WhenMissing;
+use super::rotator::RotatorFactory;
 use super::{journal, rotator};
 use crate::arguments::{Format, Rotate, RotateOptions, Target};
+use crate::cancellation::defer_cancellation;
 use crate::config::{self, Account};
 use crate::confirm::confirm;
 use crate::destination::Destination;
 use crate::failure::{Failure, Result};
-use crate::interrupt::shielded;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
@@ -32,33 +33,36 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
     let request = arguments.options.request(arguments.key.key.id());
-    let journal = journal::of_rotation(&arguments.options, arguments.options.dry_run)?;
-    let rotators = Rotators::new(format, &arguments.options.how);
-    let rotator = rotators.rotator((provider, own), Arc::clone(&sinks), journal.clone());
+    let journal = journal::for_rotation(&arguments.options, WhenMissing::for_run(&arguments.options))?;
+    let factory = RotatorFactory::new(format, &arguments.options.rotator);
+    let rotator = factory.rotator((provider, own), Arc::clone(&sinks), journal.clone());
     let plan = rotator.plan(&request).await?;
     refuse_if_under_way(&*journal, &plan).await?;
     if arguments.options.dry_run {
-        check(&*sinks).await?;
-        return print(format, &plan);
+        check_destination(&*sinks).await?;
+        return print_plan(format, &plan);
     }
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
-    let rotator = rotator.cancel_when(rotator::stop_requested());
+    let rotator = rotator.cancel_when(rotator::cancel_requested());
     let record = rotator.start(plan).await?;
     let id = record.id.clone();
-    let go_on = || {
-        output::tell(&format!("It goes on with: {}", journal::command_to_resume(&id, &arguments.options.how.journal)))
+    let hint_at_resume = || {
+        output::notice(&format!(
+            "It goes on with: {}",
+            journal::command_to_resume(&id, &arguments.options.rotator.journal)
+        ))
     };
     match rotator.resume(&id).await {
         Ok(record) => {
             rotator::report(format, &record)?;
             if let (Format::Table, State::Promoted { .. }) = (format, &record.state) {
-                go_on();
+                hint_at_resume();
             }
             Ok(())
         }
         Err(error) => {
-            go_on();
-            Err(rotator::explain(&*journal, &id, error.into()).await)
+            hint_at_resume();
+            Err(rotator::explain_refused_credential(&*journal, &id, error.into()).await)
         }
     }
 }
@@ -94,7 +98,7 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
 }
 
 /// Refuses a place that could not be written.
-pub(super) async fn check(sink: &dyn Sink) -> Result {
+pub(super) async fn check_destination(sink: &dyn Sink) -> Result {
     sink.check().await.map_err(|why| Failure::Other(format!("the destination {}: {why}", sink.name())))
 }
 
@@ -110,22 +114,28 @@ async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
 async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &Rotate) -> Result {
     let key = &arguments.key.key;
     let provider = &account.0.clone();
-    let journal = journal::of_rotation(&arguments.options, true)?;
+    let journal = journal::for_rotation(&arguments.options, WhenMissing::UseEmpty)?;
     // Nothing can be told of where the secret is now.
     let nowhere = Arc::new(SinkSet::new([]));
-    let rotator = Rotators::new(format, &arguments.options.how).rotator(account, nowhere, journal.clone());
+    let rotator = RotatorFactory::new(format, &arguments.options.rotator).rotator(account, nowhere, journal.clone());
     let plan = rotator.plan(&arguments.options.request(key.id()).adopt_sink()).await?;
     refuse_if_under_way(&*journal, &plan).await?;
     confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key.to_string())))?;
-    let mut how = Regeneration::new();
-    how.expiry = arguments.options.expiry.expiry();
-    let regenerating = provider.regenerate(key.id(), &how);
-    shielded(deliver::issue(format, provider, (Destination::Stdout, Existing::Keep), regenerating, Undo::Impossible))
-        .await
+    let mut regeneration = Regeneration::new();
+    regeneration.expiry = arguments.options.expiry.expiry();
+    let regenerating = provider.regenerate(key.id(), &regeneration);
+    defer_cancellation(deliver::issue_and_deliver(
+        format,
+        provider,
+        (Destination::Stdout, Existing::Keep),
+        regenerating,
+        Undo::Impossible,
+    ))
+    .await
 }
 
 /// Tells what would be done.
-fn print(format: Format, plan: &Plan) -> Result {
+fn print_plan(format: Format, plan: &Plan) -> Result {
     let steps = plan.steps();
     if format == Format::Json {
         return output::json(&json!({"plan": plan, "downtime": plan.downtime(), "steps": steps}));

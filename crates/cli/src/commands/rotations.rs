@@ -4,35 +4,35 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api_keyring::NamedProvider;
-use api_keyring_rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, open_sinks};
+use api_keyring_rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, State, open_sinks};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
-use super::rotator::Rotators;
+use super::rotator::RotatorFactory;
 use super::{journal, rotator};
-use crate::arguments::{Abort, Carrying, Format, History, Resume, Status};
+use crate::arguments::{Abort, Format, History, Resume, RotatorArguments, Status};
 use crate::config::Account;
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
 /// How many rotations are carried on at once.
-const AT_ONCE: usize = 8;
+const CONCURRENCY: usize = 8;
 
 pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
-    let journal = journal::existing(&arguments.how.journal)?;
-    let mut rotators = Known::new(format, &journal, &arguments.how);
-    let stop = rotator::stop_requested();
+    let journal = journal::existing(&arguments.rotator.journal)?;
+    let mut rotators = RotatorCache::new(format, &journal, &arguments.rotator);
+    let cancelled = rotator::cancel_requested();
     if let [id] = &arguments.rotations[..] {
         let before = load(&journal, id).await?;
-        let rotator = rotators.of(&before)?.cancel_when(stop);
+        let rotator = rotators.rotator_for(&before)?.cancel_when(cancelled);
         let resumed = match &arguments.waive_evidence {
             Some(why) => rotator.waive_evidence(id, why).await,
             None => rotator.resume(id).await,
         };
         let record = match resumed {
             Ok(record) => record,
-            Err(error) => return Err(rotator::explain(&*journal, id, error.into()).await),
+            Err(error) => return Err(rotator::explain_refused_credential(&*journal, id, error.into()).await),
         };
         // That it was undone may have been asked for.
         return match before.state.is_finished() {
@@ -53,27 +53,27 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
         records
     };
     let resumed = stream::iter(records).map(|record| {
-        let (rotator, stop) = (rotators.of(&record), stop.clone());
+        let (rotator, cancelled) = (rotators.rotator_for(&record), cancelled.clone());
         async move {
             let resumed = match rotator {
-                Ok(rotator) => rotator.cancel_when(stop).resume(&record.id).await.map_err(Step::from),
-                Err(failure) => Err(Step::Failed(failure)),
+                Ok(rotator) => rotator.cancel_when(cancelled).resume(&record.id).await.map_err(ResumeError::from),
+                Err(failure) => Err(ResumeError::Failed(failure)),
             };
             (record, resumed)
         }
     });
-    let resumed: Vec<_> = resumed.buffered(AT_ONCE).collect().await;
+    let resumed: Vec<_> = resumed.buffered(CONCURRENCY).collect().await;
     report(format, resumed)
 }
 
 /// What came of carrying a rotation on.
-enum Step {
+enum ResumeError {
     /// Somebody else is at work on it.
     Held(String),
     Failed(Failure),
 }
 
-impl From<RotateError> for Step {
+impl From<RotateError> for ResumeError {
     fn from(error: RotateError) -> Self {
         match error {
             RotateError::Journal(JournalError::Held { .. }) => Self::Held(error.to_string()),
@@ -82,18 +82,18 @@ impl From<RotateError> for Step {
     }
 }
 
-fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Result {
+fn report(format: Format, resumed: Vec<(Record, Result<Record, ResumeError>)>) -> Result {
     let mut failed = 0;
     let mut rows = Vec::new();
     let mut documents = Vec::new();
     for (before, resumed) in resumed {
         let (record, problem) = match resumed {
             Ok(record) => {
-                failed += usize::from(rotator::judge(&record).is_err());
+                failed += usize::from(rotator::check_state(&record).is_err());
                 (record, None)
             }
-            Err(Step::Held(why)) => (before, Some(why)),
-            Err(Step::Failed(failure)) => {
+            Err(ResumeError::Held(why)) => (before, Some(why)),
+            Err(ResumeError::Failed(failure)) => {
                 failed += 1;
                 (before, Some(failure.in_one_line()))
             }
@@ -116,18 +116,22 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, Step>)>) -> Resul
 }
 
 pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
-    let journal = journal::existing(&arguments.how.journal)?;
+    let journal = journal::existing(&arguments.rotator.journal)?;
     let record = load(&journal, &arguments.rotation).await?;
-    let rotator = Known::new(format, &journal, &arguments.how).of(&record)?;
+    let rotator = RotatorCache::new(format, &journal, &arguments.rotator).rotator_for(&record)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
-    let rotator = rotator.cancel_when(rotator::stop_requested());
+    let rotator = rotator.cancel_when(rotator::cancel_requested());
     let record = match arguments.leave_destination {
         true => rotator.abort_leaving_sink(&arguments.rotation, &arguments.reason).await?,
         false => rotator.abort(&arguments.rotation, &arguments.reason).await?,
     };
     // That it was undone is what was asked for.
-    if record.state.name() == "aborted" { rotator::print(format, &record) } else { rotator::report(format, &record) }
+    if matches!(record.state, State::Aborted { .. }) {
+        rotator::print(format, &record)
+    } else {
+        rotator::report(format, &record)
+    }
 }
 
 pub(super) async fn status(format: Format, arguments: &Status) -> Result {
@@ -153,7 +157,12 @@ pub(super) async fn history(format: Format, arguments: &History) -> Result {
             ["VERSION", "TIME", "STATE", "NOTE"],
             versions.iter().map(|record| {
                 let note = rotator::note(record).unwrap_or_else(|| "-".to_owned());
-                [record.version.to_string(), rotator::time(record.time), record.state.name().to_owned(), note]
+                [
+                    record.version.to_string(),
+                    output::utc(record.time),
+                    rotator::state_label(&record.state).to_owned(),
+                    note,
+                ]
             }),
         ),
     }
@@ -170,26 +179,26 @@ async fn load(journal: &Arc<dyn Journal>, id: &RotationId) -> Result<Record> {
     Ok(journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?)
 }
 
-/// Rotators for what records are of: their sinks, by their names, and their providers, as the environment configures them,
+/// RotatorFactory for what records are of: their sinks, by their names, and their providers, as the environment configures them,
 /// which all of them share.
-struct Known<'a> {
-    rotators: Rotators<'a>,
+struct RotatorCache<'a> {
+    factory: RotatorFactory<'a>,
     journal: &'a Arc<dyn Journal>,
     accounts: BTreeMap<String, Account<NamedProvider>>,
 }
 
-impl<'a> Known<'a> {
-    fn new(format: Format, journal: &'a Arc<dyn Journal>, how: &'a Carrying) -> Self {
-        Self { rotators: Rotators::new(format, how), journal, accounts: BTreeMap::new() }
+impl<'a> RotatorCache<'a> {
+    fn new(format: Format, journal: &'a Arc<dyn Journal>, arguments: &'a RotatorArguments) -> Self {
+        Self { factory: RotatorFactory::new(format, arguments), journal, accounts: BTreeMap::new() }
     }
 
-    fn of(&mut self, record: &Record) -> Result<Rotator> {
+    fn rotator_for(&mut self, record: &Record) -> Result<Rotator> {
         let name = &record.plan.provider;
         let account = match self.accounts.get(name) {
             Some(account) => account.clone(),
             None => self.accounts.entry(name.clone()).or_insert(config::account(name)?).clone(),
         };
         let sinks = open_sinks(&record.plan.sinks).map_err(|error| Failure::Other(error.to_string()))?;
-        Ok(self.rotators.rotator(account, sinks, Arc::clone(self.journal)))
+        Ok(self.factory.rotator(account, sinks, Arc::clone(self.journal)))
     }
 }

@@ -6,29 +6,28 @@ use std::time::Duration;
 
 use api_keyring::{NamedProvider, SharedSecret};
 use api_keyring_rotation::{Confirmation, Journal, OwnCredential, Record, RotationId, Rotator, Sink, State, Strategy};
-use chrono::{DateTime, Utc};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
-use crate::arguments::{Carrying, Format};
+use crate::arguments::{Format, RotatorArguments};
+use crate::cancellation::CancelRequests;
 use crate::config::Account;
 use crate::failure::{Failure, Result};
-use crate::interrupt::StopRequests;
 use crate::output;
 
 /// Ends when the command is told to stop, from now on: whoever is asked for consent before is free to go.
-pub(super) fn stop_requested() -> Shared<BoxFuture<'static, ()>> {
-    match StopRequests::listen() {
+pub(super) fn cancel_requested() -> Shared<BoxFuture<'static, ()>> {
+    match CancelRequests::listen() {
         // A task of its own: who asks is answered at once, also while a request is under way.
         Ok(mut requests) => {
-            let asked = tokio::spawn(async move {
+            let cancelled = tokio::spawn(async move {
                 if requests.next().await.is_err() {
                     pending::<()>().await;
                 }
-                output::tell(
+                output::notice(
                     "Stopping when the step that is under way has ended; `api-keyring resume` goes on from there.",
                 );
             });
-            asked.map(drop).boxed().shared()
+            cancelled.map(drop).boxed().shared()
         }
         // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
         Err(_) => pending().boxed().shared(),
@@ -36,51 +35,51 @@ pub(super) fn stop_requested() -> Shared<BoxFuture<'static, ()>> {
 }
 
 /// What the rotators of one command have in common.
-pub(super) struct Rotators<'a> {
+pub(super) struct RotatorFactory<'a> {
     format: Format,
-    how: &'a Carrying,
+    arguments: &'a RotatorArguments,
 }
 
-impl<'a> Rotators<'a> {
-    pub(super) fn new(format: Format, how: &'a Carrying) -> Self {
-        Self { format, how }
+impl<'a> RotatorFactory<'a> {
+    pub(super) fn new(format: Format, arguments: &'a RotatorArguments) -> Self {
+        Self { format, arguments }
     }
 
     /// A rotator that tells people of each step.
     pub(super) fn rotator(
         &self,
-        (provider, own): Account<NamedProvider>,
+        (provider, own_credential): Account<NamedProvider>,
         sinks: Arc<dyn Sink>,
         journal: impl Journal + 'static,
     ) -> Rotator {
         let format = self.format;
-        self.set_up(Rotator::new(provider, sinks, journal), own).observe(move |record| {
+        self.configure(Rotator::new(provider, sinks, journal), own_credential).observe(move |record| {
             if format == Format::Table {
-                output::tell(&format!("{}: {}", record.id, record.state.name()));
+                output::notice(&format!("{}: {}", record.id, state_label(&record.state)));
             }
         })
     }
 
     /// A rotator with the patience that is asked for.
-    pub(super) fn set_up(&self, rotator: Rotator, own: Option<SharedSecret>) -> Rotator {
-        let rotator = rotator.patience(self.how.wait).lease(self.how.lease);
-        match own {
-            Some(own) => rotator.own_credential(own),
+    pub(super) fn configure(&self, rotator: Rotator, own_credential: Option<SharedSecret>) -> Rotator {
+        let rotator = rotator.patience(self.arguments.wait).lease(self.arguments.lease);
+        match own_credential {
+            Some(secret) => rotator.own_credential(secret),
             None => rotator,
         }
     }
 }
 
 /// Says, where a credential is refused, what the rotation has to do with it.
-pub(super) async fn explain(journal: &dyn Journal, id: &RotationId, failure: Failure) -> Failure {
+pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &RotationId, failure: Failure) -> Failure {
     let is_refused = matches!(&failure, Failure::Keyring(error) if error.is_unauthenticated());
     let record = if is_refused { journal.load(id).await.ok().flatten() } else { None };
     let Some(record) = record.filter(|record| record.plan.own_credential == OwnCredential::Yes) else { return failure };
     match record.state {
         State::Promoted { .. } | State::Retiring(_) | State::Retired { .. } | State::Done { .. } => {
-            output::tell(&replaced(&record));
+            output::notice(&own_credential_replaced(&record));
         }
-        _ if record.plan.strategy == Strategy::InPlace && !record.marks.is_empty() => output::tell(
+        _ if record.plan.strategy == Strategy::InPlace && !record.marks.is_empty() => output::notice(
             "The key that is used here was given a new secret, whose answer was lost: resume with another credential that may \
              ask for one.",
         ),
@@ -89,20 +88,31 @@ pub(super) async fn explain(journal: &dyn Journal, id: &RotationId, failure: Fai
     failure
 }
 
-fn replaced(record: &Record) -> String {
+fn own_credential_replaced(record: &Record) -> String {
     format!("The key that is used here was replaced: its secret from now on is in {}.", record.plan.sinks.join(" and "))
+}
+
+/// What people read for a state that JSON and the journal call `stuck`.
+pub(super) const NEEDS_ATTENTION: &str = "needs attention";
+
+/// Returns a state's name for people.
+pub(super) fn state_label(state: &State) -> &'static str {
+    match state {
+        State::NeedsAttention { .. } => NEEDS_ATTENTION,
+        state => state.name(),
+    }
 }
 
 /// What there is to say of a rotation besides.
 pub(super) fn note(record: &Record) -> Option<String> {
     match &record.state {
         State::Promoted { until, .. } => {
-            let until = time(*until);
+            let until = output::utc(*until);
             let unused = record.plan.unused_for.filter(|_| record.waived.is_none()).map(|unused| unused.seconds);
             Some(match (unused.map(Duration::from_secs).map(humantime::format_duration), &record.evidence) {
                 (None, _) => format!("the old key is retired after {until}"),
                 (Some(unused), Some(evidence)) if evidence.new_is_used => {
-                    let since = time(evidence.old_since);
+                    let since = output::utc(evidence.old_since);
                     format!(
                         "others use the new key; the old one, seen unused since {since}, is retired after {until} and once unused for {unused}"
                     )
@@ -117,14 +127,10 @@ pub(super) fn note(record: &Record) -> Option<String> {
         State::Done { confirmed: Confirmation::SecretRefused, .. }
             if record.plan.own_credential == OwnCredential::Yes =>
         {
-            Some(replaced(record))
+            Some(own_credential_replaced(record))
         }
         _ => None,
     }
-}
-
-pub(super) fn time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// The header of [`row`].
@@ -136,9 +142,9 @@ pub(super) fn row(record: &Record) -> [String; 6] {
     [
         record.id.to_string(),
         format!("{}/{}", record.plan.provider, record.plan.old.id),
-        record.state.name().to_owned(),
+        state_label(&record.state).to_owned(),
         or_dash(record.state.new_key().map(ToString::to_string)),
-        time(record.time),
+        output::utc(record.time),
         or_dash(note(record)),
     ]
 }
@@ -152,10 +158,10 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
     output::fields([
         ("rotation", Some(record.id.to_string())),
         ("key", Some(format!("{provider}/{}", record.plan.old.id))),
-        ("state", Some(record.state.name().to_owned())),
+        ("state", Some(state_label(&record.state).to_owned())),
         ("new key", record.state.new_key().map(|key| format!("{provider}/{key}"))),
         ("secret in", Some(record.plan.sinks.join(" and "))),
-        ("changed", Some(time(record.time))),
+        ("changed", Some(output::utc(record.time))),
         ("note", note(record)),
         ("evidence waived", record.waived.clone()),
     ])
@@ -164,12 +170,12 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
 /// Prints a rotation, and fails if it is not where it should be, also when nobody reads what is printed.
 pub(super) fn report(format: Format, record: &Record) -> Result {
     let printed = print(format, record);
-    judge(record)?;
+    check_state(record)?;
     printed
 }
 
 /// Whether a rotation is where it should be: done, or waiting.
-pub(super) fn judge(record: &Record) -> Result {
+pub(super) fn check_state(record: &Record) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     match &record.state {
         State::Aborted { why } => Err(Failure::Other(format!("{key} was not rotated, and is as it was: {why}"))),

@@ -7,131 +7,165 @@ use api_keyring_rotation::{Journal, Orphan, Sink, find_orphans, open_sinks};
 use serde_json::json;
 
 use super::journal;
-use crate::arguments::{Format, Sweep, Target};
+use crate::arguments::{Consent, Format, Sweep, Target};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     let keyring: Keyring = config::from_environment(arguments.provider.as_deref())?;
-    let places = arguments.places.iter().map(|place| match place {
+    let destinations = arguments.destinations.iter().map(|destination| match destination {
         Target::Sink(sink) => Ok(Arc::clone(sink)),
         Target::Stdout => Err(Failure::Usage("standard output keeps no secrets".to_owned())),
     });
-    let places = places.collect::<Result<Vec<_>>>()?;
-    for place in places.iter().filter(|_| arguments.even_unknown) {
-        if place.current().await.map_err(|why| Failure::Other(format!("{}: {why}", place.name())))?.is_none() {
-            let name = place.name();
+    let destinations = destinations.collect::<Result<Vec<_>>>()?;
+    let unknown = if arguments.even_unknown { UnknownRotations::Delete } else { UnknownRotations::Keep };
+    if unknown == UnknownRotations::Delete {
+        refuse_empty(&destinations).await?;
+    }
+    let journal = journal::existing(&arguments.journal)?;
+    let mut candidates = Vec::new();
+    for provider in keyring.providers() {
+        for orphan in find_orphans(&provider, &journal).await? {
+            let verdict = inspect(&orphan, &*journal, &destinations, unknown).await?;
+            candidates.push(Candidate::new(provider.clone(), orphan, verdict));
+        }
+    }
+    let failed = if arguments.retire { delete(&mut candidates, &arguments.consent).await? } else { 0 };
+    let printed = print(format, &candidates);
+    match failed {
+        0 => printed,
+        failed => Err(Failure::Other(format!("{failed} of {} keys could not be deleted", candidates.len()))),
+    }
+}
+
+/// Whether a key may be deleted whose rotation is not in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum UnknownRotations {
+    Keep,
+    Delete,
+}
+
+/// Whether an orphan may be deleted, and why.
+enum Verdict {
+    Delete(String),
+    Keep(String),
+}
+
+/// A key that a rotation has left behind, and what becomes of it.
+struct Candidate {
+    provider: NamedProvider,
+    orphan: Orphan,
+    note: String,
+    may_be_deleted: bool,
+    is_deleted: bool,
+}
+
+/// Refuses empty destinations, which are likely to be misspelled.
+async fn refuse_empty(destinations: &[Arc<dyn Sink>]) -> Result {
+    for destination in destinations {
+        let name = destination.name();
+        if destination.current().await.map_err(|why| Failure::Other(format!("{name}: {why}")))?.is_none() {
             return Err(Failure::Usage(format!("{name} is empty: name the places where secrets are kept")));
         }
     }
-    let journal = journal::existing(&arguments.journal)?;
-    let mut found = Vec::new();
-    for provider in keyring.providers() {
-        for left in find_orphans(&provider, &journal).await? {
-            let (what, may_go) = look(&left, &*journal, &places, arguments.even_unknown).await?;
-            found.push(Found {
-                provider: provider.clone(),
-                left,
-                what,
-                may_go: may_go && arguments.retire,
-                is_gone: false,
-            });
-        }
-    }
-    let going = found.iter().filter(|found| found.may_go).count();
-    if going > 0 {
-        let question = format!("{going} keys that rotations have left behind stop working. Delete them?");
-        confirm(&arguments.consent, &question)?;
-    }
-    let mut failed = 0;
-    for found in found.iter_mut().filter(|found| found.may_go) {
-        match found.provider.delete(found.left.key.id()).await {
-            Err(error) if !error.is_not_found() => {
-                found.what = error.to_string();
-                failed += 1;
-            }
-            _ => {
-                found.what = "deleted".to_owned();
-                found.is_gone = true;
-            }
-        }
-    }
-    let printed = print(format, &found);
-    match failed {
-        0 => printed,
-        failed => Err(Failure::Other(format!("{failed} of {} keys could not be deleted", found.len()))),
+    Ok(())
+}
+
+impl Candidate {
+    fn new(provider: NamedProvider, orphan: Orphan, verdict: Verdict) -> Self {
+        let (note, may_be_deleted) = match verdict {
+            Verdict::Delete(note) => (note, true),
+            Verdict::Keep(note) => (note, false),
+        };
+        Self { provider, orphan, note, may_be_deleted, is_deleted: false }
     }
 }
 
-/// A key, and what becomes of it.
-struct Found {
-    provider: NamedProvider,
-    left: Orphan,
-    what: String,
-    may_go: bool,
-    is_gone: bool,
-}
-
-/// What there is to say of a key, and whether it may go: nobody may use its secret.
-async fn look(
-    left: &Orphan,
+/// Finds out whether an orphan may be deleted: only when nobody can use its secret.
+async fn inspect(
+    orphan: &Orphan,
     journal: &dyn Journal,
-    places: &[Arc<dyn Sink>],
-    even_unknown: bool,
-) -> Result<(String, bool)> {
-    let record = match &left.rotation {
+    destinations: &[Arc<dyn Sink>],
+    unknown: UnknownRotations,
+) -> Result<Verdict> {
+    let record = match &orphan.rotation {
         Some(id) => journal.load(id).await?,
         None => None,
     };
-    let mut looked_at = places.to_vec();
-    for name in record.iter().flat_map(|record| &record.plan.sinks) {
-        match open_sinks(&[name]) {
-            Ok(sink) => looked_at.push(sink),
-            Err(why) => return Ok((why.to_string(), false)),
+    let mut sinks = destinations.to_vec();
+    for address in record.iter().flat_map(|record| &record.plan.sinks) {
+        match open_sinks(&[address]) {
+            Ok(sink) => sinks.push(sink),
+            Err(why) => return Ok(Verdict::Keep(why.to_string())),
         }
     }
     let mut is_surely_unused = true;
-    for sink in looked_at {
-        match left.is_in(&sink).await {
-            Ok(Some(true)) => return Ok((format!("its secret is in {}", sink.name()), false)),
+    for sink in sinks {
+        match orphan.is_in(&sink).await {
+            Ok(Some(true)) => return Ok(Verdict::Keep(format!("its secret is in {}", sink.name()))),
             Ok(Some(false)) => {}
             Ok(None) => is_surely_unused = false,
-            Err(why) => return Ok((format!("{} cannot be read: {why}", sink.name()), false)),
+            Err(why) => return Ok(Verdict::Keep(format!("{} cannot be read: {why}", sink.name()))),
         }
     }
-    if let (Some(twin), false) = (&left.twin, even_unknown && is_surely_unused) {
-        return Ok((format!("it has the mark of {twin}, and one of the two is nobody's"), false));
+    let deletes_unknown = unknown == UnknownRotations::Delete;
+    if let (Some(twin), false) = (&orphan.twin, deletes_unknown && is_surely_unused) {
+        return Ok(Verdict::Keep(format!("it has the mark of {twin}, and one of the two is nobody's")));
     }
-    Ok(match (record.is_some(), is_surely_unused, even_unknown) {
+    Ok(match (record.is_some(), is_surely_unused, deletes_unknown) {
         // The journal knows that it was given up.
-        (true, ..) => ("left behind".to_owned(), true),
-        (false, true, true) => ("the journal does not know it, and it is in none of the places".to_owned(), true),
-        (false, false, true) => {
-            ("the journal does not know it, and the vendor does not show whose secret is where".to_owned(), false)
+        (true, ..) => Verdict::Delete("left behind".to_owned()),
+        (false, true, true) => {
+            Verdict::Delete("the journal does not know it, and it is in none of the places".to_owned())
         }
-        (false, _, false) => ("the journal does not know it".to_owned(), false),
+        (false, false, true) => {
+            Verdict::Keep("the journal does not know it, and the vendor does not show whose secret is where".to_owned())
+        }
+        (false, _, false) => Verdict::Keep("the journal does not know it".to_owned()),
     })
 }
 
-fn print(format: Format, found: &[Found]) -> Result {
+/// Asks first, then deletes the keys that may be deleted. Returns how many deletions failed.
+async fn delete(candidates: &mut [Candidate], consent: &Consent) -> Result<usize> {
+    let count = candidates.iter().filter(|candidate| candidate.may_be_deleted).count();
+    if count > 0 {
+        confirm(consent, &format!("{count} keys that rotations have left behind stop working. Delete them?"))?;
+    }
+    let mut failed = 0;
+    for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_deleted) {
+        match candidate.provider.delete(candidate.orphan.key.id()).await {
+            Err(error) if !error.is_not_found() => {
+                candidate.note = error.to_string();
+                failed += 1;
+            }
+            _ => {
+                candidate.note = "deleted".to_owned();
+                candidate.is_deleted = true;
+            }
+        }
+    }
+    Ok(failed)
+}
+
+fn print(format: Format, candidates: &[Candidate]) -> Result {
     if format == Format::Json {
-        let documents = found.iter().map(|Found { provider, left, what, is_gone, .. }| {
+        let documents = candidates.iter().map(|Candidate { provider, orphan, note, is_deleted, .. }| {
             json!({
-                "provider": provider.name(), "id": left.key.id(), "name": left.key.name(), "mark": left.mark,
-                "rotation": left.rotation, "deleted": is_gone, "what": what,
+                "provider": provider.name(), "id": orphan.key.id(), "name": orphan.key.name(), "mark": orphan.mark,
+                "rotation": orphan.rotation, "deleted": is_deleted, "what": note,
             })
         });
         return output::json(&documents.collect::<Vec<_>>());
     }
     output::table(
         ["KEY", "NAME", "ROTATION", "WHAT"],
-        found.iter().map(|Found { provider, left, what, .. }| {
+        candidates.iter().map(|Candidate { provider, orphan, note, .. }| {
             [
-                format!("{}/{}", provider.name(), left.key.id()),
-                left.key.name().unwrap_or("-").to_owned(),
-                left.rotation.as_ref().map_or("-".to_owned(), ToString::to_string),
-                what.clone(),
+                format!("{}/{}", provider.name(), orphan.key.id()),
+                orphan.key.name().unwrap_or("-").to_owned(),
+                orphan.rotation.as_ref().map_or("-".to_owned(), ToString::to_string),
+                note.clone(),
             ]
         }),
     )

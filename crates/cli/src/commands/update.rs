@@ -21,7 +21,7 @@ pub(super) async fn run(format: Format, arguments: Update) -> Result {
         None => match provider.get(key.id()).await {
             Ok(updated) => updated,
             Err(error) => {
-                output::tell(&format!("{key} was updated, but could not be read back:"));
+                output::notice(&format!("{key} was updated, but could not be read back:"));
                 return Err(error.into());
             }
         },

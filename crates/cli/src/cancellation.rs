@@ -9,12 +9,12 @@ use crate::output;
 /// Requests to stop: Ctrl-C, a request to terminate, and the terminal being closed.
 ///
 /// From the moment that this is made, none of them ends the process by itself.
-pub(crate) struct StopRequests {
+pub(crate) struct CancelRequests {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 3],
 }
 
-impl StopRequests {
+impl CancelRequests {
     pub(crate) fn listen() -> io::Result<Self> {
         #[cfg(unix)]
         {
@@ -46,8 +46,8 @@ impl StopRequests {
 
 /// Carries on although told to stop: between the moment a vendor issues a secret and the moment it is stored, the process
 /// holds the only copy. Each request to stop is answered with that reason.
-pub(crate) async fn shielded<T>(work: impl Future<Output = T>) -> T {
-    let Ok(mut stop) = StopRequests::listen() else {
+pub(crate) async fn defer_cancellation<T>(work: impl Future<Output = T>) -> T {
+    let Ok(mut stop) = CancelRequests::listen() else {
         // Signals cannot be watched on this machine; there is nothing to shield with.
         return work.await;
     };
@@ -59,7 +59,7 @@ pub(crate) async fn shielded<T>(work: impl Future<Output = T>) -> T {
                 if stop.is_err() {
                     return work.await;
                 }
-                output::tell("A secret is on its way and would be lost; stopping when it is stored.");
+                output::notice("A secret is on its way and would be lost; stopping when it is stored.");
             }
         }
     }
