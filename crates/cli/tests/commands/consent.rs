@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use crate::harness::Emulator;
 
 #[test]
-fn without_a_terminal_nothing_is_destroyed_unless_yes_is_said() {
+fn without_a_terminal_destructive_commands_need_yes() {
     let emulator = Emulator::start();
     let (spartera, spartera_secret) = emulator.create("spartera");
     let (monad, monad_secret) = emulator.create("monad");
@@ -59,7 +59,7 @@ fn at_a_terminal(emulator: &Emulator, arguments: &[&str], answer: &str) -> (i32,
 
 #[test]
 #[cfg(unix)]
-fn at_a_terminal_somebody_is_asked() {
+fn at_a_terminal_destructive_commands_ask() {
     const END_OF_INPUT: &str = "\u{4}";
     let emulator = Emulator::start();
     let (key, secret) = emulator.create("monad");

@@ -12,7 +12,7 @@ fn create_to(destination: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_file_holds_the_secret_alone_and_only_its_owner_reads_it() {
+fn a_file_holds_only_the_secret_and_only_its_owner_can_read_it() {
     let emulator = Emulator::start();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ci.key");
@@ -45,7 +45,7 @@ fn a_file_holds_the_secret_alone_and_only_its_owner_reads_it() {
 }
 
 #[test]
-fn standard_output_holds_the_secret_alone() {
+fn standard_output_holds_only_the_secret() {
     let emulator = Emulator::start();
     let run = emulator.run(&create_to("-"));
     assert_eq!(run.code, 0);
@@ -72,7 +72,7 @@ fn a_destination_that_cannot_be_written_is_refused_before_a_key_is_created() {
 
 #[test]
 #[cfg(unix)]
-fn standard_output_that_leads_nowhere_is_refused() {
+fn a_discarded_standard_output_is_refused() {
     let emulator = Emulator::start();
     let run: Run = emulator.client(&create_to("-")).stdout(Stdio::null()).output().unwrap().into();
     assert_eq!(run.code, 2, "{}", run.stderr);
@@ -96,7 +96,7 @@ fn a_key_whose_secret_cannot_be_delivered_is_deleted_again() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_rotated_secret_that_cannot_be_delivered_is_told() {
+fn a_rotated_secret_that_cannot_be_delivered_is_reported() {
     let emulator = Emulator::start();
     let (key, old) = emulator.create("monad");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -108,7 +108,7 @@ fn a_rotated_secret_that_cannot_be_delivered_is_told() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_failure() {
+fn a_closed_standard_output_is_not_a_failure() {
     let emulator = Emulator::start();
     let mut child = emulator.client(&["list"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());

@@ -58,7 +58,7 @@ fn every_command_prints_one_document() {
 }
 
 #[test]
-fn one_provider_needs_no_variables_but_its_own() {
+fn one_provider_needs_only_its_own_variables() {
     let emulator = Emulator::start();
     let spartera = emulator.variables.iter().filter(|(name, _)| name.starts_with("SPARTERA_"));
     let output = program().envs(spartera).args(["--output", "json", "list", "spartera"]).output().unwrap();
@@ -76,14 +76,14 @@ fn a_bearer_token_is_accepted_in_place_of_an_api_key() {
 }
 
 #[test]
-fn the_demonstration_holds_and_shows_no_secret() {
+fn the_demo_succeeds_and_shows_no_secret() {
     let output = program().arg("demo").output().unwrap();
-    let story = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{story}");
+    let transcript = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{transcript}");
     for step in ["create", "list", "get", "update", "use", "rotate", "check", "renew", "stats", "revoke", "delete"] {
-        assert!(story.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {story}");
+        assert!(transcript.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {transcript}");
     }
-    assert!(!story.contains("sk_live_") && !story.contains("eyJ"), "{story}");
+    assert!(!transcript.contains("sk_live_") && !transcript.contains("eyJ"), "{transcript}");
 
     let output = program().args(["demo", "--output", "json"]).output().unwrap();
     let steps: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use crate::harness::{Emulator, program};
 
 /// What comes back until the connection ends; `path` is below the company's, or one of the emulator's own.
-fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
+fn request(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
     let variable = |name: &str| emulator.variables[name].as_str();
     let scope = if path.starts_with("/_emulator/") {
         String::new()
@@ -16,13 +16,13 @@ fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
     };
     let address = variable("SPARTERA_BASE_URL").strip_prefix("http://").unwrap();
     let mut socket = TcpStream::connect(address).unwrap();
-    let request = format!(
+    let head = format!(
         "{method} {scope}{path} HTTP/1.1\r\nHost: {address}\r\nx-api-key: {}\r\nConnection: close\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         variable("SPARTERA_API_KEY"),
         body.len(),
     );
-    socket.write_all(request.as_bytes()).unwrap();
+    socket.write_all(head.as_bytes()).unwrap();
     let mut answer = Vec::new();
     match socket.read_to_end(&mut answer) {
         Ok(_) => String::from_utf8(answer).unwrap(),
@@ -31,23 +31,23 @@ fn asked(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
 }
 
 #[test]
-fn a_fault_strikes_as_often_as_it_was_told_to() {
+fn a_fault_happens_as_often_as_its_count_says() {
     let emulator =
         Emulator::with(&["--fault", "create:reset-after:1", "--fault", "spartera.list:status=503,retry-after=7:1"]);
     let body = format!(r#"{{"company_id":"{}","role_id":3}}"#, emulator.variables["SPARTERA_COMPANY_ID"]);
-    assert_eq!(asked(&emulator, "POST", "/api-keys", &body), "connection reset");
-    let unavailable = asked(&emulator, "GET", "/api-keys", "");
+    assert_eq!(request(&emulator, "POST", "/api-keys", &body), "connection reset");
+    let unavailable = request(&emulator, "GET", "/api-keys", "");
     assert!(unavailable.starts_with("HTTP/1.1 503 ") && unavailable.contains("retry-after: 7\r\n"), "{unavailable}");
-    let listed = asked(&emulator, "GET", "/api-keys", "");
+    let listed = request(&emulator, "GET", "/api-keys", "");
     assert!(listed.contains(r#""api_key_id":1002"#), "the key whose answer was lost exists: {listed}");
-    assert!(asked(&emulator, "POST", "/api-keys", &body).starts_with("HTTP/1.1 200 "));
+    assert!(request(&emulator, "POST", "/api-keys", &body).starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
-fn the_log_has_a_line_a_request_and_no_secret() {
+fn the_log_has_one_line_per_request_and_no_secret() {
     let mut emulator = Emulator::with_stderr(&["--log"], Stdio::piped());
-    asked(&emulator, "GET", "/api-keys", "");
-    asked(&emulator, "GET", "/api-keys/1001", "");
+    request(&emulator, "GET", "/api-keys", "");
+    request(&emulator, "GET", "/api-keys/1001", "");
     let mut log = BufReader::new(emulator.process.stderr.take().unwrap()).lines();
     let lines = [log.next().unwrap().unwrap(), log.next().unwrap().unwrap()];
     let company = &emulator.variables["SPARTERA_COMPANY_ID"];
@@ -57,30 +57,31 @@ fn the_log_has_a_line_a_request_and_no_secret() {
     assert!(!lines.concat().contains(&emulator.variables["SPARTERA_API_KEY"]), "{lines:?}");
     drop(log);
     // Nobody reads the log any more, which is no reason to stop serving.
-    assert!(asked(&emulator, "GET", "/api-keys", "").starts_with("HTTP/1.1 200 "));
+    assert!(request(&emulator, "GET", "/api-keys", "").starts_with("HTTP/1.1 200 "));
 }
 
 #[test]
-fn control_has_to_be_asked_for() {
-    let closed = asked(&Emulator::with(&[]), "GET", "/_emulator/changes", "");
+fn the_control_api_is_off_unless_enabled() {
+    let closed = request(&Emulator::with(&[]), "GET", "/_emulator/changes", "");
     assert!(closed.starts_with("HTTP/1.1 404 "), "{closed}");
-    let open = asked(&Emulator::with(&["--control"]), "GET", "/_emulator/changes", "");
+    let open = request(&Emulator::with(&["--control"]), "GET", "/_emulator/changes", "");
     assert!(open.starts_with("HTTP/1.1 200 ") && open.contains(r#""kind":"seeded""#), "{open}");
 }
 
 #[test]
 fn the_revision_and_the_shape_can_be_chosen() {
-    let current = asked(&Emulator::with(&[]), "GET", "/api-keys", "");
+    let current = request(&Emulator::with(&[]), "GET", "/api-keys", "");
     assert!(current.contains("key_type") && current.contains("api_key_id"), "{current}");
-    let documented = asked(&Emulator::with(&["--revision", "documented"]), "GET", "/api-keys", "");
+    let documented = request(&Emulator::with(&["--revision", "documented"]), "GET", "/api-keys", "");
     assert!(!documented.contains("key_type") && documented.contains("api_key_id"), "{documented}");
-    let guide = asked(&Emulator::with(&["--revision", "current", "--spartera-shape", "guide"]), "GET", "/api-keys", "");
+    let guide =
+        request(&Emulator::with(&["--revision", "current", "--spartera-shape", "guide"]), "GET", "/api-keys", "");
     assert!(guide.contains(r#""meta":{"total":1"#) && !guide.contains("api_key_id"), "{guide}");
 }
 
 #[test]
-fn a_mistake_is_a_usage_error_and_says_what_would_be_right() {
-    for (options, told) in [
+fn a_mistake_is_a_usage_error_that_lists_valid_values() {
+    for (options, expected) in [
         (["--fault", "create:explode"], "reset-before, reset-after"),
         (["--fault", "make:reset-after"], "list, create, get"),
         (["--fault", "create:reset-after:0"], "not a count"),
@@ -90,7 +91,7 @@ fn a_mistake_is_a_usage_error_and_says_what_would_be_right() {
         let output = program().arg("emulator").args(options).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{options:?}: {stderr}");
-        assert!(stderr.contains(told), "{options:?}: {stderr}");
+        assert!(stderr.contains(expected), "{options:?}: {stderr}");
         assert!(output.stdout.is_empty());
     }
 }
@@ -124,7 +125,7 @@ fn it_stops_cleanly_on_a_signal() {
 
 #[test]
 #[cfg(unix)]
-fn it_goes_on_with_the_keys_of_its_state_file() {
+fn it_restores_the_keys_from_its_state_file() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().unwrap();
@@ -147,11 +148,11 @@ fn it_goes_on_with_the_keys_of_its_state_file() {
 }
 
 #[test]
-fn a_state_that_cannot_be_kept_or_read_is_told_before_anything_starts() {
+fn a_state_file_that_cannot_be_used_is_reported_before_the_emulator_starts() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.json");
     std::fs::write(&broken, r#"{"spartera": {"keys": "sk_live_0123456789abcdef"}}"#).unwrap();
-    for (path, told) in [
+    for (path, expected) in [
         (broken.clone(), "line 1, column"),
         (folder.path().join("missing/state.json"), "cannot be written"),
         (folder.path().to_owned(), "no plain file"),
@@ -159,13 +160,13 @@ fn a_state_that_cannot_be_kept_or_read_is_told_before_anything_starts() {
         let output = program().args(["emulator", "--state"]).arg(&path).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && output.stdout.is_empty(), "{path:?}");
-        assert!(stderr.contains(told) && !stderr.contains("sk_live"), "{path:?}: {stderr}");
+        assert!(stderr.contains(expected) && !stderr.contains("sk_live"), "{path:?}: {stderr}");
     }
     assert!(std::fs::read_to_string(&broken).unwrap().contains("sk_live"), "it is left as it was");
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_in_use_is_reported() {
     let emulator = Emulator::start();
     let port = emulator.variables["SPARTERA_BASE_URL"].rsplit(':').next().unwrap();
     let output = program().args(["emulator", "--port", port]).output().unwrap();

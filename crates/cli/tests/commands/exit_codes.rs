@@ -3,9 +3,9 @@
 use crate::harness::{Emulator, Run, program};
 
 #[test]
-fn exit_codes_tell_what_happened() {
+fn each_kind_of_failure_has_its_exit_code() {
     let emulator = Emulator::start();
-    for (arguments, code, said) in [
+    for (arguments, code, message) in [
         (&["list"][..], 0, ""),
         (&["get", "spartera/999999"], 5, "Resource not found"),
         (&["get", "monad/no-such-key"], 5, "API key not found"),
@@ -32,7 +32,7 @@ fn exit_codes_tell_what_happened() {
     ] {
         let run = emulator.run(arguments);
         assert_eq!(run.code, code, "{arguments:?}: {}", run.stderr);
-        assert!(run.stderr.contains(said), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(message), "{arguments:?}: {}", run.stderr);
         assert_eq!(run.stdout.is_empty(), code != 0, "{arguments:?}: {}", run.stdout);
     }
     assert_eq!((emulator.ids("spartera").len(), emulator.ids("monad").len()), (1, 1), "nothing was created");
@@ -59,7 +59,7 @@ fn a_refused_credential_is_code_4_and_is_not_repeated() {
 
 #[test]
 fn a_missing_or_wrong_configuration_is_code_2() {
-    for (variables, said) in [
+    for (variables, message) in [
         (&[][..], "no provider is configured"),
         (&[("SPARTERA_API_KEY", "canary")], "SPARTERA_COMPANY_ID is not"),
         (&[("SPARTERA_API_KEY", "canary\r\n"), ("SPARTERA_COMPANY_ID", "acme")], "line break"),
@@ -70,7 +70,7 @@ fn a_missing_or_wrong_configuration_is_code_2() {
     ] {
         let run: Run = program().envs(variables.iter().copied()).arg("list").output().unwrap().into();
         assert_eq!(run.code, 2, "{}", run.stderr);
-        assert!(run.stderr.contains(said) && !run.stderr.contains("canary"), "{}", run.stderr);
+        assert!(run.stderr.contains(message) && !run.stderr.contains("canary"), "{}", run.stderr);
     }
 }
 
@@ -89,18 +89,18 @@ fn a_service_that_cannot_be_reached_is_code_1() {
 }
 
 #[test]
-fn a_call_that_may_be_repeated_is_and_it_is_told() {
+fn a_repeatable_call_is_retried_and_the_retry_is_reported() {
     // The vendor asks for no wait, and the first one of ours is a quarter of a second at most.
     let emulator = Emulator::with(&["--fault", "list:status=503:1", "--fault", "create:status=503:1"]);
-    let patient = |arguments: &[&str]| -> Run {
+    let with_retries = |arguments: &[&str]| -> Run {
         emulator.client(arguments).env_remove("API_KEYRING_ATTEMPTS").output().unwrap().into()
     };
-    let run = patient(&["list", "spartera"]);
+    let run = with_retries(&["list", "spartera"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.starts_with("attempt 1 failed, retrying in "), "{}", run.stderr);
     assert!(run.stdout.contains("spartera/1001"), "{}", run.stdout);
     // A create that may have been done is not.
-    let run = patient(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);
+    let run = with_retries(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(!run.stderr.contains("attempt"), "{}", run.stderr);
     assert_eq!(emulator.ids("spartera").len(), 1);

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::harness::{Emulator, Run};
 
 /// An emulator, and a folder for the secrets of its keys and a journal.
-struct Bench {
+struct Fixture {
     emulator: Emulator,
     folder: tempfile::TempDir,
 }
 
-impl Bench {
+impl Fixture {
     fn new() -> Self {
         Self { emulator: Emulator::start(), folder: tempfile::tempdir().unwrap() }
     }
@@ -40,7 +40,7 @@ impl Bench {
         command.args(arguments).env("API_KEYRING_JOURNAL", self.path("journal.sqlite")).output().unwrap().into()
     }
 
-    /// Rotates those named `ci…`; returns the exit code and what is told.
+    /// Rotates those named `ci…`; returns the exit code and what is report.
     fn rotate(&self, arguments: &[&str]) -> (i32, Value) {
         let to = format!("file:{}", self.path("{name}.key"));
         let all = ["rotate-fleet", "spartera", "--named", "ci*", "--role", "3", "--to", &to, "--poll", "1ms", "--yes"];
@@ -54,53 +54,53 @@ impl Bench {
 }
 
 #[test]
-fn all_keys_of_a_name_are_rotated_each_in_its_place() {
-    let bench = Bench::new();
+fn every_key_of_a_name_is_rotated_at_its_own_destination() {
+    let fixture = Fixture::new();
     let names = ["ci-1", "ci-2", "ci-3", "cd"];
-    names.iter().for_each(|name| drop(bench.create(name)));
-    let before: Vec<_> = names.iter().map(|name| bench.secret(name)).collect();
+    names.iter().for_each(|name| drop(fixture.create(name)));
+    let before: Vec<_> = names.iter().map(|name| fixture.secret(name)).collect();
 
-    let (code, plans) = bench.rotate(&["--dry-run"]);
+    let (code, plans) = fixture.rotate(&["--dry-run"]);
     assert_eq!((code, plans.as_array().unwrap().len()), (0, 3));
     assert!(plans[0]["plan"]["sinks"][0].as_str().unwrap().ends_with("/ci-1.key"), "{plans}");
-    assert_eq!(names.map(|name| bench.secret(name)).to_vec(), before);
+    assert_eq!(names.map(|name| fixture.secret(name)).to_vec(), before);
 
-    let (code, told) = bench.rotate(&["--grace", "1h"]);
-    assert_eq!((code, &told["waiting"], &told["failed"]), (0, &json!(3), &json!(0)), "{told}");
+    let (code, report) = fixture.rotate(&["--grace", "1h"]);
+    assert_eq!((code, &report["waiting"], &report["failed"]), (0, &json!(3), &json!(0)), "{report}");
     // The next day's job finds old keys and new ones, and leaves them to the rotations that they belong to.
-    let (code, told) = bench.rotate(&[]);
-    assert_eq!((code, &told["waiting"], &told["failed"]), (0, &json!(6), &json!(0)), "{told}");
-    let unfinished: Value = serde_json::from_str(&bench.run(&["status"]).stdout).unwrap();
+    let (code, report) = fixture.rotate(&[]);
+    assert_eq!((code, &report["waiting"], &report["failed"]), (0, &json!(6), &json!(0)), "{report}");
+    let unfinished: Value = serde_json::from_str(&fixture.run(&["status"]).stdout).unwrap();
     for rotation in unfinished.as_array().unwrap() {
-        assert_eq!(bench.run(&["abort", rotation["id"].as_str().unwrap(), "--yes"]).code, 0);
+        assert_eq!(fixture.run(&["abort", rotation["id"].as_str().unwrap(), "--yes"]).code, 0);
     }
-    assert_eq!(names.map(|name| bench.secret(name)).to_vec(), before);
+    assert_eq!(names.map(|name| fixture.secret(name)).to_vec(), before);
 
-    let (code, told) = bench.rotate(&["--leaked", "--canaries", "1,1", "--concurrency", "2"]);
-    assert_eq!((code, &told["done"], &told["stopped"]), (0, &json!(3), &Value::Null), "{told}");
+    let (code, report) = fixture.rotate(&["--leaked", "--canaries", "1,1", "--concurrency", "2"]);
+    assert_eq!((code, &report["done"], &report["stopped"]), (0, &json!(3), &Value::Null), "{report}");
     for (name, old) in names.into_iter().zip(&before) {
-        assert_eq!(bench.works(old), name == "cd", "{name}");
-        assert!(bench.works(&bench.secret(name)), "{name}");
+        assert_eq!(fixture.works(old), name == "cd", "{name}");
+        assert!(fixture.works(&fixture.secret(name)), "{name}");
     }
 }
 
 #[test]
-fn a_key_whose_place_nobody_can_tell_is_left_alone() {
-    let bench = Bench::new();
+fn a_key_whose_destination_is_uncertain_is_left_alone() {
+    let fixture = Fixture::new();
     // Two of one name, one that would lead elsewhere, and one whose secret is not where it should be.
-    bench.create("ci-twice");
-    bench.create("ci-twice");
-    bench.create("ci/../../elsewhere");
-    bench.create("ci-lost");
-    bench.create("ci-fine");
-    fs::remove_file(bench.path("ci-lost.key")).unwrap();
-    let (code, told) = bench.rotate(&["--leaked", "--canaries", "0"]);
-    assert_eq!((code, &told["done"], &told["failed"]), (1, &json!(1), &json!(4)), "{told}");
-    let whys: Vec<_> = told["keys"].as_array().unwrap().iter().filter_map(|key| key["why"].as_str()).collect();
+    fixture.create("ci-twice");
+    fixture.create("ci-twice");
+    fixture.create("ci/../../elsewhere");
+    fixture.create("ci-lost");
+    fixture.create("ci-fine");
+    fs::remove_file(fixture.path("ci-lost.key")).unwrap();
+    let (code, report) = fixture.rotate(&["--leaked", "--canaries", "0"]);
+    assert_eq!((code, &report["done"], &report["failed"]), (1, &json!(1), &json!(4)), "{report}");
+    let reasons: Vec<_> = report["keys"].as_array().unwrap().iter().filter_map(|key| key["why"].as_str()).collect();
     for why in ["2 keys are named \"ci-twice\"", "cannot stand in the name of a place", "is empty"] {
-        assert!(whys.iter().any(|told| told.contains(why)), "{whys:?}");
+        assert!(reasons.iter().any(|found| found.contains(why)), "{reasons:?}");
     }
-    let mut files: Vec<_> = fs::read_dir(bench.folder.path())
+    let mut files: Vec<_> = fs::read_dir(fixture.folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.ends_with(".key"))
@@ -110,35 +110,35 @@ fn a_key_whose_place_nobody_can_tell_is_left_alone() {
 }
 
 #[test]
-fn a_place_that_a_rotation_under_way_has_is_left_to_it() {
-    let bench = Bench::new();
-    let other = bench.create("ci-twice");
-    let own = format!("spartera/{}", bench.create("ci-twice"));
-    let to = format!("file:{}", bench.path("ci-twice.key"));
-    assert_eq!(bench.run(&["rotate", &own, "--to", &to, "--role", "3", "--poll", "1ms", "--yes"]).code, 0);
-    let new = bench.secret("ci-twice");
-    let (code, told) = bench.rotate(&["--leaked", "--adopt"]);
-    assert_eq!((code, &told["waiting"], &told["failed"]), (1, &json!(2), &json!(1)), "{told}");
-    let keys = told["keys"].as_array().unwrap();
+fn a_destination_in_use_by_an_unfinished_rotation_is_left_alone() {
+    let fixture = Fixture::new();
+    let other = fixture.create("ci-twice");
+    let own = format!("spartera/{}", fixture.create("ci-twice"));
+    let to = format!("file:{}", fixture.path("ci-twice.key"));
+    assert_eq!(fixture.run(&["rotate", &own, "--to", &to, "--role", "3", "--poll", "1ms", "--yes"]).code, 0);
+    let new = fixture.secret("ci-twice");
+    let (code, report) = fixture.rotate(&["--leaked", "--adopt"]);
+    assert_eq!((code, &report["waiting"], &report["failed"]), (1, &json!(2), &json!(1)), "{report}");
+    let keys = report["keys"].as_array().unwrap();
     let why = keys.iter().find(|key| key["id"] == other.as_str()).unwrap()["why"].as_str().unwrap();
     assert!(why.contains("2 keys are named"), "{why}");
-    assert_eq!(bench.secret("ci-twice"), new);
+    assert_eq!(fixture.secret("ci-twice"), new);
 }
 
 #[test]
 fn a_canary_that_fails_spares_the_rest() {
-    let bench = Bench::new();
-    ["ci-1", "ci-2", "ci-3"].iter().for_each(|name| drop(bench.create(name)));
-    fs::remove_file(bench.path("ci-1.key")).unwrap();
-    let (code, told) = bench.rotate(&["--leaked", "--canaries", "1"]);
-    assert_eq!((code, &told["failed"], &told["left_alone"]), (1, &json!(1), &json!(2)), "{told}");
-    assert!(told["stopped"].as_str().unwrap().contains("is empty"), "{told}");
-    assert!(bench.works(&bench.secret("ci-2")));
+    let fixture = Fixture::new();
+    ["ci-1", "ci-2", "ci-3"].iter().for_each(|name| drop(fixture.create(name)));
+    fs::remove_file(fixture.path("ci-1.key")).unwrap();
+    let (code, report) = fixture.rotate(&["--leaked", "--canaries", "1"]);
+    assert_eq!((code, &report["failed"], &report["left_alone"]), (1, &json!(1), &json!(2)), "{report}");
+    assert!(report["stopped"].as_str().unwrap().contains("is empty"), "{report}");
+    assert!(fixture.works(&fixture.secret("ci-2")));
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
-    let bench = Bench::new();
+fn contradictory_arguments_are_refused() {
+    let fixture = Fixture::new();
     for (arguments, why) in [
         (&["rotate-fleet", "spartera", "--to", "file:{name}"][..], "required"),
         (&["rotate-fleet", "spartera", "--all", "--named", "x", "--to", "file:{name}"], "cannot be used with"),
@@ -148,7 +148,7 @@ fn what_cannot_be_meant_is_refused() {
         (&["rotate-fleet", "spartera", "--named", "[", "--to", "file:{name}"], "pattern"),
         (&["rotate-fleet", "spartera", "--all", "--in-place", "--to", "file:{name}"], "regenerate is not offered"),
     ] {
-        let run = bench.run(arguments);
+        let run = fixture.run(arguments);
         assert!(run.code == 2 && run.stderr.contains(why), "{arguments:?}: {}", run.stderr);
     }
 }

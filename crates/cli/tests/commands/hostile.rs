@@ -57,7 +57,7 @@ fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
 }
 
 #[test]
-fn what_arrived_of_an_answer_that_cannot_be_read_is_kept_and_overwrites_nothing() {
+fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (path, aside) = (folder.path().join("ci.key"), folder.path().join("ci.key.unclaimed"));
     let destination = format!("file:{}", path.display());
@@ -104,7 +104,7 @@ fn a_key_without_a_secret_is_deleted_again() {
 }
 
 #[test]
-fn a_closed_standard_error_makes_no_success_of_a_failure() {
+fn a_failure_is_still_a_failure_when_standard_error_is_closed() {
     let list = r#"{"message": "ok", "data": [{"api_key_id": {}}, {"api_key_id": []}, {"api_key_id": 1}]}"#;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let arguments = ["--output", "json", "list", "spartera"];
@@ -125,7 +125,7 @@ fn a_closed_standard_error_makes_no_success_of_a_failure() {
 }
 
 #[test]
-fn a_list_of_which_nothing_came_prints_no_empty_list() {
+fn a_list_that_fails_prints_no_empty_list() {
     for format in ["json", "table"] {
         let run = run_against("500 Internal Server Error", "{}".to_owned(), &["--output", format, "list", "spartera"]);
         assert_eq!((run.code, &*run.stdout), (1, ""));
@@ -133,7 +133,7 @@ fn a_list_of_which_nothing_came_prints_no_empty_list() {
 }
 
 #[test]
-fn what_a_service_says_cannot_command_the_terminal() {
+fn text_from_a_service_cannot_control_the_terminal() {
     let name = r"\u001b[2J\u0007evil\nline";
     let list = format!(r#"{{"message": "ok", "data": [{{"api_key_id": 1, "name": "{name}"}}]}}"#);
     let run = run_against("200 OK", list, &["list", "spartera"]);
@@ -148,7 +148,7 @@ fn what_a_service_says_cannot_command_the_terminal() {
 }
 
 #[test]
-fn one_odd_row_does_not_hide_the_others() {
+fn one_malformed_row_does_not_hide_the_others() {
     let list =
         r#"{"message": "ok", "data": [{"api_key_id": 1}, {"api_key_id": {}}, {"name": "no id"}, {"api_key_id": 2}]}"#;
     let run = run_against("200 OK", list.to_owned(), &["--output", "json", "list", "spartera"]);
@@ -160,7 +160,7 @@ fn one_odd_row_does_not_hide_the_others() {
 
 #[test]
 #[cfg(unix)]
-fn ctrl_c_does_not_lose_a_secret_on_its_way() {
+fn ctrl_c_loses_no_secret_that_is_being_issued() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ci.key");

@@ -1,4 +1,4 @@
-//! Rotations that are killed, starved of disk, or begun by two at once, on a real file system.
+//! Rotations that are killed, starved of disk, or start by two at once, on a real file system.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::harness::program;
 
 /// How often something is tried: a few times, unless the environment says otherwise.
-fn times(variable: &str, usual: u64) -> u64 {
+fn count_from(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().map_or(usual, |times| times.parse().expect("a number"))
 }
 
@@ -88,11 +88,11 @@ impl<'a> Rotation<'a> {
     }
 
     /// Goes on until there is nothing left to do, for as long as others may have the lease.
-    fn finish(&self) {
+    fn resume_until_finished(&self) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            let resumed = ended(self.resume());
-            self.is_silent(&resumed);
+            let resumed = wait_for(self.resume());
+            self.assert_prints_no_secret(&resumed);
             let left = self.program().args(["--output", "json", "status"]).output().unwrap();
             if left.stdout.trim_ascii() == b"[]" {
                 return;
@@ -106,7 +106,7 @@ impl<'a> Rotation<'a> {
     }
 
     /// That no secret is in what was printed.
-    fn is_silent(&self, output: &Output) {
+    fn assert_prints_no_secret(&self, output: &Output) {
         for secret in [self.secret(), self.old_secret.clone()] {
             for stream in [&output.stdout, &output.stderr] {
                 assert!(!String::from_utf8_lossy(stream).contains(&secret), "a secret was printed");
@@ -115,7 +115,7 @@ impl<'a> Rotation<'a> {
     }
 
     /// One key of the lineage is alive, it is the one in the sink, and no other secret lies around.
-    fn judge(&self, what: &str) {
+    fn assert_one_live_key(&self, what: &str) {
         let keys = self.emulator.keys();
         let is_other = |key: &&ExistingKey| self.others.iter().any(|other| other.id == key.id);
         let alive: Vec<_> = keys.iter().filter(|key| !is_other(key) && key.live_secrets > 0).collect();
@@ -133,7 +133,7 @@ impl<'a> Rotation<'a> {
         for entry in fs::read_dir(self.folder.path()).unwrap() {
             let (name, path) = entry.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).unwrap();
             let bytes = fs::read(&path).unwrap();
-            // What has only taken room for a secret is cleared away by the next rotation, if none was begun.
+            // What has only taken room for a secret is cleared away by the next rotation, if none was start.
             if name.starts_with(".ci.key.new-") && bytes.iter().all(|byte| *byte == 0) {
                 continue;
             }
@@ -146,16 +146,16 @@ impl<'a> Rotation<'a> {
     }
 }
 
-fn ended(child: Child) -> Output {
+fn wait_for(child: Child) -> Output {
     let output = child.wait_with_output().unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
     output
 }
 
-/// Numbers that look like chance, the same for the same seed.
-struct Chance(u64);
+/// Numbers that look like random, the same for the same seed.
+struct PseudoRandom(u64);
 
-impl Chance {
+impl PseudoRandom {
     fn below(&mut self, limit: Duration) -> Duration {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let limit = u64::try_from(limit.as_micros()).unwrap().max(1);
@@ -163,49 +163,49 @@ impl Chance {
     }
 }
 
-fn kill_after(mut child: Child, moment: Duration) -> bool {
+fn killed_after(mut child: Child, moment: Duration) -> bool {
     thread::sleep(moment);
     child.kill().unwrap();
-    // SIGKILL, unless it had ended by then.
+    // SIGKILL, unless it had wait_for by then.
     child.wait().unwrap().code().is_none()
 }
 
 #[test]
 #[cfg(unix)]
-fn a_rotation_that_is_killed_at_any_moment_is_finished_by_others() {
+fn a_rotation_that_is_killed_at_any_moment_can_be_finished() {
     let emulator = emulator();
-    let mut chance = Chance(times("ROTATION_SEED", 1));
-    let undisturbed = Rotation::new(&emulator, "monad");
-    let begun = Instant::now();
-    assert!(ended(undisturbed.start()).status.success());
-    let whole = begun.elapsed();
-    undisturbed.judge("undisturbed");
+    let mut random = PseudoRandom(count_from("ROTATION_SEED", 1));
+    let uninterrupted = Rotation::new(&emulator, "monad");
+    let start = Instant::now();
+    assert!(wait_for(uninterrupted.start()).status.success());
+    let duration = start.elapsed();
+    uninterrupted.assert_one_live_key("uninterrupted");
     let (mut killed, mut twice) = (0, 0);
-    for number in 0..times("ROTATION_KILLS", 12) {
+    for number in 0..count_from("ROTATION_KILLS", 12) {
         let mut rotation = Rotation::new(&emulator, if number % 2 == 0 { "monad" } else { "spartera" });
         rotation.is_in_place = number % 4 == 0;
-        killed += u64::from(kill_after(rotation.start(), chance.below(whole)));
+        killed += u64::from(killed_after(rotation.start(), random.below(duration)));
         if number % 3 == 0 {
             thread::sleep(Duration::from_millis(60)); // The first one's lease ends.
-            twice += u64::from(kill_after(rotation.resume(), chance.below(whole)));
+            twice += u64::from(killed_after(rotation.resume(), random.below(duration)));
         }
-        rotation.finish();
-        rotation.judge(&format!("killed, number {number}"));
+        rotation.resume_until_finished();
+        rotation.assert_one_live_key(&format!("killed, number {number}"));
     }
     println!("killed: {killed} rotations, and {twice} of those that resumed one; 0 violations");
     assert!(killed > 0);
 }
 
 #[test]
-fn of_two_that_rotate_a_key_at_once_one_does() {
+fn one_of_two_simultaneous_rotations_succeeds() {
     let emulator = emulator();
     let (mut both, mut refused) = (0, 0);
-    let rounds = times("ROTATION_PAIRS", 6);
+    let rounds = count_from("ROTATION_PAIRS", 6);
     for number in 0..rounds {
         let rotation = Rotation::new(&emulator, if number % 2 == 0 { "monad" } else { "spartera" });
-        let pair = [rotation.start(), rotation.start()].map(ended);
+        let pair = [rotation.start(), rotation.start()].map(wait_for);
         for output in &pair {
-            rotation.is_silent(output);
+            rotation.assert_prints_no_secret(output);
             match output.status.success() {
                 true => both += 1,
                 false => {
@@ -213,13 +213,13 @@ fn of_two_that_rotate_a_key_at_once_one_does() {
                     let why = String::from_utf8_lossy(&output.stderr);
                     let reported = ["is being rotated already", "was replaced already", "has taken the rotation over"];
                     let is_gone = ["there is nothing to hand over", "not found", "no such", "has changed since"];
-                    let told = reported.iter().chain(&is_gone).any(|told| why.contains(told));
-                    assert!(told || why.contains(&rotation.old.id), "{why}");
+                    let explained = reported.iter().chain(&is_gone).any(|message| why.contains(message));
+                    assert!(explained || why.contains(&rotation.old.id), "{why}");
                 }
             }
         }
-        rotation.finish();
-        rotation.judge(&format!("two at once, number {number}"));
+        rotation.resume_until_finished();
+        rotation.assert_one_live_key(&format!("two at once, number {number}"));
     }
     println!("two at once: {rounds} pairs, {both} rotated, {refused} reported; 0 violations");
     assert_eq!(both, rounds);
@@ -227,10 +227,10 @@ fn of_two_that_rotate_a_key_at_once_one_does() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_rotation_that_runs_out_of_disk_is_finished_when_there_is_some() {
+fn a_rotation_that_runs_out_of_disk_can_be_finished_with_more_disk() {
     let emulator = emulator();
     let (mut failed, mut done) = (0, 0);
-    let step = if times("ROTATION_KILLS", 0) > 0 { 8 } else { 64 };
+    let step = if count_from("ROTATION_KILLS", 0) > 0 { 8 } else { 64 };
     // Files may be so many blocks long: too short for the journal at first, then for one more step each time.
     for blocks in (0..1024).step_by(step) {
         let rotation = Rotation::new(&emulator, if blocks % 8 == 0 { "monad" } else { "spartera" });
@@ -240,7 +240,7 @@ fn a_rotation_that_runs_out_of_disk_is_finished_when_there_is_some() {
         let environment = rotation.program();
         shell.env_clear().envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let output = shell.output().unwrap();
-        rotation.is_silent(&output);
+        rotation.assert_prints_no_secret(&output);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(!stderr.contains("panicked"), "{stderr}");
         if output.status.success() {
@@ -249,8 +249,8 @@ fn a_rotation_that_runs_out_of_disk_is_finished_when_there_is_some() {
             failed += 1;
             assert!(output.status.code().is_some() && stderr.contains("error: "), "{blocks}: {stderr}");
         }
-        rotation.finish();
-        rotation.judge(&format!("files of {blocks} blocks"));
+        rotation.resume_until_finished();
+        rotation.assert_one_live_key(&format!("files of {blocks} blocks"));
     }
     println!("disk full: {failed} failed, {done} did not; 0 violations");
     assert!(failed > 0 && done > 0);
@@ -258,7 +258,7 @@ fn a_rotation_that_runs_out_of_disk_is_finished_when_there_is_some() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_sink_that_cannot_be_written_is_told_before_anything_is_sent() {
+fn a_sink_that_cannot_be_written_is_reported_before_anything_is_sent() {
     let emulator = emulator();
     let rotation = Rotation::new(&emulator, "monad");
     let mut arguments = rotation.arguments();
@@ -269,5 +269,5 @@ fn a_sink_that_cannot_be_written_is_told_before_anything_is_sent() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/proc/ci.key"));
     assert_eq!(emulator.keys().len(), rotation.others.len() + 1);
-    rotation.judge("a sink that cannot be written");
+    rotation.assert_one_live_key("a sink that cannot be written");
 }
