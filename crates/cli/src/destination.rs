@@ -11,6 +11,9 @@ use api_keyring_rotation::{Existing, SecretFile, SecretFileError};
 use crate::failure::{Failure, Result};
 use crate::output;
 
+/// The name of standard output as a destination.
+pub(crate) const STDOUT: &str = "-";
+
 /// A destination as it is written: `-` or `file:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
@@ -27,7 +30,7 @@ impl FromStr for Destination {
         match text.strip_prefix("file:") {
             Some("") => Err("file: needs a path".to_owned()),
             Some(path) => Ok(Self::File(path.into())),
-            None if text == "-" => Ok(Self::Stdout),
+            None if text == STDOUT => Ok(Self::Stdout),
             None => Err("write - for standard output, or file:PATH".to_owned()),
         }
     }
@@ -77,7 +80,7 @@ impl ReadyDestination {
     /// What the destination is called on the command line.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Stdout => "-".to_owned(),
+            Self::Stdout => STDOUT.to_owned(),
             Self::File { file, .. } => file_name(file.path()),
         }
     }
@@ -102,7 +105,7 @@ impl ReadyDestination {
     /// Writes something that may or may not hold the secret where it overwrites nothing: beside a file. Tells where it is.
     pub(crate) fn set_aside(self, unclaimed: &Secret) -> io::Result<String> {
         match self {
-            Self::Stdout => write_line(unclaimed).map(|()| "-".to_owned()),
+            Self::Stdout => write_line(unclaimed).map(|()| STDOUT.to_owned()),
             Self::File { file, .. } => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
         }
     }

@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 use clap::Args;
 
 use super::{Consent, ExpiryArguments, Key};
+use crate::destination;
 
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
@@ -160,7 +161,7 @@ impl std::str::FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "-" {
+        if text == destination::STDOUT {
             return Ok(Self::Stdout);
         }
         open_sinks(&[text]).map(Self::Sink).map_err(|error| error.to_string())

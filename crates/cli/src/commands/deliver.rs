@@ -7,7 +7,7 @@ use api_keyring_rotation::Existing;
 use serde_json::{Value, json};
 
 use crate::arguments::{DeliveryArguments, Format};
-use crate::destination::{DeliveryError, Destination, ReadyDestination};
+use crate::destination::{self, DeliveryError, Destination, ReadyDestination};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -66,9 +66,15 @@ pub(super) async fn issue_and_deliver(
             return Err(Failure::Other(format!("the secret of {key} is in {place}, not in {name}: {why}")));
         }
     }
-    let reported = match format {
-        Format::Json => output::json(&report(provider, &issued, &name)),
-        Format::Table if to_stdout => {
+    print_delivered(format, provider, &issued, &name)
+}
+
+/// Prints the key, and where its secret is.
+fn print_delivered(format: Format, provider: &NamedProvider, issued: &IssuedKey, name: &str) -> Result {
+    let key = format!("{}/{}", provider.name(), issued.id());
+    let printed = match format {
+        Format::Json => output::json(&report(provider, issued, name)),
+        Format::Table if name == destination::STDOUT => {
             // Standard output holds the secret alone, so that a program can take it from there.
             output::notice(&format!("issued {key}"));
             Ok(())
@@ -76,12 +82,12 @@ pub(super) async fn issue_and_deliver(
         Format::Table => output::fields([
             ("key", Some(key.clone())),
             ("secret", Some(issued.secret().masked())),
-            ("delivered to", Some(name.clone())),
+            ("delivered to", Some(name.to_owned())),
         ]),
     };
-    reported.map_err(|failure| match failure {
+    printed.map_err(|failure| match failure {
         Failure::OutputClosed => failure,
-        other => Failure::Other(format!("{key} was issued and its secret is in {name}, but: {}", other)),
+        other => Failure::Other(format!("{key} was issued and its secret is in {name}, but: {other}")),
     })
 }
 
@@ -125,7 +131,7 @@ async fn handle_failed_issue(
 fn set_aside(format: Format, destination: ReadyDestination, unclaimed: &Secret) -> Result<String> {
     if destination.is_stdout() && format == Format::Json {
         output::json(&json!({"unclaimed": unclaimed.expose()}))?;
-        return Ok("-".to_owned());
+        return Ok(destination::STDOUT.to_owned());
     }
     Ok(destination.set_aside(unclaimed)?)
 }

@@ -68,67 +68,49 @@ fn role(provider: &NamedProvider) -> &'static str {
     if provider.vendor() == "spartera" { "3" } else { "role-reader" }
 }
 
+/// Takes one key through its whole life, and checks that nothing of it is left.
 async fn demonstrate(transcript: &mut Transcript, provider: &NamedProvider) -> Result {
-    let name = provider.name();
     let before = ids(provider).await?;
-    let new = NewKey::new("demo").role(role(provider)).expires_in(TimeDelta::days(90)).description("a demonstration");
-    let old = provider.create(&new).await?;
-    transcript.step(provider, "create", format_args!("{name}/{}, secret {}", old.id(), old.secret().masked()))?;
-
-    let after = ids(provider).await?;
-    ensure(after.len() == before.len() + 1 && after.contains(old.id()), "the list has the new key")?;
-    transcript.step(provider, "list", format_args!("{} keys, the new one among them", after.len()))?;
-
-    let key = provider.get(old.id()).await?;
-    ensure(key.name() == Some("demo") && key.expires_at().is_some(), "the key is as it was asked for")?;
-    transcript.step(provider, "get", format_args!("named {:?}, {}", key.name().unwrap_or_default(), key.status()))?;
-
-    provider.update(old.id(), &KeyUpdate::new().name("demo, renamed")).await?;
-    let key = provider.get(old.id()).await?;
-    ensure(key.name() == Some("demo, renamed"), "the new name is there")?;
-    transcript.step(provider, "update", format_args!("renamed to {:?}", key.name().unwrap_or_default()))?;
-
-    ensure(provider.accepts(old.secret()).await?, "the new secret works")?;
-    transcript.step(provider, "use", format_args!("the new secret is accepted"))?;
-
-    let (mut id, mut secret) = rotate(transcript, provider, &old).await?;
-    ensure(!provider.accepts(old.secret()).await?, "the old secret is refused")?;
-    ensure(provider.accepts(&secret).await?, "the new secret works")?;
-    transcript.step(
-        provider,
-        "check",
-        format_args!("the old secret is refused, the new one {} is accepted", secret.masked()),
-    )?;
-
-    if offers(provider, Capability::Regenerate) {
-        let before = secret;
-        let regenerated = provider.regenerate(&id, &Regeneration::new()).await?;
-        (id, secret) = (regenerated.id().clone(), regenerated.secret().clone());
-        ensure(!provider.accepts(&before).await?, "the secret before is refused")?;
-        ensure(provider.accepts(&secret).await?, "the regenerated secret works")?;
-        transcript.step(provider, "renew", format_args!("in place, {name}/{id} has a new secret"))?;
-    }
-
-    if offers(provider, Capability::Stats) {
-        let stats = provider.stats(&id).await?;
-        let requests = stats.usage_count.map_or("an unknown number of".to_owned(), |count| count.to_string());
-        transcript.step(provider, "stats", format_args!("{requests} requests with the new secret"))?;
-    }
-
-    if offers(provider, Capability::Revoke) {
-        provider.revoke(&id, &Revocation::new().reason("the demonstration is over")).await?;
-        ensure(!provider.accepts(&secret).await?, "the revoked secret is refused")?;
-        transcript.step(provider, "revoke", format_args!("{name}/{}, its secret is refused", &id))?;
-    }
-
-    provider.delete(&id).await?;
-    ensure(!provider.accepts(&secret).await?, "the deleted key's secret is refused")?;
-    ensure(!provider.exists(&id).await?, "the deleted key is gone")?;
-    transcript.step(provider, "delete", format_args!("{name}/{}, it is gone", &id))?;
+    let old = create(transcript, provider, &before).await?;
+    read_and_update(transcript, provider, old.id()).await?;
+    use_secret(transcript, provider, old.secret()).await?;
+    let rotated = rotate(transcript, provider, &old).await?;
+    let (id, secret) = renew(transcript, provider, rotated).await?;
+    show_stats(transcript, provider, &id).await?;
+    revoke(transcript, provider, &id, &secret).await?;
+    delete(transcript, provider, &id, &secret).await?;
     if provider.exists(old.id()).await? {
         provider.delete(old.id()).await?;
     }
     ensure(ids(provider).await? == before, "no key is left behind")
+}
+
+async fn create(transcript: &mut Transcript, provider: &NamedProvider, before: &[KeyId]) -> Result<IssuedKey> {
+    let new = NewKey::new("demo").role(role(provider)).expires_in(TimeDelta::days(90)).description("a demonstration");
+    let issued = provider.create(&new).await?;
+    let (name, masked) = (provider.name(), issued.secret().masked());
+    transcript.step(provider, "create", format_args!("{name}/{}, secret {masked}", issued.id()))?;
+
+    let after = ids(provider).await?;
+    ensure(after.len() == before.len() + 1 && after.contains(issued.id()), "the list has the new key")?;
+    transcript.step(provider, "list", format_args!("{} keys, the new one among them", after.len()))?;
+    Ok(issued)
+}
+
+async fn read_and_update(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyId) -> Result {
+    let key = provider.get(id).await?;
+    ensure(key.name() == Some("demo") && key.expires_at().is_some(), "the key is as it was asked for")?;
+    transcript.step(provider, "get", format_args!("named {:?}, {}", key.name().unwrap_or_default(), key.status()))?;
+
+    provider.update(id, &KeyUpdate::new().name("demo, renamed")).await?;
+    let key = provider.get(id).await?;
+    ensure(key.name() == Some("demo, renamed"), "the new name is there")?;
+    transcript.step(provider, "update", format_args!("renamed to {:?}", key.name().unwrap_or_default()))
+}
+
+async fn use_secret(transcript: &mut Transcript, provider: &NamedProvider, secret: &Secret) -> Result {
+    ensure(provider.accepts(secret).await?, "the new secret works")?;
+    transcript.step(provider, "use", format_args!("the new secret is accepted"))
 }
 
 /// Puts a new key in the old one's place, as whoever has stored the old secret would: written down, and seen to work first.
@@ -154,7 +136,57 @@ async fn rotate(transcript: &mut Transcript, provider: &NamedProvider, old: &Iss
         format_args!("{name}/{key} takes the place of {name}/{}: {}", old.id(), states.join(", ")),
     )?;
     let current = sink.current().await.map_err(|error| Failure::Other(error.to_string()))?;
-    Ok((key, current.ok_or_else(|| Failure::Other("the sink is empty".to_owned()))?))
+    let secret = current.ok_or_else(|| Failure::Other("the sink is empty".to_owned()))?;
+    ensure(!provider.accepts(old.secret()).await?, "the old secret is refused")?;
+    ensure(provider.accepts(&secret).await?, "the new secret works")?;
+    transcript.step(
+        provider,
+        "check",
+        format_args!("the old secret is refused, the new one {} is accepted", secret.masked()),
+    )?;
+    Ok((key, secret))
+}
+
+/// Gives the key a new secret in place, where the vendor offers that.
+async fn renew(
+    transcript: &mut Transcript,
+    provider: &NamedProvider,
+    (id, before): (KeyId, Secret),
+) -> Result<(KeyId, Secret)> {
+    if !offers(provider, Capability::Regenerate) {
+        return Ok((id, before));
+    }
+    let issued = provider.regenerate(&id, &Regeneration::new()).await?;
+    ensure(!provider.accepts(&before).await?, "the secret before is refused")?;
+    ensure(provider.accepts(issued.secret()).await?, "the regenerated secret works")?;
+    let name = provider.name();
+    transcript.step(provider, "renew", format_args!("in place, {name}/{} has a new secret", issued.id()))?;
+    Ok((issued.id().clone(), issued.secret().clone()))
+}
+
+async fn show_stats(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyId) -> Result {
+    if !offers(provider, Capability::Stats) {
+        return Ok(());
+    }
+    let stats = provider.stats(id).await?;
+    let requests = stats.usage_count.map_or("an unknown number of".to_owned(), |count| count.to_string());
+    transcript.step(provider, "stats", format_args!("{requests} requests with the new secret"))
+}
+
+async fn revoke(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyId, secret: &Secret) -> Result {
+    if !offers(provider, Capability::Revoke) {
+        return Ok(());
+    }
+    provider.revoke(id, &Revocation::new().reason("the demonstration is over")).await?;
+    ensure(!provider.accepts(secret).await?, "the revoked secret is refused")?;
+    transcript.step(provider, "revoke", format_args!("{}/{id}, its secret is refused", provider.name()))
+}
+
+async fn delete(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyId, secret: &Secret) -> Result {
+    provider.delete(id).await?;
+    ensure(!provider.accepts(secret).await?, "the deleted key's secret is refused")?;
+    ensure(!provider.exists(id).await?, "the deleted key is gone")?;
+    transcript.step(provider, "delete", format_args!("{}/{id}, it is gone", provider.name()))
 }
 
 fn offers(provider: &NamedProvider, capability: Capability) -> bool {

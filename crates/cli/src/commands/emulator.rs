@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use api_keyring::Secret;
-use api_keyring_emulator::{EmulatorBuilder, Revision, SparteraShape, State};
+use api_keyring_emulator::{Emulator, EmulatorBuilder, Revision, SparteraShape, State};
 use api_keyring_rotation::Existing;
 
 use crate::arguments::{self, Format};
@@ -48,28 +48,7 @@ impl StateFile<'_> {
 }
 
 pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Result {
-    let mut builder = api_keyring_emulator::Emulator::builder()
-        .port(arguments.port)
-        .control(arguments.control)
-        .expiry_lag(Duration::from_secs(arguments.expiry_lag));
-    builder = arguments.seed.into_iter().fold(builder, EmulatorBuilder::seed);
-    if !arguments.control {
-        // Nobody can ask what has happened, so nothing is kept of it.
-        builder = builder.record_limit(0);
-    }
-    builder = builder.revision(match arguments.revision {
-        arguments::Revision::Documented => Revision::Documented,
-        arguments::Revision::Current => Revision::Current,
-    });
-    builder = builder.spartera_shape(match arguments.spartera_shape {
-        arguments::SparteraShape::Documented => SparteraShape::Documented,
-        arguments::SparteraShape::Guide => SparteraShape::Guide,
-    });
-    builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
-    if arguments.log {
-        // A log that cannot be written is no reason to stop serving.
-        builder = builder.observe(|request| drop(writeln!(io::stderr(), "{request}")));
-    }
+    let mut builder = builder(arguments);
     let state = arguments.state.as_deref().map(StateFile);
     if let Some(file) = &state {
         builder = builder.state(file.read()?);
@@ -78,16 +57,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
     // Before the first line tells that the emulator can be reached, and so be stopped.
     let mut cancel_requests = CancelRequests::listen()?;
-    // Everything that a client needs, and the sign that the emulator can be reached.
-    if format == Format::Json {
-        output::json(&emulator.environment().into_iter().collect::<BTreeMap<_, _>>())?;
-    } else {
-        let mut stdout = io::stdout().lock();
-        for (name, value) in emulator.environment() {
-            writeln!(stdout, "{name}={value}")?;
-        }
-        stdout.flush()?;
-    }
+    print_environment(format, &emulator)?;
     cancel_requests.next().await?;
     match state {
         Some(file) => file.write(&emulator.into_state().await),
@@ -96,4 +66,43 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
             Ok(())
         }
     }
+}
+
+fn builder(arguments: &arguments::Emulator) -> EmulatorBuilder {
+    let mut builder = Emulator::builder()
+        .port(arguments.port)
+        .control(arguments.control)
+        .expiry_lag(Duration::from_secs(arguments.expiry_lag))
+        .revision(match arguments.revision {
+            arguments::Revision::Documented => Revision::Documented,
+            arguments::Revision::Current => Revision::Current,
+        })
+        .spartera_shape(match arguments.spartera_shape {
+            arguments::SparteraShape::Documented => SparteraShape::Documented,
+            arguments::SparteraShape::Guide => SparteraShape::Guide,
+        });
+    builder = arguments.seed.into_iter().fold(builder, EmulatorBuilder::seed);
+    builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
+    if !arguments.control {
+        // Nobody can ask what has happened, so nothing is kept of it.
+        builder = builder.record_limit(0);
+    }
+    if arguments.log {
+        // A log that cannot be written is no reason to stop serving.
+        builder = builder.observe(|request| drop(writeln!(io::stderr(), "{request}")));
+    }
+    builder
+}
+
+/// Prints everything that a client needs. The output is also the sign that the emulator can be reached.
+fn print_environment(format: Format, emulator: &Emulator) -> Result {
+    let variables = emulator.environment();
+    if format == Format::Json {
+        return output::json(&variables.into_iter().collect::<BTreeMap<_, _>>());
+    }
+    let mut stdout = io::stdout().lock();
+    for (name, value) in variables {
+        writeln!(stdout, "{name}={value}")?;
+    }
+    Ok(stdout.flush()?)
 }

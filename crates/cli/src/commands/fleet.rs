@@ -79,6 +79,32 @@ enum Decision {
     Refused(String),
 }
 
+/// The unfinished rotations of a provider, by their keys and marks.
+#[derive(Default)]
+struct UnfinishedRotations {
+    by_key: HashMap<KeyId, RotationId>,
+    by_mark: HashMap<Mark, RotationId>,
+}
+
+impl UnfinishedRotations {
+    async fn load(provider: &NamedProvider, journal: &dyn Journal) -> Result<Self> {
+        let mut unfinished = Self::default();
+        for record in journal.unfinished().await? {
+            if (&*record.plan.vendor, &*record.plan.scope) == (provider.vendor(), provider.scope()) {
+                unfinished.by_key.insert(record.plan.old.id, record.id.clone());
+                unfinished.by_mark.extend(record.marks.into_iter().map(|mark| (mark, record.id.clone())));
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// Returns the rotation that replaces the key or has issued it.
+    fn rotation_of(&self, key: &ApiKey) -> Option<RotationId> {
+        let mark = key.name().and_then(Mark::of_name);
+        self.by_key.get(key.id()).or_else(|| self.by_mark.get(&mark?)).cloned()
+    }
+}
+
 /// The keys that the selector takes. What a rotation that is not finished has to do with is left to that one.
 async fn select(
     provider: &NamedProvider,
@@ -86,18 +112,7 @@ async fn select(
     selector: &Selector,
     patterns: &DestinationPatterns,
 ) -> Result<Vec<SelectedKey>> {
-    let mut rotation_of_key = HashMap::new();
-    let mut rotation_of_mark = HashMap::new();
-    for record in journal.unfinished().await? {
-        if (&*record.plan.vendor, &*record.plan.scope) == (provider.vendor(), provider.scope()) {
-            rotation_of_key.insert(record.plan.old.id, record.id.clone());
-            rotation_of_mark.extend(record.marks.into_iter().map(|mark| (mark, record.id.clone())));
-        }
-    }
-    let under_way = |key: &ApiKey| {
-        let mark = key.name().and_then(Mark::of_name);
-        rotation_of_key.get(key.id()).or_else(|| rotation_of_mark.get(&mark?)).cloned()
-    };
+    let unfinished = UnfinishedRotations::load(provider, journal).await?;
     let now = Utc::now();
     let mut selected = Vec::new();
     // Who has a place by that name: a key, or a rotation with all that it has issued.
@@ -105,7 +120,7 @@ async fn select(
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
         let name = Mark::unmarked(key.name().unwrap_or_default()).to_owned();
-        let under_way = under_way(&key);
+        let under_way = unfinished.rotation_of(&key);
         if !key.status().is_dead() {
             let owner = under_way.as_ref().map_or_else(|| key.id().to_string(), ToString::to_string);
             owners_of_name.entry(name.clone()).or_default().insert(owner);

@@ -20,26 +20,10 @@ use crate::{config, output};
 const CONCURRENCY: usize = 8;
 
 pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
-    let journal = journal::existing(&arguments.rotator.journal)?;
-    let mut rotators = RotatorCache::new(format, &journal, &arguments.rotator);
-    let cancelled = rotator::cancel_requested();
     if let [id] = &arguments.rotations[..] {
-        let before = load(&journal, id).await?;
-        let rotator = rotators.rotator_for(&before)?.cancel_when(cancelled);
-        let resumed = match &arguments.waive_evidence {
-            Some(why) => rotator.waive_evidence(id, why).await,
-            None => rotator.resume(id).await,
-        };
-        let record = match resumed {
-            Ok(record) => record,
-            Err(error) => return Err(rotator::explain_refused_credential(&*journal, id, error.into()).await),
-        };
-        // That it was undone may have been asked for.
-        return match before.state.is_finished() {
-            true => rotator::print(format, &record),
-            false => rotator::report(format, &record),
-        };
+        return resume_one(format, &arguments, id).await;
     }
+    let journal = journal::existing(&arguments.rotator.journal)?;
     if arguments.waive_evidence.is_some() {
         return Err(Failure::Usage("--waive-evidence is for one rotation".to_owned()));
     }
@@ -52,6 +36,8 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
         }
         records
     };
+    let mut rotators = RotatorCache::new(format, &journal, &arguments.rotator);
+    let cancelled = rotator::cancel_requested();
     let resumed = stream::iter(records).map(|record| {
         let (rotator, cancelled) = (rotators.rotator_for(&record), cancelled.clone());
         async move {
@@ -64,6 +50,26 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     });
     let resumed: Vec<_> = resumed.buffered(CONCURRENCY).collect().await;
     report(format, resumed)
+}
+
+async fn resume_one(format: Format, arguments: &Resume, id: &RotationId) -> Result {
+    let journal = journal::existing(&arguments.rotator.journal)?;
+    let before = load(&journal, id).await?;
+    let rotator = RotatorCache::new(format, &journal, &arguments.rotator).rotator_for(&before)?;
+    let rotator = rotator.cancel_when(rotator::cancel_requested());
+    let resumed = match &arguments.waive_evidence {
+        Some(why) => rotator.waive_evidence(id, why).await,
+        None => rotator.resume(id).await,
+    };
+    let record = match resumed {
+        Ok(record) => record,
+        Err(error) => return Err(rotator::explain_refused_credential(&*journal, id, error.into()).await),
+    };
+    // That it was undone may have been asked for.
+    match before.state.is_finished() {
+        true => rotator::print(format, &record),
+        false => rotator::report(format, &record),
+    }
 }
 
 /// What came of carrying a rotation on.
