@@ -1,4 +1,4 @@
-//! The command line's grammar.
+//! The grammar and the help of the command line.
 
 mod rotation;
 
@@ -15,12 +15,15 @@ pub(crate) use self::rotation::{
 };
 use crate::destination::Destination;
 
+/// Lists an option of every command behind the options of the command itself.
+const LAST: usize = 900;
+
 /// Issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
 #[derive(Debug, Parser)]
 #[command(name = "api-keyring", version, after_help = ENVIRONMENT)]
 pub(crate) struct Arguments {
-    /// How to print results
-    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    /// Output format
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, display_order = LAST)]
     pub(crate) output: Format,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,92 +31,124 @@ pub(crate) struct Arguments {
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SPARTERA_API_KEY, SPARTERA_COMPANY_ID        configure the provider `spartera`
-  SPARTERA_BASE_URL                            another address than https://api.spartera.com
+  SPARTERA_API_KEY, SPARTERA_COMPANY_ID
+          Configure the provider `spartera`
+  SPARTERA_BASE_URL
+          Base URL of Spartera [default: https://api.spartera.com]
   MONAD_API_KEY or MONAD_BEARER_TOKEN, MONAD_ORGANIZATION_ID
-                                               configure the provider `monad`
-  MONAD_BASE_URL                               another address than https://monad.com/api
-  API_KEYRING_JOURNAL                          the file in which rotations are written down:
-                                               api-keyring/rotations.sqlite in the user's folder for state unless set
-  API_KEYRING_ATTEMPTS                         how often a call may be tried that fails for a while and may be repeated:
-                                               4 times unless set; 1 never tries again
+          Configure the provider `monad`
+  MONAD_BASE_URL
+          Base URL of Monad [default: https://monad.com/api]
+  API_KEYRING_JOURNAL
+          File that records rotations
+          [default: api-keyring/rotations.sqlite in your state directory]
+  API_KEYRING_ATTEMPTS
+          How often to try a call that fails temporarily and is safe to repeat,
+          from 1 (never retry) to 100 [default: 4]
 
 Exit codes:
-  0 done   1 failed   2 usage   4 authentication or permission   5 not found";
+  0  done
+  1  failed
+  2  wrong usage
+  4  authentication failed or permission denied
+  5  not found";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// For people
+    /// Tables and text, for people
     Table,
-    /// For programs: one JSON document on standard output
+    /// One JSON document on standard output, for programs
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Walk both vendors through a key's whole life, on a built-in emulator
+    /// Demonstrate a key's whole life at both vendors, on the built-in emulator
     Demo,
-    /// Run an emulator of both services until it is told to stop
+    /// Run an emulator of both vendors' services until you stop it
+    ///
+    /// The emulator first prints the environment variables that configure api-keyring for it, addresses included.
     Emulator(Emulator),
-    /// Show the configured providers and what each can do
+    /// Show the configured providers and what each one supports
     Providers,
-    /// List keys, of one provider or of all
+    /// List the keys of one provider or of all
     List(List),
     /// Show one key
     Get(Key),
     /// Issue a new key
     Create(Create),
-    /// Change a key's metadata
+    /// Change a key's name, role, expiry, description or owner
     Update(Update),
-    /// Put a new key, whose secret goes where the old one's is, in a key's place
+    /// Replace a key with a new one and update the places that store its secret
+    ///
+    /// The rotation issues a new key, stores its secret, checks that the secret works, and retires the old key after the
+    /// grace. If something interrupts the rotation, `api-keyring resume` continues it.
     Rotate(Rotate),
-    /// Rotate many keys of a provider
+    /// Rotate many keys of one provider
+    ///
+    /// Select keys with --all, or with --named, --older-than and --expiring-within. If you combine them, a key must meet
+    /// all conditions. The fleet rotates your own credential last. If a key's destination is uncertain, the fleet does not
+    /// touch the key and reports it as failed.
     RotateFleet(RotateFleet),
-    /// Go on with rotations that were cut off, or wait
+    /// Continue unfinished rotations
+    ///
+    /// A rotation is unfinished if its process was interrupted, or if it waits for the end of its grace. Run this command
+    /// from a scheduled job.
     Resume(Resume),
-    /// Show rotations that are not finished
+    /// Show unfinished rotations
     Status(Status),
-    /// Undo a rotation
+    /// Undo a rotation: restore the old secret and retire the new key
     Abort(Abort),
-    /// Show rotations, or every step of one
+    /// List rotations, finished or not, or show every step of one
     History(History),
-    /// Find keys that rotations have left behind
+    /// Find keys that rotations left behind, and delete them on request
+    ///
+    /// Without --retire the command only lists the keys.
     Sweep(Sweep),
-    /// Make a key's secret useless, and have the vendor keep a record of why
+    /// Revoke a key: it stops working, and the vendor records the reason
     Revoke(Revoke),
     /// Delete a key
     Delete(Delete),
-    /// Show how a key is used
+    /// Show how much a key is used
     Stats(Key),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Emulator {
-    /// The port to listen on, of this machine alone; 0 takes a free one
+    /// Port to listen on, reachable from this machine only; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
-    /// Which of the vendors' published descriptions to follow
+    /// Version of the vendors' published descriptions to follow
     #[arg(long, value_enum, default_value_t = Revision::Current)]
     pub(crate) revision: Revision,
-    /// How Spartera writes a key
+    /// Layout of a key in Spartera's answers
     #[arg(long, value_enum, default_value_t = SparteraShape::Documented)]
     pub(crate) spartera_shape: SparteraShape,
-    /// Have something go wrong: OPERATION:FAULT[:COUNT], as in create:reset-after:1; may be given several times
+    /// Inject a fault, written OPERATION:FAULT[:COUNT]
+    ///
+    /// With create:reset-after:1, for example, the first create takes effect and its answer is lost. You can give this
+    /// option several times.
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<Fault>,
-    /// Answer below /_emulator/ too: inject faults, and tell what has happened, for whoever asks on this machine
+    /// Serve the control API below /_emulator/ to every program on this machine
+    ///
+    /// The control API injects faults and reports what happened.
     #[arg(long)]
     pub(crate) control: bool,
-    /// Begin with what is in this file, if it exists, and write it anew when told to stop: all keys, secrets included
+    /// Load all keys from this file at the start, and save them there at the end
+    ///
+    /// The file contains all keys with their secrets. If it does not exist, the emulator creates it.
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
-    /// Make the same ids and secrets, and have chances hit the same requests, as another time with this number
+    /// Number that makes ids, secrets and random faults repeatable
+    ///
+    /// Two runs with the same seed issue the same ids and secrets, and their random faults hit the same requests.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// How many seconds a secret goes on working after its key has expired
+    /// How many seconds a secret keeps working after its key expires
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) expiry_lag: u64,
-    /// Tell of every request on standard error, a line each; secrets are masked
+    /// Log each request on one line of standard error, with secrets masked
     #[arg(long)]
     pub(crate) log: bool,
 }
@@ -136,25 +171,25 @@ pub(crate) enum SparteraShape {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// The provider whose keys to list; all if left out
+    /// Provider whose keys to list; all providers if omitted
     pub(crate) provider: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Key {
-    /// The key
+    /// The key, such as spartera/1002
     #[arg(value_name = "PROVIDER/ID")]
     pub(crate) key: KeyRef,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// The provider that issues the key
+    /// Provider that issues the key
     pub(crate) provider: String,
-    /// The key's name
+    /// Name of the key
     #[arg(long)]
     pub(crate) name: String,
-    /// The role whose permissions the key gets: a number at Spartera, an id at Monad
+    /// Role that gives the key its permissions: a number at Spartera, an id at Monad
     #[arg(long)]
     pub(crate) role: String,
     #[command(flatten)]
@@ -162,7 +197,7 @@ pub(crate) struct Create {
     /// What the key is for
     #[arg(long)]
     pub(crate) description: Option<String>,
-    /// The user who shall own the key
+    /// User who owns the key
     #[arg(long)]
     pub(crate) owner: Option<String>,
     #[command(flatten)]
@@ -173,18 +208,18 @@ pub(crate) struct Create {
 pub(crate) struct Update {
     #[command(flatten)]
     pub(crate) key: Key,
-    /// The new name
+    /// New name
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// The new role
+    /// New role
     #[arg(long)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) expiry: ExpiryArguments,
-    /// The new description
+    /// New description
     #[arg(long)]
     pub(crate) description: Option<String>,
-    /// The new owner
+    /// New owner
     #[arg(long)]
     pub(crate) owner: Option<String>,
 }
@@ -193,10 +228,10 @@ pub(crate) struct Update {
 pub(crate) struct Revoke {
     #[command(flatten)]
     pub(crate) key: Key,
-    /// Why; the vendor keeps it
+    /// Reason, which the vendor records
     #[arg(long)]
     pub(crate) reason: Option<String>,
-    /// The key's role, for a vendor that wants to be told and does not tell it itself
+    /// Role of the key, for a vendor that requires it and does not show it
     #[arg(long)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
@@ -211,14 +246,14 @@ pub(crate) struct Delete {
     pub(crate) consent: Consent,
 }
 
-/// When a key shall stop working.
+/// When a key expires.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub(crate) struct ExpiryArguments {
-    /// How long from now until the key stops working, such as 90d or 12h
+    /// Time from now until the key expires, such as 90d or 12h
     #[arg(long, value_name = "DURATION", value_parser = expires_in)]
     expires_in: Option<Expiry>,
-    /// When the key stops working, such as 2030-01-31T00:00:00Z
+    /// Time at which the key expires, such as 2030-01-31T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = expires_at)]
     expires_at: Option<Expiry>,
 }
@@ -241,18 +276,20 @@ fn expires_at(text: &str) -> Result<Expiry, String> {
 /// Where a new secret goes.
 #[derive(Debug, Args)]
 pub(crate) struct DeliveryArguments {
-    /// Where the secret goes: `-` for standard output, or file:PATH for a new file that only you can read
+    /// Where to put the secret: - for standard output, or file:PATH
+    ///
+    /// The command creates the file so that only you can read it. Vendors show a secret once, so this option is required.
     #[arg(long, value_name = "DEST")]
     pub(crate) to: Option<Destination>,
-    /// Overwrite the file, should it exist
+    /// Overwrite the file if it exists
     #[arg(long, requires = "to")]
     pub(crate) force: bool,
 }
 
-/// Leave to destroy something.
+/// Permission to change or destroy something.
 #[derive(Debug, Args)]
 pub(crate) struct Consent {
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 }

@@ -1,63 +1,76 @@
-//! The grammar of the commands that rotate.
+//! The grammar and the help of the commands that rotate.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::KeyId;
+use api_keyring::{Expiry, KeyId};
 use api_keyring_rotation::{InvalidPattern, RotateKey, RotationId, Selector, Sink, Timing, open_sinks};
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::{Consent, ExpiryArguments, Key};
+use super::{Consent, Key, expires_at, expires_in};
 use crate::destination;
 
 #[derive(Debug, Args)]
 pub(crate) struct Rotate {
     #[command(flatten)]
     pub(crate) key: Key,
-    /// Where the key's secret is kept, and the new one goes: file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM; may be
-    /// given several times. With --in-place also `-`, standard output
+    /// Where the key's secret is stored: file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM
+    ///
+    /// The rotation replaces the secret there. You can give this option several times. With --in-place, `-` prints the new
+    /// secret on standard output instead.
     #[arg(long = "to", value_name = "DEST")]
     pub(crate) to: Vec<Target>,
     #[command(flatten)]
     pub(crate) options: RotateOptions,
 }
 
+// clap's own usage lists every option of the selection and does not wrap.
 #[derive(Debug, Args)]
+#[command(override_usage = "api-keyring rotate-fleet [OPTIONS] --to <DEST> <SELECTION> <PROVIDER>")]
 pub(crate) struct RotateFleet {
-    /// The provider whose keys to rotate
+    /// Provider whose keys to rotate
     pub(crate) provider: String,
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Where each key's secret is kept, as for `rotate`, with {name} where the key's name stands
+    /// Where each key's secret is stored, as for `rotate`; {name} stands for the key's name
     #[arg(long = "to", value_name = "DEST", required = true)]
     pub(crate) to: Vec<String>,
-    /// How many keys are rotated at a time
+    /// How many keys to rotate at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 8)]
     pub(crate) concurrency: usize,
-    /// How many keys are rotated first, and then, before all others: a failure among these spares the rest
+    /// How many keys each of the first waves has, such as 1,10
+    ///
+    /// The first waves are canaries. If a rotation in such a wave fails, the fleet starts no further rotations.
     #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1")]
     pub(crate) canaries: Vec<usize>,
     #[command(flatten)]
     pub(crate) options: RotateOptions,
 }
 
+/// The heading of the options that select keys.
+const SELECTION: &str = "Selection";
+
 /// Which keys of a provider.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Selection {
-    /// All keys that work
-    #[arg(long, conflicts_with_all = ["named", "older_than", "expiring_within"])]
+    /// Select all keys that can still be used
+    #[arg(long, help_heading = SELECTION, conflicts_with_all = ["named", "older_than", "expiring_within"])]
     all: bool,
-    /// Only keys of such a name, where * stands for any text; the mark of an earlier rotation does not count
-    #[arg(long, value_name = "PATTERN")]
+    /// Select keys whose name matches this pattern, such as 'ci-*'
+    ///
+    /// The asterisk stands for any text. The pattern ignores the mark that an earlier rotation added to the name.
+    #[arg(long, help_heading = SELECTION, value_name = "PATTERN")]
     named: Option<String>,
-    /// Only keys that were issued at least so long ago
-    #[arg(long, value_name = "DURATION", value_parser = time_delta)]
+    /// Select keys that were issued at least this long ago, such as 90d
+    ///
+    /// Keys of unknown age are selected, too.
+    #[arg(long, help_heading = SELECTION, value_name = "DURATION", value_parser = time_delta)]
     older_than: Option<TimeDelta>,
-    /// Only keys that expire within such a time
-    #[arg(long, value_name = "DURATION", value_parser = time_delta)]
+    /// Select keys that expire within this time, such as 30d
+    #[arg(long, help_heading = SELECTION, value_name = "DURATION", value_parser = time_delta)]
     expiring_within: Option<TimeDelta>,
 }
 
@@ -75,39 +88,52 @@ impl Selection {
 /// How a key is rotated.
 #[derive(Debug, Args)]
 pub(crate) struct RotateOptions {
-    /// Have the vendor replace the secret: the old one dies at once, and a lost answer has to be asked for again
+    /// Give the same key a new secret; the old secret ends at once
+    ///
+    /// You cannot undo this. If the vendor's answer is lost, no secret works until the rotation has asked for another one.
     #[arg(long)]
     pub(crate) in_place: bool,
-    /// Rotate in place also the key that is used here
+    /// Allow --in-place for your own credential
+    ///
+    /// If the vendor's answer is lost, this can lock you out.
     #[arg(long, requires = "in_place")]
     pub(crate) even_own: bool,
-    /// Tell what would be done, and do nothing
+    /// Show what the command would do, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How long the old key goes on working, for whoever has not read the new secret yet
+    /// How long the old key keeps working after the new one has replaced it
+    ///
+    /// Programs that use the key have this long to read the new secret.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h", conflicts_with = "in_place")]
     grace: Duration,
-    /// The old key is in the wrong hands: retire it as soon as the new one works
+    /// The old secret has leaked: retire the old key as soon as the new one works
     #[arg(long, conflicts_with_all = ["grace", "in_place"])]
     leaked: bool,
-    /// Have the old key expire at the end of the grace, so that it ends although nobody resumes
+    /// Make the old key expire at the end of the grace
+    ///
+    /// The old key then ends on time even if nobody resumes the rotation.
     #[arg(long, conflicts_with_all = ["in_place", "leaked"])]
     expire_old: bool,
-    /// Retire the old key only once the vendor shows that others use the new one, and that nobody has used the old one for
-    /// so long
+    /// Retire the old key only after nothing has used it for this long
+    ///
+    /// The vendor must also show that others use the new key.
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["in_place", "leaked", "expire_old"])]
     unused_for: Option<Duration>,
-    /// Put the new secret into --to although it is empty, or seems to hold another key's
+    /// Accept a --to destination that is empty or holds another secret
+    ///
+    /// Without this option the rotation takes such a destination for a mistake.
     #[arg(long)]
     adopt: bool,
-    /// The new key's role, for a vendor that does not tell the old one's
+    /// Role of the new key; by default the old key's role
+    ///
+    /// Some vendors do not show the old key's role and require this option.
     #[arg(long, conflicts_with = "in_place")]
     role: Option<String>,
-    /// Why, for a vendor that keeps it
+    /// Reason, for a vendor that records it
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
-    pub(crate) expiry: ExpiryArguments,
+    pub(crate) expiry: NewExpiryArguments,
     #[command(flatten)]
     timing: TimingArguments,
     #[command(flatten)]
@@ -117,7 +143,7 @@ pub(crate) struct RotateOptions {
 }
 
 impl RotateOptions {
-    /// What the library is asked for.
+    /// Returns the request that these options describe.
     pub(crate) fn request(&self, key: &KeyId) -> RotateKey {
         let mut rotate = RotateKey::new(key.clone());
         if self.in_place {
@@ -134,19 +160,39 @@ impl RotateOptions {
         if self.leaked { rotate.leaked() } else { rotate }
     }
 
-    /// When the old secret of a key, or of several, stops working.
+    /// Returns a sentence that says when the old secret of a key, or of several, stops working.
     pub(crate) fn warning(&self, key: &str) -> String {
         let grace = if self.leaked { Duration::ZERO } else { self.grace };
-        match (self.in_place, self.unused_for.map(|_| ", or later, once nobody uses it any more").unwrap_or_default()) {
+        match (self.in_place, self.unused_for.map(|_| ", or later if it is still in use").unwrap_or_default()) {
             (true, _) => format!("The old secret of {key} stops working at once."),
             (false, "") if grace.is_zero() => {
                 format!("The old secret of {key} stops working as soon as a new key works.")
             }
             (false, unused) => {
                 let grace = humantime::format_duration(grace);
-                format!("The old secret of {key} stops working {grace} after a new key has taken its place{unused}.")
+                format!("The old secret of {key} stops working {grace} after a new key has replaced it{unused}.")
             }
         }
+    }
+}
+
+/// When the new key expires.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct NewExpiryArguments {
+    /// Time from now until the new key expires, such as 90d or 12h
+    ///
+    /// By default the new key lives as long as the old one. With --in-place, the key keeps its expiry by default.
+    #[arg(long, value_name = "DURATION", value_parser = expires_in)]
+    expires_in: Option<Expiry>,
+    /// Time at which the new key expires, such as 2030-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = expires_at)]
+    expires_at: Option<Expiry>,
+}
+
+impl NewExpiryArguments {
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        self.expires_in.or(self.expires_at)
     }
 }
 
@@ -168,29 +214,37 @@ impl std::str::FromStr for Target {
     }
 }
 
+/// The heading of the options that say how long and how often to try.
+const TIMING: &str = "Timing";
+
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Patience")]
 struct TimingArguments {
-    /// How long a vendor's list may not show a key that was just issued
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    /// How long a new key may be missing from the vendor's list
+    ///
+    /// The timeout restarts on resume.
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     settle: Duration,
-    /// How often in a row the new secret has to be seen to work
-    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// How many times in a row the new secret must work
+    #[arg(long, help_heading = TIMING, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     verify_times: u32,
-    /// How long the new secret may take until it works
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    /// How long the new secret may take to start working
+    ///
+    /// The timeout restarts on resume.
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     verify_within: Duration,
-    /// How long the old secret may take until it is refused
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    /// How long the old secret may take to stop working once the old key is retired
+    ///
+    /// The timeout restarts on resume.
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     confirm_within: Duration,
-    /// How far behind the vendor may be when it shows that a key was used
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    /// How long the vendor may take to show that a key was used
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     use_lag: Duration,
-    /// How far this machine's clock may be off the vendor's when the rotation begins
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    /// How far your clock may differ from the vendor's when the rotation starts
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     clock_tolerance: Duration,
-    /// How long it is between one look and the next
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "2s")]
+    /// How long to wait between two checks
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "2s")]
     poll: Duration,
 }
 
@@ -208,34 +262,40 @@ impl TimingArguments {
     }
 }
 
-/// How a rotation is carried on.
+/// How a rotator works on rotations, and where it records them.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RotatorArguments {
-    /// How long to wait for the end of the grace and for evidence of use; what takes longer is left to a later `resume`
+    /// How long to wait for the end of the grace and for evidence of use
+    ///
+    /// A rotation that needs more time stays unfinished. Run `api-keyring resume` later to continue it.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
-    /// How long others leave a rotation alone after a step of a process that is gone since
+    /// If a process dies mid-rotation, how long others wait before they take over
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub(crate) lease: Duration,
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
 }
 
-/// Where rotations are written down.
+/// Where rotations are recorded.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct JournalArguments {
-    /// The file in which rotations are written down
+    /// File that records rotations
+    ///
+    /// The default is the file that API_KEYRING_JOURNAL names, or else api-keyring/rotations.sqlite in your state directory.
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Resume {
-    /// The rotations; all that are not finished if left out
+    /// Ids of the rotations to continue; all unfinished ones if omitted
     #[arg(value_name = "ROTATION")]
     pub(crate) rotations: Vec<RotationId>,
-    /// Do not wait any more until the old key is seen to be unused, or its secret to be refused; the journal keeps why
-    #[arg(long, value_name = "WHY", requires = "rotations")]
+    /// Stop waiting for evidence that the old key is unused, or that its secret is refused
+    ///
+    /// Give a reason, which the journal records. You can waive the evidence of one rotation at a time.
+    #[arg(long, value_name = "REASON", requires = "rotations")]
     pub(crate) waive_evidence: Option<String>,
     #[command(flatten)]
     pub(crate) rotator: RotatorArguments,
@@ -243,7 +303,7 @@ pub(crate) struct Resume {
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// The rotation; all that are not finished if left out
+    /// Id of the rotation to show; all unfinished ones if omitted
     #[arg(value_name = "ROTATION")]
     pub(crate) rotation: Option<RotationId>,
     #[command(flatten)]
@@ -252,10 +312,10 @@ pub(crate) struct Status {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// The rotation; the latest ones if left out
+    /// Id of the rotation whose steps to show; the latest rotations if omitted
     #[arg(value_name = "ROTATION")]
     pub(crate) rotation: Option<RotationId>,
-    /// How many rotations
+    /// How many rotations to list
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     pub(crate) limit: usize,
     #[command(flatten)]
@@ -264,13 +324,15 @@ pub(crate) struct History {
 
 #[derive(Debug, Args)]
 pub(crate) struct Abort {
-    /// The rotation
+    /// Id of the rotation to undo
     #[arg(value_name = "ROTATION")]
     pub(crate) rotation: RotationId,
-    /// Why; the journal keeps it
+    /// Reason, which the journal records
     #[arg(long, default_value = "aborted by hand")]
     pub(crate) reason: String,
-    /// Somebody else has put another secret into the destination: leave it there
+    /// Leave the destination's present secret where it is
+    ///
+    /// Use this option if somebody else has put another secret there.
     #[arg(long)]
     pub(crate) leave_destination: bool,
     #[command(flatten)]
@@ -281,15 +343,19 @@ pub(crate) struct Abort {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sweep {
-    /// The provider whose keys to look at; all if left out
+    /// Provider whose keys to check; all providers if omitted
     pub(crate) provider: Option<String>,
-    /// Delete those whose rotation is in the journal, and whose secret is in none of its destinations
+    /// Delete the keys whose rotation is in the journal and whose secret is in no destination
     #[arg(long)]
     pub(crate) retire: bool,
-    /// A place where secrets are kept, as for `rotate`; may be given several times
+    /// Destination to search for secrets, written as for `rotate`
+    ///
+    /// A key whose secret is there is kept. You can give this option several times.
     #[arg(long = "in", value_name = "DEST")]
     pub(crate) destinations: Vec<Target>,
-    /// Delete also those of no rotation in the journal, where the vendor shows that their secrets are in none of these places
+    /// With --retire, also delete keys whose rotation is not in the journal
+    ///
+    /// The command deletes such a key only if the vendor shows that no --in destination holds its secret.
     #[arg(long, requires_all = ["retire", "destinations"])]
     pub(crate) even_unknown: bool,
     #[command(flatten)]

@@ -9,6 +9,7 @@ mod emulator;
 mod exit_codes;
 mod fleet;
 mod harness;
+mod help;
 mod hostile;
 mod killed;
 mod rotation;
