@@ -1,4 +1,4 @@
-//! Being told to stop.
+//! Requests to cancel the process.
 
 use std::future::Future;
 use std::io;
@@ -6,15 +6,16 @@ use std::pin::pin;
 
 use crate::output;
 
-/// Requests to stop: Ctrl-C, a request to terminate, and the terminal being closed.
+/// Receives requests to cancel: Ctrl-C, a signal to terminate, and the closing of the terminal.
 ///
-/// From the moment that this is made, none of them ends the process by itself.
+/// Once this exists, such a request no longer ends the process by itself.
 pub(crate) struct CancelRequests {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 3],
 }
 
 impl CancelRequests {
+    /// Starts to receive requests.
     pub(crate) fn listen() -> io::Result<Self> {
         #[cfg(unix)]
         {
@@ -27,7 +28,7 @@ impl CancelRequests {
         Ok(Self {})
     }
 
-    /// Waits for the next one.
+    /// Waits for the next request.
     pub(crate) async fn next(&mut self) -> io::Result<()> {
         #[cfg(unix)]
         {
@@ -44,22 +45,23 @@ impl CancelRequests {
     }
 }
 
-/// Carries on although told to stop: between the moment a vendor issues a secret and the moment it is stored, the process
-/// holds the only copy. Each request to stop is answered with that reason.
+/// Finishes `work` even if somebody cancels the process.
+///
+/// Until a new secret is stored, this process holds the only copy. Each request to cancel gets a line that says so.
 pub(crate) async fn defer_cancellation<T>(work: impl Future<Output = T>) -> T {
-    let Ok(mut stop) = CancelRequests::listen() else {
-        // Signals cannot be watched on this machine; there is nothing to shield with.
+    let Ok(mut requests) = CancelRequests::listen() else {
+        // Without signals, this process cannot defer anything.
         return work.await;
     };
     let mut work = pin!(work);
     loop {
         tokio::select! {
-            done = &mut work => return done,
-            stop = stop.next() => {
-                if stop.is_err() {
+            result = &mut work => return result,
+            request = requests.next() => {
+                if request.is_err() {
                     return work.await;
                 }
-                output::notice("A secret is on its way and would be lost; stopping when it is stored.");
+                output::notice("Stopping as soon as the new secret is stored; stopping now would lose it.");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Which providers there are, from the environment alone.
+//! Configures providers from the environment, which is the only configuration.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,63 +12,66 @@ use api_keyring::{
 use crate::failure::{Failure, Result};
 use crate::output;
 
-/// Looks an environment variable up.
+/// Returns the value of an environment variable.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// A provider, and the secret of the key that it authenticates with, if it does so with one.
+/// A provider, and the secret of your own credential if that is a key.
 pub(crate) type Account<P> = (P, Option<SharedSecret>);
 
-/// A provider of the environment's: its name, and what sets it up.
-type SetUp = fn(Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>>;
+/// Configures a provider. Returns `None` if the environment has none of its variables.
+type Configure = fn(Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>>;
 
-const PROVIDERS: [(&str, SetUp); 2] = [("monad", monad), ("spartera", spartera)];
+/// Each provider by its name.
+const PROVIDERS: [(&str, Configure); 2] = [("monad", monad), ("spartera", spartera)];
 
-/// All providers that this process's environment configures; [`keyring`] says how.
+/// Returns the providers that the environment of this process configures, as [`keyring`] describes.
 pub(crate) fn from_environment(only: Option<&str>) -> Result<Keyring> {
     keyring(&|variable| std::env::var_os(variable), only).map(|(keyring, _)| keyring)
 }
 
-/// The provider of that name, and the secret that it authenticates with: whoever replaces that has the provider use the new one.
+/// Returns the provider with that name, and the secret of your own credential.
+///
+/// The provider shares that secret: when a rotation replaces it, the provider uses the new one.
 pub(crate) fn account(name: &str) -> Result<Account<NamedProvider>> {
-    let (keyring, own) = keyring(&|variable| std::env::var_os(variable), Some(name))?;
-    Ok((keyring.provider(name)?, own))
+    let (keyring, own_credential) = keyring(&|variable| std::env::var_os(variable), Some(name))?;
+    Ok((keyring.provider(name)?, own_credential))
 }
 
-/// All configured providers, and the last one's own secret.
+/// Returns all configured providers, and the secret of the last one's credential.
 ///
-/// Calls that fail for a while are tried again where that can do no harm, and standard error tells of it.
+/// The providers retry calls that fail temporarily if a repetition does no harm, and report each retry on standard error.
 ///
-/// A provider without any of its variables is not configured; one with some of them is an error, unless `only` another
-/// one is wanted.
+/// A provider is not configured if none of its variables is set. If only some are set, that is an error, except if `only`
+/// names another provider.
 pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Account<Keyring>> {
     let wanted = PROVIDERS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let retry = retry(environment)?;
     let mut keyring: KeyringBuilder = Keyring::builder();
     let mut configured = 0;
-    let mut own = None;
-    for (name, set_up) in wanted {
-        if let Some((provider, secret)) = set_up(environment)? {
-            own = secret;
+    let mut own_credential = None;
+    for (name, configure) in wanted {
+        if let Some((provider, secret)) = configure(environment)? {
+            own_credential = secret;
             keyring = keyring.add(*name, provider.retrying(retry.clone()));
             configured += 1;
         }
     }
     match only {
-        _ if configured > 0 => Ok((keyring.build()?, own)),
+        _ if configured > 0 => Ok((keyring.build()?, own_credential)),
         Some(name) if !PROVIDERS.iter().any(|(known, _)| *known == name) => {
-            let known: Vec<_> = PROVIDERS.iter().map(|(name, _)| *name).collect();
-            Err(Failure::Usage(format!("there is no provider {name:?}; there are {}", known.join(" and "))))
+            let names: Vec<_> = PROVIDERS.iter().map(|(name, _)| *name).collect();
+            Err(Failure::Usage(format!("unknown provider {name:?}: use {}", names.join(" or "))))
         }
         Some(name) => Err(Failure::Usage(format!(
-            "the provider {name} is not configured: its environment variables are not set; see api-keyring --help"
+            "the provider {name} is not configured: set its environment variables, which `api-keyring --help` lists"
         ))),
         None => Err(Failure::Usage(
-            "no provider is configured: set the environment variables that api-keyring --help lists".to_owned(),
+            "no provider is configured: set the environment variables that `api-keyring --help` lists".to_owned(),
         )),
     }
 }
 
-/// The file in which rotations are written down, unless the command line names another.
+/// Returns the path of the journal, for commands without `--journal`.
 pub(crate) fn journal() -> Result<PathBuf> {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     if let Some(path) = set("API_KEYRING_JOURNAL") {
@@ -79,7 +82,7 @@ pub(crate) fn journal() -> Result<PathBuf> {
     match state.filter(|path| path.is_absolute()) {
         Some(state) => Ok(state.join("api-keyring/rotations.sqlite")),
         None => Err(Failure::Usage(
-            "there is no folder for the journal of rotations: name a file with --journal or API_KEYRING_JOURNAL"
+            "cannot find a directory for the journal of rotations: name a file with --journal or API_KEYRING_JOURNAL"
                 .to_owned(),
         )),
     }
@@ -91,7 +94,7 @@ fn retry(environment: Environment<'_>) -> Result<Retry> {
     match text(environment, variable)?.map(|attempts| attempts.parse()) {
         None => Ok(retry),
         Some(Ok(attempts @ 1..=100)) => Ok(retry.max_attempts(attempts)),
-        Some(_) => Err(Failure::Usage(format!("{variable} is not a number from 1 to 100"))),
+        Some(_) => Err(Failure::Usage(format!("{variable} must be a number from 1 to 100"))),
     }
 }
 
@@ -117,7 +120,9 @@ fn monad(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider
     let token = text(environment, key)?.map(SharedSecret::new);
     let builder = match (token.clone(), text(environment, bearer)?.map(Secret::new)) {
         (Some(_), Some(_)) => {
-            return Err(Failure::Usage(format!("both {key} and {bearer} are set; keep the one to authenticate with")));
+            return Err(Failure::Usage(format!(
+                "both {key} and {bearer} are set: unset the one that you do not want to use"
+            )));
         }
         (Some(token), None) => Some(builder.api_key_from(token)),
         (None, Some(jwt)) => Some(builder.bearer(jwt)),
@@ -136,14 +141,16 @@ fn monad(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider
     Ok(Some((Arc::new(builder.build()?), token)))
 }
 
-/// A variable's value; an empty one counts as not set.
+/// Returns the value of a variable. An empty variable counts as not set.
 fn text(environment: Environment<'_>, name: &str) -> Result<Option<String>> {
     let value = environment(name).filter(|value| !value.is_empty());
-    value.map(|value| value.into_string().map_err(|_| Failure::Usage(format!("{name} is not valid UTF-8")))).transpose()
+    value
+        .map(|value| value.into_string().map_err(|_| Failure::Usage(format!("{name} must be valid UTF-8"))))
+        .transpose()
 }
 
 fn missing(variable: &str, present: &str) -> Failure {
-    Failure::Usage(format!("{present} is set and {variable} is not"))
+    Failure::Usage(format!("{present} is set, but {variable} is not: the provider needs both"))
 }
 
 #[cfg(test)]
@@ -178,7 +185,7 @@ mod tests {
         for (variables, only, named) in [
             (&[][..], None, "no provider is configured"),
             (&SPARTERA, Some("monad"), "the provider monad is not configured"),
-            (&SPARTERA, Some("siem"), "there is no provider \"siem\""),
+            (&SPARTERA, Some("siem"), "unknown provider \"siem\": use monad or spartera"),
             (&SPARTERA[..1], None, "SPARTERA_COMPANY_ID is not"),
             (&SPARTERA[1..], None, "SPARTERA_API_KEY is not"),
             (&MONAD[..1], None, "MONAD_ORGANIZATION_ID is not"),
@@ -195,7 +202,7 @@ mod tests {
             assert!(refusal.contains(named), "{refusal}");
             assert!(!refusal.contains("canary"), "{refusal}");
         }
-        // Half of another provider's variables do not stand in the way.
+        // Another provider that is only half configured does no harm.
         let half = [SPARTERA[0], SPARTERA[1], MONAD[0]];
         assert_eq!(configured(&half, Some("spartera")), Ok(vec!["spartera".to_owned()]));
         assert!(configured(&half, None).is_err());

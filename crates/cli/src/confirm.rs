@@ -1,22 +1,23 @@
-//! Asking before something is destroyed.
+//! Asks before a command destroys something.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
 use crate::arguments::Consent;
 use crate::failure::{Failure, Result};
 
-/// Returns when there is leave to go on: given with `--yes`, or by whoever sits at the terminal.
+/// Succeeds if the user consents, with `--yes` or at the terminal.
 pub(crate) fn confirm(consent: &Consent, question: &str) -> Result {
     if consent.yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Failure::Usage(format!("{question} Nobody is there to ask; --yes says so beforehand")));
+        return Err(Failure::Usage(format!("{question} There is no terminal to ask at: confirm with --yes")));
     }
-    let answer = ask(question).map_err(|why| Failure::Other(format!("the question could not be asked: {why}")))?;
+    let answer = ask(question)
+        .map_err(|why| Failure::Other(format!("nothing was done, because the terminal cannot be used: {why}")))?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(Failure::Other("nothing was done".to_owned())),
+        _ => Err(Failure::Other("you did not confirm, so nothing was done".to_owned())),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a new secret goes.
+//! The destinations of a new secret.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -11,10 +11,10 @@ use api_keyring_rotation::{Existing, SecretFile, SecretFileError};
 use crate::failure::{Failure, Result};
 use crate::output;
 
-/// The name of standard output as a destination.
+/// How users write standard output as a destination.
 pub(crate) const STDOUT: &str = "-";
 
-/// A destination as it is written: `-` or `file:PATH`.
+/// A destination as users write it: `-` or `file:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Destination {
     /// Standard output.
@@ -28,7 +28,7 @@ impl FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.strip_prefix("file:") {
-            Some("") => Err("file: needs a path".to_owned()),
+            Some("") => Err("file: needs a path, as in file:PATH".to_owned()),
             Some(path) => Ok(Self::File(path.into())),
             None if text == STDOUT => Ok(Self::Stdout),
             None => Err("write - for standard output, or file:PATH".to_owned()),
@@ -36,35 +36,36 @@ impl FromStr for Destination {
     }
 }
 
-/// A destination that has been tried and can take a secret.
+/// A destination that can take a secret.
 #[derive(Debug)]
 pub(crate) enum ReadyDestination {
     Stdout,
     File { file: SecretFile, existing: Existing },
 }
 
-/// Why a secret is not where it should be.
+/// Why a secret is not at its destination.
 #[derive(Debug)]
 pub(crate) enum DeliveryError {
-    /// It is nowhere.
+    /// The secret is stored nowhere.
     Lost(io::Error),
-    /// It is whole, in another file.
+    /// The whole secret is in another file.
     Elsewhere { why: io::Error, path: PathBuf },
 }
 
 impl Destination {
-    /// Makes sure that a secret can be written. Nothing is left behind if it is not written after all.
+    /// Checks that the destination can take a secret, and reserves room for it.
+    ///
+    /// A prepared destination that receives no secret leaves no file behind.
     pub(crate) fn prepare(self, existing: Existing) -> Result<ReadyDestination> {
         match self {
-            Self::Stdout if is_discarded() => {
-                Err(Failure::Usage("standard output leads nowhere, and the secret would be lost".to_owned()))
-            }
+            Self::Stdout if is_stdout_discarded() => Err(Failure::Usage(
+                "standard output is the null device, and the secret would be lost: use --to file:PATH".to_owned(),
+            )),
             Self::Stdout => Ok(ReadyDestination::Stdout),
             Self::File(path) => {
                 check_existing(&path, existing)?;
                 let file = SecretFile::reserve(&path);
-                let file =
-                    file.map_err(|why| Failure::Other(format!("{} cannot be written: {why}", path.display())))?;
+                let file = file.map_err(|why| Failure::Other(format!("cannot write {}: {why}", path.display())))?;
                 Ok(ReadyDestination::File { file, existing })
             }
         }
@@ -72,12 +73,12 @@ impl Destination {
 }
 
 impl ReadyDestination {
-    /// Whether the secret goes to standard output, so that nothing else may.
+    /// Returns whether the secret goes to standard output. Nothing else may go there then.
     pub(crate) fn is_stdout(&self) -> bool {
         matches!(self, Self::Stdout)
     }
 
-    /// What the destination is called on the command line.
+    /// Returns the destination as users write it.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdout => STDOUT.to_owned(),
@@ -85,7 +86,7 @@ impl ReadyDestination {
         }
     }
 
-    /// Writes a secret, and for a file makes sure that it is on the disk.
+    /// Writes a secret. A file is on the disk when this returns.
     pub(crate) fn deliver(self, secret: &Secret) -> Result<(), DeliveryError> {
         match self {
             Self::Stdout => write_line(secret).map_err(DeliveryError::Lost),
@@ -93,7 +94,9 @@ impl ReadyDestination {
                 Ok(()) => Ok(()),
                 Err(SecretFileError::Elsewhere { why, path }) => Err(DeliveryError::Elsewhere { why, path }),
                 Err(SecretFileError::Unsynced(why)) => {
-                    output::notice(&format!("note: the file is in place, but may not survive a power failure: {why}"));
+                    output::notice(&format!(
+                        "note: the secret is in its file, but the file may not survive a power failure: {why}"
+                    ));
                     Ok(())
                 }
                 Err(SecretFileError::Lost(why)) => Err(DeliveryError::Lost(why)),
@@ -102,7 +105,9 @@ impl ReadyDestination {
         }
     }
 
-    /// Writes something that may or may not hold the secret where it overwrites nothing: beside a file. Tells where it is.
+    /// Saves text that may contain the secret, and returns its destination.
+    ///
+    /// The text goes to a file beside the destination, because it must not overwrite a secret that works.
     pub(crate) fn set_aside(self, unclaimed: &Secret) -> io::Result<String> {
         match self {
             Self::Stdout => write_line(unclaimed).map(|()| STDOUT.to_owned()),
@@ -124,15 +129,19 @@ fn write_line(secret: &Secret) -> io::Result<()> {
 fn check_existing(path: &Path, existing: Existing) -> Result {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::Other(format!("{} cannot be written: {error}", path.display()))),
-        Ok(found) if !found.is_file() => Err(Failure::Usage(format!("{} exists and is no plain file", path.display()))),
+        Err(error) => Err(Failure::Other(format!("cannot write {}: {error}", path.display()))),
+        Ok(found) if !found.is_file() => {
+            Err(Failure::Usage(format!("{} exists and is not a regular file", path.display())))
+        }
         Ok(_) if existing == Existing::Replace => Ok(()),
-        Ok(_) => Err(Failure::Usage(format!("{} exists; --force overwrites it", path.display()))),
+        Ok(_) => Err(Failure::Usage(format!("{} already exists: use --force to overwrite it", path.display()))),
     }
 }
 
-/// Whether standard output is the null device: redirected there, or closed, in which case the runtime puts it there.
-fn is_discarded() -> bool {
+/// Returns whether standard output is the null device.
+///
+/// The user may have redirected it, or closed it: Rust's runtime replaces a closed one by the null device.
+fn is_stdout_discarded() -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;

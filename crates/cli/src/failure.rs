@@ -1,4 +1,4 @@
-//! Why a command failed, and the exit code that says so.
+//! Why a command fails, and the exit code for it.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -11,29 +11,31 @@ use api_keyring_rotation::{JournalError, RotateError};
 /// The result of a command.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// Why a command failed. `Display` gives the message, with its causes on lines of their own.
+/// Why a command fails. `Display` gives the message, and each cause on a line of its own.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The command cannot be carried out as it was given. Nothing was done.
+    /// The command line or the environment is wrong. The command changed nothing.
     Usage(String),
-    /// A provider failed.
+    /// A provider reports an error.
     Keyring(Error),
-    /// There is no rotation of that name.
+    /// The journal has no rotation with that id.
     RotationNotFound(String),
     /// Something on this machine failed, or a check did.
     Other(String),
-    /// Whoever read the output has gone. That is theirs to decide, and no failure.
+    /// The command finished its work, but cannot print the result.
+    Unprintable(io::Error),
+    /// The reader closed standard output, which is not a failure.
     OutputClosed,
 }
 
 impl Failure {
-    /// 1 failed, 2 usage, 4 authentication, 5 not found.
+    /// Returns 1 for failed, 2 for wrong usage, 4 for authentication or permission, and 5 for not found.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
             Self::RotationNotFound(_) => 5,
-            Self::Other(_) => 1,
+            Self::Other(_) | Self::Unprintable(_) => 1,
             Self::Keyring(error) => match error.kind() {
                 ErrorKind::InvalidInput | ErrorKind::Unsupported => 2,
                 ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => 4,
@@ -43,7 +45,7 @@ impl Failure {
         })
     }
 
-    /// Returns the message and its causes in one line, to be a part of another text.
+    /// Returns the message and its causes in one line, for use inside another text.
     pub(crate) fn in_one_line(&self) -> String {
         self.to_string().replace(CAUSE, ": ")
     }
@@ -54,15 +56,18 @@ impl fmt::Display for Failure {
         match self {
             Self::OutputClosed => f.write_str("standard output is closed"),
             Self::Usage(text) | Self::RotationNotFound(text) | Self::Other(text) => f.write_str(text),
+            Self::Unprintable(error) => {
+                write!(f, "cannot print the result: {error}. The command itself finished its work")
+            }
             Self::Keyring(error) => f.write_str(&with_causes(error)),
         }
     }
 }
 
-/// Stands between an error and its cause.
+/// Separates an error from its cause.
 const CAUSE: &str = "\n  caused by: ";
 
-/// Returns an error's message, with each cause on a line of its own below it.
+/// Returns the message of an error, followed by each cause on a line of its own.
 fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -98,7 +103,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// Failures to write output, and of the machine below.
+/// Covers output that cannot be written, and failures of the operating system.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {

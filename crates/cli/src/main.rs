@@ -1,4 +1,4 @@
-//! `api-keyring`: the API keys of SaaS vendors, from the command line.
+//! `api-keyring` manages the API keys of SaaS vendors from the command line.
 
 mod arguments;
 mod cancellation;
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints a failure on standard error. A closed standard output is no failure, so nothing is printed for it.
+/// Prints a failure on standard error. A closed standard output is not a failure and prints nothing.
 pub(crate) fn print_error(failure: &Failure) {
     if !matches!(failure, Failure::OutputClosed) {
         output::notice(&format!("error: {failure}"));

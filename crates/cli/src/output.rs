@@ -1,4 +1,4 @@
-//! Printing results, for people or for programs.
+//! Prints results, for people or for programs.
 
 use std::io::{self, Write as _};
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Result};
 
-/// Tells people something beside the result. Where standard error is closed, nobody wants to know.
+/// Prints a line on standard error, beside the result. If standard error is closed, nobody reads the line.
 pub(crate) fn notice(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -35,7 +35,7 @@ pub(crate) fn table<Row: IntoIterator<Item = String>>(
     print_lines(&table)
 }
 
-/// Prints names and values, without those that are missing.
+/// Prints one line for each name that has a value.
 pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Result {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -55,15 +55,14 @@ fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Resul
     let mut stdout = io::stdout().lock();
     write(&mut stdout).and_then(|()| stdout.flush()).map_err(|error: io::Error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::OutputClosed,
-        // Whatever was to be done before was done.
-        _ => Failure::Other(format!("the result cannot be printed: {error}")),
+        _ => Failure::Unprintable(error),
     })
 }
 
-/// The header of [`key_row`].
+/// The header above rows of [`key_row`].
 pub(crate) const KEY_HEADER: [&str; 6] = ["KEY", "NAME", "STATUS", "ROLE", "EXPIRES", "SECRET"];
 
-/// A key as a row of a table.
+/// Returns a key as a row of a table.
 pub(crate) fn key_row(key: &ApiKey) -> [String; 6] {
     let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
     [
@@ -76,7 +75,7 @@ pub(crate) fn key_row(key: &ApiKey) -> [String; 6] {
     ]
 }
 
-/// A key field by field.
+/// Returns the fields of a key, in the order in which people read them.
 pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
     let text = |text: Option<&str>| text.map(str::to_owned);
     let mut fields = vec![
@@ -98,15 +97,15 @@ pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
     fields
 }
 
-/// A key's use, field by field.
+/// Returns what the vendor shows about the use of a key.
 pub(crate) fn stats_fields(stats: &KeyStats) -> [(&'static str, Option<String>); 5] {
-    let number = |number: Option<u64>| Some(number.map_or("not told".to_owned(), |number| number.to_string()));
+    let number = |number: Option<u64>| Some(number.map_or("unknown".to_owned(), |number| number.to_string()));
     [
         ("key", Some(format!("{}/{}", stats.key.provider(), stats.key.id()))),
         ("name", stats.key.name().map(str::to_owned)),
         ("requests", number(stats.usage_count)),
         ("refused", number(stats.failed_attempts)),
-        ("last used", Some(stats.last_used_at.as_ref().map_or("not told".to_owned(), timestamp))),
+        ("last used", Some(stats.last_used_at.as_ref().map_or("unknown".to_owned(), timestamp))),
     ]
 }
 
@@ -114,16 +113,16 @@ fn expiry(key: &ApiKey) -> String {
     match key.expires_at() {
         Some(expiry) => timestamp(expiry),
         None if key.never_expires() => "never".to_owned(),
-        None => "not told".to_owned(),
+        None => "unknown".to_owned(),
     }
 }
 
-/// A time in one form for all vendors, or in the vendor's own where it cannot be read.
+/// Formats a time alike for all vendors. Returns the vendor's text if it is not a time.
 fn timestamp(timestamp: &Timestamp) -> String {
     timestamp.utc().map_or_else(|| timestamp.to_string(), utc)
 }
 
-/// Formats a time for people.
+/// Formats a time for people, to the second.
 pub(crate) fn utc(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }

@@ -194,7 +194,7 @@ pub(crate) struct Create {
     pub(crate) role: String,
     #[command(flatten)]
     pub(crate) expiry: ExpiryArguments,
-    /// What the key is for
+    /// Purpose of the key
     #[arg(long)]
     pub(crate) description: Option<String>,
     /// User who owns the key

@@ -1,4 +1,4 @@
-//! `create`: a new key.
+//! `create` issues a new key.
 
 use api_keyring::{NewKey, Provider as _};
 

@@ -1,4 +1,4 @@
-//! Bringing a new secret to its destination, whatever happens on the way.
+//! Issues a secret and delivers it to its destination, whatever happens on the way.
 
 use std::future::Future;
 
@@ -11,20 +11,20 @@ use crate::destination::{self, DeliveryError, Destination, ReadyDestination};
 use crate::failure::{Failure, Result};
 use crate::output;
 
-/// What to do when a secret was issued and cannot be delivered.
+/// How to clean up after a secret that was issued and cannot be delivered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Undo {
-    /// Delete the key: it is new, and nobody else knows it.
+    /// Delete the key. It is new, and nothing uses it yet.
     Delete,
-    /// Nothing can be done: the key is not new.
+    /// Do nothing. The key existed before.
     Impossible,
 }
 
-/// Where the secret shall go, and whether a file there may be overwritten.
+/// Returns the destination that the user names, and what to do with an existing file there.
 pub(super) fn requested_destination(arguments: DeliveryArguments) -> Result<(Destination, Existing)> {
     let destination = arguments.to.ok_or_else(|| {
         Failure::Usage(
-            "say where the secret goes, it is shown this once: --to - for standard output, or --to file:PATH"
+            "the vendor shows the secret only once: name its destination with --to file:PATH, or --to - for standard output"
                 .to_owned(),
         )
     })?;
@@ -32,7 +32,7 @@ pub(super) fn requested_destination(arguments: DeliveryArguments) -> Result<(Des
     Ok((destination, existing))
 }
 
-/// Has a key issued once its destination is ready, and delivers and reports its secret.
+/// Issues a key once its destination is ready, then delivers the secret and prints the key.
 pub(super) async fn issue_and_deliver(
     format: Format,
     provider: &NamedProvider,
@@ -48,12 +48,12 @@ pub(super) async fn issue_and_deliver(
     };
     let key = format!("{}/{}", provider.name(), issued.id());
     if to_stdout && format == Format::Json {
-        // The one document on standard output holds the secret, too.
-        let mut report = report(provider, &issued, &name);
-        report["secret"] = issued.secret().expose().into();
-        return match output::json(&report) {
+        // Standard output takes only one document, so this one contains the secret.
+        let mut document = delivery_document(provider, &issued, &name);
+        document["secret"] = issued.secret().expose().into();
+        return match output::json(&document) {
             Ok(()) => Ok(()),
-            Err(failure) => Err(handle_lost_secret(provider, issued.id(), undo, &failure.to_string()).await),
+            Err(failure) => Err(handle_lost_secret(provider, issued.id(), undo, &describe(&failure)).await),
         };
     }
     match destination.deliver(issued.secret()) {
@@ -63,7 +63,7 @@ pub(super) async fn issue_and_deliver(
         }
         Err(DeliveryError::Elsewhere { why, path }) => {
             let place = path.display();
-            return Err(Failure::Other(format!("the secret of {key} is in {place}, not in {name}: {why}")));
+            return Err(Failure::Other(format!("the secret of {key} is in {place} instead of {name}: {why}")));
         }
     }
     print_delivered(format, provider, &issued, &name)
@@ -73,9 +73,9 @@ pub(super) async fn issue_and_deliver(
 fn print_delivered(format: Format, provider: &NamedProvider, issued: &IssuedKey, name: &str) -> Result {
     let key = format!("{}/{}", provider.name(), issued.id());
     let printed = match format {
-        Format::Json => output::json(&report(provider, issued, name)),
+        Format::Json => output::json(&delivery_document(provider, issued, name)),
         Format::Table if name == destination::STDOUT => {
-            // Standard output holds the secret alone, so that a program can take it from there.
+            // Standard output holds only the secret, so that another program can read it.
             output::notice(&format!("issued {key}"));
             Ok(())
         }
@@ -87,11 +87,22 @@ fn print_delivered(format: Format, provider: &NamedProvider, issued: &IssuedKey,
     };
     printed.map_err(|failure| match failure {
         Failure::OutputClosed => failure,
-        other => Failure::Other(format!("{key} was issued and its secret is in {name}, but: {other}")),
+        Failure::Unprintable(why) => Failure::Other(format!(
+            "{key} has a new secret, which is in {name}, but api-keyring cannot print the result: {why}"
+        )),
+        other => other,
     })
 }
 
-fn report(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> Value {
+/// Describes why a secret that goes to standard output is not there.
+fn describe(failure: &Failure) -> String {
+    match failure {
+        Failure::Unprintable(why) => why.to_string(),
+        other => other.to_string(),
+    }
+}
+
+fn delivery_document(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> Value {
     json!({
         "provider": provider.name(),
         "id": issued.id(),
@@ -101,8 +112,7 @@ fn report(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> V
     })
 }
 
-/// Keeps what arrived of an answer that could not be read, since the secret may be in it, and deletes a new key of which
-/// nothing arrived.
+/// Saves an answer that api-keyring cannot read, because it may contain the secret. Deletes a new key if no answer arrived.
 async fn handle_failed_issue(
     format: Format,
     provider: &NamedProvider,
@@ -110,15 +120,14 @@ async fn handle_failed_issue(
     error: Error,
     undo: Undo,
 ) -> Failure {
-    let set_aside = error.unclaimed_secret().map(|unclaimed| set_aside(format, destination, unclaimed));
-    let note = match set_aside {
-        Some(Ok(place)) => format!("What arrived of the answer is in {place}; look for the secret there"),
+    let saved = error.unclaimed_secret().map(|unclaimed| save_unclaimed(format, destination, unclaimed));
+    let note = match saved {
+        Some(Ok(place)) => {
+            format!("api-keyring saved the answer, as far as it arrived, in {place}: look there for the secret")
+        }
         Some(Err(why)) => {
-            format!(
-                "What arrived of the answer could not be kept: {}. {}",
-                why,
-                undo_issue(provider, &error, undo).await
-            )
+            let undone = undo_issue(provider, &error, undo).await;
+            format!("The answer is lost, because it cannot be saved: {}. {undone}", describe(&why))
         }
         None => undo_issue(provider, &error, undo).await,
     };
@@ -128,7 +137,7 @@ async fn handle_failed_issue(
     }
 }
 
-fn set_aside(format: Format, destination: ReadyDestination, unclaimed: &Secret) -> Result<String> {
+fn save_unclaimed(format: Format, destination: ReadyDestination, unclaimed: &Secret) -> Result<String> {
     if destination.is_stdout() && format == Format::Json {
         output::json(&json!({"unclaimed": unclaimed.expose()}))?;
         return Ok(destination::STDOUT.to_owned());
@@ -136,28 +145,40 @@ fn set_aside(format: Format, destination: ReadyDestination, unclaimed: &Secret) 
     Ok(destination.set_aside(unclaimed)?)
 }
 
-/// Deletes a new key whose secret did not arrive, and says what became of it. Nothing, where no key is known to exist.
+/// Deletes a new key whose secret did not arrive.
+///
+/// Returns a sentence about the key, or nothing if no key is known to exist.
 async fn undo_issue(provider: &NamedProvider, error: &Error, undo: Undo) -> String {
     match error.key() {
         Some(id) if undo == Undo::Delete => match provider.delete(id).await {
-            Ok(()) => format!("The key {id} was deleted again"),
-            Err(why) => format!("The key {id} still exists and nobody can use it; delete it: {why}"),
+            Ok(()) => format!("api-keyring deleted the new key {id}"),
+            Err(why) => format!(
+                "The key {id} still exists, because deleting it failed: {why}. Nobody has its secret, so delete it with \
+                 `api-keyring delete {}/{id}`",
+                provider.name()
+            ),
         },
         _ => String::new(),
     }
 }
 
-/// Deals with a key whose secret is lost, so that no key is left that nobody holds.
+/// Cleans up after a lost secret, so that no new key remains whose secret nobody has.
 async fn handle_lost_secret(provider: &NamedProvider, id: &KeyId, undo: Undo, why: &str) -> Failure {
     let key = format!("{}/{id}", provider.name());
     Failure::Other(match undo {
         Undo::Impossible => {
-            format!("{key} has a new secret that could not be delivered: {why}. Rotate it again to get another one")
+            format!(
+                "the old secret of {key} no longer works, and the new one could not be delivered: {why}. Rotate it again to get \
+             another secret, with `api-keyring rotate {key} --in-place`"
+            )
         }
         Undo::Delete => match provider.delete(id).await {
-            Ok(()) => format!("the secret of {key} could not be delivered: {why}. The key was deleted again"),
+            Ok(()) => format!("the secret of {key} could not be delivered: {why}. api-keyring deleted the new key"),
             Err(error) => {
-                format!("the secret of {key} could not be delivered: {why}. The key still exists; delete it: {error}")
+                format!(
+                    "the secret of {key} could not be delivered: {why}. The key still exists, because deleting it failed: \
+                     {error}. Delete it with `api-keyring delete {key}`"
+                )
             }
         },
     })

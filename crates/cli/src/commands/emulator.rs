@@ -1,4 +1,4 @@
-//! `emulator`: both services, for whoever speaks HTTP.
+//! `emulator` serves both vendors over HTTP.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,28 +16,29 @@ use crate::destination::{DeliveryError, Destination};
 use crate::failure::{Failure, Result};
 use crate::output;
 
-/// What the emulator keeps between one run and another.
+/// The file that keeps the emulator's keys from one run to the next.
 struct StateFile<'a>(&'a Path);
 
 impl StateFile<'_> {
-    /// What is in the file, if it is there; nothing is started that could not be kept.
+    /// Returns the state in the file, or an empty one. Fails if the file could not be written at the end.
     fn read(&self) -> Result<State> {
         let path = self.0.display();
         drop(self.destination().prepare(Existing::Replace)?);
         match fs::read_to_string(self.0) {
-            Ok(text) => State::from_json(&text).map_err(|error| Failure::Other(format!("{path}: {error}"))),
+            Ok(text) => State::from_json(&text)
+                .map_err(|error| Failure::Other(format!("cannot load the state from {path}: {error}"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
-            Err(error) => Err(Failure::Other(format!("{path} cannot be read: {error}"))),
+            Err(error) => Err(Failure::Other(format!("cannot read {path}: {error}"))),
         }
     }
 
-    /// Puts the state in place of what was in the file, whole and for its owner alone.
+    /// Replaces the file as a whole. Only its owner can read it.
     fn write(&self, state: &State) -> Result {
         let written = self.destination().prepare(Existing::Replace)?.deliver(&Secret::from(state.to_json()));
         written.map_err(|error| match error {
-            DeliveryError::Lost(why) => Failure::Other(format!("{} was not written: {why}", self.0.display())),
+            DeliveryError::Lost(why) => Failure::Other(format!("cannot save the state to {}: {why}", self.0.display())),
             DeliveryError::Elsewhere { why, path } => {
-                Failure::Other(format!("the state is in {}, not in {}: {why}", path.display(), self.0.display()))
+                Failure::Other(format!("the state is in {} instead of {}: {why}", path.display(), self.0.display()))
             }
         })
     }
@@ -55,7 +56,7 @@ pub(super) async fn run(format: Format, arguments: &arguments::Emulator) -> Resu
     }
     let emulator = builder.start().await;
     let emulator = emulator.map_err(|error| Failure::Other(format!("the emulator cannot start: {error}")))?;
-    // Before the first line tells that the emulator can be reached, and so be stopped.
+    // A client may cancel the emulator as soon as it reads the first line.
     let mut cancel_requests = CancelRequests::listen()?;
     print_environment(format, &emulator)?;
     cancel_requests.next().await?;
@@ -84,17 +85,17 @@ fn builder(arguments: &arguments::Emulator) -> EmulatorBuilder {
     builder = arguments.seed.into_iter().fold(builder, EmulatorBuilder::seed);
     builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
     if !arguments.control {
-        // Nobody can ask what has happened, so nothing is kept of it.
+        // Only the control API shows recorded requests.
         builder = builder.record_limit(0);
     }
     if arguments.log {
-        // A log that cannot be written is no reason to stop serving.
+        // The emulator keeps serving even if nobody reads its log.
         builder = builder.observe(|request| drop(writeln!(io::stderr(), "{request}")));
     }
     builder
 }
 
-/// Prints everything that a client needs. The output is also the sign that the emulator can be reached.
+/// Prints the variables that a client needs. Clients take the output as the sign that the emulator is ready.
 fn print_environment(format: Format, emulator: &Emulator) -> Result {
     let variables = emulator.environment();
     if format == Format::Json {

@@ -1,4 +1,4 @@
-//! `rotate-fleet`: many keys of one provider.
+//! `rotate-fleet` rotates many keys of one provider.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,11 +43,11 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
             Decision::UnderWay(rotation) => progress.record_result(&id, &KeyResult::UnderWay(rotation)),
             Decision::Refused(why) => {
                 refused += 1;
-                progress.record(&id, "failed", Some(why));
+                progress.record(&id, FAILED, Some(why));
             }
         }
     }
-    let (passed_over, all) = (progress.rows.len(), progress.rows.len() + keys.len());
+    let (not_started, all) = (progress.rows.len(), progress.rows.len() + keys.len());
     if !keys.is_empty() {
         let what = format!("{} keys of {}", keys.len(), provider.name());
         confirm(&arguments.options.consent, &format!("{} Rotate them?", arguments.options.warning(&what)))?;
@@ -60,26 +60,27 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
         .concurrency(arguments.concurrency)
         .waves(arguments.canaries);
     let mut summary = fleet.rotate(stream::iter(keys), |key, result| progress.record_result(key, result)).await;
-    summary.waiting += passed_over - refused;
+    summary.waiting += not_started - refused;
     summary.failed += refused;
     progress.finish(&summary, all)
 }
 
-/// A key that the selector takes, and what is to become of it.
+/// A selected key, and what the fleet does with it.
 struct SelectedKey {
     id: KeyId,
     decision: Decision,
 }
 
 enum Decision {
+    /// Rotate it into this sink.
     Rotate(Arc<dyn Sink>),
-    /// It is rotated already.
+    /// Leave it to the unfinished rotation that already works on it.
     UnderWay(RotationId),
-    /// Nobody can tell where its secret is.
+    /// Report it as failed, because its destination is uncertain.
     Refused(String),
 }
 
-/// The unfinished rotations of a provider, by their keys and marks.
+/// The unfinished rotations of a provider, by the keys that they replace and by their marks.
 #[derive(Default)]
 struct UnfinishedRotations {
     by_key: HashMap<KeyId, RotationId>,
@@ -105,7 +106,9 @@ impl UnfinishedRotations {
     }
 }
 
-/// The keys that the selector takes. What a rotation that is not finished has to do with is left to that one.
+/// Selects the keys, and decides what to do with each.
+///
+/// A key that belongs to an unfinished rotation is left to that rotation.
 async fn select(
     provider: &NamedProvider,
     journal: &dyn Journal,
@@ -115,7 +118,7 @@ async fn select(
     let unfinished = UnfinishedRotations::load(provider, journal).await?;
     let now = Utc::now();
     let mut selected = Vec::new();
-    // Who has a place by that name: a key, or a rotation with all that it has issued.
+    // The owner of a name is a key, or an unfinished rotation with all keys of its lineage.
     let mut owners_of_name: HashMap<String, HashSet<String>> = HashMap::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
@@ -132,9 +135,9 @@ async fn select(
     let selected = selected.into_iter().map(|(id, name, under_way)| {
         let decision = match (under_way, owners_of_name.get(&name).map_or(0, HashSet::len)) {
             (Some(rotation), _) => Decision::UnderWay(rotation),
-            (None, count @ 2..) => {
-                Decision::Refused(format!("{count} keys are named {name:?}, and have one place for their secrets"))
-            }
+            (None, count @ 2..) => Decision::Refused(format!(
+                "{count} keys are named {name:?} and would share a destination: rotate each with `api-keyring rotate`"
+            )),
             (None, _) => patterns.sinks_for(&name).map_or_else(Decision::Refused, Decision::Rotate),
         };
         SelectedKey { id, decision }
@@ -142,17 +145,17 @@ async fn select(
     Ok(selected.collect())
 }
 
-/// What stands for a key's name in the place of its secret.
+/// Stands for the name of a key in a destination.
 const NAME_PLACEHOLDER: &str = "{name}";
 
-/// Where the secrets of keys are, by the keys' names.
+/// The destinations of all keys, with a placeholder for the name of a key.
 struct DestinationPatterns(Vec<String>);
 
 impl DestinationPatterns {
     fn new(patterns: Vec<String>) -> Result<Self> {
         if let Some(pattern) = patterns.iter().find(|pattern| !pattern.contains(NAME_PLACEHOLDER)) {
             return Err(Failure::Usage(format!(
-                "{pattern} is one place for all keys: write {NAME_PLACEHOLDER} into it"
+                "{pattern} is the same destination for all keys: write {NAME_PLACEHOLDER} for the name of a key"
             )));
         }
         let patterns = Self(patterns);
@@ -160,19 +163,23 @@ impl DestinationPatterns {
         Ok(patterns)
     }
 
-    /// The sinks of a key with that name, which must mean nothing but itself in any of them.
+    /// Returns the sinks of the key with this name.
+    ///
+    /// Refuses a name with characters that have a meaning in a path, in JSON or to a program.
     fn sinks_for(&self, name: &str) -> Result<Arc<dyn Sink>, String> {
         let is_plain = |c: char| c.is_alphanumeric() || " ._-+@:(),".contains(c);
         let begins_plainly = name.starts_with(|c: char| c.is_alphanumeric() || c == '_');
         if !begins_plainly || !name.chars().all(is_plain) {
-            return Err(format!("its name, {name:?}, cannot stand in the name of a place: rotate it by itself"));
+            return Err(format!(
+                "its name, {name:?}, cannot be part of a destination: rotate the key with `api-keyring rotate`"
+            ));
         }
         let addresses: Vec<_> = self.0.iter().map(|pattern| pattern.replace(NAME_PLACEHOLDER, name)).collect();
         open_sinks(&addresses).map_err(|why| why.to_string())
     }
 }
 
-/// Tells what would be done with each key.
+/// Prints what the fleet would do with each key.
 async fn print_plans(
     factory: &RotatorFactory<'_>,
     format: Format,
@@ -190,7 +197,7 @@ async fn print_plans(
                 Err(failure) => Err(failure),
             }
             .map_err(|failure| failure.in_one_line()),
-            Decision::UnderWay(rotation) => Err(format!("the rotation {rotation} is at work on it")),
+            Decision::UnderWay(rotation) => Err(format!("the rotation {rotation} of this key is unfinished")),
             Decision::Refused(why) => Err(why),
         };
         (id, planned)
@@ -204,21 +211,21 @@ async fn print_plans(
         return output::json(&documents.collect::<Vec<_>>());
     }
     output::table(
-        ["KEY", "NAME", "SECRET IN", "WHAT"],
+        ["KEY", "NAME", "DESTINATION", "PLAN"],
         planned.into_iter().map(|(id, planned)| {
             let key = format!("{name}/{id}");
             match planned {
                 Ok(plan) => {
                     let requests: usize = plan.steps().iter().map(|step| step.requests.len()).sum();
-                    [key, plan.name.clone(), plan.sinks.join(" and "), format!("rotated with {requests} requests")]
+                    [key, plan.name.clone(), plan.sinks.join(" and "), format!("rotate with {requests} requests")]
                 }
-                Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("left alone: {why}")],
+                Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("do not rotate: {why}")],
             }
         }),
     )
 }
 
-/// What is told of each key, when it ends and at the end.
+/// Prints the result of each key as it arrives, and all of them at the end.
 struct ProgressReport {
     format: Format,
     provider: String,
@@ -226,14 +233,17 @@ struct ProgressReport {
     attention: AttentionWatch,
 }
 
-/// What became of one key.
+/// The result of a key that was not rotated.
+const FAILED: &str = "failed";
+
+/// The result of one key.
 struct KeyReport {
     id: KeyId,
     result: &'static str,
     why: Option<String>,
 }
 
-/// Remembers the keys whose rotations need attention. The result of a key does not say so.
+/// Collects the keys whose rotations need attention, because their results only say that they failed.
 #[derive(Clone, Debug, Default)]
 struct AttentionWatch(Arc<Mutex<HashSet<KeyId>>>);
 
@@ -264,56 +274,61 @@ impl ProgressReport {
         let (result, why) = match result {
             KeyResult::Done => ("done", None),
             KeyResult::Waiting => ("waiting", None),
-            KeyResult::UnderWay(id) => ("waiting", Some(format!("for the rotation {id}"))),
+            KeyResult::UnderWay(id) => ("waiting", Some(format!("the rotation {id} is unfinished"))),
             KeyResult::NotFound => ("not found", None),
-            KeyResult::Replaced(id) => ("not found", Some(format!("it was replaced by the rotation {id}"))),
-            KeyResult::NotRotated(why) => ("failed", Some(why.clone())),
-            KeyResult::Failed(error) => ("failed", Some(error.to_string())),
-            _ => ("failed", None),
+            KeyResult::Replaced(id) => ("not found", Some(format!("the rotation {id} has replaced it"))),
+            KeyResult::NotRotated(why) => (FAILED, Some(why.clone())),
+            KeyResult::Failed(error) => (FAILED, Some(error.to_string())),
+            _ => (FAILED, None),
         };
         self.record(key, result, why);
     }
 
     fn record(&mut self, key: &KeyId, result: &'static str, why: Option<String>) {
         if self.format == Format::Table {
-            let label = if self.attention.is_needed(key) { NEEDS_ATTENTION } else { result };
+            let label = if result == FAILED && self.attention.is_needed(key) { NEEDS_ATTENTION } else { result };
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             output::notice(&api_keyring::printable(&format!("{}/{key}: {label}{why}", self.provider)));
         }
         self.rows.push(KeyReport { id: key.clone(), result, why });
     }
 
-    /// The end of it: how many of so many keys came to which.
+    /// Prints how many of `all` keys had which result. Fails if a key failed.
     fn finish(self, summary: &FleetSummary, all: usize) -> Result {
         let left_alone = all - self.rows.len();
-        let counts = [
-            ("done", summary.done),
-            ("waiting", summary.waiting),
-            ("not found", summary.not_found),
-            ("failed", summary.failed),
-            ("left alone", left_alone),
-        ];
         let printed = match self.format {
             Format::Json => {
                 let keys = self.rows.iter().map(|row| json!({"id": row.id, "result": row.result, "why": row.why}));
-                let mut document = json!({"keys": keys.collect::<Vec<Value>>(), "stopped": summary.halted});
-                counts.iter().for_each(|(name, count)| document[name.replace(' ', "_")] = json!(count));
-                output::json(&document)
+                output::json(&json!({
+                    "keys": keys.collect::<Vec<Value>>(),
+                    "stopped": summary.halted,
+                    "done": summary.done,
+                    "waiting": summary.waiting,
+                    "not_found": summary.not_found,
+                    "failed": summary.failed,
+                    "left_alone": left_alone,
+                }))
             }
             Format::Table => {
-                let attention = self.rows.iter().filter(|row| self.attention.is_needed(&row.id)).count();
-                let for_people = counts.map(|(name, count)| match name {
-                    "failed" => (name, count - attention),
-                    name => (name, count),
-                });
-                let all = for_people.into_iter().chain([(NEEDS_ATTENTION, attention)]);
-                output::fields(all.map(|(name, count)| (name, Some(count.to_string()))))
+                let failed = self.rows.iter().filter(|row| row.result == FAILED);
+                let needs_attention = failed.filter(|row| self.attention.is_needed(&row.id)).count();
+                let counts = [
+                    ("done", summary.done),
+                    ("waiting", summary.waiting),
+                    ("not found", summary.not_found),
+                    ("failed", summary.failed - needs_attention),
+                    (NEEDS_ATTENTION, needs_attention),
+                    ("left alone", left_alone),
+                ];
+                output::fields(counts.map(|(name, count)| (name, Some(count.to_string()))))
             }
         };
         match (&summary.halted, summary.failed) {
             (None, 0) => printed,
             (None, failed) => Err(Failure::Other(format!("{failed} of {all} keys were not rotated"))),
-            (Some(why), _) => Err(Failure::Other(format!("the rest was left alone after a failure: {why}"))),
+            (Some(why), _) => Err(Failure::Other(format!(
+                "the fleet halted after a failure and left {left_alone} of {all} keys alone: {why}"
+            ))),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The journal of rotations: who may make one, and what is said where there is none.
+//! Opens the journal of rotations, and decides which commands may create it.
 
 use std::fs::DirBuilder;
 use std::path::Path;
@@ -10,48 +10,49 @@ use crate::arguments::{JournalArguments, RotateOptions};
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
-/// What to do when the journal's file does not exist.
+/// Whether to create the file of the journal if it does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WhenMissing {
     /// Create it.
     Create,
-    /// Write nothing, and use an empty journal in its place.
+    /// Create no file and use an empty journal instead.
     UseEmpty,
 }
 
 impl WhenMissing {
-    /// A dry run creates nothing.
+    /// Lets every run create the journal, except a dry run.
     pub(super) fn for_run(options: &RotateOptions) -> Self {
         if options.dry_run { Self::UseEmpty } else { Self::Create }
     }
 }
 
-/// The journal of a command that rotates, which is made where it is missing, unless nothing is to be written.
+/// Opens the journal for a command that rotates.
 pub(super) fn for_rotation(options: &RotateOptions, when_missing: WhenMissing) -> Result<Arc<dyn Journal>> {
     match &options.rotator.journal.journal {
         Some(path) => open(path, when_missing),
         None => {
             let path = config::journal()?;
             if let (Some(folder), WhenMissing::Create) = (path.parent(), when_missing) {
-                let made = make_private(folder);
-                made.map_err(|why| Failure::Other(format!("{} cannot be made: {why}", folder.display())))?;
+                create_private(folder).map_err(|why| {
+                    Failure::Other(format!("cannot create the directory {}: {why}", folder.display()))
+                })?;
             }
             open(&path, when_missing)
         }
     }
 }
 
-/// The journal of a command that looks at what was rotated: a new one would hide that this is the wrong place.
+/// Opens the journal for a command that works on earlier rotations. A new journal would hide that the path is wrong.
 pub(super) fn existing(arguments: &JournalArguments) -> Result<Arc<dyn Journal>> {
     if let Some(path) = &arguments.journal {
         if !path.exists() {
-            return Err(Failure::Other(format!("there is no journal {}", path.display())));
+            return Err(Failure::Other(format!("there is no journal at {}: check --journal", path.display())));
         }
-        return open(path, WhenMissing::Create);
+        return open(path, WhenMissing::UseEmpty);
     }
     let path = config::journal()?;
     if !path.exists() {
-        output::notice(&format!("there is no journal {} yet: it tells of no rotation", path.display()));
+        output::notice(&format!("there is no journal at {} yet, so no rotation is recorded", path.display()));
     }
     open(&path, WhenMissing::UseEmpty)
 }
@@ -63,7 +64,7 @@ fn open(path: &Path, when_missing: WhenMissing) -> Result<Arc<dyn Journal>> {
     Ok(Arc::new(SqliteJournal::open(path)?))
 }
 
-fn make_private(folder: &Path) -> std::io::Result<()> {
+fn create_private(folder: &Path) -> std::io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -71,7 +72,7 @@ fn make_private(folder: &Path) -> std::io::Result<()> {
     builder.create(folder)
 }
 
-/// The command that carries a rotation on, in the same journal.
+/// Returns the command that continues a rotation from the same journal.
 pub(super) fn command_to_resume(id: &RotationId, arguments: &JournalArguments) -> String {
     match &arguments.journal {
         Some(path) => format!("api-keyring resume {id} --journal {path:?}"),

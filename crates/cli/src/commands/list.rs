@@ -1,4 +1,4 @@
-//! `list`: all keys, of one provider or of all.
+//! `list` shows the keys of one provider or of all.
 
 use std::io::{self, Write as _};
 
@@ -14,7 +14,7 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
     let mut keys = keyring.list(ListKeys::new());
     let mut problems = Problems::default();
     match format {
-        // Written as the keys come, so that it does not matter how many there are.
+        // Printing each key at once keeps the memory small, however many keys there are.
         Format::Json => {
             let mut stdout = io::stdout().lock();
             let mut separator = "[\n";
@@ -27,7 +27,7 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
             match (separator == ",\n", problems.last.is_none()) {
                 (true, _) => writeln!(stdout, "\n]")?,
                 (false, true) => writeln!(stdout, "[]")?,
-                // No key came, and that is not to be taken for there being none.
+                // An empty list would claim that there are no keys.
                 (false, false) => {}
             }
             stdout.flush()?;
@@ -45,13 +45,14 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
     problems.last.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// What went wrong while the rest of the list was read. All but the last is told at once, the last when all is printed.
+/// Collects the errors of a list. It prints each error when the next one arrives; the last one becomes the result.
 #[derive(Default)]
 struct Problems {
     last: Option<Error>,
 }
 
 impl Problems {
+    /// Returns the key, or keeps the error.
     fn keep_key(&mut self, key: Result<ApiKey, Error>) -> Option<ApiKey> {
         let error = match key {
             Ok(key) => return Some(key),

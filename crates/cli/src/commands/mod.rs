@@ -1,4 +1,4 @@
-//! What each command does.
+//! The commands.
 
 mod create;
 mod deliver;
@@ -22,7 +22,7 @@ use crate::arguments::{Arguments, Command};
 use crate::config;
 use crate::failure::Result;
 
-/// Carries a command out.
+/// Runs a command.
 pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
     match command {
         Command::Demo => demo::run(output).await,
@@ -45,12 +45,12 @@ pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
     }
 }
 
-/// The provider of that name, as the environment configures it.
+/// Returns the provider with that name, as the environment configures it.
 fn provider(name: &str) -> Result<NamedProvider> {
     Ok(config::from_environment(Some(name))?.provider(name)?)
 }
 
-/// The provider that a key is from.
+/// Returns the provider of a key.
 fn provider_of(key: &KeyRef) -> Result<NamedProvider> {
     provider(key.provider())
 }

@@ -1,4 +1,4 @@
-//! `providers`: which providers there are and what each can do.
+//! `providers` shows the configured providers and what each one supports.
 
 use api_keyring::{Capability, Keyring, Provider as _, Support};
 use serde_json::{Map, Value, json};

@@ -1,4 +1,4 @@
-//! `get` and `stats`: one key, and how it is used.
+//! `get` shows one key, and `stats` shows its use.
 
 use api_keyring::{KeyRef, Provider as _};
 

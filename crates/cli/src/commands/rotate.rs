@@ -1,4 +1,4 @@
-//! `rotate`: a new key, or a new secret for the same one.
+//! `rotate` replaces a key, or gives the same key a new secret.
 
 use std::sync::Arc;
 
@@ -19,23 +19,23 @@ use crate::failure::{Failure, Result};
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
-    let (provider, own) = config::account(arguments.key.key.provider())?;
+    let (provider, own_credential) = config::account(arguments.key.key.provider())?;
     check_strategy(&provider, &arguments.options)?;
     let is_to_stdout = arguments.options.in_place && matches!(arguments.to[..], [Target::Stdout]);
     if is_to_stdout && arguments.options.dry_run {
         return Err(Failure::Usage(
-            "there is no plan for standard output: leave --dry-run away, or name a place".to_owned(),
+            "there is no plan for standard output: omit --dry-run, or use --to file:PATH".to_owned(),
         ));
     }
     if is_to_stdout {
-        return to_stdout(format, (provider, own), &arguments).await;
+        return to_stdout(format, (provider, own_credential), &arguments).await;
     }
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
     let request = arguments.options.request(arguments.key.key.id());
     let journal = journal::for_rotation(&arguments.options, WhenMissing::for_run(&arguments.options))?;
     let factory = RotatorFactory::new(format, &arguments.options.rotator);
-    let rotator = factory.rotator((provider, own), Arc::clone(&sinks), journal.clone());
+    let rotator = factory.rotator((provider, own_credential), Arc::clone(&sinks), journal.clone());
     let plan = rotator.plan(&request).await?;
     refuse_if_under_way(&*journal, &plan).await?;
     if arguments.options.dry_run {
@@ -48,7 +48,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let id = record.id.clone();
     let hint_at_resume = || {
         output::notice(&format!(
-            "It goes on with: {}",
+            "To continue the rotation, run: {}",
             journal::command_to_resume(&id, &arguments.options.rotator.journal)
         ))
     };
@@ -67,42 +67,43 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     }
 }
 
-/// Refuses what the vendor does not offer.
+/// Refuses a strategy that the vendor does not support.
 pub(super) fn check_strategy(provider: &NamedProvider, options: &RotateOptions) -> Result {
     match provider.capabilities().support(Capability::Regenerate) {
         Support::Unsupported { instead } if options.in_place => {
-            Err(Failure::Usage(format!("{}: regenerate is not offered. {instead}", provider.name())))
+            Err(Failure::Usage(format!("the provider {} does not support --in-place. {instead}", provider.name())))
         }
         _ => Ok(()),
     }
 }
 
-/// All sinks that the new secret goes to.
+/// Returns the sinks that store the secret.
 fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
     let sinks = arguments.to.iter().map(|target| match target {
         Target::Sink(sink) => Some(Arc::clone(sink)),
         Target::Stdout => None,
     });
     let sinks: Option<Vec<_>> = sinks.collect();
-    let instead = "--to file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM";
+    let accepted = "--to file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM";
     match sinks.as_deref() {
         Some([]) => Err(Failure::Usage(format!(
-            "say where the key's secret is kept, so that the new one goes there: {instead}"
+            "name every place that stores the key's secret, so that the rotation can update it: use {accepted}"
         ))),
         Some([only]) => Ok(Arc::clone(only)),
         Some(several) => Ok(Arc::new(SinkSet::new(several.iter().cloned()))),
         None => Err(Failure::Usage(format!(
-            "a rotation can be cut off, and its secret has to be found again: {instead}; only --in-place, alone, takes -"
+            "an interrupted rotation must find its secret again, which standard output does not keep: use {accepted}. \
+             Only --in-place accepts -, as its single destination"
         ))),
     }
 }
 
-/// Refuses a place that could not be written.
+/// Refuses a destination that cannot take a secret.
 pub(super) async fn check_destination(sink: &dyn Sink) -> Result {
-    sink.check().await.map_err(|why| Failure::Other(format!("the destination {}: {why}", sink.name())))
+    sink.check().await.map_err(|why| Failure::Other(format!("cannot use the destination {}: {why}", sink.name())))
 }
 
-/// Refuses a key that a rotation is at work on, or has issued.
+/// Refuses a key that an unfinished rotation replaces or has issued.
 async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
     match journal.unfinished().await?.into_iter().find(|other| other.is_at_work_on(plan)) {
         Some(other) => Err(JournalError::UnderWay(other.id).into()),
@@ -110,12 +111,12 @@ async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
     }
 }
 
-/// In place, with nothing written down: the secret goes to whoever reads standard output, and nobody can go on for them.
+/// Rotates in place without a journal. The secret goes to standard output, so nobody could resume this rotation.
 async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &Rotate) -> Result {
     let key = &arguments.key.key;
     let provider = &account.0.clone();
     let journal = journal::for_rotation(&arguments.options, WhenMissing::UseEmpty)?;
-    // Nothing can be told of where the secret is now.
+    // The user does not say where the old secret is stored, so the plan has no sink.
     let nowhere = Arc::new(SinkSet::new([]));
     let rotator = RotatorFactory::new(format, &arguments.options.rotator).rotator(account, nowhere, journal.clone());
     let plan = rotator.plan(&arguments.options.request(key.id()).adopt_sink()).await?;
@@ -134,22 +135,25 @@ async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &
     .await
 }
 
-/// Tells what would be done.
+/// Prints what a rotation would do.
 fn print_plan(format: Format, plan: &Plan) -> Result {
     let steps = plan.steps();
     if format == Format::Json {
         return output::json(&json!({"plan": plan, "downtime": plan.downtime(), "steps": steps}));
     }
-    let or_none = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let not_carried_over = match &plan.not_carried_over[..] {
+        [] => "nothing".to_owned(),
+        names => names.join(", "),
+    };
     output::fields([
         ("key", Some(format!("{}/{}", plan.provider, plan.old.id))),
         ("strategy", Some(if plan.strategy == Strategy::InPlace { "in place" } else { "overlap" }.to_owned())),
         ("downtime", Some(if plan.downtime() == Downtime::None { "none" } else { "until delivery" }.to_owned())),
-        ("secret goes to", Some(plan.sinks.join(" and "))),
-        ("not carried over", Some(or_none(&plan.not_carried_over))),
+        ("destination", Some(plan.sinks.join(" and "))),
+        ("not carried over", Some(not_carried_over)),
     ])?;
     output::table(
-        ["STEP", "REQUESTS", "WHAT IS DONE"],
+        ["STEP", "REQUESTS", "ACTION"],
         steps.into_iter().map(|step| {
             let requests: Vec<_> = step.requests.iter().map(ToString::to_string).collect();
             [step.to.to_owned(), if requests.is_empty() { "-".to_owned() } else { requests.join(", ") }, step.what]

@@ -1,4 +1,4 @@
-//! `resume`, `status`, `abort` and `history`: what becomes of rotations.
+//! `resume`, `status`, `abort` and `history` work on the rotations in the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
-/// How many rotations are carried on at once.
+/// How many rotations `resume` works on at the same time.
 const CONCURRENCY: usize = 8;
 
 pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
@@ -25,7 +25,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     }
     let journal = journal::existing(&arguments.rotator.journal)?;
     if arguments.waive_evidence.is_some() {
-        return Err(Failure::Usage("--waive-evidence is for one rotation".to_owned()));
+        return Err(Failure::Usage("--waive-evidence is only for one rotation: name a single id".to_owned()));
     }
     let records = if arguments.rotations.is_empty() {
         journal.unfinished().await?
@@ -65,16 +65,16 @@ async fn resume_one(format: Format, arguments: &Resume, id: &RotationId) -> Resu
         Ok(record) => record,
         Err(error) => return Err(rotator::explain_refused_credential(&*journal, id, error.into()).await),
     };
-    // That it was undone may have been asked for.
+    // The rotation was finished before, so its end is not a failure of this command.
     match before.state.is_finished() {
         true => rotator::print(format, &record),
         false => rotator::report(format, &record),
     }
 }
 
-/// What came of carrying a rotation on.
+/// Why a rotation is not resumed.
 enum ResumeError {
-    /// Somebody else is at work on it.
+    /// Another process works on it, which is not a failure.
     Held(String),
     Failed(Failure),
 }
@@ -117,7 +117,9 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, ResumeError>)>) -
     };
     match failed {
         0 => printed,
-        failed => Err(Failure::Other(format!("{failed} of {} rotations do not go on", documents.len()))),
+        failed => {
+            Err(Failure::Other(format!("{failed} of {} rotations cannot continue: see their notes", documents.len())))
+        }
     }
 }
 
@@ -126,13 +128,16 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let record = load(&journal, &arguments.rotation).await?;
     let rotator = RotatorCache::new(format, &journal, &arguments.rotator).rotator_for(&record)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
-    confirm(&arguments.consent, &format!("The new key of {key} stops working, and the old one stays. Abort it?"))?;
+    confirm(
+        &arguments.consent,
+        &format!("The new key that replaces {key} stops working, and the old key stays. Abort the rotation?"),
+    )?;
     let rotator = rotator.cancel_when(rotator::cancel_requested());
     let record = match arguments.leave_destination {
         true => rotator.abort_leaving_sink(&arguments.rotation, &arguments.reason).await?,
         false => rotator.abort(&arguments.rotation, &arguments.reason).await?,
     };
-    // That it was undone is what was asked for.
+    // The user asked for the undone state, so it is a success here.
     if matches!(record.state, State::Aborted { .. }) {
         rotator::print(format, &record)
     } else {
@@ -185,8 +190,7 @@ async fn load(journal: &Arc<dyn Journal>, id: &RotationId) -> Result<Record> {
     Ok(journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?)
 }
 
-/// RotatorFactory for what records are of: their sinks, by their names, and their providers, as the environment configures them,
-/// which all of them share.
+/// Makes the rotators for records, and caches the providers that they share.
 struct RotatorCache<'a> {
     factory: RotatorFactory<'a>,
     journal: &'a Arc<dyn Journal>,
@@ -198,6 +202,7 @@ impl<'a> RotatorCache<'a> {
         Self { factory: RotatorFactory::new(format, arguments), journal, accounts: BTreeMap::new() }
     }
 
+    /// Returns a rotator with the provider and the sinks of the record.
     fn rotator_for(&mut self, record: &Record) -> Result<Rotator> {
         let name = &record.plan.provider;
         let account = match self.accounts.get(name) {

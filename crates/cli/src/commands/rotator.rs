@@ -1,4 +1,4 @@
-//! What the commands that rotate have in common: the rotator, and what is told of a rotation.
+//! Makes rotators and prints rotations, for all commands that rotate.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use crate::config::Account;
 use crate::failure::{Failure, Result};
 use crate::output;
 
-/// Ends when the command is told to stop, from now on: whoever is asked for consent before is free to go.
+/// Returns a future that ends when somebody cancels the command.
+///
+/// From now on, a request to cancel no longer ends the process. Call this after questions, so that Ctrl-C still leaves them.
 pub(super) fn cancel_requested() -> Shared<BoxFuture<'static, ()>> {
     match CancelRequests::listen() {
-        // A task of its own: who asks is answered at once, also while a request is under way.
+        // A task of its own answers at once, even while a call to the vendor is running.
         Ok(mut requests) => {
             let cancelled = tokio::spawn(async move {
                 if requests.next().await.is_err() {
                     pending::<()>().await;
                 }
-                output::notice(
-                    "Stopping when the step that is under way has ended; `api-keyring resume` goes on from there.",
-                );
+                output::notice("Stopping after the current step. To continue the rotation, run `api-keyring resume`.");
             });
             cancelled.map(drop).boxed().shared()
         }
-        // Signals cannot be watched on this machine: the process ends at once, and whoever resumes finds out where.
+        // Without signals, a request ends the process at once. A later resume continues the rotation.
         Err(_) => pending().boxed().shared(),
     }
 }
 
-/// What the rotators of one command have in common.
+/// Makes the rotators of one command.
 pub(super) struct RotatorFactory<'a> {
     format: Format,
     arguments: &'a RotatorArguments,
@@ -45,7 +45,7 @@ impl<'a> RotatorFactory<'a> {
         Self { format, arguments }
     }
 
-    /// A rotator that tells people of each step.
+    /// Returns a rotator that prints each step for people.
     pub(super) fn rotator(
         &self,
         (provider, own_credential): Account<NamedProvider>,
@@ -60,7 +60,7 @@ impl<'a> RotatorFactory<'a> {
         })
     }
 
-    /// A rotator with the patience that is asked for.
+    /// Configures a rotator as the arguments say.
     pub(super) fn configure(&self, rotator: Rotator, own_credential: Option<SharedSecret>) -> Rotator {
         let rotator = rotator.patience(self.arguments.wait).lease(self.arguments.lease);
         match own_credential {
@@ -70,7 +70,7 @@ impl<'a> RotatorFactory<'a> {
     }
 }
 
-/// Says, where a credential is refused, what the rotation has to do with it.
+/// Explains a refused credential if the rotation itself replaced that credential. Returns the failure unchanged.
 pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &RotationId, failure: Failure) -> Failure {
     let is_refused = matches!(&failure, Failure::Keyring(error) if error.is_unauthenticated());
     let record = if is_refused { journal.load(id).await.ok().flatten() } else { None };
@@ -80,8 +80,8 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
             output::notice(&own_credential_replaced(&record));
         }
         _ if record.plan.strategy == Strategy::InPlace && !record.marks.is_empty() => output::notice(
-            "The key that is used here was given a new secret, whose answer was lost: resume with another credential that may \
-             ask for one.",
+            "The vendor replaced the secret of your own credential, and its answer was lost. Resume with another credential \
+             that can regenerate the key.",
         ),
         _ => {}
     }
@@ -89,10 +89,10 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
 }
 
 fn own_credential_replaced(record: &Record) -> String {
-    format!("The key that is used here was replaced: its secret from now on is in {}.", record.plan.sinks.join(" and "))
+    format!("This rotation replaced your own credential. Its new secret is in {}.", record.plan.sinks.join(" and "))
 }
 
-/// What people read for a state that JSON and the journal call `stuck`.
+/// The name for people of the state that JSON and the journal call `stuck`.
 pub(super) const NEEDS_ATTENTION: &str = "needs attention";
 
 /// Returns a state's name for people.
@@ -103,22 +103,23 @@ pub(super) fn state_label(state: &State) -> &'static str {
     }
 }
 
-/// What there is to say of a rotation besides.
+/// Returns what people should know about a rotation besides its state.
 pub(super) fn note(record: &Record) -> Option<String> {
     match &record.state {
         State::Promoted { until, .. } => {
             let until = output::utc(*until);
             let unused = record.plan.unused_for.filter(|_| record.waived.is_none()).map(|unused| unused.seconds);
             Some(match (unused.map(Duration::from_secs).map(humantime::format_duration), &record.evidence) {
-                (None, _) => format!("the old key is retired after {until}"),
+                (None, _) => format!("the first resume after {until} retires the old key"),
                 (Some(unused), Some(evidence)) if evidence.new_is_used => {
                     let since = output::utc(evidence.old_since);
                     format!(
-                        "others use the new key; the old one, seen unused since {since}, is retired after {until} and once unused for {unused}"
+                        "others use the new key; the first resume after {until} retires the old one, once it is unused \
+                         for {unused} (unused since {since})"
                     )
                 }
                 (Some(_), _) => {
-                    format!("the old key is retired after {until}, and once others are seen to use the new one")
+                    format!("the first resume after {until} retires the old key, once others use the new one")
                 }
             })
         }
@@ -133,10 +134,10 @@ pub(super) fn note(record: &Record) -> Option<String> {
     }
 }
 
-/// The header of [`row`].
+/// The header above rows of [`row`].
 pub(super) const HEADER: [&str; 6] = ["ROTATION", "KEY", "STATE", "NEW KEY", "CHANGED", "NOTE"];
 
-/// A rotation as a row of a table.
+/// Returns a rotation as a row of a table.
 pub(super) fn row(record: &Record) -> [String; 6] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     [
@@ -149,7 +150,7 @@ pub(super) fn row(record: &Record) -> [String; 6] {
     ]
 }
 
-/// Prints a rotation, whole.
+/// Prints one rotation with all its fields.
 pub(super) fn print(format: Format, record: &Record) -> Result {
     if format == Format::Json {
         return output::json(record);
@@ -160,27 +161,29 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
         ("key", Some(format!("{provider}/{}", record.plan.old.id))),
         ("state", Some(state_label(&record.state).to_owned())),
         ("new key", record.state.new_key().map(|key| format!("{provider}/{key}"))),
-        ("secret in", Some(record.plan.sinks.join(" and "))),
+        ("destination", Some(record.plan.sinks.join(" and "))),
         ("changed", Some(output::utc(record.time))),
         ("note", note(record)),
         ("evidence waived", record.waived.clone()),
     ])
 }
 
-/// Prints a rotation, and fails if it is not where it should be, also when nobody reads what is printed.
+/// Prints a rotation, and fails if it was undone or needs attention. It then fails even if nobody reads the output.
 pub(super) fn report(format: Format, record: &Record) -> Result {
     let printed = print(format, record);
     check_state(record)?;
     printed
 }
 
-/// Whether a rotation is where it should be: done, or waiting.
+/// Fails if a rotation was undone or needs attention.
 pub(super) fn check_state(record: &Record) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     match &record.state {
-        State::Aborted { why } => Err(Failure::Other(format!("{key} was not rotated, and is as it was: {why}"))),
+        State::Aborted { why } => {
+            Err(Failure::Other(format!("the rotation of {key} was undone, and the key is unchanged: {why}")))
+        }
         State::NeedsAttention { why, .. } => {
-            Err(Failure::Other(format!("the rotation {} needs you: {why}", record.id)))
+            Err(Failure::Other(format!("the rotation {} needs attention: {why}", record.id)))
         }
         _ => Ok(()),
     }

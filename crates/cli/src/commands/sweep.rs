@@ -1,4 +1,4 @@
-//! `sweep`: keys that rotations have left behind.
+//! `sweep` finds keys that rotations left behind, and deletes them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,9 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     let keyring: Keyring = config::from_environment(arguments.provider.as_deref())?;
     let destinations = arguments.destinations.iter().map(|destination| match destination {
         Target::Sink(sink) => Ok(Arc::clone(sink)),
-        Target::Stdout => Err(Failure::Usage("standard output keeps no secrets".to_owned())),
+        Target::Stdout => {
+            Err(Failure::Usage("standard output stores no secrets: name another destination with --in".to_owned()))
+        }
     });
     let destinations = destinations.collect::<Result<Vec<_>>>()?;
     let unknown = if arguments.even_unknown { UnknownRotations::Delete } else { UnknownRotations::Keep };
@@ -35,11 +37,14 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     let printed = print(format, &candidates);
     match failed {
         0 => printed,
-        failed => Err(Failure::Other(format!("{failed} of {} keys could not be deleted", candidates.len()))),
+        failed => Err(Failure::Other(format!(
+            "{failed} of {} keys could not be deleted: see their results",
+            candidates.len()
+        ))),
     }
 }
 
-/// Whether a key may be deleted whose rotation is not in the journal.
+/// Whether to keep or to delete a key whose rotation is not in the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum UnknownRotations {
     Keep,
@@ -52,7 +57,7 @@ enum Verdict {
     Keep(String),
 }
 
-/// A key that a rotation has left behind, and what becomes of it.
+/// A key that a rotation left behind, and what the command does with it.
 struct Candidate {
     provider: NamedProvider,
     orphan: Orphan,
@@ -61,12 +66,14 @@ struct Candidate {
     is_deleted: bool,
 }
 
-/// Refuses empty destinations, which are likely to be misspelled.
+/// Refuses an empty destination, whose name is probably misspelled: it would prove that a key is unused.
 async fn refuse_empty(destinations: &[Arc<dyn Sink>]) -> Result {
     for destination in destinations {
         let name = destination.name();
         if destination.current().await.map_err(|why| Failure::Other(format!("{name}: {why}")))?.is_none() {
-            return Err(Failure::Usage(format!("{name} is empty: name the places where secrets are kept")));
+            return Err(Failure::Usage(format!(
+                "{name} is empty: with --even-unknown, each --in must name a destination that holds a secret"
+            )));
         }
     }
     Ok(())
@@ -82,7 +89,7 @@ impl Candidate {
     }
 }
 
-/// Finds out whether an orphan may be deleted: only when nobody can use its secret.
+/// Decides whether an orphan may be deleted. It may only if no program can use its secret.
 async fn inspect(
     orphan: &Orphan,
     journal: &dyn Journal,
@@ -106,23 +113,24 @@ async fn inspect(
             Ok(Some(true)) => return Ok(Verdict::Keep(format!("its secret is in {}", sink.name()))),
             Ok(Some(false)) => {}
             Ok(None) => is_surely_unused = false,
-            Err(why) => return Ok(Verdict::Keep(format!("{} cannot be read: {why}", sink.name()))),
+            Err(why) => return Ok(Verdict::Keep(format!("cannot read {}: {why}", sink.name()))),
         }
     }
     let deletes_unknown = unknown == UnknownRotations::Delete;
     if let (Some(twin), false) = (&orphan.twin, deletes_unknown && is_surely_unused) {
-        return Ok(Verdict::Keep(format!("it has the mark of {twin}, and one of the two is nobody's")));
+        return Ok(Verdict::Keep(format!("it has the same mark as {twin}, and only one of the two is in use")));
     }
     Ok(match (record.is_some(), is_surely_unused, deletes_unknown) {
-        // The journal knows that it was given up.
+        // The journal records that its rotation ended without it.
         (true, ..) => Verdict::Delete("left behind".to_owned()),
         (false, true, true) => {
-            Verdict::Delete("the journal does not know it, and it is in none of the places".to_owned())
+            Verdict::Delete("its rotation is not in the journal, and no destination holds its secret".to_owned())
         }
-        (false, false, true) => {
-            Verdict::Keep("the journal does not know it, and the vendor does not show whose secret is where".to_owned())
-        }
-        (false, _, false) => Verdict::Keep("the journal does not know it".to_owned()),
+        (false, false, true) => Verdict::Keep(
+            "its rotation is not in the journal, and the vendor does not show whether a destination holds its secret"
+                .to_owned(),
+        ),
+        (false, _, false) => Verdict::Keep("its rotation is not in the journal".to_owned()),
     })
 }
 
@@ -130,7 +138,7 @@ async fn inspect(
 async fn delete(candidates: &mut [Candidate], consent: &Consent) -> Result<usize> {
     let count = candidates.iter().filter(|candidate| candidate.may_be_deleted).count();
     if count > 0 {
-        confirm(consent, &format!("{count} keys that rotations have left behind stop working. Delete them?"))?;
+        confirm(consent, &format!("{count} keys that rotations left behind stop working. Delete them?"))?;
     }
     let mut failed = 0;
     for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_deleted) {
@@ -159,7 +167,7 @@ fn print(format: Format, candidates: &[Candidate]) -> Result {
         return output::json(&documents.collect::<Vec<_>>());
     }
     output::table(
-        ["KEY", "NAME", "ROTATION", "WHAT"],
+        ["KEY", "NAME", "ROTATION", "RESULT"],
         candidates.iter().map(|Candidate { provider, orphan, note, .. }| {
             [
                 format!("{}/{}", provider.name(), orphan.key.id()),

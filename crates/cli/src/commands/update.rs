@@ -1,4 +1,4 @@
-//! `update`: a key's metadata.
+//! `update` changes a key's metadata.
 
 use api_keyring::{KeyUpdate, Provider as _};
 
@@ -21,7 +21,7 @@ pub(super) async fn run(format: Format, arguments: Update) -> Result {
         None => match provider.get(key.id()).await {
             Ok(updated) => updated,
             Err(error) => {
-                output::notice(&format!("{key} was updated, but could not be read back:"));
+                output::notice(&format!("{key} was updated, but api-keyring cannot read it back:"));
                 return Err(error.into());
             }
         },

@@ -1,4 +1,4 @@
-//! What destroys needs leave.
+//! Destructive commands need consent.
 
 #[cfg(unix)]
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,7 @@ fn without_a_terminal_destructive_commands_need_yes() {
     assert!(emulator.works("spartera", &spartera_secret) && emulator.works("monad", &monad_secret));
 }
 
-/// Runs the program at a terminal where somebody types `answer`. Returns its exit code, and what the terminal showed.
+/// Runs the program at a terminal where somebody types `answer`. Returns its exit code and what the terminal shows.
 #[cfg(unix)]
 fn at_a_terminal(emulator: &Emulator, arguments: &[&str], answer: &str) -> (i32, String) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -40,13 +40,13 @@ fn at_a_terminal(emulator: &Emulator, arguments: &[&str], answer: &str) -> (i32,
     let mut command = emulator.client(arguments);
     command.stdin(terminal.try_clone().unwrap()).stderr(terminal).stdout(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
-    // The terminal is this process's no longer, so that reading ends when the program does.
+    // This process gives up the terminal, so that reading ends when the program does.
     drop(command);
 
     let mut shown = String::new();
     let mut buffer = [0; 1024];
     let mut is_answered = false;
-    // At its end a terminal fails to be read, rather than being empty.
+    // At the end, reading from a terminal fails; it does not return zero bytes.
     while let Ok(read @ 1..) = controller.read(&mut buffer) {
         shown.push_str(&String::from_utf8_lossy(&buffer[..read]));
         if !is_answered && shown.contains("[y/N]") {
@@ -70,8 +70,8 @@ fn at_a_terminal_destructive_commands_ask() {
         assert!(emulator.works("monad", &secret));
     }
     let (code, shown) = at_a_terminal(&emulator, &["revoke", &key], "y\n");
-    assert_eq!(code, 2, "what is not offered is refused: {shown}");
-    assert!(!shown.contains("[y/N]"), "and without a question: {shown}");
+    assert_eq!(code, 2, "the vendor does not support it: {shown}");
+    assert!(!shown.contains("[y/N]"), "there is no question: {shown}");
     let (code, shown) = at_a_terminal(&emulator, &["delete", &key], "y\n");
     assert_eq!(code, 0, "{shown}");
     assert!(!emulator.works("monad", &secret));

@@ -1,4 +1,4 @@
-//! A new secret gets where it shall go, or no key is left behind.
+//! A new secret reaches its destination, or the new key is deleted.
 
 use std::fs;
 use std::process::Stdio;
@@ -35,7 +35,7 @@ fn a_file_holds_only_the_secret_and_only_its_owner_can_read_it() {
     assert_eq!(refused.code, 2);
     assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
     assert_eq!(fs::read_to_string(&path).unwrap(), secret);
-    assert_eq!(emulator.ids("spartera"), keys, "no key was created");
+    assert_eq!(emulator.ids("spartera"), keys, "no key is created");
 
     let mut forced = create_to(&destination);
     forced.push("--force");
@@ -67,7 +67,7 @@ fn a_destination_that_cannot_be_written_is_refused_before_a_key_is_created() {
         assert_ne!(run.code, 0, "{destination:?}");
         assert!(run.stdout.is_empty());
     }
-    assert_eq!(emulator.ids("spartera").len(), 1, "no key was created");
+    assert_eq!(emulator.ids("spartera").len(), 1, "no key is created");
 }
 
 #[test]
@@ -76,19 +76,19 @@ fn a_discarded_standard_output_is_refused() {
     let emulator = Emulator::start();
     let run: Run = emulator.client(&create_to("-")).stdout(Stdio::null()).output().unwrap().into();
     assert_eq!(run.code, 2, "{}", run.stderr);
-    assert_eq!(emulator.ids("spartera").len(), 1, "no key was created");
+    assert_eq!(emulator.ids("spartera").len(), 1, "no key is created");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_key_whose_secret_cannot_be_delivered_is_deleted_again() {
+fn a_new_key_whose_secret_cannot_be_delivered_is_deleted() {
     let emulator = Emulator::start();
     for format in ["table", "json"] {
         let mut command = emulator.client(&create_to("-"));
         let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
         let run: Run = command.args(["--output", format]).stdout(full).output().unwrap().into();
         assert_eq!(run.code, 1);
-        assert!(run.stderr.contains("The key was deleted again"), "{}", run.stderr);
+        assert!(run.stderr.contains("api-keyring deleted the new key"), "{}", run.stderr);
         assert!(!run.stderr.contains("sk_live_"), "{}", run.stderr);
         assert_eq!(emulator.ids("spartera").len(), 1, "no key is left behind");
     }

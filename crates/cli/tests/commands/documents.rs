@@ -1,4 +1,4 @@
-//! `--output json` prints one JSON document, whatever the command; the environment alone configures it.
+//! Every command prints one JSON document with `--output json`. The environment is the only configuration.
 
 use serde_json::{Value, json};
 
@@ -54,7 +54,7 @@ fn every_command_prints_one_document() {
         assert_eq!(emulator.json(&["delete", &key, "--yes"])["done"], "deleted");
     }
     let all = emulator.json(&["list"]);
-    assert_eq!(all.as_array().unwrap().len(), 2, "the two administrators are left: {all}");
+    assert_eq!(all.as_array().unwrap().len(), 2, "only the two administrators are left: {all}");
 }
 
 #[test]

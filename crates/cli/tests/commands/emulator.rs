@@ -1,4 +1,4 @@
-//! `emulator` tells clients what they need, and stops when it is told to.
+//! `emulator` prints what clients need, and stops on a signal.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,7 +6,9 @@ use std::process::Stdio;
 
 use crate::harness::{Emulator, program};
 
-/// What comes back until the connection ends; `path` is below the company's, or one of the emulator's own.
+/// Sends a request, and returns all that arrives until the connection ends.
+///
+/// The path is below the company's path, unless it belongs to the control API.
 fn request(emulator: &Emulator, method: &str, path: &str, body: &str) -> String {
     let variable = |name: &str| emulator.variables[name].as_str();
     let scope = if path.starts_with("/_emulator/") {
@@ -39,7 +41,7 @@ fn a_fault_happens_as_often_as_its_count_says() {
     let unavailable = request(&emulator, "GET", "/api-keys", "");
     assert!(unavailable.starts_with("HTTP/1.1 503 ") && unavailable.contains("retry-after: 7\r\n"), "{unavailable}");
     let listed = request(&emulator, "GET", "/api-keys", "");
-    assert!(listed.contains(r#""api_key_id":1002"#), "the key whose answer was lost exists: {listed}");
+    assert!(listed.contains(r#""api_key_id":1002"#), "the key exists although its answer was lost: {listed}");
     assert!(request(&emulator, "POST", "/api-keys", &body).starts_with("HTTP/1.1 200 "));
 }
 
@@ -56,7 +58,7 @@ fn the_log_has_one_line_per_request_and_no_secret() {
     assert!(lines[0].ends_with(&list) && lines[1].ends_with(&get), "{lines:?}");
     assert!(!lines.concat().contains(&emulator.variables["SPARTERA_API_KEY"]), "{lines:?}");
     drop(log);
-    // Nobody reads the log any more, which is no reason to stop serving.
+    // Nobody reads the log now. The emulator keeps serving.
     assert!(request(&emulator, "GET", "/api-keys", "").starts_with("HTTP/1.1 200 "));
 }
 
@@ -110,7 +112,7 @@ fn it_prints_the_variables_and_nothing_else() {
     ];
     assert_eq!(names, expected);
     let port = |name: &str| emulator.variables[name].split(':').nth(2).unwrap().split('/').next().unwrap().to_owned();
-    assert_eq!(port("SPARTERA_BASE_URL"), port("MONAD_BASE_URL"), "both services are on one port");
+    assert_eq!(port("SPARTERA_BASE_URL"), port("MONAD_BASE_URL"), "both services share one port");
 }
 
 #[test]
@@ -136,7 +138,7 @@ fn it_restores_the_keys_from_its_state_file() {
     crate::harness::signal(&first.process, "-TERM");
     assert_eq!(first.process.wait().unwrap().code(), Some(0));
     assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "nothing is left beside it");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 1, "no other file is left");
 
     let second = Emulator::with(&options);
     for name in ["SPARTERA_API_KEY", "SPARTERA_COMPANY_ID", "MONAD_API_KEY", "MONAD_ORGANIZATION_ID"] {
@@ -154,15 +156,15 @@ fn a_state_file_that_cannot_be_used_is_reported_before_the_emulator_starts() {
     std::fs::write(&broken, r#"{"spartera": {"keys": "sk_live_0123456789abcdef"}}"#).unwrap();
     for (path, expected) in [
         (broken.clone(), "line 1, column"),
-        (folder.path().join("missing/state.json"), "cannot be written"),
-        (folder.path().to_owned(), "no plain file"),
+        (folder.path().join("missing/state.json"), "cannot write"),
+        (folder.path().to_owned(), "not a regular file"),
     ] {
         let output = program().args(["emulator", "--state"]).arg(&path).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && output.stdout.is_empty(), "{path:?}");
         assert!(stderr.contains(expected) && !stderr.contains("sk_live"), "{path:?}: {stderr}");
     }
-    assert!(std::fs::read_to_string(&broken).unwrap().contains("sk_live"), "it is left as it was");
+    assert!(std::fs::read_to_string(&broken).unwrap().contains("sk_live"), "the file is unchanged");
 }
 
 #[test]

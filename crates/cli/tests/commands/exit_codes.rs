@@ -1,4 +1,4 @@
-//! 0 done, 1 failed, 2 usage, 4 authentication, 5 not found.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 4 authentication or permission, 5 not found.
 
 use crate::harness::{Emulator, Run, program};
 
@@ -11,7 +11,7 @@ fn each_kind_of_failure_has_its_exit_code() {
         (&["get", "monad/no-such-key"], 5, "API key not found"),
         (&["delete", "monad/no-such-key", "--yes"], 5, "delete of key no-such-key"),
         (&["stats", "spartera/999999"], 5, "Resource not found"),
-        (&["list", "siem"], 2, "there are monad and spartera"),
+        (&["list", "siem"], 2, "use monad or spartera"),
         (&["get", "spartera"], 2, "PROVIDER/ID"),
         (&["get", "spartera/.."], 2, "does not start with '.'"),
         (&["get", "spartera/a/b"], 2, "letters"),
@@ -35,7 +35,7 @@ fn each_kind_of_failure_has_its_exit_code() {
         assert!(run.stderr.contains(message), "{arguments:?}: {}", run.stderr);
         assert_eq!(run.stdout.is_empty(), code != 0, "{arguments:?}: {}", run.stdout);
     }
-    assert_eq!((emulator.ids("spartera").len(), emulator.ids("monad").len()), (1, 1), "nothing was created");
+    assert_eq!((emulator.ids("spartera").len(), emulator.ids("monad").len()), (1, 1), "no key is created");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_refused_credential_is_code_4_and_is_not_repeated() {
         assert!(run.stderr.contains("Check the credential"), "{}", run.stderr);
         assert!(!run.stderr.contains("canary") && !run.stdout.contains("canary"));
     }
-    // A reader may not create: that is a matter of permission.
+    // A reader has no permission to create keys.
     let (_, reader) = emulator.create("spartera");
     let mut command = emulator.client(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);
     let run: Run = command.env("SPARTERA_API_KEY", &reader).output().unwrap().into();
@@ -76,7 +76,7 @@ fn a_missing_or_wrong_configuration_is_code_2() {
 
 #[test]
 fn a_service_that_cannot_be_reached_is_code_1() {
-    // Bound and dropped: nobody listens there.
+    // Nothing listens on a port that was bound and dropped.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let variables = [
         ("SPARTERA_API_KEY", "canary".to_owned()),
@@ -90,7 +90,7 @@ fn a_service_that_cannot_be_reached_is_code_1() {
 
 #[test]
 fn a_repeatable_call_is_retried_and_the_retry_is_reported() {
-    // The vendor asks for no wait, and the first one of ours is a quarter of a second at most.
+    // The vendor names no waiting time, so the first wait is at most a quarter of a second.
     let emulator = Emulator::with(&["--fault", "list:status=503:1", "--fault", "create:status=503:1"]);
     let with_retries = |arguments: &[&str]| -> Run {
         emulator.client(arguments).env_remove("API_KEYRING_ATTEMPTS").output().unwrap().into()
@@ -99,7 +99,7 @@ fn a_repeatable_call_is_retried_and_the_retry_is_reported() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stderr.starts_with("attempt 1 failed, retrying in "), "{}", run.stderr);
     assert!(run.stdout.contains("spartera/1001"), "{}", run.stdout);
-    // A create that may have been done is not.
+    // A create that may have taken effect is not retried.
     let run = with_retries(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(!run.stderr.contains("attempt"), "{}", run.stderr);

@@ -1,4 +1,4 @@
-//! Rotating many keys from the command line.
+//! `rotate-fleet` rotates many keys.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{Emulator, Run};
 
-/// An emulator, and a folder for the secrets of its keys and a journal.
+/// An emulator, and a directory for the journal and the secrets.
 struct Fixture {
     emulator: Emulator,
     folder: tempfile::TempDir,
@@ -26,7 +26,7 @@ impl Fixture {
         fs::read_to_string(self.path(&format!("{name}.key"))).unwrap()
     }
 
-    /// Issues a key, and keeps its secret. Returns the key's id.
+    /// Issues a key and stores its secret in a file. Returns the key's id.
     fn create(&self, name: &str) -> String {
         let key = self.emulator.json(&["create", "spartera", "--name", name, "--role", "3", "--to", "-"]);
         if Path::new(name).components().count() == 1 {
@@ -40,7 +40,7 @@ impl Fixture {
         command.args(arguments).env("API_KEYRING_JOURNAL", self.path("journal.sqlite")).output().unwrap().into()
     }
 
-    /// Rotates those named `ci…`; returns the exit code and what is report.
+    /// Rotates the keys named `ci…`. Returns the exit code and the report.
     fn rotate(&self, arguments: &[&str]) -> (i32, Value) {
         let to = format!("file:{}", self.path("{name}.key"));
         let all = ["rotate-fleet", "spartera", "--named", "ci*", "--role", "3", "--to", &to, "--poll", "1ms", "--yes"];
@@ -67,7 +67,7 @@ fn every_key_of_a_name_is_rotated_at_its_own_destination() {
 
     let (code, report) = fixture.rotate(&["--grace", "1h"]);
     assert_eq!((code, &report["waiting"], &report["failed"]), (0, &json!(3), &json!(0)), "{report}");
-    // The next day's job finds old keys and new ones, and leaves them to the rotations that they belong to.
+    // The next job finds old and new keys. It leaves them to the rotations that they belong to.
     let (code, report) = fixture.rotate(&[]);
     assert_eq!((code, &report["waiting"], &report["failed"]), (0, &json!(6), &json!(0)), "{report}");
     let unfinished: Value = serde_json::from_str(&fixture.run(&["status"]).stdout).unwrap();
@@ -87,7 +87,7 @@ fn every_key_of_a_name_is_rotated_at_its_own_destination() {
 #[test]
 fn a_key_whose_destination_is_uncertain_is_left_alone() {
     let fixture = Fixture::new();
-    // Two of one name, one that would lead elsewhere, and one whose secret is not where it should be.
+    // Two keys share a name, one name leads to another directory, and one secret is missing.
     fixture.create("ci-twice");
     fixture.create("ci-twice");
     fixture.create("ci/../../elsewhere");
@@ -97,7 +97,7 @@ fn a_key_whose_destination_is_uncertain_is_left_alone() {
     let (code, report) = fixture.rotate(&["--leaked", "--canaries", "0"]);
     assert_eq!((code, &report["done"], &report["failed"]), (1, &json!(1), &json!(4)), "{report}");
     let reasons: Vec<_> = report["keys"].as_array().unwrap().iter().filter_map(|key| key["why"].as_str()).collect();
-    for why in ["2 keys are named \"ci-twice\"", "cannot stand in the name of a place", "is empty"] {
+    for why in ["2 keys are named \"ci-twice\"", "cannot be part of a destination", "is empty"] {
         assert!(reasons.iter().any(|found| found.contains(why)), "{reasons:?}");
     }
     let mut files: Vec<_> = fs::read_dir(fixture.folder.path())
@@ -143,12 +143,34 @@ fn contradictory_arguments_are_refused() {
         (&["rotate-fleet", "spartera", "--to", "file:{name}"][..], "required"),
         (&["rotate-fleet", "spartera", "--all", "--named", "x", "--to", "file:{name}"], "cannot be used with"),
         (&["rotate-fleet", "spartera", "--all"], "--to"),
-        (&["rotate-fleet", "spartera", "--all", "--to", "file:one"], "one place for all keys"),
+        (&["rotate-fleet", "spartera", "--all", "--to", "file:one"], "the same destination for all keys"),
         (&["rotate-fleet", "spartera", "--all", "--to", "vault:{name}"], "command:PROGRAM"),
         (&["rotate-fleet", "spartera", "--named", "[", "--to", "file:{name}"], "pattern"),
-        (&["rotate-fleet", "spartera", "--all", "--in-place", "--to", "file:{name}"], "regenerate is not offered"),
+        (&["rotate-fleet", "spartera", "--all", "--in-place", "--to", "file:{name}"], "does not support --in-place"),
     ] {
         let run = fixture.run(arguments);
         assert!(run.code == 2 && run.stderr.contains(why), "{arguments:?}: {}", run.stderr);
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn a_key_whose_rotation_needs_attention_is_reported_to_people_by_that_name() {
+    let fixture = Fixture::new();
+    fixture.create("ci");
+    // This program stores every secret, except that the current one becomes somebody else's.
+    let script = r#"cd "$0" || exit 9; file="$1-$3"; case $2 in
+        read) cat "$file" 2>/dev/null; true ;; remove) rm -f "$file" ;;
+        write) cat > "$file"; case $3 in current) printf %s "somebody else's" > "$file" ;; esac ;; esac"#;
+    let sink = format!("command:{}", json!(["sh", "-c", script, fixture.path(""), "{name}"]));
+    let arguments = ["rotate-fleet", "spartera", "--named", "ci", "--role", "3", "--to", &sink, "--leaked", "--adopt"];
+    let mut command = fixture.emulator.client(&[&arguments[..], &["--poll", "1ms", "--yes"]].concat());
+    let run: Run = command.env("API_KEYRING_JOURNAL", fixture.path("journal.sqlite")).output().unwrap().into();
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains(": needs attention: "), "{}", run.stderr);
+    let counts: Vec<_> = run.stdout.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(counts.contains(&"failed 0".to_owned()) && counts.contains(&"needs attention 1".to_owned()), "{counts:?}");
+
+    let unfinished: Value = serde_json::from_str(&fixture.run(&["status"]).stdout).unwrap();
+    assert_eq!(unfinished[0]["state"]["name"], "stuck");
 }

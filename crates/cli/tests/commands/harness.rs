@@ -1,4 +1,4 @@
-//! Running the program, and an emulator for it to talk to.
+//! Runs the program, and an emulator that it talks to.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -6,14 +6,14 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
-/// The program, with nothing of this process's environment. It tries nothing again, so that no test waits.
+/// Returns the program without this process's environment. It retries nothing, so that no test waits.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_api-keyring"));
     command.env_clear().env("API_KEYRING_ATTEMPTS", "1").stdin(Stdio::null());
     command
 }
 
-/// A running `api-keyring emulator`. Killed when dropped.
+/// A running `api-keyring emulator`. Dropping it kills the process.
 pub(crate) struct Emulator {
     pub(crate) process: Child,
     pub(crate) variables: BTreeMap<String, String>,
@@ -24,12 +24,12 @@ impl Emulator {
         Self::with(&[])
     }
 
-    /// An emulator that is started with these options.
+    /// Starts an emulator with these options.
     pub(crate) fn with(options: &[&str]) -> Self {
         Self::with_stderr(options, Stdio::inherit())
     }
 
-    /// The same, with its standard error where the test wants it.
+    /// Starts an emulator with these options and this standard error.
     pub(crate) fn with_stderr(options: &[&str], stderr: Stdio) -> Self {
         let mut command = program();
         let mut process = command.arg("emulator").args(options).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
@@ -43,26 +43,26 @@ impl Emulator {
         Self { process, variables }
     }
 
-    /// The program with the variables that configure it for this emulator.
+    /// Returns the program, configured for this emulator.
     pub(crate) fn client(&self, arguments: &[&str]) -> Command {
         let mut command = program();
         command.envs(&self.variables).args(arguments);
         command
     }
 
-    /// What the program prints and how it ends.
+    /// Runs the program, and returns its output and its exit code.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.client(arguments).output().unwrap().into()
     }
 
-    /// The one JSON document that the program prints when all is well.
+    /// Runs the program, which must succeed, and returns the one JSON document that it prints.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let run = self.run(&[&["--output", "json"], arguments].concat());
         assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
         serde_json::from_str(&run.stdout).expect("one JSON document")
     }
 
-    /// A new key that may do nothing but read, as `PROVIDER/ID`, and its secret.
+    /// Creates a key that can only read. Returns it as `PROVIDER/ID`, and its secret.
     pub(crate) fn create(&self, provider: &str) -> (String, String) {
         let role = if provider == "spartera" { "3" } else { "role-reader" };
         let key =
@@ -70,13 +70,13 @@ impl Emulator {
         (format!("{provider}/{}", key["id"].as_str().unwrap()), key["secret"].as_str().unwrap().to_owned())
     }
 
-    /// The ids of all keys of a provider.
+    /// Returns the ids of all keys of a provider.
     pub(crate) fn ids(&self, provider: &str) -> Vec<String> {
         let keys = self.json(&["list", provider]);
         keys.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Whether a secret is let in.
+    /// Returns whether the vendor accepts a secret.
     pub(crate) fn works(&self, provider: &str, secret: &str) -> bool {
         let variable = if provider == "spartera" { "SPARTERA_API_KEY" } else { "MONAD_API_KEY" };
         let run: Run = self.client(&["list", provider]).env(variable, secret).output().unwrap().into();
@@ -92,7 +92,7 @@ impl Drop for Emulator {
     }
 }
 
-/// How a run of the program ended.
+/// The output and the exit code of the program.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,

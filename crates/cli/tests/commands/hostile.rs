@@ -10,7 +10,7 @@ use crate::harness::{Run, program};
 
 const SECRET: &str = "sk_live_canary_0123456789abcdef";
 
-/// Reads a request with its body, as far as this test's requests go.
+/// Reads one request with its body. Understands only the requests that these tests cause.
 fn read_request(stream: &mut TcpStream) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
@@ -42,7 +42,7 @@ fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the program against a service that answers every request alike.
+/// Runs the program against a service that gives every request the same answer.
 fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = client(&listener, arguments);
@@ -65,9 +65,9 @@ fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
     fs::write(&path, "the old secret, which still works").unwrap();
 
     for (body, kept) in [
-        // Told apart: the secret alone.
+        // The program recognizes the secret and saves nothing else.
         (format!(r#"{{"data": [{{"surprise": "{SECRET}"}}]}}"#), SECRET.to_owned()),
-        // Not told apart: everything that arrived.
+        // The program recognizes nothing and saves the whole answer.
         (format!("<html>{SECRET}</html>"), format!("<html>{SECRET}</html>")),
     ] {
         let run = run_against("200 OK", body, &create);
@@ -86,7 +86,7 @@ fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
 }
 
 #[test]
-fn a_key_without_a_secret_is_deleted_again() {
+fn a_new_key_without_a_secret_is_deleted() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", "-"];
     let child = client(&listener, &create).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -98,7 +98,7 @@ fn a_key_without_a_secret_is_deleted_again() {
     }
     let run: Run = child.wait_with_output().unwrap().into();
     assert_eq!((run.code, &*run.stdout), (1, ""));
-    assert!(run.stderr.contains("The key 77 was deleted again"), "{}", run.stderr);
+    assert!(run.stderr.contains("api-keyring deleted the new key 77"), "{}", run.stderr);
     assert!(requests[0].starts_with("POST /companies/acme/api-keys "), "{requests:?}");
     assert!(requests[1].starts_with("DELETE /companies/acme/api-keys/77 "), "{requests:?}");
 }
@@ -175,7 +175,7 @@ fn ctrl_c_loses_no_secret_that_is_being_issued() {
         crate::harness::signal(&child, name);
         let mut line = String::new();
         std::io::BufRead::read_line(&mut stderr, &mut line).unwrap();
-        assert!(line.contains("A secret is on its way"), "{name}: {line:?}");
+        assert!(line.contains("Stopping as soon as the new secret is stored"), "{name}: {line:?}");
     }
     answer(&mut stream, "200 OK", &format!(r#"{{"message": "ok", "data": {{"api_key_id": "7", "key": "{SECRET}"}}}}"#));
     assert_eq!(child.wait().unwrap().code(), Some(0));

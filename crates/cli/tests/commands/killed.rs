@@ -1,4 +1,4 @@
-//! Rotations that are killed, starved of disk, or start by two at once, on a real file system.
+//! Kills rotations, fills their disk, or starts two at once, on a real file system.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +12,12 @@ use tempfile::TempDir;
 
 use crate::harness::program;
 
-/// How often something is tried: a few times, unless the environment says otherwise.
+/// Returns the number in an environment variable, or `usual` if the variable is not set.
 fn count_from(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).ok().map_or(usual, |times| times.parse().expect("a number"))
+    std::env::var(variable).ok().map_or(usual, |count| count.parse().expect("a number"))
 }
 
-/// An emulator in a thread of its own.
+/// Starts an emulator in a thread of its own.
 fn emulator() -> Emulator {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
@@ -30,7 +30,7 @@ fn emulator() -> Emulator {
     receiver.recv().unwrap()
 }
 
-/// A key that is rotated, and a folder that holds its secret and the journal.
+/// A key to rotate, and a directory with its secret and the journal.
 struct Rotation<'a> {
     emulator: &'a Emulator,
     provider: &'static str,
@@ -38,7 +38,7 @@ struct Rotation<'a> {
     folder: TempDir,
     old: ExistingKey,
     old_secret: String,
-    /// All that there was before, alive or not.
+    /// All other keys, alive or not.
     others: Vec<ExistingKey>,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Rotation<'a> {
         self.program().args(["resume", "--lease", "50ms"]).spawn().unwrap()
     }
 
-    /// Goes on until there is nothing left to do, for as long as others may have the lease.
+    /// Resumes until no rotation is unfinished. A killed process may hold the lease at first.
     fn resume_until_finished(&self) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
@@ -105,43 +105,43 @@ impl<'a> Rotation<'a> {
         fs::read_to_string(self.folder.path().join("ci.key")).unwrap()
     }
 
-    /// That no secret is in what was printed.
+    /// Asserts that the output contains no secret.
     fn assert_prints_no_secret(&self, output: &Output) {
         for secret in [self.secret(), self.old_secret.clone()] {
             for stream in [&output.stdout, &output.stderr] {
-                assert!(!String::from_utf8_lossy(stream).contains(&secret), "a secret was printed");
+                assert!(!String::from_utf8_lossy(stream).contains(&secret), "the output contains a secret");
             }
         }
     }
 
-    /// One key of the lineage is alive, it is the one in the sink, and no other secret lies around.
-    fn assert_one_live_key(&self, what: &str) {
+    /// Asserts that one key of the lineage is alive, that the sink holds its secret, and that no other file holds one.
+    fn assert_one_live_key(&self, context: &str) {
         let keys = self.emulator.keys();
         let is_other = |key: &&ExistingKey| self.others.iter().any(|other| other.id == key.id);
         let alive: Vec<_> = keys.iter().filter(|key| !is_other(key) && key.live_secrets > 0).collect();
-        assert_eq!(alive.len(), 1, "{what}: {alive:?}");
+        assert_eq!(alive.len(), 1, "{context}: {alive:?}");
         for other in &self.others {
-            assert!(keys.contains(other), "{what}: {other:?} is none of the rotation's");
+            assert!(keys.contains(other), "{context}: the rotation changed {other:?}");
         }
         let secret = self.secret();
         let before = self.emulator.requests().len();
         let variable = if self.provider == "monad" { "MONAD_API_KEY" } else { "SPARTERA_API_KEY" };
         let listed = self.program().args(["list", self.provider]).env(variable, &secret).output().unwrap();
-        assert!(listed.status.success(), "{what}: the sink's secret does not work");
+        assert!(listed.status.success(), "{context}: the sink's secret does not work");
         let seen = self.emulator.requests().split_off(before);
-        assert_eq!(seen[0].authenticated_as.as_ref(), Some(&alive[0].id), "{what}");
+        assert_eq!(seen[0].authenticated_as.as_ref(), Some(&alive[0].id), "{context}");
         for entry in fs::read_dir(self.folder.path()).unwrap() {
             let (name, path) = entry.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).unwrap();
             let bytes = fs::read(&path).unwrap();
-            // What has only taken room for a secret is cleared away by the next rotation, if none was start.
+            // A file of zeros only reserves room. The next rotation removes it.
             if name.starts_with(".ci.key.new-") && bytes.iter().all(|byte| *byte == 0) {
                 continue;
             }
             let content = String::from_utf8_lossy(&bytes);
             for secret in [&secret, &self.old_secret] {
-                assert!(name == "ci.key" || !content.contains(secret.as_str()), "{what}: a secret is in {name}");
+                assert!(name == "ci.key" || !content.contains(secret.as_str()), "{context}: {name} contains a secret");
             }
-            assert!(name == "ci.key" || name.starts_with("journal"), "{what}: {name} is left behind");
+            assert!(name == "ci.key" || name.starts_with("journal"), "{context}: the rotation left {name} behind");
         }
     }
 }
@@ -152,7 +152,7 @@ fn wait_for(child: Child) -> Output {
     output
 }
 
-/// Numbers that look like random, the same for the same seed.
+/// Pseudo-random numbers, the same for the same seed.
 struct PseudoRandom(u64);
 
 impl PseudoRandom {
@@ -163,10 +163,11 @@ impl PseudoRandom {
     }
 }
 
-fn killed_after(mut child: Child, moment: Duration) -> bool {
-    thread::sleep(moment);
+/// Kills a process after a time. Returns whether it was still running.
+fn killed_after(mut child: Child, time: Duration) -> bool {
+    thread::sleep(time);
     child.kill().unwrap();
-    // SIGKILL, unless it had wait_for by then.
+    // A process that a signal ended has no exit code.
     child.wait().unwrap().code().is_none()
 }
 
@@ -186,13 +187,13 @@ fn a_rotation_that_is_killed_at_any_moment_can_be_finished() {
         rotation.is_in_place = number % 4 == 0;
         killed += u64::from(killed_after(rotation.start(), random.below(duration)));
         if number % 3 == 0 {
-            thread::sleep(Duration::from_millis(60)); // The first one's lease ends.
+            thread::sleep(Duration::from_millis(60)); // The lease of the killed process ends.
             twice += u64::from(killed_after(rotation.resume(), random.below(duration)));
         }
         rotation.resume_until_finished();
         rotation.assert_one_live_key(&format!("killed, number {number}"));
     }
-    println!("killed: {killed} rotations, and {twice} of those that resumed one; 0 violations");
+    println!("killed: {killed} rotations, and {twice} processes that resumed one; 0 violations");
     assert!(killed > 0);
 }
 
@@ -221,7 +222,7 @@ fn one_of_two_simultaneous_rotations_succeeds() {
         rotation.resume_until_finished();
         rotation.assert_one_live_key(&format!("two at once, number {number}"));
     }
-    println!("two at once: {rounds} pairs, {both} rotated, {refused} reported; 0 violations");
+    println!("two at once: {rounds} pairs, {both} succeeded, {refused} refused; 0 violations");
     assert_eq!(both, rounds);
 }
 
@@ -231,7 +232,7 @@ fn a_rotation_that_runs_out_of_disk_can_be_finished_with_more_disk() {
     let emulator = emulator();
     let (mut failed, mut done) = (0, 0);
     let step = if count_from("ROTATION_KILLS", 0) > 0 { 8 } else { 64 };
-    // Files may be so many blocks long: too short for the journal at first, then for one more step each time.
+    // The limit is the length of a file. At first the journal does not fit, then each round fits a little more.
     for blocks in (0..1024).step_by(step) {
         let rotation = Rotation::new(&emulator, if blocks % 8 == 0 { "monad" } else { "spartera" });
         let mut shell = Command::new("sh");
@@ -252,7 +253,7 @@ fn a_rotation_that_runs_out_of_disk_can_be_finished_with_more_disk() {
         rotation.resume_until_finished();
         rotation.assert_one_live_key(&format!("files of {blocks} blocks"));
     }
-    println!("disk full: {failed} failed, {done} did not; 0 violations");
+    println!("disk full: {failed} failed, {done} succeeded; 0 violations");
     assert!(failed > 0 && done > 0);
 }
 

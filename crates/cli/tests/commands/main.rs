@@ -1,4 +1,4 @@
-//! The command line as its users meet it: as a process, against the emulator as another.
+//! Tests the command line as users run it: as a process, against an emulator in another process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 

@@ -1,4 +1,4 @@
-//! Rotating a key from the command line, from the plan to the end, and what stands in the way.
+//! Rotates a key from the command line, from the plan to the end, and provokes what can go wrong.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::harness::{Emulator, Run};
 
-/// A key, a folder with its secret in `ci.key`, and a journal there.
+/// A key, and a directory with its secret in `ci.key` and with the journal.
 struct Fixture {
     emulator: Emulator,
     folder: tempfile::TempDir,
@@ -53,7 +53,7 @@ impl Fixture {
         serde_json::from_str(&run.stdout).unwrap()
     }
 
-    /// Rotates into `ci.key`, with no more patience than it takes.
+    /// Rotates the key into `ci.key`, with short waits.
     fn rotate(&self, arguments: &[&str]) -> Value {
         let to = format!("file:{}", self.path("ci.key"));
         let role = if self.provider == "spartera" { "3" } else { "role-reader" };
@@ -85,7 +85,7 @@ fn both_keys_work_until_the_grace_ends() {
         let new = fixture.secret();
         assert_ne!(new, fixture.old);
         assert!(fixture.emulator.works(provider, &fixture.old) && fixture.emulator.works(provider, &new));
-        // It waits for the end of the grace, and is found by whoever asks.
+        // It waits for the end of the grace, and every command finds it.
         let id = record["id"].as_str().unwrap();
         assert_eq!(fixture.json(&["status"])[0]["id"], id);
         assert_eq!(fixture.json(&["resume"])[0]["rotation"]["state"]["name"], "promoted");
@@ -128,8 +128,8 @@ fn the_old_key_is_retired_after_evidence_of_use_or_a_waiver() {
     let resumed = fixture.json(&["resume", id, "--wait", "0s"]);
     assert_eq!((&resumed["state"]["name"], &resumed["evidence"]["new_is_used"]), (&"promoted".into(), &false.into()));
     let status = fixture.run(&["status", id]);
-    assert!(status.stdout.contains("once others are seen to use the new one"), "{}", status.stdout);
-    // Others find it.
+    assert!(status.stdout.contains("once others use the new one"), "{}", status.stdout);
+    // Somebody else uses the new key.
     assert!(fixture.emulator.works("spartera", &fixture.secret()));
     assert_eq!(fixture.json(&["resume", id])["state"]["name"], "done");
     assert!(!fixture.emulator.works("spartera", &fixture.old));
@@ -199,8 +199,8 @@ fn impossible_requests_are_refused_before_anything_is_sent() {
     let fixture = fixture("monad");
     let nowhere = format!("file:{}", fixture.path("missing/ci.key"));
     for (arguments, code, why) in [
-        (&["rotate", &fixture.key, "--yes"][..], 2, "say where the key's secret is kept"),
-        (&["rotate", &fixture.key, "--to", "-", "--yes"], 2, "has to be found again"),
+        (&["rotate", &fixture.key, "--yes"][..], 2, "name every place that stores the key's secret"),
+        (&["rotate", &fixture.key, "--to", "-", "--yes"], 2, "must find its secret again"),
         (&["rotate", &fixture.key, "--to", "dotenv:.env", "--yes"], 2, "dotenv:PATH#VARIABLE"),
         (&["rotate", &fixture.key, "--to", "vault:x", "--yes"], 2, "command:PROGRAM"),
         (&["rotate", &fixture.key, "--to", &nowhere, "--yes"], 2, "is empty"),
@@ -219,7 +219,7 @@ fn impossible_requests_are_refused_before_anything_is_sent() {
         assert_eq!(run.code, code, "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains(why), "{arguments:?}: {}", run.stderr);
     }
-    assert_eq!(fixture.emulator.ids("monad").len(), 2, "no key was created");
+    assert_eq!(fixture.emulator.ids("monad").len(), 2, "no key is created");
     assert!(fixture.emulator.works("monad", &fixture.old));
     assert_eq!(fixture.files(), ["ci.key"]);
 }
@@ -232,7 +232,7 @@ fn a_rotation_whose_result_cannot_be_printed_is_done_nevertheless() {
     let to = format!("file:{}", fixture.path("ci.key"));
     let rotate = ["rotate", &fixture.key, "--to", &to, "--role", "3", "--leaked", "--poll", "1ms", "--yes"];
     let run: Run = fixture.command(&rotate).stdout(full).output().unwrap().into();
-    assert!(run.code == 1 && run.stderr.contains("the result cannot be printed"), "{}", run.stderr);
+    assert!(run.code == 1 && run.stderr.contains("cannot print the result"), "{}", run.stderr);
     assert!(fixture.emulator.works("spartera", &fixture.secret()) && !fixture.emulator.works("spartera", &fixture.old));
 }
 
@@ -240,7 +240,7 @@ fn a_rotation_whose_result_cannot_be_printed_is_done_nevertheless() {
 fn a_secret_for_standard_output_is_not_issued_where_it_could_do_harm() {
     let fixture = fixture("monad");
     let to_stdout = ["rotate", &fixture.key, "--in-place", "--to", "-", "--yes"];
-    // Nothing tells whether it is the key that is used here.
+    // Nothing shows whether the key is your own credential.
     let refused = fixture.run(&to_stdout);
     assert!(refused.code == 2 && refused.stderr.contains("may be the one that is used here"), "{}", refused.stderr);
     let record = fixture.rotate(&[]);
@@ -263,7 +263,7 @@ fn your_own_key_is_rotated_even_when_an_answer_is_lost() {
     let once = ["--settle", "0s", "--poll", "1ms", "--leaked", "--yes"];
     let record = fixture.run(&[&["rotate", "spartera/1001", "--to", &to, "--role", "1"][..], &once].concat());
     assert!(record.code == 0 && record.stderr.contains(": lost"), "{}", record.stderr);
-    assert!(record.stdout.contains("The key that is used here was replaced"), "{}", record.stdout);
+    assert!(record.stdout.contains("This rotation replaced your own credential"), "{}", record.stdout);
     let new = fs::read_to_string(fixture.path("own.key")).unwrap();
     assert!(new != admin && fixture.emulator.works("spartera", &new) && !fixture.emulator.works("spartera", &admin));
 }
@@ -294,7 +294,7 @@ fn two_rotations_never_share_a_key_or_a_destination() {
     let record = fixture.rotate(&[]);
     let new = format!("monad/{}", record["state"]["key"].as_str().unwrap());
     let (other, _) = fixture.emulator.create("monad");
-    // By another name, too.
+    // A new name makes no difference.
     fixture.json(&["update", &new, "--name", "renamed"]);
     let to = format!("file:{}", fixture.path("ci.key"));
     for (key, why) in [(&other, "puts another key's secret"), (&new, "is being rotated already")] {
@@ -302,11 +302,16 @@ fn two_rotations_never_share_a_key_or_a_destination() {
         assert_eq!(refused.code, 1);
         assert!(refused.stderr.contains(why) && refused.stderr.contains("resume or abort"), "{}", refused.stderr);
     }
-    // Somebody else's secret stays where it is.
+    // Somebody else's secret stays in the destination.
     fs::write(fixture.path("ci.key"), "somebody else's").unwrap();
     let abort = ["abort", record["id"].as_str().unwrap(), "--yes"];
-    let stuck = fixture.run(&abort);
-    assert!(stuck.code == 1 && stuck.stderr.contains("leave it there"), "{}", stuck.stderr);
+    let attention = fixture.run(&abort);
+    assert!(attention.code == 1 && attention.stderr.contains("leave it there"), "{}", attention.stderr);
+    // People read what to do; programs read the name in the journal.
+    assert!(attention.stderr.contains(": needs attention"), "{}", attention.stderr);
+    let status = fixture.run(&["status"]).stdout;
+    assert!(status.contains("needs attention") && !status.contains("stuck"), "{status}");
+    assert_eq!(fixture.json(&["status"])[0]["state"]["name"], "stuck");
     fixture.json(&[&abort[..], &["--leave-destination"]].concat());
     assert_eq!(fixture.secret(), "somebody else's");
     assert!(fixture.emulator.works("monad", &fixture.old));
@@ -319,7 +324,7 @@ fn sweep_finds_an_orphan_and_deletes_it_with_retire() {
     let record = fixture.rotate(&[]);
     fixture.json(&["abort", record["id"].as_str().unwrap(), "--yes"]);
     let name = format!("test ~{}", record["marks"][0].as_str().unwrap());
-    // As if the create had acted late, and another journal had rotations, too.
+    // One key looks like a late create of this rotation, the other like a rotation in another journal.
     for name in [&*name, "test ~0123456789abcdef"] {
         let to = format!("file:{}", fixture.path(&name[6..]));
         let create = ["create", "monad", "--name", name, "--role", "role-reader", "--expires-in", "90d", "--to", &to];
@@ -339,7 +344,7 @@ fn sweep_finds_an_orphan_and_deletes_it_with_retire() {
 #[test]
 fn a_key_of_an_unknown_rotation_is_deleted_only_when_its_secret_is_provably_unused() {
     let fixture = fixture_at(Emulator::with(&["--spartera-shape", "guide"]), "spartera");
-    // Keys of rotations that another journal had: one in use, one without an owner.
+    // Both keys look like rotations in another journal. One is in use, the other is not.
     for (name, file) in [("ci ~0123456789abcdef", "used"), ("ci ~fedcba9876543210", "lost")] {
         let to = format!("file:{}", fixture.path(file));
         fixture.json(&["create", "spartera", "--name", name, "--role", "3", "--to", &to]);
@@ -349,7 +354,7 @@ fn a_key_of_an_unknown_rotation_is_deleted_only_when_its_secret_is_provably_unus
     fs::remove_file(fixture.path("lost")).unwrap();
     let place = format!("file:{}", fixture.path("used"));
     let works = |secret: &str| fixture.emulator.works("spartera", secret);
-    // A rotation makes the journal; those who look at what was rotated make none, and say so.
+    // A sweep does not create a journal, and says that there is no journal. A rotation creates one.
     let looked = fixture.run(&["sweep"]);
     assert!(looked.code == 0 && looked.stderr.contains("there is no journal"), "{looked:?}");
     assert_eq!(fixture.run(&["sweep", "--journal", "mistyped.sqlite"]).code, 1);
@@ -359,7 +364,7 @@ fn a_key_of_an_unknown_rotation_is_deleted_only_when_its_secret_is_provably_unus
 
     fixture.json(&["sweep", "--retire", "--yes"]);
     assert!(works(&used) && works(&lost));
-    assert_eq!(fixture.run(&["sweep", "--retire", "--even-unknown", "--yes"]).code, 2, "nothing was said of places");
+    assert_eq!(fixture.run(&["sweep", "--retire", "--even-unknown", "--yes"]).code, 2, "--in is missing");
     let mistyped = format!("file:{}", fixture.path("mistyped"));
     let refused = fixture.run(&["sweep", "--retire", "--even-unknown", "--in", &place, "--in", &mistyped, "--yes"]);
     assert!(refused.code == 2 && refused.stderr.contains("mistyped is empty"), "{refused:?}");
@@ -372,12 +377,12 @@ fn a_key_of_an_unknown_rotation_is_deleted_only_when_its_secret_is_provably_unus
         "{what:?}"
     );
 
-    // A vendor that does not show whose secret is whose.
+    // Monad does not show whose secret a destination holds.
     let name = "ci ~0123456789abcdef";
     let to = format!("file:{}", fixture.path("monads"));
     fixture.json(&["create", "monad", "--name", name, "--role", "role-reader", "--expires-in", "90d", "--to", &to]);
     let swept = fixture.json(&["sweep", "monad", "--retire", "--even-unknown", "--in", &place, "--yes"]);
-    assert!(swept[0]["what"].as_str().unwrap().contains("does not show whose secret"), "{swept}");
+    assert!(swept[0]["what"].as_str().unwrap().contains("does not show whether a destination holds"), "{swept}");
     assert!(fixture.emulator.works("monad", &fs::read_to_string(fixture.path("monads")).unwrap()));
 }
 
@@ -401,7 +406,7 @@ fn a_cancelled_rotation_stops_between_two_steps() {
     assert_eq!(process.wait().unwrap().code(), Some(1));
     assert!(shown.contains("was told to stop: resume it") && shown.contains("api-keyring resume r-"), "{shown}");
     assert_eq!(fixture.secret(), fixture.old);
-    // Nobody has to wait for it: it has given its lease back.
+    // The cancelled process has given its lease back, so nobody has to wait.
     let resumed = fixture.json(&["resume"]);
     assert_eq!(resumed[0]["rotation"]["state"]["name"], "done", "{resumed}");
     assert!(!fixture.emulator.works("monad", &fixture.old) && fixture.emulator.works("monad", &fixture.secret()));
