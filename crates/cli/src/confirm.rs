@@ -6,14 +6,18 @@ use crate::arguments::Consent;
 use crate::failure::{Failure, Result};
 
 /// Succeeds if the user consents, with `--yes` or at the terminal.
-pub(crate) fn confirm(consent: &Consent, question: &str) -> Result {
+///
+/// The consequence is a sentence that says what the command does to keys. The question follows it.
+pub(crate) fn confirm(consent: &Consent, consequence: &str, question: &str) -> Result {
     if consent.yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(Failure::Usage(format!("{question} There is no terminal to ask at: confirm with --yes")));
+        return Err(Failure::Usage(format!(
+            "nothing was done, because this command needs your consent. {consequence} To consent without a terminal, use --yes"
+        )));
     }
-    let answer = ask(question)
+    let answer = ask(&format!("{consequence} {question}"))
         .map_err(|why| Failure::Other(format!("nothing was done, because the terminal cannot be used: {why}")))?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),

@@ -82,7 +82,7 @@ fn print_delivered(format: Format, provider: &NamedProvider, issued: &IssuedKey,
         Format::Table => output::fields([
             ("key", Some(key.clone())),
             ("secret", Some(issued.secret().masked())),
-            ("delivered to", Some(name.to_owned())),
+            ("destination", Some(name.to_owned())),
         ]),
     };
     printed.map_err(|failure| match failure {

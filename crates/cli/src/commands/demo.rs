@@ -106,7 +106,7 @@ async fn read_and_update(transcript: &mut Transcript, provider: &NamedProvider, 
     transcript.step(
         provider,
         "get",
-        format_args!("read the key, which is named {:?} and {}", key.name().unwrap_or_default(), key.status()),
+        format_args!("read the key: name {:?}, status {}", key.name().unwrap_or_default(), key.status()),
     )?;
 
     provider.update(id, &KeyUpdate::new().name("demo, renamed")).await?;

@@ -14,7 +14,7 @@ pub(super) async fn revoke(format: Format, arguments: Revoke) -> Result {
     let provider = provider_of(key)?;
     // If the vendor does not support it, the call fails: no question is needed.
     if provider.capabilities().support(Capability::Revoke).is_supported() {
-        confirm(&arguments.consent, &format!("Every program that uses {key} stops working. Revoke it?"))?;
+        confirm(&arguments.consent, &format!("Every program that uses {key} stops working."), "Revoke it?")?;
     }
     let mut revocation = Revocation::new();
     revocation.reason = arguments.reason;
@@ -26,7 +26,7 @@ pub(super) async fn revoke(format: Format, arguments: Revoke) -> Result {
 pub(super) async fn delete(format: Format, arguments: Delete) -> Result {
     let key = &arguments.key.key;
     let provider = provider_of(key)?;
-    confirm(&arguments.consent, &format!("Every program that uses {key} stops working. Delete it?"))?;
+    confirm(&arguments.consent, &format!("Every program that uses {key} stops working."), "Delete it?")?;
     provider.delete(key.id()).await?;
     report(format, key, "deleted")
 }

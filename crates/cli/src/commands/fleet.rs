@@ -47,10 +47,10 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
             }
         }
     }
-    let (not_started, all) = (progress.rows.len(), progress.rows.len() + keys.len());
+    let (not_rotated, all) = (progress.rows.len(), progress.rows.len() + keys.len());
     if !keys.is_empty() {
         let what = format!("{} keys of {}", keys.len(), provider.name());
-        confirm(&arguments.options.consent, &format!("{} Rotate them?", arguments.options.warning(&what)))?;
+        confirm(&arguments.options.consent, &arguments.options.warning(&what), "Rotate them?")?;
     }
     let fleet = Fleet::new(provider, journal)
         .with(|rotator| {
@@ -60,7 +60,7 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
         .concurrency(arguments.concurrency)
         .waves(arguments.canaries);
     let mut summary = fleet.rotate(stream::iter(keys), |key, result| progress.record_result(key, result)).await;
-    summary.waiting += not_started - refused;
+    summary.waiting += not_rotated - refused;
     summary.failed += refused;
     progress.finish(&summary, all)
 }
@@ -274,9 +274,9 @@ impl ProgressReport {
         let (result, why) = match result {
             KeyResult::Done => ("done", None),
             KeyResult::Waiting => ("waiting", None),
-            KeyResult::UnderWay(id) => ("waiting", Some(format!("the rotation {id} is unfinished"))),
+            KeyResult::UnderWay(id) => ("waiting", Some(format!("for the rotation {id}"))),
             KeyResult::NotFound => ("not found", None),
-            KeyResult::Replaced(id) => ("not found", Some(format!("the rotation {id} has replaced it"))),
+            KeyResult::Replaced(id) => ("not found", Some(format!("it was replaced by the rotation {id}"))),
             KeyResult::NotRotated(why) => (FAILED, Some(why.clone())),
             KeyResult::Failed(error) => (FAILED, Some(error.to_string())),
             _ => (FAILED, None),
@@ -295,7 +295,7 @@ impl ProgressReport {
 
     /// Prints how many of `all` keys had which result. Fails if a key failed.
     fn finish(self, summary: &FleetSummary, all: usize) -> Result {
-        let left_alone = all - self.rows.len();
+        let not_started = all - self.rows.len();
         let printed = match self.format {
             Format::Json => {
                 let keys = self.rows.iter().map(|row| json!({"id": row.id, "result": row.result, "why": row.why}));
@@ -306,7 +306,7 @@ impl ProgressReport {
                     "waiting": summary.waiting,
                     "not_found": summary.not_found,
                     "failed": summary.failed,
-                    "left_alone": left_alone,
+                    "left_alone": not_started,
                 }))
             }
             Format::Table => {
@@ -318,7 +318,7 @@ impl ProgressReport {
                     ("not found", summary.not_found),
                     ("failed", summary.failed - needs_attention),
                     (NEEDS_ATTENTION, needs_attention),
-                    ("left alone", left_alone),
+                    ("not started", not_started),
                 ];
                 output::fields(counts.map(|(name, count)| (name, Some(count.to_string()))))
             }
@@ -327,7 +327,8 @@ impl ProgressReport {
             (None, 0) => printed,
             (None, failed) => Err(Failure::Other(format!("{failed} of {all} keys were not rotated"))),
             (Some(why), _) => Err(Failure::Other(format!(
-                "the fleet halted after a failure and left {left_alone} of {all} keys alone: {why}"
+                "the fleet halted, and {} of {all} keys were not rotated: {why}",
+                summary.failed + not_started
             ))),
         }
     }

@@ -42,7 +42,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         check_destination(&*sinks).await?;
         return print_plan(format, &plan);
     }
-    confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key)))?;
+    confirm(&arguments.options.consent, &arguments.options.warning(&key), "Rotate it?")?;
     let rotator = rotator.cancel_when(rotator::cancel_requested());
     let record = rotator.start(plan).await?;
     let id = record.id.clone();
@@ -121,7 +121,7 @@ async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &
     let rotator = RotatorFactory::new(format, &arguments.options.rotator).rotator(account, nowhere, journal.clone());
     let plan = rotator.plan(&arguments.options.request(key.id()).adopt_sink()).await?;
     refuse_if_under_way(&*journal, &plan).await?;
-    confirm(&arguments.options.consent, &format!("{} Rotate it?", arguments.options.warning(&key.to_string())))?;
+    confirm(&arguments.options.consent, &arguments.options.warning(&key.to_string()), "Rotate it?")?;
     let mut regeneration = Regeneration::new();
     regeneration.expiry = arguments.options.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &regeneration);

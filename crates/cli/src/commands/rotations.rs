@@ -130,7 +130,8 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(
         &arguments.consent,
-        &format!("The new key that replaces {key} stops working, and the old key stays. Abort the rotation?"),
+        &format!("The new key that replaces {key} stops working, and the old key stays."),
+        "Abort the rotation?",
     )?;
     let rotator = rotator.cancel_when(rotator::cancel_requested());
     let record = match arguments.leave_destination {

@@ -138,7 +138,7 @@ async fn inspect(
 async fn delete(candidates: &mut [Candidate], consent: &Consent) -> Result<usize> {
     let count = candidates.iter().filter(|candidate| candidate.may_be_deleted).count();
     if count > 0 {
-        confirm(consent, &format!("{count} keys that rotations left behind stop working. Delete them?"))?;
+        confirm(consent, &format!("{count} keys that rotations left behind stop working."), "Delete them?")?;
     }
     let mut failed = 0;
     for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_deleted) {

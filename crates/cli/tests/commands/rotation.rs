@@ -144,8 +144,8 @@ fn the_old_key_is_retired_after_evidence_of_use_or_a_waiver() {
     assert_eq!((&done["state"]["name"], &done["waived"]), (&"done".into(), &why.into()));
     let status = fixture.run(&["status", id]).stdout;
     assert!(status.contains("evidence waived") && status.contains(why), "{status}");
-    let nothing = fixture.run(&["resume", id, id, "--waive-evidence", why]);
-    assert!(nothing.code == 2 && nothing.stderr.contains("for one rotation"), "{}", nothing.stderr);
+    let refused = fixture.run(&["resume", id, id, "--waive-evidence", why]);
+    assert!(refused.code == 2 && refused.stderr.contains("for one rotation"), "{}", refused.stderr);
 }
 
 #[test]
@@ -355,8 +355,8 @@ fn a_key_of_an_unknown_rotation_is_deleted_only_when_its_secret_is_provably_unus
     let place = format!("file:{}", fixture.path("used"));
     let works = |secret: &str| fixture.emulator.works("spartera", secret);
     // A sweep does not create a journal, and says that there is no journal. A rotation creates one.
-    let looked = fixture.run(&["sweep"]);
-    assert!(looked.code == 0 && looked.stderr.contains("there is no journal"), "{looked:?}");
+    let run = fixture.run(&["sweep"]);
+    assert!(run.code == 0 && run.stderr.contains("there is no journal"), "{run:?}");
     assert_eq!(fixture.run(&["sweep", "--journal", "mistyped.sqlite"]).code, 1);
     assert!(!Path::new(&fixture.path("state.sqlite")).exists());
     let record = fixture.rotate(&["--leaked"]);
