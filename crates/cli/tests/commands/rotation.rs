@@ -306,7 +306,7 @@ fn two_rotations_never_share_a_key_or_a_destination() {
     fs::write(fixture.path("ci.key"), "somebody else's").unwrap();
     let abort = ["abort", record["id"].as_str().unwrap(), "--yes"];
     let attention = fixture.run(&abort);
-    assert!(attention.code == 1 && attention.stderr.contains("leave it there"), "{}", attention.stderr);
+    assert!(attention.code == 1 && attention.stderr.contains("--leave-destination"), "{}", attention.stderr);
     // People read what to do; programs read the name in the journal.
     assert!(attention.stderr.contains(": needs attention"), "{}", attention.stderr);
     let status = fixture.run(&["status"]).stdout;
