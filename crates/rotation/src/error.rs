@@ -1,35 +1,34 @@
-//! Why a rotation does not go on.
+//! Why a rotation stopped.
 
 use std::fmt;
 
 use super::{JournalError, SinkError};
 
-/// Why a rotation does not go on. What has been done so far is in the journal, and [`resume`](super::Rotator::resume) goes on from
-/// there.
+/// Why a rotation stopped. The journal has what was done so far, and [`resume`](super::Rotator::resume) continues from there.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RotateError {
-    /// It is refused, and nothing was changed.
+    /// The rotator refused the request, and changed nothing.
     Refused(String),
-    /// The vendor did not do what was asked.
+    /// A request to the vendor failed.
     Provider(api_keyring::Error),
-    /// The journal did not, so that nothing further was done.
+    /// The journal failed or refused, so the rotator did nothing more.
     Journal(JournalError),
-    /// What the vendor was asked for has not come about yet. Resuming looks again.
+    /// The vendor has not carried a request out yet. Resuming checks again.
     NotYet(String),
-    /// It was told to stop, and has between two steps.
+    /// The rotator was cancelled, and stopped between two steps.
     Cancelled,
-    /// The sink did not.
+    /// The sink failed.
     Sink {
-        /// Which.
+        /// The sink's name.
         sink: String,
-        /// Why.
+        /// Its error.
         error: SinkError,
     },
 }
 
 impl RotateError {
-    /// Whether it may be otherwise in a moment.
+    /// Reports whether the same step may succeed in a moment.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Provider(error) => error.is_transient(),
@@ -43,16 +42,16 @@ impl fmt::Display for RotateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused(why) | Self::NotYet(why) => f.write_str(why),
-            Self::Cancelled => f.write_str("the rotation was told to stop: resume it"),
+            Self::Cancelled => f.write_str("the rotation was cancelled. Resume it later"),
             Self::Provider(error) => error.fmt(f),
             Self::Journal(error) => error.fmt(f),
-            Self::Sink { sink, error } => write!(f, "the sink {sink}: {error}"),
+            Self::Sink { sink, error } => write!(f, "the destination {sink}: {error}"),
         }
     }
 }
 
 impl std::error::Error for RotateError {
-    /// The cause of what `Display` tells.
+    /// Returns the cause. `Display` does not repeat it.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Refused(_) | Self::NotYet(_) | Self::Cancelled => None,

@@ -1,4 +1,4 @@
-//! Planning, starting, resuming and aborting rotations.
+//! Plans, starts, resumes and aborts rotations.
 
 use std::fmt;
 use std::future::pending;
@@ -18,8 +18,8 @@ use super::{
 
 /// Rotates keys of one provider into one sink, with a journal.
 ///
-/// It can be cut off at any moment: whoever has the same provider, sink and journal, in this process or another, finishes by
-/// [`resume`](Self::resume).
+/// A rotation may be interrupted at any moment. Any rotator with the same provider, sink and journal can
+/// [`resume`](Self::resume) it, in this process or another.
 #[derive(Clone)]
 pub struct Rotator {
     pub(super) provider: Arc<dyn Provider>,
@@ -30,14 +30,14 @@ pub struct Rotator {
     /// Ends when the rotator is cancelled.
     pub(super) cancelled: Shared<BoxFuture<'static, ()>>,
     pub(super) observe: Arc<dyn Fn(&Record) + Send + Sync>,
-    /// The secret that the provider authenticates with, where it can be replaced.
+    /// The secret that the provider authenticates with, if it can be replaced.
     pub(super) own: Option<SharedSecret>,
     holder: String,
     lease: Duration,
 }
 
 impl Rotator {
-    /// Rotates keys of `provider`, whose secrets are in `sink`, and writes it down in `journal`.
+    /// Creates a rotator for keys of `provider` whose secrets are in `sink`. It records its rotations in `journal`.
     pub fn new(provider: impl Provider + 'static, sink: impl Sink + 'static, journal: impl Journal + 'static) -> Self {
         Self {
             provider: Arc::new(provider),
@@ -53,72 +53,77 @@ impl Rotator {
         }
     }
 
-    /// Reads the time and waits here: the machine's clock unless set.
+    /// Sets the clock that tells the time and waits. The default is the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// How long a grace may take so that it is waited for: a minute unless set here. A longer one is left to a later
-    /// [`resume`](Self::resume).
+    /// Sets how long the rotator waits for the end of a grace. The default is one minute.
+    ///
+    /// It leaves a longer wait to a later [`resume`](Self::resume).
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Has every rotation that this rotator carries out stop when `stop` ends: between two steps, where nothing is lost.
+    /// Cancels every rotation of this rotator when `cancelled` completes. A rotation stops between two steps, where nothing is lost.
     #[must_use]
     pub fn cancel_when(mut self, cancelled: impl Future<Output = ()> + Send + 'static) -> Self {
         self.cancelled = cancelled.boxed().shared();
         self
     }
 
-    /// Calls this after each step, with what was written down of it.
+    /// Calls `observe` after each step, with the new record.
     #[must_use]
     pub fn observe(mut self, observe: impl Fn(&Record) + Send + Sync + 'static) -> Self {
         self.observe = Arc::new(observe);
         self
     }
 
-    /// The secret that the provider authenticates with, as it was [given](api_keyring::SharedSecret) to it. When the rotated key is its
-    /// own, it is replaced by the new one when the old one is seen to be refused; in place, as soon as the new one is in the
-    /// sink.
+    /// Sets the [shared secret](api_keyring::SharedSecret) that the provider authenticates with.
+    ///
+    /// If the rotator rotates this very key, it replaces the shared secret with the new one: by a new key, once the vendor
+    /// refuses the old secret; in place, once the new secret is in the sink.
     #[must_use]
     pub fn own_credential(mut self, secret: SharedSecret) -> Self {
         self.own = Some(secret);
         self
     }
 
-    /// What others are told who carries the rotation on: this process's number unless set here.
+    /// Sets the name that other rotators see while this one holds a lease. The default is this process's id.
     #[must_use]
     pub fn holder(mut self, name: impl Into<String>) -> Self {
         self.holder = name.into();
         self
     }
 
-    /// How long nobody else may carry a rotation on after each step: five minutes unless set here. It has to be longer than the
-    /// longest call to the vendor, with all that a [`Retry`](api_keyring::Retry) makes of it.
+    /// Sets how long the lease lasts after each step. The default is five minutes. If this process dies, others wait as long
+    /// before they take over.
+    ///
+    /// It must be longer than the longest call to the vendor, with all its [retries](api_keyring::Retry).
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time;
         self
     }
 
-    /// The same, into another sink.
+    /// Returns the same rotator for another sink.
     #[must_use]
     pub fn with_sink(&self, sink: impl Sink + 'static) -> Self {
         Self { sink: Arc::new(sink), ..self.clone() }
     }
 
-    /// What a rotation would do. Only reads.
+    /// Plans a rotation, and changes nothing.
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the key cannot be rotated as asked, when the sink does not hold its secret, and when the clock
-    /// is wrong; [`JournalError::UnderWay`] when the sink holds another secret and the key is being rotated; those of the sink, of
-    /// the journal, and of [`Provider::get`].
+    /// - [`RotateError::Refused`] if the key cannot be rotated as requested, the sink does not hold its secret, or the clock is
+    ///   wrong.
+    /// - [`JournalError::UnderWay`] if the sink holds another secret because the key is being rotated.
+    /// - The errors of the sink, of the journal, and of [`Provider::get`].
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
         let key = self.provider.get(&rotate.key).await?;
         self.check_clock(&key, &rotate.timing)?;
@@ -129,43 +134,46 @@ impl Rotator {
             return Err(self.refuse_sink(&plan).await);
         }
         if let Some(unused) = plan.unused_for {
-            self.check_use_is_told(&plan, unused).await?;
+            self.check_usage_is_shown(&plan, unused).await?;
         }
         if plan.strategy == Strategy::InPlace && !rotate.even_own && own_credential != OwnCredential::No {
             let problem = match own_credential {
-                OwnCredential::Yes => "is the one that is used here",
-                _ => "may be the one that is used here, as far as can be told",
+                OwnCredential::Yes => "is your own credential",
+                _ => "may be your own credential",
             };
             return Err(RotateError::Refused(format!(
-                "{}: key {} {problem}, and a lost answer would lock you out: rotate it by a new key, or allow it even if it \
-                     is (even-own)",
+                "{}: key {} {problem}, and a lost answer would lock you out. Rotate it by a new key, or allow this \
+                 (`--even-own`)",
                 plan.provider, plan.old.id
             )));
         }
         Ok(plan)
     }
 
-    /// Writes down that a plan is to be carried out, once the key is seen to be as it was planned for, and the sink to be
-    /// ready. [`resume`](Self::resume) carries it out.
+    /// Records that a plan is about to be carried out. [`resume`](Self::resume) carries it out.
+    ///
+    /// It checks first that the key is as planned and that the sink is ready.
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the key or what the sink holds has changed since, or the plan is for another provider or sink; those of the
-    /// journal when the key is being rotated already, or was issued by a rotation that is not finished; those of the sink and of [`Provider::get`].
+    /// - [`RotateError::Refused`] if the key or the sink's content has changed since the plan, or the plan is for another
+    ///   provider or sink.
+    /// - The journal's errors if the key is already being rotated, or was issued by an unfinished rotation.
+    /// - The errors of the sink, and of [`Provider::get`].
     pub async fn start(&self, mut plan: Plan) -> Result<Record, RotateError> {
         self.check_ours(&plan)?;
         let key = self.provider.get(&plan.old.id).await?;
         self.check_clock(&key, &plan.timing)?;
         if OldKey::from(&key) != plan.old {
             return Err(RotateError::Refused(format!(
-                "{}: key {} has changed since the plan was made: make another",
+                "{}: key {} has changed since the plan was made. Make another plan",
                 plan.provider, plan.old.id
             )));
         }
         let (in_sink, _) = self.look_into_sink(&key, plan.in_sink.adoption()).await?;
         if in_sink != plan.in_sink {
             return Err(RotateError::Refused(format!(
-                "{}: key {}: what {} holds has changed since the plan was made: make another",
+                "{}: key {}: the content of {} has changed since the plan was made. Make another plan",
                 plan.provider,
                 plan.old.id,
                 self.sink.name()
@@ -184,7 +192,7 @@ impl Rotator {
     }
 
     async fn begin(&self, plan: Plan) -> Result<Record, RotateError> {
-        // A key that another rotation has issued belongs to that one until it is finished.
+        // A key that another rotation issued belongs to that rotation until it is finished.
         if let Some(mark) = plan.old.name.as_deref().and_then(Mark::of_name)
             && let Some(other) = self.journal.of_mark(&mark).await?
             && !other.state.is_finished()
@@ -197,52 +205,54 @@ impl Rotator {
         Ok(record)
     }
 
-    /// Carries a rotation on until it is finished, has to wait for longer than this rotator's patience, or needs a person:
-    /// the record that it returns tells which.
+    /// Continues a rotation until it is finished, needs attention, or has to wait longer than this rotator's patience.
+    ///
+    /// Returns the record, whose state shows which of these it was.
     ///
     /// # Errors
     ///
-    /// When a step fails. It can be resumed once the cause is mended. [`JournalError::Held`] when somebody else is at work.
+    /// The error of the step that failed. Fix the cause and resume again. [`JournalError::Held`] if another rotator works on it.
     pub async fn resume(&self, id: &RotationId) -> Result<Record, RotateError> {
         let mut run = self.take(id).await?;
         let driven = run.drive().await;
         run.finish(driven).await
     }
 
-    /// Undoes a rotation: the sink holds the old secret again, and what was issued is retired.
+    /// Aborts a rotation: the sink gets the old secret back, and the new key is retired.
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the old key is being retired or is gone, since then there is no way back; and those of
-    /// [`resume`](Self::resume), which goes on undoing.
+    /// - [`RotateError::Refused`] if there is no way back, because the old key is being retired or is gone.
+    /// - Those of [`resume`](Self::resume), which continues an interrupted abort.
     pub async fn abort(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         self.decide(id, async |run| run.decide_abort(why, AbortSink::Restore).await).await
     }
 
-    /// Undoes a rotation in whose sink somebody else has put another secret: that stays there, the old key stays as it is, and
-    /// what was issued is retired.
+    /// Aborts a rotation whose sink holds a secret that somebody else has put there. That secret stays, the old key stays as
+    /// it is, and the new key is retired.
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the sink holds the new key's secret, which is what [`abort`](Self::abort) is for, or the old
-    /// key is gone; and those of [`resume`](Self::resume), which goes on undoing.
+    /// - [`RotateError::Refused`] if the sink holds the new key's secret. Use [`abort`](Self::abort) then.
+    /// - Those of [`resume`](Self::resume), which continues an interrupted abort.
     pub async fn abort_leaving_sink(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         self.decide(id, async |run| run.decide_abort(why, AbortSink::Leave).await).await
     }
 
-    /// Goes on as [`resume`](Self::resume) does, and retires the old key although the vendor does not show that others use the
-    /// new one, or that nobody uses the old one. Where the old key was retired already, goes on although it is not seen that
-    /// its secret is refused. Why is written down.
+    /// Resumes a rotation without the evidence that it waits for. The journal keeps the reason.
+    ///
+    /// Before the old key is retired, this waives the evidence of use. After that, it waives the confirmation that the old
+    /// secret is refused.
     ///
     /// # Errors
     ///
-    /// [`RotateError::Refused`] when the rotation waits for no such evidence, or no reason is given; and those of
-    /// [`resume`](Self::resume).
+    /// - [`RotateError::Refused`] if no evidence is missing, or the reason is blank.
+    /// - Those of [`resume`](Self::resume).
     pub async fn waive_evidence(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         self.decide(id, async |run| run.waive(why).await).await
     }
 
-    /// Writes a decision down, and goes on.
+    /// Records a person's decision, and resumes.
     async fn decide(
         &self,
         id: &RotationId,
@@ -256,7 +266,7 @@ impl Rotator {
         run.finish(driven).await
     }
 
-    /// Plans, starts and carries out, in one.
+    /// Plans a rotation, starts it and carries it out.
     ///
     /// # Errors
     ///
@@ -265,17 +275,17 @@ impl Rotator {
         self.carry_out(self.plan(rotate).await?).await
     }
 
-    /// Starts and carries out a plan that was made a moment ago.
+    /// Starts a plan that was made a moment ago, and carries it out.
     pub(super) async fn carry_out(&self, plan: Plan) -> Result<Record, RotateError> {
         let record = match plan.strategy {
-            // The journal sees to it that a key is replaced once.
+            // The journal guarantees that a key is replaced once.
             Strategy::Overlap => self.begin(plan).await?,
             Strategy::InPlace => self.start(plan).await?,
         };
         self.resume(&record.id).await
     }
 
-    /// Takes the lease on a rotation, and reads what is written of it.
+    /// Takes the lease on a rotation, and reads its record.
     pub(super) async fn lease_of(&self, id: &RotationId) -> Result<(Lease, Record), RotateError> {
         let lease = self.journal.take(id, &self.holder, self.lease).await?;
         let record = self.journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?;
@@ -296,14 +306,14 @@ impl Rotator {
         let (vendor, scope) = (self.provider.vendor(), self.provider.scope());
         if (&*plan.vendor, &*plan.scope) != (vendor, scope) {
             return Err(RotateError::Refused(format!(
-                "the rotation is of a key of {} {}, and this provider is {vendor} {scope}",
+                "the rotation is for a key of {} {}, but this provider is {vendor} {scope}",
                 plan.vendor, plan.scope
             )));
         }
         let (planned, ours) = (plan.sinks.join(" and "), self.sink.names().join(" and "));
         if planned != ours {
             return Err(RotateError::Refused(format!(
-                "the rotation is for the sink {planned}, and this one is {ours}"
+                "the rotation is for the destination {planned}, but this one is {ours}"
             )));
         }
         Ok(())

@@ -242,7 +242,7 @@ fn a_secret_for_standard_output_is_not_issued_where_it_could_do_harm() {
     let to_stdout = ["rotate", &fixture.key, "--in-place", "--to", "-", "--yes"];
     // Nothing shows whether the key is your own credential.
     let refused = fixture.run(&to_stdout);
-    assert!(refused.code == 2 && refused.stderr.contains("may be the one that is used here"), "{}", refused.stderr);
+    assert!(refused.code == 2 && refused.stderr.contains("may be your own credential"), "{}", refused.stderr);
     let record = fixture.rotate(&[]);
     let new = format!("monad/{}", record["state"]["key"].as_str().unwrap());
     for key in [&fixture.key, &new] {
@@ -404,7 +404,7 @@ fn a_cancelled_rotation_stops_between_two_steps() {
     crate::harness::signal(&process, "-INT");
     stderr.read_to_string(&mut shown).unwrap();
     assert_eq!(process.wait().unwrap().code(), Some(1));
-    assert!(shown.contains("was told to stop: resume it") && shown.contains("api-keyring resume r-"), "{shown}");
+    assert!(shown.contains("was cancelled. Resume it later") && shown.contains("api-keyring resume r-"), "{shown}");
     assert_eq!(fixture.secret(), fixture.old);
     // The cancelled process has given its lease back, so nobody has to wait.
     let resumed = fixture.json(&["resume"]);

@@ -79,7 +79,7 @@ impl Rotator {
     }
 
     /// Refuses to wait for evidence of use that the vendor does not show, or that your own requests would forge.
-    pub(crate) async fn check_use_is_told(&self, plan: &Plan, unused: UnusedFor) -> Result<(), RotateError> {
+    pub(crate) async fn check_usage_is_shown(&self, plan: &Plan, unused: UnusedFor) -> Result<(), RotateError> {
         let old = &plan.old.id;
         let refuse = |problem| {
             Err(refusal(&plan.provider, old, problem, "Leave out `unused_for` (`--unused-for`), and rely on the grace"))

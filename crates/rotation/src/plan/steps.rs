@@ -101,7 +101,7 @@ impl Plan {
             step("retired", format!("{verb} key {}", self.old.id), [retire]),
             step(
                 "done",
-                "check that the vendor rejects the old secret, and remove it from the sinks",
+                "check that the vendor rejects the old secret, and remove it from the destination",
                 [Operation::Get, Operation::List],
             ),
         ]

@@ -128,7 +128,7 @@ async fn a_rotation_is_resumed_only_with_its_own_sink() {
     let faulty = FaultySink::over(&fixture.sink);
     let other = Rotator::new(fixture.provider.clone(), faulty, fixture.journal.clone());
     let why = refusal(other.abort(&record.id, "changed my mind").await);
-    assert!(why.contains(&format!("for the sink {}, and this one is faulty", fixture.sink.name())), "{why}");
+    assert!(why.contains(&format!("for the destination {}, but this one is faulty", fixture.sink.name())), "{why}");
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_sink_that_missed_the_secret_gets_it_on_resume() {
     let failed = rotator.rotate(&fixture.rotate()).await.unwrap_err();
     assert_eq!(
         failed.to_string(),
-        format!("the sink {} and faulty: faulty: the sink cannot be written", fixture.sink.name())
+        format!("the destination {} and faulty: faulty: the sink cannot be written", fixture.sink.name())
     );
     let under_way = fixture.journal.unfinished().await.unwrap().pop().unwrap();
     assert_eq!((under_way.plan.sinks.len(), under_way.state.name()), (2, "issued"));
