@@ -110,13 +110,10 @@
 //! | `conformance` | the test suite that every provider passes | no |
 //! | `schema` | a [`schemars`](https://docs.rs/schemars) schema of every serialized type | no |
 
+// docs.rs shows which feature each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // With only one vendor enabled, some of the code that the adapters share is unused.
 #![cfg_attr(not(all(feature = "monad", feature = "spartera")), allow(dead_code))]
-
-/// Compiles the README's example.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
 
 #[cfg(any(doc, doctest))]
 #[doc = include_str!("../docs/failure.md")]

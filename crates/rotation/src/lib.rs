@@ -1,4 +1,11 @@
 #![doc = include_str!("../docs/rotation.md")]
+// docs.rs shows which feature each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// Compiles the README's example.
+#[cfg(all(doctest, feature = "sinks"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
 
 mod engine;
 mod error;

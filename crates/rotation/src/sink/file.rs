@@ -35,12 +35,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// While one process writes, all others wait, even those that change another variable of the same file.
 ///
 /// ```
-/// use api_keyring_rotation::{FileSink, Sink};
+/// use api_keyring_rotation::{Existing, FileSink, SecretFile, Sink};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().canonicalize()?.join(".env");
-/// std::fs::write(&path, "# for CI\nMONAD_API_KEY=abc\nDEBUG=1\n")?;
+/// let text = "# for CI\nMONAD_API_KEY=abc\nDEBUG=1\n";
+/// SecretFile::reserve(&path)?.put(&text.into(), Existing::Keep)?;
 /// let sink = FileSink::dotenv(&path, "MONAD_API_KEY")?;
 /// assert_eq!(sink.current().await?, Some("abc".into()));
 /// assert_eq!(sink.name(), format!("dotenv:{}#MONAD_API_KEY", path.display()));
