@@ -55,6 +55,9 @@
 //! - `rustls` (default) or `native-tls` selects the TLS library.
 //! - `httpmock` adds typed mocks of every operation, in the module `mock`.
 
+// docs.rs shows which feature each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[allow(missing_docs, unreachable_pub, unused_imports, clippy::all, clippy::expect_used, clippy::unwrap_used)]
 mod generated {
     #[rustfmt::skip] // Code generation formats these files, so that every toolchain writes the same bytes.

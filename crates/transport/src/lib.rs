@@ -21,6 +21,9 @@
 //!
 //! This crate cannot wipe the buffers that the HTTP and TLS libraries keep.
 
+// docs.rs shows which feature each item needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod base_url;
 mod credential;
 pub mod runtime;
