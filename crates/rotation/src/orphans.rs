@@ -61,8 +61,8 @@ pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Res
         if key.status().is_dead() {
             continue;
         }
-        let Some(mark) = key.name().and_then(Mark::of_name) else { continue };
-        let record = journal.of_mark(&mark).await?;
+        let Some(mark) = key.name().and_then(Mark::from_name) else { continue };
+        let record = journal.find_by_mark(&mark).await?;
         let (rotation, twin) = match &record {
             None => (None, None),
             Some(record) => match &record.state {

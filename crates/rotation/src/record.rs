@@ -216,15 +216,20 @@ impl StateKind {
             Self::NeedsAttention => "stuck",
         }
     }
-}
 
-/// Writes the name for people: a state that the journal stores as `stuck` reads "needs attention".
-impl fmt::Display for StateKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+    /// Returns the name for people: [`NeedsAttention`](Self::NeedsAttention) is `needs attention`.
+    pub fn label(self) -> &'static str {
+        match self {
             Self::NeedsAttention => "needs attention",
             kind => kind.as_str(),
-        })
+        }
+    }
+}
+
+/// Writes the [label](StateKind::label).
+impl fmt::Display for StateKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.label())
     }
 }
 

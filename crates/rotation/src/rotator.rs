@@ -193,8 +193,8 @@ impl Rotator {
 
     async fn begin(&self, plan: Plan) -> Result<Record, RotateError> {
         // A key that another rotation issued belongs to that rotation until it is finished.
-        if let Some(mark) = plan.old.name.as_deref().and_then(Mark::of_name)
-            && let Some(other) = self.journal.of_mark(&mark).await?
+        if let Some(mark) = plan.old.name.as_deref().and_then(Mark::from_name)
+            && let Some(other) = self.journal.find_by_mark(&mark).await?
             && !other.state.is_finished()
         {
             return Err(JournalError::UnderWay(other.id).into());

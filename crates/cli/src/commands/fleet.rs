@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use api_keyring::{ApiKey, KeyId, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use api_keyring_rotation::{
     Fleet, FleetKey, FleetSummary, Journal, KeyResult, MemoryJournal, Record, RotationId, Selector, Sink, SinkSet,
-    State, open_sinks,
+    State, StateKind, open_sinks,
 };
 use chrono::Utc;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::journal::WhenMissing;
-use super::rotator::{NEEDS_ATTENTION, RotatorFactory};
+use super::rotator::RotatorFactory;
 use super::{journal, rotate, rotator};
 use crate::arguments::{Format, RotateFleet, RotateOptions};
 use crate::config::{self, Account};
@@ -101,7 +101,7 @@ impl UnfinishedRotations {
 
     /// Returns the rotation that replaces the key or has issued it.
     fn rotation_of(&self, key: &ApiKey) -> Option<RotationId> {
-        let mark = key.name().and_then(Mark::of_name);
+        let mark = key.name().and_then(Mark::from_name);
         self.by_key.get(key.id()).or_else(|| self.by_mark.get(&mark?)).cloned()
     }
 }
@@ -286,7 +286,11 @@ impl ProgressReport {
 
     fn record(&mut self, key: &KeyId, result: &'static str, why: Option<String>) {
         if self.format == Format::Table {
-            let label = if result == FAILED && self.attention.is_needed(key) { NEEDS_ATTENTION } else { result };
+            let label = if result == FAILED && self.attention.is_needed(key) {
+                StateKind::NeedsAttention.label()
+            } else {
+                result
+            };
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             output::notice(&api_keyring::printable(&format!("{}/{key}: {label}{why}", self.provider)));
         }
@@ -317,7 +321,7 @@ impl ProgressReport {
                     ("waiting", summary.waiting),
                     ("not found", summary.not_found),
                     ("failed", summary.failed - needs_attention),
-                    (NEEDS_ATTENTION, needs_attention),
+                    (StateKind::NeedsAttention.label(), needs_attention),
                     ("not started", not_started),
                 ];
                 output::fields(counts.map(|(name, count)| (name, Some(count.to_string()))))

@@ -169,12 +169,7 @@ pub(super) async fn history(format: Format, arguments: &History) -> Result {
             ["VERSION", "TIME", "STATE", "NOTE"],
             versions.iter().map(|record| {
                 let note = rotator::note(record).unwrap_or_else(|| "-".to_owned());
-                [
-                    record.version.to_string(),
-                    output::utc(record.time),
-                    rotator::state_label(&record.state).to_owned(),
-                    note,
-                ]
+                [record.version.to_string(), output::utc(record.time), record.state.kind().label().to_owned(), note]
             }),
         ),
     }

@@ -55,7 +55,7 @@ impl<'a> RotatorFactory<'a> {
         let format = self.format;
         self.configure(Rotator::new(provider, sinks, journal), own_credential).observe(move |record| {
             if format == Format::Table {
-                output::notice(&format!("{}: {}", record.id, state_label(&record.state)));
+                output::notice(&format!("{}: {}", record.id, record.state.kind().label()));
             }
         })
     }
@@ -90,17 +90,6 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
 
 fn own_credential_replaced(record: &Record) -> String {
     format!("This rotation replaced your own credential. Its new secret is in {}.", record.plan.sinks.join(" and "))
-}
-
-/// The name for people of the state that JSON and the journal call `stuck`.
-pub(super) const NEEDS_ATTENTION: &str = "needs attention";
-
-/// Returns a state's name for people.
-pub(super) fn state_label(state: &State) -> &'static str {
-    match state {
-        State::NeedsAttention { .. } => NEEDS_ATTENTION,
-        state => state.name(),
-    }
 }
 
 /// Returns what people should know about a rotation besides its state.
@@ -143,7 +132,7 @@ pub(super) fn row(record: &Record) -> [String; 6] {
     [
         record.id.to_string(),
         format!("{}/{}", record.plan.provider, record.plan.old.id),
-        state_label(&record.state).to_owned(),
+        record.state.kind().label().to_owned(),
         or_dash(record.state.new_key().map(ToString::to_string)),
         output::utc(record.time),
         or_dash(note(record)),
@@ -159,7 +148,7 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
     output::fields([
         ("rotation", Some(record.id.to_string())),
         ("key", Some(format!("{provider}/{}", record.plan.old.id))),
-        ("state", Some(state_label(&record.state).to_owned())),
+        ("state", Some(record.state.kind().label().to_owned())),
         ("new key", record.state.new_key().map(|key| format!("{provider}/{key}"))),
         ("destination", Some(record.plan.sinks.join(" and "))),
         ("changed", Some(output::utc(record.time))),

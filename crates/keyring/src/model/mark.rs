@@ -55,7 +55,7 @@ impl Mark {
     }
 
     /// Returns the mark at the end of a name, if there is one.
-    pub fn of_name(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         name.rsplit_once(SEPARATOR)?.1.parse().ok()
     }
 

@@ -93,7 +93,7 @@ impl Journal for MemoryJournal {
         Ok(in_order(&self.rotations()).into_iter().rev().take(limit).cloned().collect())
     }
 
-    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         let rotations = self.rotations();
         let has_mark = |entry: &&Entry| entry.versions.iter().any(|record| record.marks.contains(mark));
         Ok(rotations.values().find(has_mark).and_then(Entry::latest).cloned())

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use api_keyring::{Clock, Mark};
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{Record, RotationId};
 
@@ -66,7 +66,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// If the journal cannot be read.
-    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError>;
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError>;
 
     /// Returns every version of a rotation, oldest first. Returns an empty list if the journal has no such rotation.
     ///
@@ -182,7 +182,7 @@ impl fmt::Display for JournalError {
                 )
             }
             Self::Held { by, until } => {
-                let until = until.format("%Y-%m-%d %H:%M:%SZ");
+                let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
                 write!(
                     f,
                     "{by} is working on the rotation. If that process has died, others can resume the rotation after \
@@ -232,8 +232,8 @@ impl<J: Journal + ?Sized> Journal for Arc<J> {
         (**self).latest(limit).await
     }
 
-    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
-        (**self).of_mark(mark).await
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+        (**self).find_by_mark(mark).await
     }
 
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {

@@ -166,8 +166,8 @@ impl Journal for CutJournal {
         self.journal.latest(limit).await
     }
 
-    async fn of_mark(&self, mark: &Mark) -> std::result::Result<Option<Record>, JournalError> {
-        self.journal.of_mark(mark).await
+    async fn find_by_mark(&self, mark: &Mark) -> std::result::Result<Option<Record>, JournalError> {
+        self.journal.find_by_mark(mark).await
     }
 
     async fn history(&self, id: &RotationId) -> std::result::Result<Vec<Record>, JournalError> {

@@ -176,8 +176,8 @@ async fn check_marks(journal: &dyn Journal, second: &Record) {
     let mut same = next(&issuing, State::Done { key, confirmed: Confirmation::SecretRefused });
     same.marks.clear();
     journal.save(&lease, &same).await.unwrap();
-    assert_eq!(journal.of_mark(&mark).await.unwrap(), Some(same));
-    assert_eq!(journal.of_mark(&Mark::random()).await.unwrap(), None);
+    assert_eq!(journal.find_by_mark(&mark).await.unwrap(), Some(same));
+    assert_eq!(journal.find_by_mark(&Mark::random()).await.unwrap(), None);
     journal.begin(&another(second).await).await.unwrap();
     let once_more = another(second).await;
     assert!(matches!(journal.begin(&once_more).await, Err(JournalError::UnderWay(_))));

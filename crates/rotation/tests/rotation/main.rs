@@ -16,11 +16,12 @@ mod judge;
 mod leaks;
 mod lifecycle;
 mod lineage;
+mod orphans;
 mod preflight;
 mod recorded;
 mod retire;
 mod scenario;
 mod sinks;
-mod sweep;
+
 mod transitions;
 mod users;

@@ -146,8 +146,8 @@ impl Journal for MortalJournal {
         self.journal.latest(limit).await
     }
 
-    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
-        self.journal.of_mark(mark).await
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+        self.journal.find_by_mark(mark).await
     }
 
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {

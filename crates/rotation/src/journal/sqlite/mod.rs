@@ -161,9 +161,9 @@ impl Journal for SqliteJournal {
         self.transact(move |transaction| statements::latest(transaction, limit)).await
     }
 
-    async fn of_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         let mark = mark.clone();
-        self.transact(move |transaction| statements::of_mark(transaction, &mark)).await
+        self.transact(move |transaction| statements::find_by_mark(transaction, &mark)).await
     }
 
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {

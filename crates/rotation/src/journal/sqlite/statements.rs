@@ -47,7 +47,7 @@ pub(super) fn latest(transaction: &Transaction<'_>, limit: i64) -> Result<Vec<Re
 }
 
 /// Returns the rotation that this mark was recorded for.
-pub(super) fn of_mark(transaction: &Transaction<'_>, mark: &Mark) -> Result<Option<Record>, Failed> {
+pub(super) fn find_by_mark(transaction: &Transaction<'_>, mark: &Mark) -> Result<Option<Record>, Failed> {
     let sql = select_latest!("mark JOIN rotation ON number = mark.rotation", "WHERE mark = ?");
     Ok(read_records(transaction, sql, [mark.as_str()])?.pop())
 }
