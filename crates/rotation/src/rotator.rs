@@ -13,7 +13,7 @@ use super::engine::{AbortSink, Run};
 use super::plan::OldKey;
 use super::{
     Journal, JournalError, Lease, OwnCredential, Plan, Record, RotateError, RotateKey, RotationId, Sink, SinkContent,
-    Strategy,
+    State, Strategy,
 };
 
 /// Rotates keys of one provider into one sink, with a journal.
@@ -295,7 +295,7 @@ impl Rotator {
     async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
         let (lease, record) = self.lease_of(id).await?;
         let run = Run::new(self, lease, record);
-        if let Err(error) = self.check_ours(&run.record.plan) {
+        if let Err(error) = self.check_ours(&run.record.plan).and_then(|()| check_state(&run.record)) {
             run.release().await;
             return Err(error);
         }
@@ -321,6 +321,18 @@ impl Rotator {
 
     pub(super) fn sink_error(&self, error: super::SinkError) -> RotateError {
         RotateError::Sink { sink: self.sink.name(), error }
+    }
+}
+
+/// Refuses a journal with a state that the rotation's strategy does not have.
+fn check_state(record: &Record) -> Result<(), RotateError> {
+    match (record.plan.strategy, record.state.underlying()) {
+        (Strategy::InPlace, state @ (State::Verified(_) | State::Retiring(_))) => Err(RotateError::Refused(format!(
+            "rotation {}: the journal says {}, a state that a rotation in place never has. Check the journal",
+            record.id,
+            state.name()
+        ))),
+        _ => Ok(()),
     }
 }
 

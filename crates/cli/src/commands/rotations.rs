@@ -130,7 +130,7 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(
         &arguments.consent,
-        &format!("The new key that replaces {key} stops working, and the old key stays."),
+        &format!("If the rotation has issued a new key for {key}, that key stops working. The old key stays as it is."),
         "Abort the rotation?",
     )?;
     let rotator = rotator.cancel_when(rotator::cancel_requested());

@@ -168,9 +168,7 @@ pub(super) fn report(format: Format, record: &Record) -> Result {
 pub(super) fn check_state(record: &Record) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     match &record.state {
-        State::Aborted { why } => {
-            Err(Failure::Other(format!("the rotation of {key} was undone, and the key is unchanged: {why}")))
-        }
+        State::Aborted { why } => Err(Failure::Other(format!("the rotation of {key} was aborted: {why}"))),
         State::NeedsAttention { why, .. } => {
             Err(Failure::Other(format!("the rotation {} needs attention: {why}", record.id)))
         }

@@ -1,6 +1,8 @@
 //! Aborting a rotation: the sink gets the old secret back, and the new key is retired.
 
-use api_keyring::{Expiry, KeyUpdate, Timestamp};
+use std::time::Duration;
+
+use api_keyring::{Expiry, KeyUpdate, Mark, ProviderExt as _, Timestamp};
 
 use super::vendor::Trial;
 use super::{Next, Result, Run};
@@ -20,8 +22,8 @@ impl Run<'_> {
     /// Records the decision to abort, if there still is a way back.
     pub(crate) async fn decide_abort(&mut self, why: &str, sink: AbortSink) -> Result {
         let state = self.record.state.underlying().clone();
-        if !state.is_finished() && self.may_have_ended_in_place(sink).await? {
-            return refuse("the rotation already requested a new secret, and the old one may have ended: resume it");
+        if self.has_requested_in_place() && !state.is_finished() {
+            return self.decide_abort_in_place(&state, why, sink).await;
         }
         if let (AbortSink::Leave, Some(new)) = (sink, state.issued())
             && self.current_of(new).await?.is_some()
@@ -39,23 +41,43 @@ impl Run<'_> {
         .await
     }
 
-    /// Reports whether a rotation in place may have ended the old secret, so that there is nothing to go back to.
+    /// Reports whether the rotation may have ended the old secret in place, so that there is nothing to go back to.
+    fn has_requested_in_place(&self) -> bool {
+        self.record.plan.strategy == Strategy::InPlace && !self.record.marks.is_empty()
+    }
+
+    /// Ends a rotation in place that cannot continue by itself, and leaves the sink as it is.
     ///
-    /// If it cannot continue by itself, a person may end it: if the key is gone, or if the sink stays as it is.
-    async fn may_have_ended_in_place(&self, sink: AbortSink) -> Result<bool> {
-        if self.record.plan.strategy == Strategy::Overlap || self.record.marks.is_empty() {
-            return Ok(false);
-        }
-        match (&self.record.state, sink) {
-            (State::NeedsAttention { was, .. }, _) if !matches!(**was, State::Planned | State::Issuing { .. }) => {
-                Ok(true)
+    /// A person may do this if the key is gone, or by [`AbortSink::Leave`].
+    async fn decide_abort_in_place(&mut self, state: &State, why: &str, sink: AbortSink) -> Result {
+        let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
+        let may_end = match (state, sink) {
+            (State::Aborting { .. }, _) => return Ok(()),
+            (State::Planned | State::Issuing { .. }, AbortSink::Leave) => needs_attention,
+            (State::Planned | State::Issuing { .. }, AbortSink::Restore) => {
+                needs_attention && self.find_key(&*self.rotator.provider).await?.is_none()
             }
-            (State::NeedsAttention { .. }, AbortSink::Leave) => Ok(false),
-            (State::NeedsAttention { .. }, AbortSink::Restore) => {
-                Ok(self.find_key(&*self.rotator.provider).await?.is_some())
-            }
-            _ => Ok(true),
+            _ => false,
+        };
+        if !may_end {
+            return refuse("the rotation already requested a new secret, and the old one may have ended: resume it");
         }
+        for mark in &self.record.marks {
+            if self.pending_works(mark).await? {
+                return refuse("a pending slot of the destination holds a secret that works: resume the rotation");
+            }
+        }
+        let why = format!("{why}; the key's old secret may have ended");
+        self.write(|record| {
+            record.leaves_sink = true;
+            record.state = State::Aborting { new: None, why };
+        })
+        .await
+    }
+
+    async fn pending_works(&self, mark: &Mark) -> Result<bool> {
+        let Some(secret) = self.pending(mark).await? else { return Ok(false) };
+        Ok(self.rotator.provider.accepts(&secret).await?)
     }
 
     /// Returns the state that the decision leads to; `None` if the rotation is being aborted already.
@@ -71,7 +93,7 @@ impl Run<'_> {
             State::Verified(new) | State::Promoted { new, .. } => self.abort_after_promotion(new, why, sink).await?,
             // The rotation stopped before the old key was gone, so there may still be a way back.
             State::Retiring(new) if needs_attention && sink == AbortSink::Restore => {
-                self.abort_after_promotion(new, why, sink).await?
+                self.abort_retirement(new, why).await?
             }
             State::Retiring(new) if sink == AbortSink::Leave => {
                 let why = format!("{why}; the old key was being retired, and may be gone");
@@ -85,6 +107,26 @@ impl Run<'_> {
             State::Done { .. } => return refuse("the rotation is done: there is nothing left to abort"),
             State::Aborted { .. } => return refuse("the rotation is already aborted"),
         }))
+    }
+
+    /// Checks that an interrupted retirement has not ended the old key, and surely no longer will.
+    async fn abort_retirement(&self, new: Issued, why: String) -> Result<State> {
+        let history = self.rotator.journal.history(&self.record.id).await?;
+        if history.iter().any(|record| matches!(record.state.underlying(), State::Retired { .. })) {
+            return refuse(
+                "the vendor already confirmed the retirement of the old key, so there is no way back: resume it",
+            );
+        }
+        let timing = self.record.plan.timing;
+        // A request whose answer was lost may still take effect.
+        self.wait(Duration::from_secs(timing.settle_seconds)).await?;
+        if let Some(previous) = self.previous(&new.mark).await? {
+            let deadline = self.deadline(timing.verify_seconds);
+            if self.try_secret(&previous, timing.verify_successes, deadline).await? == Trial::Refused {
+                return refuse("the old key's secret no longer works, so there is no way back: resume the rotation");
+            }
+        }
+        self.abort_after_promotion(new, why, AbortSink::Restore).await
     }
 
     /// Checks the old key first: users may have the new secret, and must not lose it before the old one is known to work.
@@ -127,11 +169,9 @@ impl Run<'_> {
 
     /// Withdraws the new secret from the sink, and discards the new key.
     pub(super) async fn abort(&mut self, new: Option<Issued>, mut why: String) -> Result<Next> {
-        if self.record.leaves_sink {
-            // Then a withdrawal makes nothing current.
-            for mark in &self.record.marks {
-                self.forget_previous(mark).await?;
-            }
+        if self.has_requested_in_place() {
+            self.clear_slots().await?;
+            return Ok(Next::State(State::Aborted { why }));
         }
         if let Some(new) = &new {
             if let Some(next) = self.before_withdrawing(new, &mut why).await? {
@@ -144,9 +184,22 @@ impl Run<'_> {
         Ok(Next::State(State::Aborted { why }))
     }
 
+    /// Empties this rotation's slots, except for a pending secret that works. The current slot stays as it is.
+    async fn clear_slots(&self) -> Result {
+        for mark in &self.record.marks {
+            self.forget_previous(mark).await?;
+            if !self.pending_works(mark).await? {
+                self.withdraw(mark).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes sure that users keep a secret that works, if there is one. Returns the next state if nothing may be withdrawn.
     async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
         if self.record.leaves_sink {
+            // Then the withdrawal makes nothing current.
+            self.forget_previous(&new.mark).await?;
             return Ok(None);
         }
         if self.holds_foreign_secret(new).await? {

@@ -24,12 +24,9 @@ impl Run<'_> {
             State::Retired { new, confirmed: None } => self.confirm(new).await,
             State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await,
             State::Aborting { new, why } => self.abort(new, why).await,
-            // This strategy verifies after the promotion, and the vendor retires the old secret.
-            state @ (State::Verified(_) | State::Retiring(_)) => Err(RotateError::Refused(format!(
-                "rotation {}: the journal says {}, a state that a rotation in place never has. Check the journal",
-                self.record.id,
-                state.name()
-            ))),
+            // The rotator refuses a journal with these states: this strategy verifies after the promotion, and the vendor
+            // retires the old secret.
+            State::Verified(_) | State::Retiring(_) => Ok(Next::Nothing),
             State::Done { .. } | State::Aborted { .. } | State::NeedsAttention { .. } => Ok(Next::Nothing),
         }
     }
@@ -112,11 +109,11 @@ impl Run<'_> {
     /// It retries for a while, since nobody else has the secret. A cancellation waits until that is done.
     async fn keep(&mut self, mark: Mark, issued: IssuedKey) -> Result<Next> {
         let new = Issued::new(mark, &issued);
-        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         let mut recorded = self.record_issued(&new, issued.secret()).await;
-        if let Err(RotateError::Journal(JournalError::LeaseLost)) = recorded {
+        if let Err(RotateError::Journal(JournalError::LeaseLost) | RotateError::Refused(_)) = recorded {
             return recorded.map(|()| Next::Recorded);
         }
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         let mut delivered = self.put(&new.mark, issued.secret()).await;
         loop {
             let is_late = self.has_passed(deadline);
@@ -167,6 +164,7 @@ impl Run<'_> {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
                         (self.lease, self.record) = (lease, record);
+                        self.refuse_if_aborted(new, secret).await?;
                         let (new, mark) = (new.clone(), new.mark.clone());
                         let written = self.write(|record| {
                             record.marks.push(mark);
@@ -186,6 +184,22 @@ impl Run<'_> {
             self.rotator.clock.sleep(timing.poll()).await;
         }
         Err(RotateError::Journal(JournalError::LeaseLost))
+    }
+
+    /// Refuses to reopen a rotation that a person aborted meanwhile. The only secret that works is kept in its pending slot.
+    async fn refuse_if_aborted(&self, new: &Issued, secret: &Secret) -> Result {
+        if !matches!(self.record.state.underlying(), State::Aborting { .. } | State::Aborted { .. }) {
+            return Ok(());
+        }
+        self.put(&new.mark, secret).await?;
+        Err(RotateError::Refused(format!(
+            "rotation {} was aborted while its last request was under way, and that request ended all earlier secrets of \
+             key {}. The secret that works is in the pending slot of mark {} in {}: make it the current one yourself",
+            self.record.id,
+            new.key,
+            new.mark,
+            self.rotator.sink.name()
+        )))
     }
 
     /// Continues a delivery that may have been interrupted.

@@ -286,3 +286,31 @@ async fn a_foreign_secret_in_a_sink_that_was_empty_is_not_lost() {
     assert_eq!(rotator.abort(&record.id, "not today").await.unwrap().state.name(), "stuck");
     assert_eq!(sink.current().await.unwrap(), Some("theirs".into()));
 }
+
+#[tokio::test]
+async fn a_refused_retirement_can_be_aborted() {
+    let fixture = Fixture::new().await;
+    let refused = || Error::new(ErrorKind::PermissionDenied, Outcome::Rejected, "the role was taken away");
+    drop(fixture.inject.clone().before(Operation::Revoke, refused));
+    let attention = fixture.rotator.rotate(&fixture.rotate().leaked()).await.unwrap();
+    assert!(matches!(&attention.state, State::NeedsAttention { was, .. } if was.name() == "retiring"), "{attention:?}");
+    let new = attention.state.new_key().unwrap().clone();
+    assert_eq!(fixture.rotator.abort(&attention.id, "not today").await.unwrap().state.name(), "aborted");
+    assert_eq!(&fixture.current().await, fixture.old.secret());
+    assert!(fixture.works(fixture.old.secret()).await && !fixture.provider.exists(&new).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_confirmed_retirement_cannot_be_aborted() {
+    let fixture = Fixture::new().await;
+    // The vendor confirms the retirement, but the old key stays; then it refuses to retire it again.
+    let missing = || Error::new(ErrorKind::NotFound, Outcome::Rejected, "there is no such key");
+    let refused = || Error::new(ErrorKind::PermissionDenied, Outcome::Rejected, "the role was taken away");
+    drop(fixture.inject.clone().before(Operation::Revoke, missing).before(Operation::Revoke, refused));
+    let attention = fixture.rotator.rotate(&fixture.rotate().leaked()).await.unwrap();
+    assert!(matches!(&attention.state, State::NeedsAttention { was, .. } if was.name() == "retired"), "{attention:?}");
+    let attention = fixture.rotator.resume(&attention.id).await.unwrap();
+    assert!(matches!(&attention.state, State::NeedsAttention { was, .. } if was.name() == "retiring"), "{attention:?}");
+    let why = refusal(fixture.rotator.abort(&attention.id, "not today").await);
+    assert!(why.contains("already confirmed the retirement"), "{why}");
+}

@@ -154,3 +154,54 @@ async fn a_secret_that_somebody_else_requested_and_delivered_can_stay() {
     assert!(matches!(&attention.state, State::NeedsAttention { why, .. } if why.contains("waive")), "{attention:?}");
     done(&fixture, fixture.rotator.waive_evidence(&attention.id, "it was asked for by hand").await).await;
 }
+
+#[tokio::test]
+async fn an_abort_after_a_request_leaves_the_current_secret_alone() {
+    let fixture = fixture_in_place().await;
+    // The key is deleted after the promotion, so the previous slot holds the old secret.
+    let (provider, old) = (fixture.provider.clone(), fixture.old.id().clone());
+    let rotator = fixture.rotator.clone().observe(move |record| {
+        if record.state.name() == "promoted" {
+            provider.delete(&old).now_or_never().unwrap().unwrap();
+        }
+    });
+    let attention = rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
+    let State::NeedsAttention { was, why } = &attention.state else { panic!("{attention:?}") };
+    assert!(was.name() == "planned" && why.contains("is gone"), "{why}");
+    // Somebody creates another key, and puts its secret there.
+    let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
+    let other = fixture.provider.create(&new.marked(&Mark::random())).await.unwrap();
+    fixture.sink.write(&Slot::Current, other.secret()).await.unwrap();
+    let aborted = fixture.rotator.abort(&attention.id, "its key is gone").await.unwrap();
+    let State::Aborted { why } = &aborted.state else { panic!("{aborted:?}") };
+    assert!(why.contains("its key is gone") && why.contains("may have ended"), "{why}");
+    assert_eq!(&fixture.current().await, other.secret());
+    assert_eq!(fixture.sink.previous(&attention.marks[0]).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_pending_secret_that_works_is_not_lost_by_an_abort() {
+    let fixture = fixture_in_place().await;
+    for _ in 0..5 {
+        drop(fixture.inject.clone().losing_answer(Operation::Regenerate));
+    }
+    let attention = fixture.rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
+    assert_eq!(attention.state.name(), "stuck");
+    // The sink shows a secret late that it took earlier.
+    let issued = fixture.provider.regenerate(fixture.old.id(), &Regeneration::new()).await.unwrap();
+    fixture.sink.put(&attention.marks[1], issued.secret()).await.unwrap();
+    for refused in [
+        fixture.rotator.abort(&attention.id, "not today").await,
+        fixture.rotator.abort_leaving_sink(&attention.id, "not today").await,
+    ] {
+        assert!(matches!(refused, Err(RotateError::Refused(_))), "{refused:?}");
+    }
+    assert_eq!(fixture.sink.pending(&attention.marks[1]).await.unwrap().as_ref(), Some(issued.secret()));
+    // Without it, the rotation can be ended, and its slots are emptied.
+    fixture.sink.withdraw(&attention.marks[1]).await.unwrap();
+    fixture.sink.put(&attention.marks[1], &"refused".into()).await.unwrap();
+    let aborted = fixture.rotator.abort_leaving_sink(&attention.id, "not today").await.unwrap();
+    assert_eq!(aborted.state.name(), "aborted");
+    assert_eq!(fixture.sink.pending(&attention.marks[1]).await.unwrap(), None);
+    assert!(fixture.works(issued.secret()).await, "the key itself is left alone");
+}

@@ -85,7 +85,8 @@ impl Scenario<'_> {
     /// Checks that the transition table has every change of state, and notes the change as seen.
     pub(crate) fn judge_transitions(&self, history: &[Record]) {
         let mut seen = self.vendor.transitions.lock().unwrap();
-        for change in history.windows(2).map(|versions| (versions[0].state.kind(), versions[1].state.kind())) {
+        let changes = history.windows(2).map(|versions| (versions[0].state.kind(), versions[1].state.kind()));
+        for change in changes.filter(|(from, to)| from != to) {
             let is_listed =
                 |row: &&Transition| (row.from(), row.to()) == change && row.strategy() == self.vendor.strategy;
             if !TRANSITIONS.iter().any(|row| is_listed(&row)) {

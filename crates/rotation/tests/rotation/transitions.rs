@@ -55,7 +55,15 @@ async fn search(service: Service, strategy: Strategy) -> Changes {
     let recorded = (0..points.len()).filter(|number| points[*number].starts_with("after journal"));
     crash_and_interfere(&vendor, recorded, &mut tally).await;
     match strategy {
-        Strategy::InPlace => overtaken(&vendor, 3, &mut tally).await,
+        Strategy::InPlace => {
+            overtaken(&vendor, 3, &mut tally).await;
+            // The rotator that overtakes another one needs attention. Then the other's late request succeeds.
+            let number = points.iter().position(|point| point == "before regenerate").unwrap();
+            let scenario = vendor.key(RARE_IN_PLACE[0]);
+            drop(scenario.run(&scenario.cut_points(Some((number, Event::PauseBeyondLease)))).await);
+            tally.judge("a late request".to_owned(), scenario).await;
+        }
+
         _ => abort_and_interfere(&vendor, (0..16).step_by(3), &mut tally).await,
     }
     for faults in rare {
@@ -100,9 +108,8 @@ fn drawn(heading: &str) -> BTreeSet<(String, String)> {
 #[test]
 fn the_diagrams_show_the_tables() {
     for (heading, strategy) in [("# The states", Strategy::Overlap), ("# In place", Strategy::InPlace)] {
-        // A state that follows itself only records something else.
-        let changes = table(strategy).into_iter().filter(|(from, to)| from != to);
-        let rows: BTreeSet<_> = changes.map(|(from, to)| (from.as_str().to_owned(), to.as_str().to_owned())).collect();
+        let rows = table(strategy).into_iter().map(|(from, to)| (from.as_str().to_owned(), to.as_str().to_owned()));
+        let rows: BTreeSet<_> = rows.collect();
         let drawn = drawn(heading);
         let missing: Vec<_> = rows.difference(&drawn).collect();
         let surplus: Vec<_> = drawn.difference(&rows).collect();
