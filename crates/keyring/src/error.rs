@@ -158,8 +158,8 @@ impl Error {
         self
     }
 
-    /// Sets the number of attempts. If an earlier attempt may have taken effect, the operation may have too, even if
-    /// the last attempt certainly did not.
+    /// Sets the number of attempts. If an earlier attempt may have taken effect, sets the outcome to `Unknown`, even if
+    /// the last attempt certainly changed nothing.
     pub(crate) fn with_attempts(mut self, attempts: u32, earlier: EarlierAttempts) -> Self {
         self.0.attempts = attempts;
         if earlier == EarlierAttempts::MayHaveTakenEffect
@@ -222,7 +222,7 @@ impl Error {
         self.kind() == ErrorKind::NotFound
     }
 
-    /// Returns whether the vendor rejected the credential.
+    /// Returns whether the credential is missing, or the vendor rejected it.
     pub fn is_unauthenticated(&self) -> bool {
         self.kind() == ErrorKind::Unauthenticated
     }
@@ -242,7 +242,8 @@ impl Error {
         self.kind() == ErrorKind::Unsupported
     }
 
-    /// Returns the number of attempts, including the last. It is more than one only below a [`Retry`](crate::Retry).
+    /// Returns the number of attempts, including the last. It exceeds one only if a [`Retry`](crate::Retry) repeated
+    /// the call.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
@@ -294,8 +295,8 @@ impl Error {
 
     /// Returns what arrived when the answer to a create or a regenerate could not be read.
     ///
-    /// **It may hold the new key's secret, which the vendor shows nowhere else.** If the crate recognizes the secret, this
-    /// is the secret alone. Otherwise it is the whole answer.
+    /// **It may hold the new key's secret, which the vendor shows nowhere else.** If the crate recognizes the secret in
+    /// the answer, it returns only the secret. Otherwise it returns the whole answer.
     pub fn unclaimed_secret(&self) -> Option<&Secret> {
         self.0.unclaimed_secret.as_ref()
     }
@@ -387,7 +388,7 @@ pub enum ErrorKind {
     Server,
     /// No answer arrived in time.
     Timeout,
-    /// The connection failed before or during the request.
+    /// The connection failed before the whole answer arrived.
     Connection,
     /// The vendor's answer does not match its documentation.
     UnexpectedAnswer,

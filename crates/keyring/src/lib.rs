@@ -37,8 +37,9 @@
 //!   [`unclaimed_secret`](Error::unclaimed_secret) returns what arrived.
 //! - **No secret leaks.** A [`Secret`] never prints its value, and no error prints a secret.
 //! - **The crate claims only what it checked.** A list that may be incomplete ends in an error. If the vendor does not
-//!   report a key's status, the status is [`Unknown`](KeyStatus::Unknown). The provider refuses an operation that the
-//!   vendor does not offer before it sends anything; [`capabilities`](Provider::capabilities) says which these are.
+//!   report a key's status, the status is [`Unknown`](KeyStatus::Unknown). Before it sends anything, the provider
+//!   refuses an operation that the vendor does not offer; [`capabilities`](Provider::capabilities) says which these
+//!   are.
 //!
 //! # Layers
 //!

@@ -16,16 +16,17 @@ use crate::{Clock, Error, Outcome, Result, SystemClock};
 ///
 /// | failure | list, get, stats, delete, revoke | create, regenerate, update |
 /// |---|---|---|
-/// | connection refused: nothing was sent | repeat | repeat |
+/// | no connection (refused, unreachable, timeout while connecting): nothing was sent | repeat | repeat |
 /// | 429: the vendor did nothing | repeat | repeat |
 /// | connection cut (also within the answer), timeout, 408, 502, 503, 504 | repeat | **never**: the vendor may have acted |
 /// | anything else | never | never |
 ///
 /// If the answer to a delete is lost and the repeated delete finds no key, the delete has succeeded.
 ///
-/// The limit of the wait doubles with every attempt. The wait is random between zero and that limit (full jitter), so
-/// that many clients do not return at once. If the vendor asks for a longer wait, the retry waits that long, up to
-/// [`max_wait`](Self::max_wait). The final error counts the [`attempts`](Error::attempts).
+/// The limit of the wait doubles with every attempt, up to [`max_backoff`](Self::max_backoff). The wait is random
+/// between zero and that limit (full jitter), so that many clients do not return at once. If the vendor asks for a
+/// longer wait, the retry waits that long. If that exceeds [`max_wait`](Self::max_wait), the call fails. The final
+/// error counts the [`attempts`](Error::attempts).
 ///
 /// ```
 /// use std::time::Duration;
@@ -93,8 +94,8 @@ impl Retry {
         self
     }
 
-    /// Sets how long after its start a call may be repeated, including the waits. The default is two minutes. The limit
-    /// does not interrupt an attempt in progress.
+    /// Sets how long after the start of the call, waits included, the last attempt may begin. The default is two
+    /// minutes. The limit does not interrupt an attempt in progress.
     #[must_use]
     pub fn max_elapsed(mut self, time: Duration) -> Self {
         self.max_elapsed = time;
@@ -144,7 +145,7 @@ impl Retry {
         self
     }
 
-    /// Returns the wait after this many attempts, or `None` if there must not be another.
+    /// Returns the wait after this many attempts, or `None` if no further attempt is allowed.
     fn wait(&self, attempts: u32, error: &Error, elapsed: Duration) -> Option<Duration> {
         if attempts >= self.max_attempts {
             return None;

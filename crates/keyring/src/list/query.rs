@@ -8,7 +8,7 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::{ApiKey, KeyStatus, KeyStream, Result};
 
-/// Which keys to list, and in which order. By default, it is all keys in the vendor's order.
+/// Which keys to list, and in which order. The default is all keys, in the vendor's order.
 ///
 /// Except for [`search`](Self::search), this crate filters and sorts the keys itself. A filter therefore means the same
 /// for every vendor and server, and no server can hide a key by reading a filter differently.
@@ -39,7 +39,8 @@ enum Direction {
     Descending,
 }
 
-/// The field to sort keys by. Keys without it come last. The id decides between keys with the same value.
+/// The field to sort keys by. Keys without this field come last. Keys with the same value are sorted by provider, then
+/// by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SortKeys {
@@ -71,15 +72,15 @@ impl ListKeys {
         self
     }
 
-    /// Selects keys that still work, as far as is known, and stop working within this time. This includes a key whose
-    /// expiry is unreadable, because it may be one of them.
+    /// Selects keys that may still work and that expire within this time. This includes a key whose expiry this crate
+    /// cannot read, because that key may expire within it as well.
     pub fn expiring_within(mut self, time: TimeDelta) -> Self {
         self.expiring_within = Some(time);
         self
     }
 
     /// Selects the keys that the vendor finds for `text`. **The vendor decides which fields it searches and how.**
-    /// Spartera searches by itself. For a vendor that cannot search
+    /// Spartera has a search of its own. For a vendor that cannot search
     /// ([`Capability::Search`](crate::Capability::Search)), this selects keys whose name or description contains
     /// `text`.
     pub fn search(mut self, text: impl Into<String>) -> Self {
@@ -189,8 +190,8 @@ pub(crate) fn matches_text(name: Option<&str>, description: Option<&str>, lowerc
     contains(name, lowercase_part) || contains(description, lowercase_part)
 }
 
-/// Selects keys whose name or description contains `text`, ignoring case. It replaces the search of a vendor that has
-/// none.
+/// Selects keys whose name or description contains `text`, ignoring case. It stands in for the search that such a
+/// vendor does not offer.
 pub(crate) fn filter_by_text<'a>(all: KeyStream<'a>, text: &str) -> KeyStream<'a> {
     let part = text.to_lowercase();
     Box::pin(all.filter(move |row| {

@@ -1,8 +1,8 @@
 //! Turns pages into a stream of keys, without trusting the pages.
 //!
-//! A vendor's total may be wrong. Its pages may be shorter than requested, repeated, or empty in the middle of the list. A
-//! server without pages always sends the same one. Keys come and go during the read. [`Reader`] decides what to request next
-//! and what the answers prove. This module sends the requests.
+//! A vendor's total may be wrong. Its pages may be shorter than requested, repeated, or empty in the middle of the
+//! list. A server without pages always sends the same one. Keys come and go during the read. [`Reader`] decides what to
+//! request next and what the answers prove. This module sends the requests.
 
 use std::collections::VecDeque;
 use std::future::Future;

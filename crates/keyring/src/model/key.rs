@@ -13,7 +13,8 @@ use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 /// An API key as its vendor describes it, without its secret.
 ///
 /// A field that the vendor does not report is `None`. [`extra`](Self::extra) keeps the vendor's fields that this type
-/// does not name. `Serialize` writes all of them, with the status as of now and with readable times in RFC 3339.
+/// does not name. `Serialize` writes everything except `as_of`. The status is the current one. A time that this crate
+/// can parse is in RFC 3339.
 #[derive(Clone)]
 pub struct ApiKey {
     provider: Arc<str>,
@@ -59,7 +60,7 @@ impl ApiKey {
         Self { provider: Arc::clone(provider), id, details }
     }
 
-    /// Starts to describe a key, for a [`Provider`](crate::Provider) outside this crate or for tests.
+    /// Returns a builder for a key, for a [`Provider`](crate::Provider) outside this crate or for tests.
     ///
     /// ```
     /// use api_keyring::{ApiKey, KeyStatus};
@@ -72,7 +73,7 @@ impl ApiKey {
         ApiKeyBuilder::new(provider, id)
     }
 
-    /// Sets the server's time when it returned the key.
+    /// Sets what the server's clock showed when the server returned the key.
     pub(crate) fn with_as_of(mut self, date: Option<DateTime<Utc>>) -> Self {
         self.details.as_of = date;
         self
@@ -143,7 +144,7 @@ impl ApiKey {
         self.details.expires_at.as_ref()
     }
 
-    /// Returns whether the key certainly has no expiry.
+    /// Returns whether the key is known never to expire. `false` may also mean that the vendor does not say.
     pub fn never_expires(&self) -> bool {
         self.details.expires_at.is_none() && self.details.never_expires_by_default
     }
@@ -170,8 +171,9 @@ impl ApiKey {
 
     /// Returns whether the key works at `now`, as far as the vendor reports.
     ///
-    /// The vendor's report of a key that no longer works always counts. After its expiry, a key is expired. A key is
-    /// active only if the vendor says so or lists no other keys.
+    /// If the vendor reports that the key no longer works, that report decides. Otherwise a key whose expiry has passed
+    /// is expired. A key is active only if the vendor reports it as active, or lists only active keys, and its expiry
+    /// is known.
     pub fn status_at(&self, now: DateTime<Utc>) -> KeyStatus {
         let reported = match self.details.reported_status {
             ReportedStatus::Explicit(status) => status,
@@ -260,7 +262,8 @@ pub enum KeyStatus {
     Revoked,
     /// The key was disabled.
     Inactive,
-    /// The vendor does not report the status, or reports a word that this crate does not know.
+    /// The vendor does not report the status or the expiry, or reports one of them in a form that this crate does not
+    /// know.
     Unknown,
 }
 

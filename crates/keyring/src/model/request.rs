@@ -77,8 +77,8 @@ impl NewKey {
         check_name(&self.name)
     }
 
-    /// Appends a mark to the name and replaces the mark that the name has. The mark finds the key if the answer to its
-    /// create is lost.
+    /// Appends a mark to the name. If the name already has a mark, the new one replaces it. By the mark you can find
+    /// the key if the answer to its create is lost.
     #[must_use]
     pub fn marked(mut self, mark: &Mark) -> Self {
         self.name = mark.after(&self.name);

@@ -33,9 +33,10 @@ pub trait ProviderExt: Provider {
     /// Lists keys. The stream requests pages as you read it, and several at once if the vendor reports a total. It
     /// yields each key once, even if pages repeat it.
     ///
-    /// The stream yields every key that exists from the start of the list to its end, even if other keys come and go
-    /// meanwhile. To ensure this, pages overlap. If two pages do not overlap, the stream reads again from
-    /// further back. Its memory does not grow with the list. It cannot detect three cases:
+    /// The stream yields every key that exists for as long as the listing takes, even if other keys come and go
+    /// meanwhile. To ensure this, it requests pages that overlap. If two pages do not overlap, the stream reads again
+    /// from further back. Unless it sorts the keys, its memory does not grow with the list. It cannot detect three
+    /// cases:
     ///
     /// - a server that ignores the requested page length or order,
     /// - an empty first page from a vendor that reports no total,
@@ -43,8 +44,8 @@ pub trait ProviderExt: Provider {
     ///
     /// # Errors
     ///
-    /// The stream yields errors as items. A malformed row is one. A list that cannot be read to its end, or ends before
-    /// its total, ends with one.
+    /// The stream yields errors as items. A malformed row becomes an error, and the stream continues. If the list
+    /// cannot be read to its end, or ends before its total, the last item is an error.
     fn list(&self, which: ListKeys) -> KeyStream<'_> {
         let all = stream::stream(self, &which);
         let found = match &which.search {
@@ -56,7 +57,7 @@ pub trait ProviderExt: Provider {
         which.apply(found)
     }
 
-    /// Lists all keys at once.
+    /// Returns the selected keys in one vector.
     ///
     /// # Errors
     ///
@@ -101,10 +102,10 @@ pub trait ProviderExt: Provider {
         }
     }
 
-    /// Returns whether a secret works. It uses the secret to request a page of one key. A secret that lacks the
-    /// permission to list keys also works, because the vendor recognizes it.
+    /// Returns whether a secret works. To find out, it requests a page of one key with the secret. A secret counts as
+    /// working even if it lacks the permission to list keys, because the vendor recognizes it.
     ///
-    /// For a moment, a vendor may still reject a new secret or still accept one that has ended.
+    /// Shortly after a change, a vendor may still reject a new secret, or still accept one that should no longer work.
     ///
     /// # Errors
     ///

@@ -56,7 +56,8 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// The errors of every call. A malformed row is an error inside the page.
+    /// The errors that any call can return; see [`failure`](crate::failure). A malformed row is an error inside the
+    /// page.
     async fn list_page(&self, request: &PageRequest) -> Result<Page>;
 
     /// Reads one key.
@@ -71,7 +72,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound` if the key does not exist, and the errors of every call.
+    /// `NotFound` if the key does not exist, and the errors that any call can return.
     async fn get(&self, id: &KeyId) -> Result<ApiKey>;
 
     /// Issues a key. **Only this answer holds the secret.**
@@ -98,7 +99,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// - `MissingSecret`, with the new key's id, if the answer holds no secret.
     /// - `UnexpectedAnswer` if the answer is unreadable. [`unclaimed_secret`](crate::Error::unclaimed_secret) then
     ///   returns what arrived.
-    /// - The errors of every call.
+    /// - The errors that any call can return.
     async fn create(&self, new: &NewKey) -> Result<IssuedKey>;
 
     /// Changes a key's metadata. Returns the changed key if the vendor's answer holds it.
@@ -114,7 +115,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` and `Unsupported` before anything is sent, `NotFound`, and the errors of every call.
+    /// `InvalidInput` and `Unsupported` before anything is sent, `NotFound`, and the errors that any call can return.
     async fn update(&self, id: &KeyId, update: &KeyUpdate) -> Result<Option<ApiKey>>;
 
     /// Gives a key a new secret. **The old secret stops working at once, and only this answer holds the new one.**
@@ -158,7 +159,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `Unsupported` before anything is sent, `NotFound`, and the errors of every call.
+    /// `Unsupported` before anything is sent, `NotFound`, and the errors that any call can return.
     async fn revoke(&self, id: &KeyId, how: &Revocation) -> Result<()>;
 
     /// Deletes a key. Its secret stops working.
@@ -175,7 +176,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `NotFound`, and the errors of every call.
+    /// `Unsupported` before anything is sent, `NotFound`, and the errors that any call can return.
     async fn delete(&self, id: &KeyId) -> Result<()>;
 
     /// Reads how often a key is used.
@@ -190,7 +191,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// `Unsupported` before anything is sent, `NotFound`, and the errors of every call.
+    /// `Unsupported` before anything is sent, `NotFound`, and the errors that any call can return.
     async fn stats(&self, id: &KeyId) -> Result<KeyStats>;
 }
 

@@ -124,7 +124,7 @@ impl Call<'_> {
             (Err(error), Some(secret)) => Err(error.unclaimed(Some(secret)).advise(
                 "The vendor issued a key. Find it in the list, and keep its secret (`Error::unclaimed_secret`)",
             )),
-            // Without an id and a secret, the answer need not mean success.
+            // An answer that holds neither an id nor a secret does not prove success.
             (Err(error), None) => {
                 let unclear = Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, "");
                 let error = error.unclaimed(rest()).with_outcome(Outcome::Unknown);
@@ -195,9 +195,9 @@ impl Call<'_> {
 
     /// Checks that the vendor carried out a call whose answer holds nothing of interest.
     ///
-    /// A success status counts if the body has the documented form or is other JSON, and with status 204 if there is no
-    /// body. A 202 only promises to act later, and an HTML page may come from someone other than the vendor. Neither
-    /// counts.
+    /// A success status counts if the body has the documented form, or is other JSON that reports no failure. A 204
+    /// also counts without a body. A 202 does not count, because it only promises to act later. Nor does an HTML page,
+    /// because it may come from someone other than the vendor.
     pub(crate) fn acknowledged<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
         let error = match result {
             Ok(_) => return Ok(()),
@@ -269,7 +269,8 @@ impl Call<'_> {
         let status = answer.status().as_u16();
         let body = answer.body();
         if answer.status().is_success() {
-            // An answer that is not JSON need not come from the vendor, and a 202 only promises to act later.
+            // An answer that is not JSON may come from someone other than the vendor, and a 202 only promises to act
+            // later.
             let is_done = status == 204 || (status != 202 && is_json_answer(answer));
             let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
             let kind = match answer.reason() {
@@ -298,7 +299,8 @@ impl Call<'_> {
             (ErrorKind::RateLimited, ..) => "Nothing changed. Wait before the next call",
             (_, Outcome::NotSent | Outcome::Rejected, _) => return None,
             _ if parts.unclaimed_secret.is_some() => {
-                "Keep what arrived (`Error::unclaimed_secret`): it may hold the new secret, which the vendor shows only once"
+                "Keep what arrived (`Error::unclaimed_secret`): it may hold the new secret, which the vendor shows \
+                 only once"
             }
             (_, Outcome::Applied, Operation::Create) => {
                 "The vendor issued a key, but its secret did not arrive. Find the key in the list and delete it"
@@ -310,13 +312,14 @@ impl Call<'_> {
                 "A key may exist whose secret is lost. Look for it in the list before trying again"
             }
             (_, Outcome::Unknown, Operation::Regenerate) => {
-                "The old secret may no longer work, and the new one may be lost. Check the old secret before trying again"
+                "The old secret may no longer work, and the new one may be lost. Check the old secret before trying \
+                 again"
             }
             (_, Outcome::Applied, operation) if operation.is_write() => {
-                "The answer suggests that the vendor did it. Read the key to be sure"
+                "The vendor seems to have carried out the operation. Read the key to be sure"
             }
             (_, Outcome::Unknown, operation) if operation.is_write() => {
-                "The vendor may have done it. Read the key before trying again"
+                "The vendor may have carried out the operation. Read the key before trying again"
             }
             _ => return None,
         })

@@ -1,8 +1,9 @@
 //! Decides which page to request next, and what the pages prove.
 //!
-//! A list with positions shifts during the read. A deleted key moves all later keys up, so the next page starts too late; a
-//! new key moves them down. The reader therefore requests every page with at least one row that it already knows. If a known
-//! row arrives, no row was missed. Otherwise the reader reads again from further back until one arrives.
+//! A list that is read by position may shift while the reader reads it. A deleted key moves all later keys up, so the
+//! next page starts too late; a new key moves them down. The reader therefore requests pages that overlap: each starts
+//! with at least one row that the reader already knows. If a known row arrives, no row was missed. Otherwise the reader
+//! reads again from further back until one arrives.
 //!
 //! Not every server allows this, so the reader has a [`Mode`]:
 //!
@@ -14,7 +15,8 @@
 //! | `Disjoint` | after the last row | nothing |
 //! | `Doubtful` | after the last row | nothing; the list ends in an error |
 //!
-//! A stall means that [`MAX_STALLS`] pages in a row lead no further. [`Mode::after`] holds all transitions.
+//! The table's *stall* means that more than [`MAX_STALLS`] pages in a row lead no further. [`Mode::after`] holds all
+//! transitions.
 //!
 //! The reader's memory does not grow with the list. It remembers the ids of the first page and of the latest pages.
 
@@ -30,10 +32,10 @@ use crate::{ApiKey, KeyId, Page, PageRequest, Paging, Result};
 /// The number of keys to request at a time: the maximum that Spartera allows.
 const PAGE_SIZE: u64 = 100;
 
-/// The number of pages in a row that may bring no new key although there may be more.
+/// After this many pages in a row without a new key, the list ends, even if there may be more pages.
 const MAX_BARREN_PAGES: u32 = 3;
 
-/// The number of pages in a row that may lead no further before the reader stops to request overlapping pages.
+/// The number of pages in a row that may lead no further before the reader stops requesting overlapping pages.
 const MAX_STALLS: u32 = 6;
 
 /// The number of pages after which a list counts as endless.
@@ -45,9 +47,9 @@ const REMEMBERED_PAGES: usize = 4;
 /// What to do after a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Read on after this page. Pages that were requested concurrently still fit.
+    /// Read on after this page. The pages that were requested concurrently can still be used.
     ContinueInOrder,
-    /// Read on elsewhere. Pages that were requested concurrently no longer fit.
+    /// Read on elsewhere. The pages that were requested concurrently cannot be used.
     ContinueElsewhere,
     /// The list is complete.
     Complete,
@@ -118,9 +120,10 @@ impl Reader {
         self.total.filter(|_| is_steady && self.mode != Mode::Cursor)
     }
 
-    /// Returns the next request if the list is read up to `end`.
+    /// Returns the request that follows once the list is read up to `end`.
     pub(super) fn request(&self, end: u64) -> PageRequest {
-        // Predicted ends lie at full pages. A distance of a whole page leaves no space for a new row.
+        // A predicted end assumes full pages, so its last row will be known: one row suffices. If the last known row is
+        // a whole page back, a page that repeats it has no space for a new row.
         let overlap = if !self.mode.overlaps() || self.overlap >= self.page_size {
             0
         } else if end == self.end {
@@ -142,7 +145,7 @@ impl Reader {
         PageRequest { offset, limit, cursor: self.cursor.clone(), search: self.search.clone() }
     }
 
-    /// Accepts a page, and emits the rows that did not come before.
+    /// Accepts a page, and emits the rows that no earlier page had.
     pub(super) fn accept(&mut self, request: &PageRequest, page: Page, emit: impl FnMut(Result<ApiKey>)) -> Verdict {
         self.pages += 1;
         self.total = page.total.or(self.total);
@@ -231,8 +234,8 @@ impl Reader {
 
     /// Decides whether the list ends here.
     fn verdict(&self, request: &PageRequest, rows: u64, length: PageLength, new_rows: NewRows) -> Verdict {
-        // A short first page may be as long as this server's pages get. Unless the server declares their length, it
-        // proves nothing.
+        // A short first page may already be a full page of this server. Unless the server declares its page length, a
+        // short first page proves nothing.
         let is_last = rows < request.limit.min(self.page_size) && length == PageLength::Known;
         let is_barren = self.barren >= MAX_BARREN_PAGES;
         let is_behind = self.mode.overlaps() && self.end <= self.reached && self.stalls > 0 && !is_last;
@@ -275,7 +278,7 @@ impl Reader {
         }
     }
 
-    /// Returns the end of the last of the server's own pages that was read completely.
+    /// Returns the end of the last complete page, by the server's own division into pages.
     fn own_page_end(&self) -> u64 {
         match self.paging {
             Paging::Number => self.reached / self.page_size * self.page_size,
@@ -324,7 +327,7 @@ impl Reader {
         }
     }
 
-    /// Emits the rows that did not come before, and remembers the page.
+    /// Emits the rows that no earlier page had, and remembers the page.
     fn emit_new_rows(
         &mut self,
         request: &PageRequest,
@@ -364,10 +367,12 @@ impl Reader {
         new_rows
     }
 
-    /// Returns how many rows at the start of a page came before. A malformed row among them is not reported again.
+    /// Returns how many rows at the start of a page earlier pages had. The reader does not report a malformed row among
+    /// them again.
     fn old_rows(&self, request: &PageRequest, counts: &PageCounts) -> u64 {
         let requested_again = self.end.saturating_sub(request.offset);
-        // A page with more known rows than requested came before as a whole, and its malformed rows with it.
+        // If a page has more known rows than the reader requested again, all of it is old, including its malformed
+        // rows.
         let is_old = counts.known > requested_again || counts.is_first_again;
         if is_old { u64::MAX } else { self.reached.saturating_sub(request.offset) }
     }
@@ -394,7 +399,7 @@ impl Reader {
 struct PageCounts {
     /// The number of distinct rows.
     rows: u64,
-    /// The number of keys that came before.
+    /// The number of keys that earlier pages had.
     known: u64,
     /// Whether there are rows, but all of them are malformed.
     is_all_malformed: bool,
@@ -418,7 +423,7 @@ enum PageLength {
     Guessed,
 }
 
-/// The rows of a page that did not come before.
+/// The rows of a page that no earlier page had.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NewRows {
     /// At least one key.
@@ -431,8 +436,9 @@ enum NewRows {
 
 /// Returns the start and the length of a page for a server that counts whole pages.
 ///
-/// The start is a multiple of the length, and the page repeats the row `overlap` before `end`. Among the lengths up to `most`,
-/// this chooses the one that leads furthest. If no such page leads beyond `end`, the page repeats no row.
+/// The start is a multiple of the length, and the page repeats the row that lies `overlap` rows before `end`. Among the
+/// lengths up to `most`, this chooses the one that leads furthest. If no such page leads beyond `end`, the page repeats
+/// no row.
 fn numbered(end: u64, overlap: u64, most: u64) -> (u64, u64) {
     let furthest = |again: u64| {
         let lengths = most.div_ceil(2).max(1)..=most.max(1);
