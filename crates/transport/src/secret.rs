@@ -60,8 +60,8 @@ impl Secret {
     /// Returns a masked form that identifies the secret without revealing it: `sk_****1234` for `sk_live_…1234`.
     ///
     /// The masked form keeps a short prefix, up to its underscore, and the last four characters. It does so only if it
-    /// hides at least sixteen others; a shorter secret becomes `****`. A secret that [is masked](Self::is_masked)
-    /// already stays the same.
+    /// hides at least sixteen others; a shorter secret becomes `****`. A secret that already
+    /// [is masked](Self::is_masked) stays the same.
     ///
     /// ```
     /// use api_keyring_transport::Secret;

@@ -120,13 +120,15 @@ impl fmt::Debug for TransportBuilder {
 }
 
 impl TransportBuilder {
-    /// Limits the time of a call, from its start to the last byte of its answer. The default is 30 seconds.
+    /// Limits the time of a call, from its start to the last byte of its answer. The default is 30 seconds. With an
+    /// [`http_client_builder`](Self::http_client_builder), the default is that builder's.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Limits the time to connect. The default is 10 seconds.
+    /// Limits the time to connect. The default is 10 seconds. With an
+    /// [`http_client_builder`](Self::http_client_builder), the default is that builder's.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = Some(timeout);
         self
@@ -138,7 +140,8 @@ impl TransportBuilder {
         self
     }
 
-    /// Sets the `User-Agent` header. The default is `api-keyring/VERSION`.
+    /// Sets the `User-Agent` header. The default is `api-keyring/VERSION`. With an
+    /// [`http_client_builder`](Self::http_client_builder), the default is that builder's.
     pub fn user_agent(mut self, user_agent: impl Into<String>) -> Self {
         self.user_agent = Some(user_agent.into());
         self
@@ -188,7 +191,7 @@ impl TransportBuilder {
             builder = builder.user_agent(user_agent);
         }
         if base_url.is_plain_http() {
-            // A proxy would see the credential, and reqwest takes one from the environment.
+            // A proxy would see the credential, and by default reqwest takes a proxy from the environment.
             builder = builder.no_proxy();
         }
         let http = builder
