@@ -108,9 +108,10 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets the seed, so that every run with the same requests in the same order makes the same ids and secrets.
+    /// Sets the seed, so that every run with the same requests in the same order has the same ids and secrets, and a
+    /// [chance](Fault::chance) hits the same requests.
     ///
-    /// By default each run makes different ones.
+    /// By default the seed is random.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -166,7 +167,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets how many connections may exist beside the newest one. The default is 512, the minimum is one.
+    /// Sets how many connections may exist when a new one arrives; the new one is not counted. The default is 512, the
+    /// minimum is one.
     ///
     /// Beyond the limit, the server closes the connection that has been idle for longest. A connection with an
     /// unfinished head counts as idle. While all are busy, the server accepts no further connection.
@@ -191,7 +193,7 @@ impl EmulatorBuilder {
         }
         let listener = TcpListener::bind(wanted).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        // The standard library's hasher keys come from the operating system.
+        // The standard library seeds its hasher from the operating system, so this makes a random seed.
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one("seed"));
         // A run that starts from another run's state makes other keys than that run, even with the same seed.
         let rng = Rng::with_seed(seed ^ self.state.number());
@@ -230,7 +232,11 @@ impl StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: choose another port, or 0 for any free port", self.address)
+        write!(
+            f,
+            "cannot start the emulator on {}. If the port is taken, choose another, or 0 for any free port",
+            self.address
+        )
     }
 }
 

@@ -6,8 +6,8 @@
 //! credentials, and it answers in the vendors' own forms. It uses no client code of either vendor and shares no types
 //! with any client. If a client and this crate agree, two independent readings of the vendors' documentation agree.
 //!
-//! The crate is for tests and demonstrations. Its secrets come from a generator that protects nothing, and it speaks
-//! plain HTTP.
+//! The crate is for tests and demonstrations. Its secrets come from a generator that is not cryptographically secure,
+//! and it speaks plain HTTP.
 //!
 //! # In a test
 //!
@@ -118,12 +118,13 @@
 //! # }
 //! ```
 //!
-//! Counts decide which requests a fault hits, or a [chance](Fault::chance) whose results the seed repeats. A test
-//! therefore sees the same faults in every run. Pauses follow tokio's time, so a test that pauses that time does not
-//! wait.
+//! A count or a [chance](Fault::chance) decides which requests a fault hits. With counts, or with a fixed
+//! [seed](EmulatorBuilder::seed), a test sees the same faults in every run. Pauses follow tokio's time, so a test that
+//! pauses that time does not wait.
 //!
-//! A fault hits the requests of an operation, before the service checks the credential. Two cases meet no fault: a
-//! request whose path or method belongs to no operation, and a connection that sends no request.
+//! Before the service checks the credential, the emulator decides which faults hit a request of an operation. A request
+//! with a wrong credential therefore counts as well. Two cases meet no fault: a request whose path or method belongs to
+//! no operation, and a connection that sends no request.
 //!
 //! # From another language
 //!
@@ -224,8 +225,8 @@
 //! | Monad's key | the documented fields | also `token_version`, `jwt_signing_key_id`, `last_used_at` |
 //!
 //! A service shows a secret once, when it creates it. Revoked, deleted, expired and superseded secrets stop working at
-//! once. There are two exceptions: a fault can make a secret [linger](FaultKind::Linger), and
-//! [`expiry_lag`](EmulatorBuilder::expiry_lag) prolongs expired ones.
+//! once. There are two exceptions: a fault can make a secret [linger](FaultKind::Linger), and with
+//! [`expiry_lag`](EmulatorBuilder::expiry_lag), a secret still works for some time after its key expires.
 //!
 //! # Errors
 //!
@@ -245,8 +246,9 @@
 //!
 //! # Assumptions
 //!
-//! The vendors' documents leave open much of what a server has to decide, and the authors of this crate asked neither
-//! live service. This crate decides the following points itself. A client should depend on them as little as possible:
+//! The vendors' documents leave open much of what a server has to decide, and the authors of this crate did not try
+//! them out on either live service. This crate decides the following points itself. A client should depend on them as
+//! little as possible:
 //!
 //! - **Roles**: this crate chooses which role ids exist and what each role may do. Revoking needs the right to delete.
 //!   A key may create a key with more rights than its own. Spartera's `permissions` are stored and shown, but only the
@@ -261,14 +263,14 @@
 //!   of the current revision has it too. No document mentions `revocation_reason`.
 //! - **Stats** in the current revision have `usage_count`, `last_used` and `failed_attempts` beside the key.
 //! - **Unset fields** are absent from Spartera's documented shape and from Monad's key. In the guide's shape they are
-//!   null. There, a key without its own `rate_limit`, which is at least 1, shows 1000. A key without its own
+//!   null. There, a key without its own `rate_limit` shows 1000. A `rate_limit` is at least 1. A key without its own
 //!   `permissions` shows those of its role. `description` is present only if it is set.
 //! - **Deleting** on Spartera, which the vendor calls deactivating, removes the key from the list, and get answers 404.
 //!   **Revoking** keeps the key in the list as `revoked`. Revoking again changes nothing, and the first reason stays.
 //!   Updating a revoked key fails with 409, or with 400 in the documented revision, which has no 409.
 //! - **Revoke and update of an unknown id** answer 404 on both services, although not every document lists that status.
-//!   A request may name any text as an id. An id that no key could have also answers 404.
-//! - **A company or organization** that is not the key's own answers 403, whether it exists or not.
+//!   A request may name any text as an id. An id that no key could have also leads to a 404.
+//! - **A company or organization** that is not the key's own leads to a 403, whether it exists or not.
 //! - **Timestamps** in a body need an offset. Monad accepts only RFC 3339; Spartera also accepts a space for the `T`.
 //!   Every operation that sets an expiry refuses one that is not in the future, with 400.
 //! - **Two names for one expiry**: Spartera accepts `expiration_date_utc` and `expires_at`. If a body has both, the
@@ -278,24 +280,24 @@
 //!   any type.
 //! - **Spartera's revoke** checks its body against create's schema, but only `reason` has an effect. An expiry in that
 //!   body may have passed.
-//! - **Monad's `name`** contains more than blanks. Spartera's may be any text.
+//! - **Monad's `name`** must contain more than blanks. Spartera's may be any text.
 //! - **`company_id` in a body** must be that of the path.
 //! - **Spartera's list** is in creation order. `search` finds part of the name or description and ignores case. A page
 //!   beyond the last is empty. `sort_by` is `api_key_id`, `id`, `name`, `user_id`, `role_id`, `date_created`,
 //!   `created_at`, `last_updated`, `expiration_date_utc`, `expires_at` or `last_used`. `sort_order` is `asc` or `desc`.
-//!   A wrong parameter answers 400. Only `meta` in the guide's shape shows the number of keys.
-//! - **Monad's list** is in creation order. `limit` defaults to 50 and ranges from 1 to 1000. A wrong parameter answers
-//!   400.
+//!   A wrong parameter leads to a 400. Only `meta` in the guide's shape shows the number of keys.
+//! - **Monad's list** is in creation order. `limit` defaults to 50 and ranges from 1 to 1000. A wrong parameter leads
+//!   to a 400.
 //! - **Monad's replaced key** keeps the old expiry, so regenerating an expired key creates a key that has expired.
-//! - **`last_used_at`** on Monad is renewed at most once a minute; Spartera's `last_used` is renewed at once. Spartera
-//!   counts as failed attempts the requests with the key's own secret that it answered with 401.
+//! - **`last_used_at`** on Monad is renewed at most once a minute; Spartera's `last_used` is renewed at once. If
+//!   Spartera refuses a request with the key's own secret (401), it counts the request as a failed attempt.
 //! - **Spartera's `code`** is the HTTP status as a number. The messages are this crate's.
-//! - **A path of neither service** answers 404 in Spartera's form.
+//! - **A path of neither service** leads to a 404 in Spartera's form.
 //!
-//! The services answer some of the documented statuses only if a [`Fault`] makes them. These are 429 and 500, because
-//! nothing here goes wrong without a fault. The others are Spartera's 404 for a list, 422 for create, update and
-//! revoke, and 409 for create (a [quota](FaultKind::Quota)) and revoke, because no document says when they occur. An
-//! error from a fault has the form of the service's other errors, with the status's usual name as its message.
+//! Some of the documented statuses occur only if a [`Fault`] causes them. These are 429 and 500, because nothing here
+//! goes wrong without a fault. The others are Spartera's 404 for a list, 422 for create, update and revoke, and 409 for
+//! create (a [quota](FaultKind::Quota)) and revoke, because no document says when they occur. An error from a fault has
+//! the form of the service's other errors, with the status's usual name as its message.
 //!
 //! # Limits
 //!
@@ -308,7 +310,7 @@
 //! | connections at once ([`EmulatorBuilder::connection_limit`]) | 512 | the longest-idle connection closes |
 //! | recorded requests and changes ([`EmulatorBuilder::record_limit`]) | 100,000 of each | the oldest are forgotten |
 //!
-//! A key stays until a request deletes it.
+//! A key stays until a request deletes or replaces it.
 
 // docs.rs shows which feature each item needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -44,8 +44,8 @@ use crate::route::{Operation, Provider};
 ///
 /// Independent faults hit a request together, such as a delay and a reset. Some faults exclude each other. Then the
 /// fault that was injected first applies until it is used up, and the next one follows. For example,
-/// `create:status=503:2` and then `create:reset-after:1` make three creates fail: two with 503, one with a reset. These
-/// groups exclude each other:
+/// `create:status=503:2` and then `create:reset-after:1` make three creates fail: two with 503, one with a reset.
+/// Within each of these groups, the faults exclude each other:
 ///
 /// - all faults of the connection, the status and the body, from [`FaultKind::Refuse`] to [`FaultKind::SlowBody`] (a
 ///   rate limit only when it refuses a request);
@@ -160,8 +160,8 @@ pub enum FaultKind {
     ResetAfter,
     /// The emulator resets the connection after the head and half of the body. The service has acted. (`reset-body`)
     ResetBody,
-    /// The answer is an error in the service's own form, before the service acts. (`status=503`,
-    /// `status=429,retry-after=2`, `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
+    /// Before the service acts, it answers with an error in its own form. (`status=503`, `status=429,retry-after=2`,
+    /// `status=429,retry-after-date=2s`, `status=429,retry-after-body=2`)
     Status(ErrorStatus),
     /// A token bucket limits the rate. A request that finds no token gets 429 with `Retry-After` in seconds, before the
     /// service acts. The bucket starts full and fills evenly, by the emulator's clock. Each matching request takes a
@@ -175,7 +175,7 @@ pub enum FaultKind {
     /// The same as [`Status`](Self::Status), but after the service acted, as from a gateway that timed out.
     /// (`status-after=504`, and so on)
     StatusAfter(ErrorStatus),
-    /// The answer is a 307 to this address, before the service acts. An address that is not a valid header value is
+    /// Before the service acts, it answers with a 307 to this address. An address that is not a valid header value is
     /// left out, so the answer has no `Location`. (`redirect=URL`; the URL needs a path, so that its port is not read
     /// as a count)
     Redirect(String),
@@ -183,7 +183,7 @@ pub enum FaultKind {
     Truncate,
     /// The body is empty. The service has acted. (`empty`)
     EmptyBody,
-    /// The body is an HTML page, and the status is that of the answer. The service has acted. (`html`)
+    /// The body is an HTML page, and the answer keeps its status. The service has acted. (`html`)
     Html,
     /// The body is an HTML page with this status. A status that is not an error is sent as 500. The service has acted.
     /// (`html=502`)
@@ -205,7 +205,8 @@ pub enum FaultKind {
     /// The `Date` header is behind the emulator's clock by this time, and so is the date of a `Retry-After`.
     /// (`clock-behind=5m`)
     ClockBehind(Duration),
-    /// The service refuses (401) the first uses of the secret that a create or regenerate makes. (`late=3`)
+    /// The service refuses (401) this many uses of the secret that a create or regenerate makes, from the first on.
+    /// (`late=3`)
     Late(u64),
     /// The service refuses every other use of the secret that a create or regenerate makes, starting with the first.
     /// (`flaky`)
@@ -274,7 +275,7 @@ impl From<u16> for ErrorStatus {
 pub enum RetryAfter {
     /// A `Retry-After` header in seconds, and `retry_after` in Spartera's body. (`retry-after=2`)
     Seconds(u64),
-    /// A `Retry-After` header with a date this far ahead of the emulator's clock, which is also in the `Date` header.
+    /// A `Retry-After` header with a date this far ahead of the `Date` header, which shows the emulator's clock.
     /// (`retry-after-date=2s`)
     Date(Duration),
     /// `retry_after` in Spartera's body, without a header. Monad's body has no such field. (`retry-after-body=2`)
