@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::{JournalError, SinkError};
 
-/// Why a rotation stopped. The journal has what was done so far, and [`resume`](super::Rotator::resume) continues from there.
+/// Why a rotation stopped. The journal has what was done so far, and [`resume`](super::Rotator::resume) continues from
+/// there.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RotateError {
@@ -28,7 +29,7 @@ pub enum RotateError {
 }
 
 impl RotateError {
-    /// Reports whether the same step may succeed in a moment.
+    /// Returns whether the same step may succeed in a moment.
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Provider(error) => error.is_transient(),

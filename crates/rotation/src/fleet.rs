@@ -104,7 +104,7 @@ pub struct FleetKey {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum KeyResult {
-    /// A new key has replaced the old one, and the old one is gone.
+    /// A new key or a new secret has replaced the old one, which no longer works.
     Done,
     /// The rotation waits for the end of the grace, or for evidence of use.
     Waiting,
@@ -126,11 +126,11 @@ pub enum KeyResult {
 pub struct FleetSummary {
     /// How many keys were replaced.
     pub done: usize,
-    /// How many keys wait for the end of their grace, or for another rotation.
+    /// How many keys wait for the end of their grace, for evidence of use, or for another rotation.
     pub waiting: usize,
     /// How many keys no longer existed or were already replaced.
     pub not_found: usize,
-    /// How many keys were not rotated, or whose rotation stopped.
+    /// How many keys were not rotated, or have a rotation that stopped.
     pub failed: usize,
     /// Why the fleet halted and left the remaining keys alone. `None` if it did not halt.
     pub halted: Option<String>,
@@ -180,9 +180,9 @@ impl Fleet {
         self
     }
 
-    /// Rotates these keys, and calls `observe` as soon as each of them ends.
+    /// Rotates these keys, and calls `observe` with the result of each as soon as its rotation stops.
     ///
-    /// It holds only as many keys in memory as it rotates at a time.
+    /// Apart from the keys that it leaves to the end, it holds only as many in memory as it rotates at a time.
     pub async fn rotate(
         &self,
         keys: impl Stream<Item = FleetKey>,

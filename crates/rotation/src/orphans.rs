@@ -15,17 +15,19 @@ pub struct Orphan {
     pub key: ApiKey,
     /// The mark in its name.
     pub mark: Mark,
-    /// The rotation that issued the key and ended without it. `None` if the journal does not know that rotation.
+    /// The rotation that issued the key and ended without it. `None` if the journal does not know that rotation, or if
+    /// there is a [`twin`](Self::twin).
     ///
-    /// Another journal may know it. The key may also have got a new id when somebody issued a new secret for it.
+    /// An unknown rotation may be in another journal. Or the key's id has changed since its rotation recorded it,
+    /// because somebody issued a new secret for the key.
     pub rotation: Option<RotationId>,
-    /// Another key with the same mark, with which a rotation replaced the old one. Nobody needs one of the two.
+    /// Another key with the same mark: the one that replaced the old key. Only one of the two is needed.
     pub twin: Option<KeyId>,
 }
 
 impl Orphan {
     /// Returns whether a sink holds the key's secret: in a slot of its mark, or as the current secret. Returns `None`
-    /// if the vendor's masked secret does not show whose the current secret is.
+    /// if the vendor shows no masked secret with which to tell whether the current secret is this key's.
     ///
     /// # Errors
     ///
@@ -41,12 +43,13 @@ impl Orphan {
     }
 }
 
-/// Returns the orphans of a provider: keys with a mark in their names that may still work.
+/// Returns the orphans of a provider: keys that may still work and have a mark in their names.
 ///
-/// A key is no orphan if a rotation in the journal replaced another key with it, or still works on it.
+/// A key is not an orphan if the journal shows that a rotation replaced another key with it, or that an unfinished
+/// rotation issued it.
 ///
-/// A rotation leaves an orphan behind if the vendor's list hides the key for longer than the rotation waits. An orphan
-/// can be [deleted](Provider::delete) if its rotation is known. If its rotation is unknown, the key may be in use:
+/// A rotation leaves an orphan behind if the vendor's list hides the key for longer than the rotation waits. You can
+/// [delete](Provider::delete) an orphan whose rotation is known. If its rotation is unknown, the key may be in use:
 /// [look for its secret](Orphan::is_in) in every sink first.
 ///
 /// The function lists the keys and may read single ones ([`Provider::get`]).
@@ -67,7 +70,7 @@ pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Res
             None => (None, None),
             Some(record) => match &record.state {
                 State::Done { key: new, .. } if new == key.id() => continue,
-                // The mark is that of the key that replaced the old one, but the id is another.
+                // This key has the mark of the key that replaced the old one, but a different id.
                 State::Done { key: new, .. } if record.marks.last() == Some(&mark) => {
                     match is_alive(provider, new).await? {
                         true => (None, Some(new.clone())),

@@ -62,7 +62,7 @@ impl fmt::Display for InvalidRotationId {
 
 impl std::error::Error for InvalidRotationId {}
 
-/// A hash by which a rotation recognizes a secret: of the secret and of the mark that its key was issued under.
+/// A hash of a secret and of the mark under which its key was issued. A rotation recognizes the secret by it.
 ///
 /// Vendors' secrets are long and random, so nobody can find one from its hash by trying.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +77,7 @@ impl Fingerprint {
     }
 }
 
-/// A key that the rotation issued, while its secret may still be wanted.
+/// A key that the rotation issued, as long as the rotation may still need its secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Issued {
@@ -95,27 +95,29 @@ impl Issued {
         Self { key: issued.id().clone(), mark, fingerprint }
     }
 
-    /// Reports whether a secret is this key's.
+    /// Returns whether a secret is this key's.
     pub(super) fn has_secret(&self, secret: &Secret) -> bool {
         Fingerprint::new(&self.mark, secret) == self.fingerprint
     }
 }
 
-/// How far a rotation is. A state is on record before its side effects happen.
+/// How far a rotation has got. The journal records each state before the rotation causes that state's side effects.
 ///
 /// [`TRANSITIONS`](crate::TRANSITIONS) lists which state may follow which, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// Nothing was sent yet.
+    /// No request is under way. The next step requests a key, or in place a new secret.
     Planned,
-    /// The vendor is issuing a key under this mark. The create may or may not have been sent.
+    /// The rotation is requesting a key, or in place a new secret, under this mark. It may or may not have sent the
+    /// request.
     Issuing {
         /// The mark.
         mark: Mark,
     },
-    /// It is unknown whether a create took effect, or its secret is lost. Any key under the mark has to go.
+    /// Either it is unknown whether a create took effect, or the new secret is lost. The rotation discards any key
+    /// under the mark.
     ///
     /// In place, the same holds for a regenerate, and the rotation has to request another secret.
     Lost {
@@ -138,21 +140,22 @@ pub enum State {
         /// When the grace ends. The rotation leaves the old key alone until then.
         until: DateTime<Utc>,
     },
-    /// The old key is being retired. From here on there is no way back.
+    /// The rotation retires the old key. From here on, it can be aborted only if it needs attention and the old key
+    /// still works, or if the sink is left as it is.
     Retiring(Issued),
     /// The vendor accepted the retirement of the old key. The rotation checks that the old secret no longer works.
     Retired {
         /// The new key.
         #[serde(flatten)]
         new: Issued,
-        /// How the old key's end was seen; `None` until it was.
+        /// How the rotation confirmed that the old key no longer works; `None` until then.
         confirmed: Option<Confirmation>,
     },
     /// The old key is gone, and the new one is in the sink.
     Done {
         /// The new key.
         key: KeyId,
-        /// How the old key's end was seen.
+        /// How the rotation confirmed that the old key no longer works.
         confirmed: Confirmation,
     },
     /// The rotation is being aborted.
@@ -266,7 +269,7 @@ impl State {
         }
     }
 
-    /// Returns the issued key, while its secret may still be wanted.
+    /// Returns the issued key, as long as the rotation may still need its secret.
     pub(super) fn issued(&self) -> Option<&Issued> {
         match self.underlying() {
             Self::Issued(new) | Self::Delivered(new) | Self::Verified(new) | Self::Retiring(new) => Some(new),
@@ -284,13 +287,13 @@ impl State {
         }
     }
 
-    /// Reports whether the rotation is done or aborted.
+    /// Returns whether the rotation is done or aborted.
     pub fn is_finished(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Aborted { .. })
     }
 }
 
-/// How the end of a key was seen.
+/// How a rotation confirmed that a key no longer works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -299,7 +302,8 @@ pub enum Confirmation {
     SecretRefused,
     /// The vendor no longer has the key, or shows it as dead. The rotation did not have its secret to try.
     KeyGone,
-    /// The vendor confirmed the end, still shows the key, and does not show whether it works.
+    /// The vendor accepted the request, but nothing shows whether the secret still works; or a person waived that
+    /// evidence.
     Acknowledged,
 }
 
@@ -311,7 +315,7 @@ pub struct Discard {
     pub key: KeyId,
     /// The mark that it was issued under.
     pub mark: Mark,
-    /// How its end was seen; `None` until it was.
+    /// How the rotation confirmed that the key no longer works; `None` until then.
     pub confirmed: Option<Confirmation>,
 }
 
@@ -326,12 +330,12 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reports whether the vendor shows any use of the key.
+    /// Returns whether the vendor shows any use of the key.
     pub(super) fn is_any(&self) -> bool {
         self.count.is_some_and(|count| count > 0) || self.last.is_some()
     }
 
-    /// Reports whether the key was used since `before`.
+    /// Returns whether the key was used since `before`.
     pub(super) fn is_after(&self, before: &Self) -> bool {
         let is_later = match (&self.last, &before.last) {
             (Some(now), Some(before)) => match (now.utc(), before.utc()) {
@@ -354,7 +358,7 @@ pub struct Evidence {
     pub new_is_used: bool,
     /// The usage of the old key; `None` if the key is gone.
     pub old: Option<Usage>,
-    /// Since when the old key was not seen in use, by the clock of the process that looked.
+    /// Since when the vendor has shown no further use of the old key, by the clock of the process that checked.
     pub old_since: DateTime<Utc>,
 }
 
@@ -370,9 +374,9 @@ pub struct Record {
     pub time: DateTime<Utc>,
     /// The plan.
     pub plan: Plan,
-    /// How far the rotation is.
+    /// How far the rotation has got.
     pub state: State,
-    /// Every mark that a create was sent with, or may have been. In place, each regenerate has one.
+    /// Every mark under which the rotation sent a create, or may have sent one. In place, each regenerate has one.
     pub marks: Vec<Mark>,
     /// The issued keys that the rotation discards or has discarded.
     pub discards: Vec<Discard>,
@@ -380,7 +384,7 @@ pub struct Record {
     pub old_expires: bool,
     /// The evidence of use so far, if the plan asks for it.
     pub evidence: Option<Evidence>,
-    /// Why a person waived the evidence of use, or of the old key's end.
+    /// Why a person waived the evidence of use, or the evidence that the old key no longer works.
     pub waived: Option<String>,
     /// Whether the abort leaves the sink as it is, because it holds somebody else's secret.
     pub leaves_sink: bool,
@@ -413,7 +417,7 @@ impl Record {
         keys.chain(sinks.iter().map(|sink| format!("sink {sink}"))).collect()
     }
 
-    /// Reports whether this rotation is unfinished and rotates the plan's key, or has issued it.
+    /// Returns whether this rotation is unfinished, and either rotates the plan's key or has issued it.
     pub fn is_at_work_on(&self, plan: &Plan) -> bool {
         let is_same_vendor = (&self.plan.vendor, &self.plan.scope) == (&plan.vendor, &plan.scope);
         let has_key = self.plan.old.id == plan.old.id || self.state.new_key() == Some(&plan.old.id);

@@ -60,16 +60,18 @@ impl Rotator {
         self
     }
 
-    /// Sets how long the rotator waits for the end of a grace. The default is one minute.
+    /// Sets how long each resume waits in all for the end of the grace and for evidence of use. The default is one
+    /// minute.
     ///
-    /// It leaves a longer wait to a later [`resume`](Self::resume).
+    /// The rotator leaves a longer wait to a later [`resume`](Self::resume).
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Cancels every rotation of this rotator when `cancelled` completes. A rotation stops between two steps, where nothing is lost.
+    /// Cancels every rotation of this rotator when `cancelled` completes. A rotation stops between two steps, where
+    /// nothing is lost.
     #[must_use]
     pub fn cancel_when(mut self, cancelled: impl Future<Output = ()> + Send + 'static) -> Self {
         self.cancelled = cancelled.boxed().shared();
@@ -85,8 +87,9 @@ impl Rotator {
 
     /// Sets the [shared secret](api_keyring::SharedSecret) that the provider authenticates with.
     ///
-    /// If the rotator rotates this very key, it replaces the shared secret with the new one: by a new key, once the vendor
-    /// refuses the old secret; in place, once the new secret is in the sink.
+    /// If the rotator rotates the key of this secret, it also replaces the shared secret with the new one. With
+    /// overlap, it does so once the vendor refuses the old secret; in place, once the new secret is the sink's current
+    /// one.
     #[must_use]
     pub fn own_credential(mut self, secret: SharedSecret) -> Self {
         self.own = Some(secret);
@@ -100,8 +103,8 @@ impl Rotator {
         self
     }
 
-    /// Sets how long the lease lasts after each step. The default is five minutes. If this process dies, others wait as long
-    /// before they take over.
+    /// Sets how long the lease lasts after each step. The default is five minutes. If this process dies, others wait
+    /// until its lease ends before they take over.
     ///
     /// It must be longer than the longest call to the vendor, with all its [retries](api_keyring::Retry).
     #[must_use]
@@ -120,8 +123,8 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// - [`RotateError::Refused`] if the key cannot be rotated as requested, the sink does not hold its secret, or the clock is
-    ///   wrong.
+    /// - [`RotateError::Refused`] if the key cannot be rotated as requested, the sink does not hold its secret, or the
+    ///   clock is wrong.
     /// - [`JournalError::UnderWay`] if the sink holds another secret because the key is being rotated.
     /// - The errors of the sink, of the journal, and of [`Provider::get`].
     pub async fn plan(&self, rotate: &RotateKey) -> Result<Plan, RotateError> {
@@ -142,8 +145,8 @@ impl Rotator {
                 _ => "may be your own credential",
             };
             return Err(RotateError::Refused(format!(
-                "{}: key {} {problem}, and a lost answer would lock you out. Rotate it by a new key, or allow this \
-                 (`--even-own`)",
+                "{}: key {} {problem}, and a lost answer would lock you out. Rotate it with a new key (leave out \
+                 `--in-place`), or accept the risk (`--even-own`)",
                 plan.provider, plan.old.id
             )));
         }
@@ -156,8 +159,8 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// - [`RotateError::Refused`] if the key or the sink's content has changed since the plan, or the plan is for another
-    ///   provider or sink.
+    /// - [`RotateError::Refused`] if the key or the sink's content has changed since the plan, or the plan is for
+    ///   another provider or sink.
     /// - The journal's errors if the key is already being rotated, or was issued by an unfinished rotation.
     /// - The errors of the sink, and of [`Provider::get`].
     pub async fn start(&self, mut plan: Plan) -> Result<Record, RotateError> {
@@ -211,7 +214,8 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// The error of the step that failed. Fix the cause and resume again. [`JournalError::Held`] if another rotator works on it.
+    /// The error of the step that failed. Fix the cause and resume again. [`JournalError::Held`] if another rotator
+    /// works on it.
     pub async fn resume(&self, id: &RotationId) -> Result<Record, RotateError> {
         let mut run = self.take(id).await?;
         let driven = run.drive().await;
@@ -228,8 +232,8 @@ impl Rotator {
         self.decide(id, async |run| run.decide_abort(why, AbortSink::Restore).await).await
     }
 
-    /// Aborts a rotation whose sink holds a secret that somebody else has put there. That secret stays, the old key stays as
-    /// it is, and the new key is retired.
+    /// Aborts a rotation whose sink holds a secret that somebody else has put there. That secret stays, the old key
+    /// stays as it is, and the new key is retired.
     ///
     /// # Errors
     ///
@@ -241,8 +245,8 @@ impl Rotator {
 
     /// Resumes a rotation without the evidence that it waits for. The journal keeps the reason.
     ///
-    /// Before the old key is retired, this waives the evidence of use. After that, it waives the confirmation that the old
-    /// secret is refused.
+    /// Before the old key is retired, this waives the evidence of use. After that, it waives the confirmation that the
+    /// old secret is refused.
     ///
     /// # Errors
     ///
@@ -278,7 +282,7 @@ impl Rotator {
     /// Starts a plan that was made a moment ago, and carries it out.
     pub(super) async fn carry_out(&self, plan: Plan) -> Result<Record, RotateError> {
         let record = match plan.strategy {
-            // The journal guarantees that a key is replaced once.
+            // The journal refuses to replace a key twice, so this needs no second look at the key.
             Strategy::Overlap => self.begin(plan).await?,
             Strategy::InPlace => self.start(plan).await?,
         };
@@ -306,14 +310,16 @@ impl Rotator {
         let (vendor, scope) = (self.provider.vendor(), self.provider.scope());
         if (&*plan.vendor, &*plan.scope) != (vendor, scope) {
             return Err(RotateError::Refused(format!(
-                "the rotation is for a key of {} {}, but this provider is {vendor} {scope}",
+                "the rotation is for a key of {0} {1}, but this provider is {vendor} {scope}. Use a provider for \
+                 {0} {1}",
                 plan.vendor, plan.scope
             )));
         }
         let (planned, ours) = (plan.sinks.join(" and "), self.sink.names().join(" and "));
         if planned != ours {
             return Err(RotateError::Refused(format!(
-                "the rotation is for the destination {planned}, but this one is {ours}"
+                "the rotation is for the destination {planned}, but this one is {ours}. Use the destination that the \
+                 rotation began with: `status` shows it"
             )));
         }
         Ok(())

@@ -247,7 +247,11 @@ fn a_secret_for_standard_output_is_not_issued_where_it_could_do_harm() {
     let new = format!("monad/{}", record["state"]["key"].as_str().unwrap());
     for key in [&fixture.key, &new] {
         let refused = fixture.run(&["rotate", key, "--in-place", "--even-own", "--to", "-", "--yes"]);
-        assert!(refused.code == 1 && refused.stderr.contains("is being rotated already"), "{}", refused.stderr);
+        assert!(
+            refused.code == 1 && refused.stderr.contains("belongs to the unfinished rotation"),
+            "{}",
+            refused.stderr
+        );
     }
     assert!(fixture.emulator.works("monad", &fixture.secret()));
     let refused = fixture.run(&[&to_stdout[..], &["--dry-run"]].concat());
@@ -297,7 +301,7 @@ fn two_rotations_never_share_a_key_or_a_destination() {
     // A new name makes no difference.
     fixture.json(&["update", &new, "--name", "renamed"]);
     let to = format!("file:{}", fixture.path("ci.key"));
-    for (key, why) in [(&other, "puts another key's secret"), (&new, "is being rotated already")] {
+    for (key, why) in [(&other, "puts another key's secret"), (&new, "belongs to the unfinished rotation")] {
         let refused = fixture.run(&["rotate", key, "--to", &to, "--role", "role-reader", "--yes"]);
         assert_eq!(refused.code, 1);
         assert!(refused.stderr.contains(why) && refused.stderr.contains("resume or abort"), "{}", refused.stderr);

@@ -29,7 +29,8 @@ impl Run<'_> {
             && self.current_of(new).await?.is_some()
         {
             return refuse(
-                "the destination holds the new key's secret, which would stop working: abort without leaving the destination",
+                "the destination holds the new key's secret, which would stop working: abort without \
+                 `--leave-destination`",
             );
         }
         let Some(next) = self.state_after_decision(state, why.to_owned(), sink).await? else { return Ok(()) };
@@ -41,7 +42,7 @@ impl Run<'_> {
         .await
     }
 
-    /// Reports whether the rotation may have ended the old secret in place, so that there is nothing to go back to.
+    /// Returns whether a rotation in place may have ended the old secret, so that there is nothing to go back to.
     fn has_requested_in_place(&self) -> bool {
         self.record.plan.strategy == Strategy::InPlace && !self.record.marks.is_empty()
     }
@@ -60,14 +61,16 @@ impl Run<'_> {
             _ => false,
         };
         if !may_end {
-            return refuse("the rotation already requested a new secret, and the old one may have ended: resume it");
+            return refuse(
+                "the rotation already requested a new secret, and the old one may no longer work: resume the rotation",
+            );
         }
         for mark in &self.record.marks {
             if self.pending_works(mark).await? {
                 return refuse("a pending slot of the destination holds a secret that works: resume the rotation");
             }
         }
-        let why = format!("{why}; the key's old secret may have ended");
+        let why = format!("{why}; the key's old secret may no longer work");
         self.write(|record| {
             record.leaves_sink = true;
             record.state = State::Aborting { new: None, why };
@@ -109,12 +112,13 @@ impl Run<'_> {
         }))
     }
 
-    /// Checks that an interrupted retirement has not ended the old key, and surely no longer will.
+    /// Checks that an interrupted retirement has not ended the old key, and no longer can.
     async fn abort_retirement(&self, new: Issued, why: String) -> Result<State> {
         let history = self.rotator.journal.history(&self.record.id).await?;
         if history.iter().any(|record| matches!(record.state.underlying(), State::Retired { .. })) {
             return refuse(
-                "the vendor already confirmed the retirement of the old key, so there is no way back: resume it",
+                "the vendor already confirmed the retirement of the old key, so there is no way back: resume the \
+                 rotation",
             );
         }
         let timing = self.record.plan.timing;
@@ -129,7 +133,8 @@ impl Run<'_> {
         self.abort_after_promotion(new, why, AbortSink::Restore).await
     }
 
-    /// Checks the old key first: users may have the new secret, and must not lose it before the old one is known to work.
+    /// Checks the old key first: users may have the new secret, and must not lose it before the old one is known to
+    /// work.
     async fn abort_after_promotion(&self, new: Issued, why: String, sink: AbortSink) -> Result<State> {
         let ended = match self.rotator.provider.get(&self.record.plan.old.id).await {
             Ok(old) if old.status().is_dead() => Some("no longer works"),
@@ -161,8 +166,8 @@ impl Run<'_> {
             return Ok(());
         }
         refuse(&format!(
-            "{}: key {} expires at the end of the grace, and its expiry cannot be restored ({error}). Set it to {before} \
-             yourself and abort again, or resume the rotation",
+            "{}: key {} expires at the end of the grace, and its expiry cannot be restored ({error}). Set it to \
+             {before} yourself and abort again, or resume the rotation",
             plan.provider, plan.old.id
         ))
     }
@@ -195,16 +200,18 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Makes sure that users keep a secret that works, if there is one. Returns the next state if nothing may be withdrawn.
+    /// Makes sure that users keep a secret that works, if there is one. Returns the next state if nothing may be
+    /// withdrawn.
     async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
         if self.record.leaves_sink {
-            // Then the withdrawal makes nothing current.
+            // Without the previous secret, the withdrawal leaves the current secret alone.
             self.forget_previous(&new.mark).await?;
             return Ok(None);
         }
         if self.holds_foreign_secret(new).await? {
-            let problem = "the destination holds another secret than this rotation's, and an abort would destroy it. Put the \
-                           rotation's secret back and resume, or leave the other one there (`abort --leave-destination`)";
+            let problem = "the destination holds a secret that is not this rotation's, and an abort would destroy it. \
+                           Put the rotation's secret back and resume, or leave the other one there \
+                           (`abort --leave-destination`)";
             return Ok(Some(Next::State(self.needs_attention(problem))));
         }
         if self.old_still_works(new).await? {
@@ -219,7 +226,8 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// Reports whether users can go back to the old secret. The old key may have ended after the decision to abort.
+    /// Returns whether users can go back to the old secret. The old key may have stopped working after the decision to
+    /// abort.
     async fn old_still_works(&self, new: &Issued) -> Result<bool> {
         let previous = self.previous(&new.mark).await?;
         if self.record.plan.in_sink != SinkContent::OldSecret {

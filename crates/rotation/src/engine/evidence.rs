@@ -12,7 +12,8 @@ use crate::record::{Confirmation, Evidence, Issued, Usage};
 use crate::{RotateError, State, Strategy};
 
 impl Run<'_> {
-    /// Looks for the evidence that the plan asks for. Returns what to do before the old key may go; `None` if nothing is missing.
+    /// Looks for the evidence that the plan asks for. Returns what to do before the old key may go; `None` if nothing
+    /// is missing.
     pub(super) async fn gather_evidence(&mut self, new: &Issued) -> Result<Option<Next>> {
         let plan = &self.record.plan;
         let (Some(unused_for), None) = (plan.unused_for, &self.record.waived) else { return Ok(None) };
@@ -92,17 +93,19 @@ impl Run<'_> {
         let new = match self.record.state.underlying() {
             State::Retired { new, confirmed: None } => {
                 if !is_in_place && self.old_status(new).await? == Some(KeyStatus::Active) {
-                    return self.refuse_waiver("the vendor shows the old key active: resume, to retire it again");
+                    return self.refuse_waiver(
+                        "the vendor shows the old key as active: resume the rotation to retire it again",
+                    );
                 }
                 new
             }
             // Users have a secret that works, and nothing shows whether it is this key's.
             State::Promoted { new, .. } | State::Delivered(new) if is_in_place && needs_attention => new,
             State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {
-                return self.refuse_waiver("no evidence is missing: resume it");
+                return self.refuse_waiver("no evidence is missing: resume the rotation");
             }
             state if state.is_finished() => return self.refuse_waiver("it is finished, so no evidence is missing"),
-            // Neither key works, and the rotation needs attention for that.
+            // The rotation may need attention because neither key works.
             State::Promoted { .. } if needs_attention => return Ok(None),
             _ if self.record.plan.unused_for.is_none() => {
                 return self.refuse_waiver("it does not wait for evidence of use, so there is nothing to waive");

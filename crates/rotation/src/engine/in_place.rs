@@ -1,6 +1,7 @@
 //! Rotation in place: the vendor gives the key a new secret, and the old one ends at once.
 //!
-//! Nothing overlaps. If an answer is lost, no secret works until the rotation has requested another one.
+//! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
+//! one.
 
 use api_keyring::{Error, IssuedKey, Mark, ProviderExt as _, Secret};
 
@@ -24,8 +25,8 @@ impl Run<'_> {
             State::Retired { new, confirmed: None } => self.confirm(new).await,
             State::Retired { new, confirmed: Some(confirmed) } => self.complete(new, confirmed).await,
             State::Aborting { new, why } => self.abort(new, why).await,
-            // The rotator refuses a journal with these states: this strategy verifies after the promotion, and the vendor
-            // retires the old secret.
+            // The rotator refuses a journal with these states: this strategy verifies after the promotion, and the
+            // vendor retires the old secret.
             State::Verified(_) | State::Retiring(_) => Ok(Next::Nothing),
             State::Done { .. } | State::Aborted { .. } | State::NeedsAttention { .. } => Ok(Next::Nothing),
         }
@@ -44,7 +45,7 @@ impl Run<'_> {
         }
         let Some(key) = self.find_key(&*self.rotator.provider).await? else {
             let old = &self.record.plan.old.id;
-            let why = format!("key {old} is gone, and no new key has its name: create a key instead");
+            let why = format!("key {old} is gone, and no single new key has its name: create a key instead");
             return Ok(Next::State(self.needs_attention(why)));
         };
         self.requested += 1;
@@ -62,7 +63,8 @@ impl Run<'_> {
 
     async fn after_failed_regenerate(&mut self, mark: Mark, error: Error) -> Result<Next> {
         let is_first = self.record.marks.len() == 1;
-        // A later request may name an id that the vendor has replaced together with an earlier, lost secret.
+        // An earlier request, whose answer was lost, may have given the key another id. A later request then names the
+        // old id.
         let is_outdated_id = error.is_not_found() && !is_first;
         if error.may_have_taken_effect() || is_outdated_id || self.has_ended_old().await? {
             return Ok(lost(mark));
@@ -83,7 +85,7 @@ impl Run<'_> {
         if error.is_transient() { Err(error.into()) } else { Ok(Next::Recorded) }
     }
 
-    /// Reports whether the vendor refuses the users' secret, although it answered that it changed nothing.
+    /// Returns whether the vendor refuses the users' secret, although it answered that it changed nothing.
     async fn has_ended_old(&self) -> Result<bool> {
         if self.record.plan.in_sink != SinkContent::OldSecret {
             return Ok(false);
@@ -152,14 +154,15 @@ impl Run<'_> {
         }
     }
 
-    /// Takes the rotation back from a process that overtook this one, if this one's late request ended the other's secret.
+    /// Takes the rotation back from a process that overtook this one, if this one's late request ended the other's
+    /// secret.
     ///
     /// The rotation then continues from this secret, whatever state the other process has reached.
     async fn take_over(&mut self, new: &Issued, secret: &Secret) -> Result {
         let timing = self.record.plan.timing;
         let mut deadline = self.deadline(timing.verify_seconds);
         while !self.has_passed(deadline) {
-            // The other process may have requested a secret after this one, which then no longer works.
+            // The other process may have requested its secret later. Then this process's secret no longer works.
             if let Ok(true) = self.rotator.provider.accepts(secret).await {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
@@ -186,15 +189,17 @@ impl Run<'_> {
         Err(RotateError::Journal(JournalError::LeaseLost))
     }
 
-    /// Refuses to reopen a rotation that a person aborted meanwhile. The only secret that works is kept in its pending slot.
+    /// Refuses to reopen a rotation that a person aborted meanwhile. The only secret that works is kept in its pending
+    /// slot.
     async fn refuse_if_aborted(&self, new: &Issued, secret: &Secret) -> Result {
         if !matches!(self.record.state.underlying(), State::Aborting { .. } | State::Aborted { .. }) {
             return Ok(());
         }
         self.put(&new.mark, secret).await?;
         Err(RotateError::Refused(format!(
-            "rotation {} was aborted while its last request was under way, and that request ended all earlier secrets of \
-             key {}. The secret that works is in the pending slot of mark {} in {}: make it the current one yourself",
+            "rotation {} was aborted while its last request was under way, and that request ended all earlier secrets \
+             of key {}. The secret that works is in the pending slot of mark {} in {}: make it the current one \
+             yourself",
             self.record.id,
             new.key,
             new.mark,
@@ -226,7 +231,7 @@ impl Run<'_> {
         Ok(Next::State(State::Promoted { new, until }))
     }
 
-    /// Checks that the secret which users already find works.
+    /// Checks that the new secret works. Users already read it from the sink.
     async fn verify_in_place(&mut self, new: Issued) -> Result<Next> {
         let Some(secret) = self.current_of(&new).await? else {
             return self.request_again_unless_in_use(new.mark).await;
@@ -240,19 +245,19 @@ impl Run<'_> {
         })
     }
 
-    /// Requests another secret, because the new one is nowhere to be found, unless users already have one that works.
+    /// Requests another secret, because the sink no longer holds the new one, unless users already have one that works.
     async fn request_again_unless_in_use(&self, mark: Mark) -> Result<Next> {
         if let Some(current) = self.current().await?
             && self.rotator.provider.accepts(&current).await?
         {
-            let why = "the destination holds another secret than the new one, and it works. Put the new secret there and \
-                       resume, or waive the evidence (`--waive-evidence`) if the other secret is the key's as well";
+            let why = "the destination holds a secret that works but is not the new one. Put the new secret there and \
+                       resume. If the other secret is the key's as well, waive the evidence (`--waive-evidence`)";
             return Ok(Next::State(self.needs_attention(why)));
         }
         Ok(lost(mark))
     }
 
-    /// Waits until a request whose answer is lost has surely ended, so that it cannot end the next secret.
+    /// Waits until a request whose answer is lost can no longer take effect, because it would end the next secret.
     async fn wait_for_lost_request(&self) -> Result<Next> {
         let settled = self.deadline(self.record.plan.timing.settle_seconds);
         while !self.has_passed(settled) {

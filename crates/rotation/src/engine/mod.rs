@@ -1,7 +1,7 @@
 //! Carries a rotation out, one state after the other.
 //!
-//! [`TRANSITIONS`] lists every change of state that may happen. `overlap.rs` and `in_place.rs` each hold one function that
-//! says what follows a state. `vendor.rs` asks the vendor, and `secrets.rs` asks the sink.
+//! [`TRANSITIONS`] lists every change of state that may happen. `overlap.rs` and `in_place.rs` each hold one function
+//! that says what follows a state. `vendor.rs` asks the vendor, and `secrets.rs` asks the sink.
 
 mod abort;
 mod discard;
@@ -61,12 +61,12 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Aborting,       Aborted,        "the sink and the vendor are as they were"),
     Transition(Overlap, Aborting,       Verified,       "the old secret stopped working, so the new one must stay"),
     Transition(Overlap, Aborting,       NeedsAttention, "the sink holds a secret that the withdrawal would destroy"),
-    Transition(Overlap, NeedsAttention, Delivered,      "it is resumed"),
-    Transition(Overlap, NeedsAttention, Verified,       "it is resumed"),
-    Transition(Overlap, NeedsAttention, Promoted,       "it is resumed"),
-    Transition(Overlap, NeedsAttention, Retiring,       "it is resumed; an old key that still works is retired again"),
-    Transition(Overlap, NeedsAttention, Retired,        "it is resumed, or the missing evidence is waived"),
-    Transition(Overlap, NeedsAttention, Aborting,       "it is aborted, or the abort is resumed"),
+    Transition(Overlap, NeedsAttention, Delivered,      "a person resumes the rotation"),
+    Transition(Overlap, NeedsAttention, Verified,       "a person resumes the rotation"),
+    Transition(Overlap, NeedsAttention, Promoted,       "a person resumes the rotation"),
+    Transition(Overlap, NeedsAttention, Retiring,       "a person resumes the rotation; an old key that still works is retired again"),
+    Transition(Overlap, NeedsAttention, Retired,        "a person resumes the rotation, or waives the missing evidence"),
+    Transition(Overlap, NeedsAttention, Aborting,       "a person aborts the rotation, or resumes the abort"),
 
     Transition(InPlace, Planned,        Issuing,        "a mark is on record, and the regenerate is sent next"),
     Transition(InPlace, Planned,        Issued,         "an earlier secret waits in its pending slot, and works"),
@@ -89,19 +89,20 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Retired,        Done,           "nothing is left of the old secret"),
     Transition(InPlace, Retired,        NeedsAttention, "the old secret still works"),
     Transition(InPlace, Aborting,       Aborted,        "nothing was changed"),
-    Transition(InPlace, NeedsAttention, Planned,        "it is resumed"),
-    Transition(InPlace, NeedsAttention, Issuing,        "it is resumed"),
-    Transition(InPlace, NeedsAttention, Delivered,      "it is resumed"),
-    Transition(InPlace, NeedsAttention, Promoted,       "it is resumed"),
-    Transition(InPlace, NeedsAttention, Retired,        "it is resumed, or the missing evidence is waived"),
-    Transition(InPlace, NeedsAttention, Aborting,       "it is aborted: the key is gone, or the sink stays as it is"),
-    // A rotator that was held up has ended the others' secret with its late request, and takes the rotation over.
-    Transition(InPlace, Lost,           Issued,         "a late request of another rotator made the secret that works"),
-    Transition(InPlace, Delivered,      Issued,         "a late request of another rotator made the secret that works"),
-    Transition(InPlace, Promoted,       Issued,         "a late request of another rotator made the secret that works"),
-    Transition(InPlace, Retired,        Issued,         "a late request of another rotator made the secret that works"),
-    Transition(InPlace, NeedsAttention, Issued,         "a late request of another rotator made the secret that works"),
-    Transition(InPlace, Done,           Issued,         "a late request of another rotator made the secret that works"),
+    Transition(InPlace, NeedsAttention, Planned,        "a person resumes the rotation"),
+    Transition(InPlace, NeedsAttention, Issuing,        "a person resumes the rotation"),
+    Transition(InPlace, NeedsAttention, Delivered,      "a person resumes the rotation"),
+    Transition(InPlace, NeedsAttention, Promoted,       "a person resumes the rotation"),
+    Transition(InPlace, NeedsAttention, Retired,        "a person resumes the rotation, or waives the missing evidence"),
+    Transition(InPlace, NeedsAttention, Aborting,       "a person aborts the rotation: the key is gone, or the sink stays as it is"),
+    // The late request of a rotator that was held up ended the secret of the one that took over. The late rotator takes
+    // the rotation back.
+    Transition(InPlace, Lost,           Issued,         "the rotator's own late request made the secret that works"),
+    Transition(InPlace, Delivered,      Issued,         "the rotator's own late request made the secret that works"),
+    Transition(InPlace, Promoted,       Issued,         "the rotator's own late request made the secret that works"),
+    Transition(InPlace, Retired,        Issued,         "the rotator's own late request made the secret that works"),
+    Transition(InPlace, NeedsAttention, Issued,         "the rotator's own late request made the secret that works"),
+    Transition(InPlace, Done,           Issued,         "the rotator's own late request made the secret that works"),
 ];
 
 /// A change of state that a rotation may make.
@@ -130,7 +131,7 @@ impl Transition {
     }
 }
 
-/// Reports whether the state stays, or [`TRANSITIONS`] has the change.
+/// Returns whether the state stays, or [`TRANSITIONS`] has the change.
 fn is_listed(before: &Record, after: &Record) -> bool {
     if before.state.kind() == after.state.kind() {
         return true;
@@ -154,7 +155,7 @@ pub(super) struct Run<'a> {
 enum Next {
     /// This state, which [`Run::drive`] records.
     State(State),
-    /// The state on record: the step has recorded what follows itself.
+    /// The state that is now on record, because the step has already recorded what follows.
     Recorded,
     /// The same state, when this time has come.
     WaitUntil(DateTime<Utc>),

@@ -8,7 +8,7 @@ use super::{Next, Result, Run, after};
 use crate::State;
 use crate::record::{Discard, Issued};
 
-/// How many new keys, or new secrets in place, a rotation requests at most before it gives up.
+/// The maximum number of new keys that a rotation requests, or of new secrets that one run requests in place.
 pub(super) const MAX_REQUESTS: usize = 5;
 
 impl Run<'_> {
@@ -75,7 +75,7 @@ impl Run<'_> {
             return Err(error.into());
         }
         let why = error.to_string();
-        // A refusal in other words than the vendor's may come from a gateway, and the vendor may have created the key.
+        // A refusal without the vendor's own message may come from a gateway, and the vendor may have created the key.
         let is_certain = error.outcome() == Outcome::NotSent || error.vendor_message().is_some();
         Ok(Next::State(match is_certain {
             true => State::Aborting { new: None, why },
@@ -100,7 +100,8 @@ impl Run<'_> {
         }
     }
 
-    /// Discards the keys under a mark whose create may have taken effect. One create is sent with a mark, so one key is all.
+    /// Discards the keys under a mark whose create may have taken effect. The rotation sends one create with each mark,
+    /// so it stops looking after one key.
     ///
     /// The settle time restarts on resume, because the clock of the earlier process may have been wrong.
     async fn discard_lost(&mut self, mark: &Mark, abort: Option<String>) -> Result<Next> {
@@ -151,7 +152,11 @@ impl Run<'_> {
         Ok(Next::State(match self.try_secret(&secret, timing.verify_successes, deadline).await? {
             Trial::Works => State::Verified(new),
             Trial::Refused => {
-                let why = format!("the new key did not work within {} s", timing.verify_seconds);
+                let why = format!(
+                    "the new key did not work within {} s: rotate again with more time (`Timing::verify_seconds`, \
+                     `--verify-within`)",
+                    timing.verify_seconds
+                );
                 State::Aborting { new: Some(new), why }
             }
         }))

@@ -1,4 +1,4 @@
-//! The end of the old key: it is retired only while the new one is seen to work.
+//! Ends the old key. The rotation retires it only if it has just seen the new one work.
 
 use api_keyring::{Error, Expiry, KeyUpdate, Revocation};
 use chrono::{DateTime, Utc};
@@ -13,9 +13,7 @@ impl Run<'_> {
     /// Checks that users find the new secret in the sink and that it works. Returns what is wrong, with a hint.
     pub(super) async fn problem_with_new(&self, new: &Issued) -> Result<Option<&'static str>> {
         let Some(secret) = self.current_of(new).await? else {
-            return Ok(Some(
-                "the destination holds another secret than the new key's: put the new one back and resume",
-            ));
+            return Ok(Some("the destination does not hold the new key's secret: put that secret back and resume"));
         };
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         Ok(match self.try_secret(&secret, 1, deadline).await? {
@@ -41,7 +39,8 @@ impl Run<'_> {
         match updated {
             Ok(_) => Ok(()),
             Err(error) if error.is_transient() || error.may_have_taken_effect() => Err(error.into()),
-            // The old key is gone, or the grace is over by the vendor's clock. The rotation retires the key in any case.
+            // The old key is gone, or the grace is over by the vendor's clock. The rotation retires the key in any
+            // case.
             Err(_) if is_first => self.write(|record| record.old_expires = false).await,
             // An earlier request may have set the expiry.
             Err(_) => Ok(()),
@@ -60,7 +59,8 @@ impl Run<'_> {
         Err(error.into())
     }
 
-    /// Checks the new key again before a resumed rotation retires the old one: the earlier check may be long ago.
+    /// Checks the new key again before a resumed rotation retires the old one: the earlier check may have been long
+    /// ago.
     pub(super) async fn check_before_retiring(&mut self) -> Result {
         let State::Retiring(new) = self.record.state.clone() else { return Ok(()) };
         let Some(problem) = self.problem_with_new(&new).await? else { return Ok(()) };
@@ -106,7 +106,9 @@ impl Run<'_> {
             Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
             Err(error) => {
                 if !self.is_old_gone(&new).await.unwrap_or(false) {
-                    let why = format!("the old key could not be retired, and both keys work: {error}");
+                    let why = format!(
+                        "the old key could not be retired, and may still work: {error}. Fix the cause and resume"
+                    );
                     return Ok(Next::State(self.needs_attention(why)));
                 }
             }
@@ -135,15 +137,16 @@ impl Run<'_> {
             match self.old_end(&new).await {
                 Ok(Some(confirmed)) => {
                     if confirmed == Confirmation::SecretRefused {
-                        // Only now: the sink may have held the rotator's own credential without being this key's.
+                        // Not earlier: the sink may have held the rotator's own credential although that is not the old
+                        // key's secret.
                         self.switch_own_credential(&new).await?;
                     }
                     return Ok(Next::State(State::Retired { new, confirmed: Some(confirmed) }));
                 }
                 Ok(None) if is_late => {
-                    let why = "the vendor confirmed the retirement, but the old key still works, or another key's secret was \
-                               in the destination. Resume to retire the old key again, or waive the evidence \
-                               (`--waive-evidence`) if it was another key's secret";
+                    let why = "the vendor accepted the retirement, but the old key still works, or the secret that was \
+                               in the destination does. Resume to retire the old key again. If the destination held \
+                               another key's secret, waive the evidence (`--waive-evidence`)";
                     return Ok(Next::State(self.needs_attention(why)));
                 }
                 Ok(None) => {}

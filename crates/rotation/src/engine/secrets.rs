@@ -42,12 +42,12 @@ impl Run<'_> {
         self.sink_result(self.rotator.sink.previous(mark).await)
     }
 
-    /// Reports whether the sink holds the new key's secret, pending or current.
+    /// Returns whether the sink holds the new key's secret, pending or current.
     pub(super) async fn is_in_sink(&self, new: &Issued) -> Result<bool> {
         Ok(self.pending_of(new).await?.is_some() || self.current_of(new).await?.is_some())
     }
 
-    /// Reports whether another secret has replaced the new one in the sink, or in a part of it, since the promotion.
+    /// Returns whether another secret has replaced the new one in the sink, or in a part of it, since the promotion.
     pub(super) async fn holds_foreign_secret(&self, new: &Issued) -> Result<bool> {
         for part in parts_of(&self.rotator.sink) {
             let failed = |error| RotateError::Sink { sink: part.name(), error };

@@ -81,7 +81,7 @@ impl Run<'_> {
         })
     }
 
-    /// Checks how far the old key's end can be seen now; `None` while it cannot.
+    /// Returns how the rotation can confirm now that the old key no longer works; `None` if it cannot yet.
     pub(super) async fn old_end(&self, new: &Issued) -> Result<Option<Confirmation>> {
         let plan = &self.record.plan;
         if plan.strategy == Strategy::InPlace && new.key == plan.old.id {
@@ -110,7 +110,7 @@ impl Run<'_> {
     /// Checks whether the vendor refuses every secret that was current before; `None` if the sink keeps none of them.
     async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
         let mut seen = None;
-        // An adopted sink's first content may not be the key's secret. All that came later is.
+        // The first content of an adopted sink may not be the key's secret. Every later content is.
         let mut is_known = self.record.plan.in_sink == SinkContent::OldSecret;
         for mark in &self.record.marks {
             let Some(secret) = self.previous(mark).await?.filter(|secret| !new.has_secret(secret)) else {
@@ -127,7 +127,7 @@ impl Run<'_> {
         Ok(seen)
     }
 
-    /// Finds the key in place. The vendor may have given it another id with a secret whose answer was lost.
+    /// Finds the key that is rotated in place. A regenerate whose answer was lost may have given it another id.
     pub(super) async fn find_key(&self, provider: &dyn Provider) -> Result<Option<KeyId>> {
         let plan = &self.record.plan;
         if is_alive(provider, &plan.old.id).await? {
@@ -154,7 +154,7 @@ impl Run<'_> {
         }
     }
 
-    /// Lists the living keys of the old key's name that were not there when the rotation began.
+    /// Lists the living keys that have the old key's name and did not exist when the rotation began.
     async fn successors(&self, provider: &dyn Provider) -> Result<Vec<KeyId>> {
         let plan = &self.record.plan;
         let mut found = Vec::new();
@@ -168,7 +168,8 @@ impl Run<'_> {
         Ok(found)
     }
 
-    /// Deletes a key that this rotation issued, or revokes it if the vendor offers nothing else, and checks that it is gone.
+    /// Deletes a key that this rotation issued, or revokes it if the vendor offers nothing else, and checks that it is
+    /// gone.
     pub(super) async fn delete_issued(&self, key: &KeyId) -> Result<Confirmation> {
         let provider = &self.rotator.provider;
         let deleted = if provider.capabilities().support(Capability::Delete).is_supported() {
@@ -183,7 +184,8 @@ impl Run<'_> {
         match provider.get(key).await {
             Ok(shown) if shown.status().is_dead() => Ok(Confirmation::KeyGone),
             Ok(shown) if shown.status() == KeyStatus::Active => Err(RotateError::NotYet(format!(
-                "{}: this rotation deleted key {key}, which it had issued, but the key is still active. Resume the rotation later",
+                "{}: this rotation deleted key {key}, which it had issued, but the key is still active. Resume the \
+                 rotation later",
                 provider.name()
             ))),
             Ok(_) => Ok(Confirmation::Acknowledged),

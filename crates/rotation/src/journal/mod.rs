@@ -37,7 +37,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// - [`JournalError::SinkInUse`] if an unfinished rotation uses the same sink.
     /// - [`JournalError::Replaced`] if a rotation has already replaced the key, perhaps after the plan was made.
     ///
-    /// Unfinished rotations that conflict share one of their [claims](Record::claims).
+    /// If two unfinished rotations conflict, they share a [claim](Record::claims), so you can look for conflicts by
+    /// claim.
     async fn begin(&self, record: &Record) -> Result<(), JournalError>;
 
     /// Returns the latest version of a rotation. Returns `None` if the journal has no such rotation.
@@ -75,7 +76,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// If the journal cannot be read.
     async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError>;
 
-    /// Takes the lease on a rotation. For this time from now on, only `holder` may write the rotation.
+    /// Takes the lease on a rotation. Until `time` has passed, only `holder` may write the rotation.
     ///
     /// # Errors
     ///
@@ -88,8 +89,9 @@ pub trait Journal: fmt::Debug + Send + Sync {
     ///
     /// - [`JournalError::LeaseLost`] if another process has taken the lease.
     /// - [`JournalError::Changed`] if the journal's version is not the one directly before the record's.
-    /// - If the new state is [`Issued`](super::State::Issued), the errors of [`begin`](Self::begin) for every other
-    ///   unfinished rotation. A process that was held up may continue a rotation that others have already finished.
+    /// - If the new state is [`Issued`](super::State::Issued), the errors of [`begin`](Self::begin) about other
+    ///   unfinished rotations. A process that was held up may continue a rotation that others have finished, and whose
+    ///   key or sinks another rotation has claimed since.
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError>;
 
     /// Restarts the lease without writing a version.
@@ -154,7 +156,7 @@ pub enum JournalError {
         /// When the lease ends, unless its holder renews it.
         until: DateTime<Utc>,
     },
-    /// Another process has taken the lease.
+    /// Another process has taken the lease, or the lease was released.
     LeaseLost,
     /// Another process has written the rotation.
     Changed,
@@ -168,10 +170,7 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnderWay(id) => {
-                write!(
-                    f,
-                    "the key is being rotated already, by rotation {id}. To finish that one first, resume or abort it"
-                )
+                write!(f, "the key belongs to the unfinished rotation {id}: resume or abort that rotation first")
             }
             Self::Replaced(id) => write!(f, "rotation {id} has already replaced the key. Rotate its new key instead"),
             Self::SinkInUse { sink, by } => {
@@ -190,10 +189,12 @@ impl fmt::Display for JournalError {
                 )
             }
             Self::LeaseLost => f.write_str(
-                "another process has taken over the rotation, so this one stops. `status` shows how far it is",
+                "another process has taken over the rotation, so this one stops. `status` shows how far the rotation \
+                 has got",
             ),
             Self::Changed => f.write_str(
-                "another process has written to the rotation, so this one stops. `status` shows how far it is",
+                "another process has written to the rotation, so this one stops. `status` shows how far the rotation \
+                 has got",
             ),
             Self::Missing(id) => {
                 write!(f, "there is no rotation {id} in the journal. `history` lists the rotations that it has")

@@ -94,7 +94,7 @@ impl Builder<'_> {
             return Ok(());
         }
         Err(self.refuse(
-            "the vendor does not offer both to create keys and to retire them",
+            "the vendor does not let clients create keys, or does not let them retire keys",
             "Rotate it in place, if the vendor offers that (`in_place`, `--in-place`)",
         ))
     }
@@ -105,16 +105,16 @@ impl Builder<'_> {
             return Ok(());
         }
         let problem = if !self.offers(Capability::UpdateExpiry) {
-            "the vendor does not change when a key expires"
+            "the vendor offers no way to change a key's expiry"
         } else if self.key.expires_at().is_none_or(|time| time.utc().is_none()) {
-            "the vendor shows no time at which it expires, so an abort could not put that time back"
+            "the vendor shows no expiry for the key, so an abort could not restore it"
         } else {
             return Ok(());
         };
         Err(self.refuse(problem, "To leave its expiry alone, leave out `expire_old` (`--expire-old`)"))
     }
 
-    /// Returns when the new key expires: at the requested time, or after the old key's lifetime.
+    /// Returns when the new key expires: at the requested time, or so that it lives as long as the old key.
     fn expiry(&self) -> Result<PlannedExpiry, RotateError> {
         const HINT: &str = "Choose when the new key expires (`expiry`, `--expires-in`)";
         let expiry = match (self.rotate.expiry, lifetime(self.key)) {
@@ -150,7 +150,7 @@ impl Builder<'_> {
         CarriedOver { description, owner, missing }
     }
 
-    /// Returns the new key's name: the old one's, or its id if the vendor allows keys without a name.
+    /// Returns the new key's name: the old key's name, or its id if it has no name.
     fn name(&self) -> String {
         // The rotation appends its mark to this name, so the name must not be empty.
         let name = self.key.name().map(Mark::unmarked).filter(|name| !name.trim().is_empty());

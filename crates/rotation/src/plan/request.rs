@@ -61,8 +61,8 @@ impl RotateKey {
 
     /// Requests a new secret for the same key, if the vendor offers that.
     ///
-    /// The old secret stops working before the new one is in the sink. If the vendor's answer is lost, no secret works
-    /// until the rotation has requested another one.
+    /// The old secret stops working before the new one is in the sink. If the vendor's answer is lost, users may have
+    /// no secret that works until the rotation has requested another one.
     #[must_use]
     pub fn in_place(mut self) -> Self {
         self.strategy = Strategy::InPlace;
@@ -99,8 +99,8 @@ impl RotateKey {
     /// Accepts a sink that is empty, or that holds another key's secret, and puts the new secret there.
     ///
     /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan recognizes the
-    /// key's secret by the vendor's masked secret. The rotation never treats the earlier content of an adopted sink as
-    /// the old secret.
+    /// key's secret by the vendor's masked secret. Without a masked secret, it assumes that a secret which the vendor
+    /// accepts is the key's. The rotation never treats the earlier content of an adopted sink as the old secret.
     #[must_use]
     pub fn adopt_sink(mut self) -> Self {
         self.adopt_sink = true;

@@ -18,7 +18,7 @@ use super::store::{Slot, Store};
 /// How many bytes a program may print. No secret is that long.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// The variables from which the command line reads credentials. No other program may see them.
+/// The environment variables from which `api-keyring` reads credentials. The program of a sink must not see them.
 const CREDENTIALS: [&str; 3] = ["MONAD_API_KEY", "MONAD_BEARER_TOKEN", "SPARTERA_API_KEY"];
 
 /// Stores secrets with a program, for example a script around a vault's command line.
@@ -32,8 +32,8 @@ const CREDENTIALS: [&str; 3] = ["MONAD_API_KEY", "MONAD_BEARER_TOKEN", "SPARTERA
 /// | `write SLOT` | reads a secret from its standard input and puts it into that slot, atomically and permanently |
 /// | `remove SLOT` | empties that slot, if it is not empty |
 ///
-/// `SLOT` is `current`, `pending-MARK` or `previous-MARK`. A mark is 16 letters and digits. The program fails if it
-/// does not exit with success within the timeout. Its standard error is the standard error of this process.
+/// `SLOT` is `current`, `pending-MARK` or `previous-MARK`. A mark is 16 letters and digits. A call fails if the program
+/// does not exit successfully within the timeout. Its standard error is the standard error of this process.
 ///
 /// The arguments never contain a secret. The program inherits the environment of this process, without the variables
 /// from which the command line reads credentials.

@@ -83,7 +83,7 @@ fn read_statement(text: &str, start: usize) -> Result<Statement<'_>, &'static st
         }
         _ => {
             let value = &text[begin.min(end)..end];
-            // Only a # after a blank begins a comment. A value can contain other ones.
+            // Only a # after a blank begins a comment. Any other # is part of the value.
             let comment = value.find(" #").or_else(|| value.find("\t#")).unwrap_or(value.len());
             (begin + value[..comment].trim_end().len(), end)
         }

@@ -25,14 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Stores a secret in a file of its own, or in a variable of a dotenv file.
 ///
 /// Every write replaces the file with a new one, which is on the disk before it appears at the path. The new file has
-/// the same owner as the one that it replaces; a file that did not exist belongs to this process's user. Only the owner
-/// can read it, and its group if the group could read the earlier file while all others could not. No others can read
-/// it, even if they could before.
+/// the owner of the file that it replaces. If there was none, this process's user owns it. The owner can read it. The
+/// group can read it only if it could read the earlier file and all others could not. Nobody else can read it, even if
+/// they could before.
 ///
 /// Pending and previous secrets are in separate files beside it: `PATH.pending-MARK` and `PATH.previous-MARK`. For a
 /// dotenv file these are `PATH.VARIABLE.pending-MARK` and `PATH.VARIABLE.previous-MARK`.
 ///
-/// While one process writes, all others wait, even those that change another variable of the same file.
+/// While one process writes, all others wait, even those that change another variable of the file or, on Unix, another
+/// file in the folder. After ten seconds, their calls fail.
 ///
 /// ```
 /// use api_keyring_rotation::{Existing, FileSink, SecretFile, Sink};
@@ -88,7 +89,8 @@ impl FileSink {
             return refuse("the path has no file name. Name a file, not a folder");
         }
         let Ok(mut path) = std::path::absolute(path) else { return refuse("the path cannot be made absolute") };
-        // A file must have one name, however its folder is spelled. A missing folder is refused on the first write.
+        // A sink must get the same name however the path to its folder is spelled. If the folder is missing, the first
+        // write fails.
         if let (Ok(folder), Some(name)) = (folder_of(&path).canonicalize(), path.file_name()) {
             path = folder.join(name);
         }
@@ -219,7 +221,11 @@ impl FileSink {
             let readers = if *slot == Slot::Current { Readers::OwnerAndGroup } else { Readers::Owner };
             let same_readers = file.copy_access_of(&there, readers);
             same_readers.map_err(|error| {
-                self.fails("belongs to another user, who could no longer read it. It was left unchanged", error)
+                self.fails(
+                    "belongs to another user or group, which could not read a new file in its place. It was left \
+                     unchanged",
+                    error,
+                )
             })?;
         }
         Ok(file)

@@ -23,15 +23,16 @@ use async_trait::async_trait;
 
 /// Stores a key's secret for the programs that use it, for example in a file or in a vault.
 ///
-/// A rotation first [puts](Self::put) a new secret into a pending slot, which the key's mark names. After the secret
-/// has been seen to work, [`promote`](Self::promote) makes it the current one. The programs that read the sink
-/// therefore never find a secret that does not work yet.
+/// A rotation first [puts](Self::put) a new secret into a pending slot, which the key's mark names. Once the rotation
+/// has seen the secret work, [`promote`](Self::promote) makes it the current one, so the programs that read the sink
+/// never find a secret that does not work yet. In place, the rotation promotes first.
 ///
 /// An implementation guarantees the following, even if the process or the machine fails at any point:
 ///
 /// - The effect of a call that succeeds is permanent. A call that fails may or may not have had its effect.
 /// - Every call can be repeated, even by another process. The repetition changes nothing.
-/// - Every call is atomic. A reader never finds a part of a secret, and never an empty slot that held a secret before.
+/// - Every call is atomic. A reader never finds a part of a secret. While a call replaces a secret, the reader never
+///   finds the slot empty.
 ///
 /// If you read, write and remove secrets by name, implement [`Store`](super::Store) instead.
 #[async_trait]

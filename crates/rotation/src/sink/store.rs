@@ -113,7 +113,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 }
 
-/// Stands for an empty current slot in the previous slot. No vendor's secret is that short.
+/// What the previous slot holds if the current slot was empty. No vendor's secret is that short.
 const NONE: &str = "none";
 
 #[async_trait]

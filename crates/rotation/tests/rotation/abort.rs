@@ -26,7 +26,7 @@ async fn a_foreign_secret_in_the_sink_keeps_the_old_key_alive() {
     fixture.clock.advance(Duration::from_secs(3600));
     let attention = fixture.rotator.resume(&record.id).await.unwrap();
     let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
-    assert!(why.contains("holds another secret"), "{why}");
+    assert!(why.contains("does not hold the new key's secret"), "{why}");
     assert!(fixture.works(fixture.old.secret()).await);
     // An abort would lose it as well.
     let attention = fixture.rotator.abort(&record.id, "changed my mind").await.unwrap();
@@ -99,7 +99,7 @@ async fn the_old_key_expires_with_the_grace_unless_the_rotation_is_aborted() {
     let key = monad.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
     let rotator = Rotator::new(monad, MemorySink::new(), MemoryJournal::new());
     let refused = refusal(rotator.plan(&RotateKey::new(key.id().clone()).expire_old()).await);
-    assert!(refused.contains("does not change when a key expires"), "{refused}");
+    assert!(refused.contains("no way to change a key's expiry"), "{refused}");
 }
 
 #[tokio::test]

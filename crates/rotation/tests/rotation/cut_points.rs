@@ -79,7 +79,7 @@ impl CutPoints {
         self.0.released.notify_one();
     }
 
-    /// Passes a cut point. Reports whether the answer to the effect before it is lost.
+    /// Passes a cut point. Returns whether the answer to the effect before it is lost.
     async fn pass(&self, point: String) -> bool {
         (self.0.check)(&point);
         let event = {

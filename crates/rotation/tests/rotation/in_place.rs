@@ -174,7 +174,7 @@ async fn an_abort_after_a_request_leaves_the_current_secret_alone() {
     fixture.sink.write(&Slot::Current, other.secret()).await.unwrap();
     let aborted = fixture.rotator.abort(&attention.id, "its key is gone").await.unwrap();
     let State::Aborted { why } = &aborted.state else { panic!("{aborted:?}") };
-    assert!(why.contains("its key is gone") && why.contains("may have ended"), "{why}");
+    assert!(why.contains("its key is gone") && why.contains("may no longer work"), "{why}");
     assert_eq!(&fixture.current().await, other.secret());
     assert_eq!(fixture.sink.previous(&attention.marks[0]).await.unwrap(), None);
 }

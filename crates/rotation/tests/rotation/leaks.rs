@@ -34,7 +34,7 @@ pub(crate) fn observe_error(error: &dyn Error) {
     }
 }
 
-/// Reports whether the collected text contains this.
+/// Returns whether the collected text contains this.
 pub(crate) fn contains(text: &str) -> bool {
     OBSERVED.with_borrow(|observed| observed.contains(text))
 }

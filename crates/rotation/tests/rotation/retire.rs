@@ -32,7 +32,7 @@ async fn an_old_key_that_users_returned_to_is_left_alone() {
     fixture.sink.promote(&mark).await.unwrap();
     let attention = fixture.rotator.resume(&record.id).await.unwrap();
     let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
-    assert!(why.contains("the destination holds another secret"), "{why}");
+    assert!(why.contains("the destination does not hold the new key's secret"), "{why}");
     assert!(fixture.works(fixture.old.secret()).await);
     fixture.sink.withdraw(&mark).await.unwrap();
     assert_eq!(fixture.rotator.resume(&record.id).await.unwrap().state.name(), "done");

@@ -16,7 +16,7 @@ use self::statements::Held;
 use super::{Journal, JournalError, Lease, lease_end};
 use crate::{Record, RotationId, State};
 
-/// A journal in a file, which any number of processes on one machine share.
+/// A journal in a file, which any number of processes on one machine can share.
 ///
 /// When a call returns, its effect is on the disk. The journal never changes what it has written, so the file is
 /// also the history of all rotations. You can read it with the command `sqlite3`. The journal refuses a file on a
@@ -37,7 +37,7 @@ pub struct SqliteJournal {
 }
 
 impl SqliteJournal {
-    /// Opens the file and waits for the disk. If the file does not exist, creates it for its owner alone.
+    /// Opens the file, which blocks the calling thread. If the file does not exist, creates it for its owner alone.
     ///
     /// # Errors
     ///
