@@ -39,10 +39,11 @@ pub(crate) fn account(name: &str) -> Result<Account<NamedProvider>> {
 
 /// Returns all configured providers, and the secret of the last one's credential.
 ///
-/// The providers retry calls that fail temporarily if a repetition does no harm, and report each retry on standard error.
+/// The providers retry calls that fail temporarily if a repetition does no harm, and report each retry on standard
+/// error.
 ///
-/// A provider is not configured if none of its variables is set. If only some are set, that is an error, except if `only`
-/// names another provider.
+/// A provider is not configured if none of its variables is set. If only some are set, that is an error, except if
+/// `only` names another provider.
 pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Account<Keyring>> {
     let wanted = PROVIDERS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
     let retry = retry(environment)?;

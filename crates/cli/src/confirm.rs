@@ -14,7 +14,8 @@ pub(crate) fn confirm(consent: &Consent, consequence: &str, question: &str) -> R
     }
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::Usage(format!(
-            "nothing was done, because this command needs your consent. {consequence} To consent without a terminal, use --yes"
+            "nothing was done, because this command needs your consent. {consequence} To consent without a terminal, \
+             use --yes"
         )));
     }
     let answer = ask(&format!("{consequence} {question}"))

@@ -24,7 +24,8 @@ pub(super) enum Undo {
 pub(super) fn requested_destination(arguments: DeliveryArguments) -> Result<(Destination, Existing)> {
     let destination = arguments.to.ok_or_else(|| {
         Failure::Usage(
-            "the vendor shows the secret only once: name its destination with --to file:PATH, or --to - for standard output"
+            "the vendor shows the secret only once: name its destination with --to file:PATH, or --to - for standard \
+             output"
                 .to_owned(),
         )
     })?;
@@ -112,7 +113,8 @@ fn delivery_document(provider: &NamedProvider, issued: &IssuedKey, delivered_to:
     })
 }
 
-/// Saves an answer that api-keyring cannot read, because it may contain the secret. Deletes a new key if no answer arrived.
+/// Saves an answer that api-keyring cannot read, because it may contain the secret. Deletes a new key if no answer
+/// arrived.
 async fn handle_failed_issue(
     format: Format,
     provider: &NamedProvider,
@@ -153,8 +155,8 @@ async fn undo_issue(provider: &NamedProvider, error: &Error, undo: Undo) -> Stri
         Some(id) if undo == Undo::Delete => match provider.delete(id).await {
             Ok(()) => format!("api-keyring deleted the new key {id}"),
             Err(why) => format!(
-                "The key {id} still exists, because deleting it failed: {why}. Nobody has its secret, so delete it with \
-                 `api-keyring delete {}/{id}`",
+                "The key {id} still exists, because deleting it failed: {why}. Nobody has its secret, so delete it \
+                 with `api-keyring delete {}/{id}`",
                 provider.name()
             ),
         },
@@ -168,16 +170,16 @@ async fn handle_lost_secret(provider: &NamedProvider, id: &KeyId, undo: Undo, wh
     Failure::Other(match undo {
         Undo::Impossible => {
             format!(
-                "the old secret of {key} no longer works, and the new one could not be delivered: {why}. Rotate it again to get \
-             another secret, with `api-keyring rotate {key} --in-place`"
+                "the old secret of {key} no longer works, and the new one could not be delivered: {why}. Rotate it \
+                 again to get another secret, with `api-keyring rotate {key} --in-place`"
             )
         }
         Undo::Delete => match provider.delete(id).await {
             Ok(()) => format!("the secret of {key} could not be delivered: {why}. api-keyring deleted the new key"),
             Err(error) => {
                 format!(
-                    "the secret of {key} could not be delivered: {why}. The key still exists, because deleting it failed: \
-                     {error}. Delete it with `api-keyring delete {key}`"
+                    "the secret of {key} could not be delivered: {why}. The key still exists, because deleting it \
+                     failed: {error}. Delete it with `api-keyring delete {key}`"
                 )
             }
         },

@@ -155,7 +155,8 @@ impl DestinationPatterns {
     fn new(patterns: Vec<String>) -> Result<Self> {
         if let Some(pattern) = patterns.iter().find(|pattern| !pattern.contains(NAME_PLACEHOLDER)) {
             return Err(Failure::Usage(format!(
-                "{pattern} is the same destination for all keys: write {NAME_PLACEHOLDER} for the name of a key"
+                "{pattern} is the same destination for all keys: put {NAME_PLACEHOLDER} where the name of the key \
+                 belongs"
             )));
         }
         let patterns = Self(patterns);
@@ -329,7 +330,10 @@ impl ProgressReport {
         };
         match (&summary.halted, summary.failed) {
             (None, 0) => printed,
-            (None, failed) => Err(Failure::Other(format!("{failed} of {all} keys were not rotated"))),
+            (None, failed) => Err(Failure::Other(format!(
+                "{failed} of {all} keys were not rotated: see their results. `resume` continues a rotation that has \
+                 started"
+            ))),
             (Some(why), _) => Err(Failure::Other(format!(
                 "the fleet halted, and {} of {all} keys were not rotated: {why}",
                 summary.failed + not_started

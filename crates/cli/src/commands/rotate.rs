@@ -93,7 +93,7 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
         Some(several) => Ok(Arc::new(SinkSet::new(several.iter().cloned()))),
         None => Err(Failure::Usage(format!(
             "an interrupted rotation must find its secret again, which standard output does not keep: use {accepted}. \
-             Only --in-place accepts -, as its single destination"
+             Only `--in-place` can write to standard output (`--to -`), as its only destination"
         ))),
     }
 }

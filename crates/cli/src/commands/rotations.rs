@@ -138,7 +138,7 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
         true => rotator.abort_leaving_sink(&arguments.rotation, &arguments.reason).await?,
         false => rotator.abort(&arguments.rotation, &arguments.reason).await?,
     };
-    // The user asked for the undone state, so it is a success here.
+    // The user asked for the abort, so an aborted rotation is a success here.
     if matches!(record.state, State::Aborted { .. }) {
         rotator::print(format, &record)
     } else {

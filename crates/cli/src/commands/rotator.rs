@@ -16,7 +16,8 @@ use crate::output;
 
 /// Returns a future that ends when somebody cancels the command.
 ///
-/// From now on, a request to cancel no longer ends the process. Call this after questions, so that Ctrl-C still leaves them.
+/// From now on, a request to cancel no longer ends the process. Call this after questions, so that Ctrl-C still leaves
+/// them.
 pub(super) fn cancel_requested() -> Shared<BoxFuture<'static, ()>> {
     match CancelRequests::listen() {
         // A task of its own answers at once, even while a call to the vendor is running.
@@ -80,8 +81,8 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
             output::notice(&own_credential_replaced(&record));
         }
         _ if record.plan.strategy == Strategy::InPlace && !record.marks.is_empty() => output::notice(
-            "The vendor replaced the secret of your own credential, and its answer was lost. Resume with another credential \
-             that can regenerate the key.",
+            "The vendor replaced the secret of your own credential, and its answer was lost. Resume with another \
+             credential that can regenerate the key.",
         ),
         _ => {}
     }
