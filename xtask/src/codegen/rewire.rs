@@ -150,7 +150,7 @@ impl VisitMut for Rewire<'_> {
     }
 }
 
-/// Replaces the calls that would serialize a redacted secret.
+/// Replaces the calls that would fail because they serialize a secret.
 struct ExposeSecrets {
     exposed: usize,
 }
