@@ -212,8 +212,11 @@ fn one_of_two_simultaneous_rotations_succeeds() {
                 false => {
                     refused += 1;
                     let why = String::from_utf8_lossy(&output.stderr);
-                    let reported =
-                        ["belongs to the unfinished rotation", "was replaced already", "has taken the rotation over"];
+                    let reported = [
+                        "belongs to the unfinished rotation",
+                        "has already replaced the key",
+                        "has taken over the rotation",
+                    ];
                     let is_gone = ["there is nothing to hand over", "not found", "no such", "has changed since"];
                     let explained = reported.iter().chain(&is_gone).any(|message| why.contains(message));
                     assert!(explained || why.contains(&rotation.old.id), "{why}");
