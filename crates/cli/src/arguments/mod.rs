@@ -92,8 +92,8 @@ pub(crate) enum Command {
     RotateFleet(RotateFleet),
     /// Continue unfinished rotations
     ///
-    /// A rotation is unfinished if its process was interrupted, or if it waits for the end of its grace. Run this command
-    /// from a scheduled job.
+    /// A rotation is unfinished if its process was interrupted, if it waits for the end of its grace or for evidence of use,
+    /// or if it needs attention. Run this command from a scheduled job.
     Resume(Resume),
     /// Show unfinished rotations
     Status(Status),
@@ -105,7 +105,9 @@ pub(crate) enum Command {
     ///
     /// Without --retire the command only lists the keys.
     Sweep(Sweep),
-    /// Revoke a key: it stops working, and the vendor records the reason
+    /// Revoke a key, so that it stops working
+    ///
+    /// You can give the vendor a reason. `api-keyring providers` shows which vendors can revoke keys.
     Revoke(Revoke),
     /// Delete a key
     Delete(Delete),

@@ -101,9 +101,10 @@ pub(crate) struct RotateOptions {
     /// Show what the command would do, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// How long the old key keeps working after the new one has replaced it
+    /// How long to keep the old key after the new one has replaced it
     ///
-    /// Programs that use the key have this long to read the new secret.
+    /// Programs that use the key have at least this long to read the new secret. The first `resume` after it retires the
+    /// old key.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h", conflicts_with = "in_place")]
     grace: Duration,
     /// The old secret has leaked: retire the old key as soon as the new one works
@@ -267,7 +268,8 @@ impl TimingArguments {
 pub(crate) struct RotatorArguments {
     /// How long to wait for the end of the grace and for evidence of use
     ///
-    /// A rotation that needs more time stays unfinished. Run `api-keyring resume` later to continue it.
+    /// A rotation that needs more time stays unfinished. To continue it later, run `api-keyring resume`. An abort waits for
+    /// neither.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
     /// If a process dies mid-rotation, how long others wait before they take over
