@@ -18,7 +18,7 @@ use crate::destination::Destination;
 /// Lists an option of every command behind the options of the command itself.
 const LAST: usize = 900;
 
-/// Issue, list, inspect, update, rotate, revoke and delete the API keys of SaaS vendors.
+/// Issue, list, update, rotate, revoke and delete API keys of SaaS vendors
 #[derive(Debug, Parser)]
 #[command(name = "api-keyring", version, after_help = ENVIRONMENT)]
 pub(crate) struct Arguments {
@@ -32,23 +32,29 @@ pub(crate) struct Arguments {
 const ENVIRONMENT: &str = "\
 Environment:
   SPARTERA_API_KEY, SPARTERA_COMPANY_ID
-          Configure the provider `spartera`
+          The provider `spartera`: the API key that api-keyring itself uses, and
+          the company whose keys it manages
   SPARTERA_BASE_URL
           Base URL of Spartera [default: https://api.spartera.com]
-  MONAD_API_KEY or MONAD_BEARER_TOKEN, MONAD_ORGANIZATION_ID
-          Configure the provider `monad`
+  MONAD_ORGANIZATION_ID, and MONAD_API_KEY or MONAD_BEARER_TOKEN
+          The provider `monad`: the organization whose keys api-keyring manages,
+          and the API key or token that it uses itself
   MONAD_BASE_URL
           Base URL of Monad [default: https://monad.com/api]
   API_KEYRING_JOURNAL
           File that records rotations
-          [default: api-keyring/rotations.sqlite in your state directory]
+          [default: api-keyring/rotations.sqlite in $XDG_STATE_HOME, or else in
+          %LOCALAPPDATA% or ~/.local/state]
   API_KEYRING_ATTEMPTS
-          How often to try a call that fails temporarily and is safe to repeat,
-          from 1 (never retry) to 100 [default: 4]
+          How many times to try a call that is safe to repeat, if it fails
+          temporarily: from 1 (no retry) to 100 [default: 4]
+
+Durations:
+  A number and a unit, such as 30s, 5m (minutes), 12h or 90d
 
 Exit codes:
-  0  done
-  1  failed
+  0  done, or the rotation waits to be resumed
+  1  failed, or the rotation was aborted or needs attention
   2  wrong usage
   4  authentication failed or permission denied
   5  not found";
@@ -63,11 +69,13 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Demonstrate a key's whole life at both vendors, on the built-in emulator
+    /// Create, use, rotate and delete a key at both vendors, on the built-in emulator
+    ///
+    /// The demo needs no account, and changes nothing outside the emulator.
     Demo,
     /// Run an emulator of both vendors' services until you stop it
     ///
-    /// The emulator first prints the environment variables that configure api-keyring for it, addresses included.
+    /// The emulator first prints the environment variables, with its addresses, that make api-keyring use it.
     Emulator(Emulator),
     /// Show the configured providers and what each one supports
     Providers,
@@ -81,25 +89,31 @@ pub(crate) enum Command {
     Update(Update),
     /// Replace a key with a new one and update the places that store its secret
     ///
-    /// The rotation issues a new key, stores its secret, checks that the secret works, and retires the old key after the
-    /// grace. If something interrupts the rotation, `api-keyring resume` continues it.
+    /// The rotation issues a new key, stores its secret, checks that the secret works, and retires the old key after
+    /// the grace. If something interrupts the rotation, `api-keyring resume` continues it.
     Rotate(Rotate),
     /// Rotate many keys of one provider
     ///
-    /// Select keys with --all, or with --named, --older-than and --expiring-within. If you combine them, a key must meet
-    /// all conditions. The fleet rotates your own credential last. If a key's destination is uncertain, the fleet does not
-    /// touch the key and reports it as failed.
+    /// SELECTION stands for --all, or for one or more of --named, --older-than and --expiring-within. A key must meet
+    /// every condition that you give. The fleet rotates your own credential last. If the fleet cannot tell which
+    /// destination belongs to a key, for example because two keys have the same name, it leaves the key alone and
+    /// reports it as failed. Rotate such a key with `api-keyring rotate`.
     RotateFleet(RotateFleet),
     /// Continue unfinished rotations
     ///
-    /// A rotation is unfinished if its process was interrupted, if it waits for the end of its grace or for evidence of use,
-    /// or if it needs attention. Run this command from a scheduled job.
+    /// A rotation is unfinished if its process was interrupted, if it waits for the end of its grace or for evidence of
+    /// use, or if it needs attention. Run this command from a scheduled job.
     Resume(Resume),
     /// Show unfinished rotations
     Status(Status),
     /// Undo a rotation: restore the old secret and retire the new key
+    ///
+    /// You can abort a rotation until it starts to retire the old key. After that, you can abort it only if it needs
+    /// attention and the vendor never confirmed the retirement, or with --leave-destination. A rotation in place can be
+    /// aborted until it has requested a new secret, and after that only while it needs attention: if the key is gone,
+    /// or with --leave-destination.
     Abort(Abort),
-    /// List rotations, finished or not, or show every step of one
+    /// List all rotations, finished and unfinished, or show every step of one
     History(History),
     /// Find keys that rotations left behind, and delete them on request
     ///
@@ -109,27 +123,37 @@ pub(crate) enum Command {
     ///
     /// You can give the vendor a reason. `api-keyring providers` shows which vendors can revoke keys.
     Revoke(Revoke),
-    /// Delete a key
+    /// Delete a key, so that it stops working
+    ///
+    /// You cannot undo this.
     Delete(Delete),
-    /// Show how much a key is used
+    /// Show how much a key is used, as far as its vendor shows it
     Stats(Key),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Emulator {
-    /// Port to listen on, reachable from this machine only; 0 picks a free one
+    /// Port on this machine to listen on; 0 picks a free port
     #[arg(long, default_value_t = 0)]
     pub(crate) port: u16,
-    /// Version of the vendors' published descriptions to follow
+    /// Which of the vendors' published descriptions to follow
     #[arg(long, value_enum, default_value_t = Revision::Current)]
     pub(crate) revision: Revision,
-    /// Layout of a key in Spartera's answers
+    /// Form of a key in Spartera's answers
     #[arg(long, value_enum, default_value_t = SparteraShape::Documented)]
     pub(crate) spartera_shape: SparteraShape,
     /// Inject a fault, written OPERATION:FAULT[:COUNT]
     ///
-    /// With create:reset-after:1, for example, the first create takes effect and its answer is lost. You can give this
-    /// option several times.
+    /// OPERATION is list, create, get, update, regenerate, revoke, delete, stats, or * for all of them. FAULT is one of
+    /// delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, status-after=504, rate-limit=5/10s,
+    /// redirect=URL, truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum,
+    /// clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, duplicate-rows
+    /// and quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the fault hits
+    /// all.
+    ///
+    /// With create:reset-after:1, for example, the first create takes effect, but its answer is lost. A percentage
+    /// after OPERATION, as in *%20:reset-before, hits requests at random. A provider before it, as in
+    /// monad.create:empty, limits the fault to that provider. You can give this option several times.
     #[arg(long = "fault", value_name = "FAULT")]
     pub(crate) faults: Vec<Fault>,
     /// Serve the control API below /_emulator/ to every program on this machine
@@ -173,20 +197,20 @@ pub(crate) enum SparteraShape {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Provider whose keys to list; all providers if omitted
+    /// Provider whose keys to list, such as spartera or monad; all providers if omitted
     pub(crate) provider: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Key {
-    /// The key, such as spartera/1002
+    /// The key, such as spartera/1002; `api-keyring list` shows the ids
     #[arg(value_name = "PROVIDER/ID")]
     pub(crate) key: KeyRef,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// Provider that issues the key
+    /// Where to issue the key: spartera or monad
     pub(crate) provider: String,
     /// Name of the key
     #[arg(long)]
@@ -199,7 +223,7 @@ pub(crate) struct Create {
     /// Purpose of the key
     #[arg(long)]
     pub(crate) description: Option<String>,
-    /// User who owns the key
+    /// Id of the user who owns the key, for a vendor that records owners
     #[arg(long)]
     pub(crate) owner: Option<String>,
     #[command(flatten)]
@@ -221,7 +245,7 @@ pub(crate) struct Update {
     /// New description
     #[arg(long)]
     pub(crate) description: Option<String>,
-    /// New owner
+    /// Id of the user who owns the key from now on, for a vendor that records owners
     #[arg(long)]
     pub(crate) owner: Option<String>,
 }
@@ -230,10 +254,10 @@ pub(crate) struct Update {
 pub(crate) struct Revoke {
     #[command(flatten)]
     pub(crate) key: Key,
-    /// Reason, which the vendor records
+    /// Reason to give to the vendor, for vendors that record one
     #[arg(long)]
     pub(crate) reason: Option<String>,
-    /// Role of the key, for a vendor that requires it and does not show it
+    /// Role of the key; needed if the vendor's revoke requires the role and the vendor does not show it
     #[arg(long)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
@@ -280,7 +304,8 @@ fn expires_at(text: &str) -> Result<Expiry, String> {
 pub(crate) struct DeliveryArguments {
     /// Where to put the secret: - for standard output, or file:PATH
     ///
-    /// The command creates the file so that only you can read it. Vendors show a secret once, so this option is required.
+    /// The command creates the file so that only you can read it. Vendors show a secret once, so this option is
+    /// required.
     #[arg(long, value_name = "DEST")]
     pub(crate) to: Option<Destination>,
     /// Overwrite the file if it exists
@@ -291,7 +316,7 @@ pub(crate) struct DeliveryArguments {
 /// Permission to change or destroy something.
 #[derive(Debug, Args)]
 pub(crate) struct Consent {
-    /// Do not ask for confirmation
+    /// Do not ask for confirmation; required if there is no terminal
     #[arg(long)]
     pub(crate) yes: bool,
 }

@@ -18,8 +18,12 @@ pub(crate) struct Rotate {
     pub(crate) key: Key,
     /// Where the key's secret is stored: file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM
     ///
-    /// The rotation replaces the secret there. You can give this option several times. With --in-place, `-` prints the new
-    /// secret on standard output instead.
+    /// The rotation replaces the secret there. This option is required, and you can give it several times. With
+    /// --in-place, a single `-` prints the new secret on standard output instead.
+    ///
+    /// PROGRAM runs with the arguments `check`, `read SLOT`, `write SLOT` or `remove SLOT`. It prints the secret that
+    /// it reads, and gets the secret that it writes on its standard input. SLOT is current, pending-MARK or
+    /// previous-MARK.
     #[arg(long = "to", value_name = "DEST")]
     pub(crate) to: Vec<Target>,
     #[command(flatten)]
@@ -30,19 +34,21 @@ pub(crate) struct Rotate {
 #[derive(Debug, Args)]
 #[command(override_usage = "api-keyring rotate-fleet [OPTIONS] --to <DEST> <SELECTION> <PROVIDER>")]
 pub(crate) struct RotateFleet {
-    /// Provider whose keys to rotate
+    /// Provider whose keys to rotate: spartera or monad
     pub(crate) provider: String,
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// Where each key's secret is stored, as for `rotate`; {name} stands for the key's name
+    /// Where each key's secret is stored, such as 'file:/etc/keys/{name}'
+    ///
+    /// Write the destination as for `rotate`; {name} stands for the key's name. You can give this option several times.
     #[arg(long = "to", value_name = "DEST", required = true)]
     pub(crate) to: Vec<String>,
     /// How many keys to rotate at the same time
     #[arg(long, value_name = "COUNT", default_value_t = 8)]
     pub(crate) concurrency: usize,
-    /// How many keys each of the first waves has, such as 1,10
+    /// Sizes of the canary waves, such as 1,10
     ///
-    /// The first waves are canaries. If a rotation in such a wave fails, the fleet starts no further rotations.
+    /// The fleet rotates these waves first. If a rotation in one of them fails, the fleet starts no further rotations.
     #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1")]
     pub(crate) canaries: Vec<usize>,
     #[command(flatten)]
@@ -88,9 +94,10 @@ impl Selection {
 /// How a key is rotated.
 #[derive(Debug, Args)]
 pub(crate) struct RotateOptions {
-    /// Give the same key a new secret; the old secret ends at once
+    /// Give the same key a new secret; the old secret stops working at once
     ///
-    /// You cannot undo this. If the vendor's answer is lost, no secret works until the rotation has asked for another one.
+    /// You cannot undo this. If the vendor's answer is lost, nobody has a secret that works until the rotation has
+    /// requested another one.
     #[arg(long)]
     pub(crate) in_place: bool,
     /// Allow --in-place for your own credential
@@ -103,26 +110,27 @@ pub(crate) struct RotateOptions {
     pub(crate) dry_run: bool,
     /// How long to keep the old key after the new one has replaced it
     ///
-    /// Programs that use the key have at least this long to read the new secret. The first `resume` after it retires the
-    /// old key.
+    /// Programs that use the key have at least this long to read the new secret. The first `resume` after it retires
+    /// the old key.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h", conflicts_with = "in_place")]
     grace: Duration,
-    /// The old secret has leaked: retire the old key as soon as the new one works
+    /// Skip the grace, because the old secret has leaked: retire the old key as soon as the new one works
     #[arg(long, conflicts_with_all = ["grace", "in_place"])]
     leaked: bool,
     /// Make the old key expire at the end of the grace
     ///
-    /// The old key then ends on time even if nobody resumes the rotation.
+    /// The old key then stops working on time even if nobody resumes the rotation.
     #[arg(long, conflicts_with_all = ["in_place", "leaked"])]
     expire_old: bool,
     /// Retire the old key only after nothing has used it for this long
     ///
-    /// The vendor must also show that others use the new key.
+    /// The vendor must also show that programs other than api-keyring use the new key.
     #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["in_place", "leaked", "expire_old"])]
     unused_for: Option<Duration>,
     /// Accept a --to destination that is empty or holds another secret
     ///
-    /// Without this option the rotation takes such a destination for a mistake.
+    /// Without this option, the rotation refuses such a destination, because the programs that use the key probably
+    /// read it from somewhere else.
     #[arg(long)]
     adopt: bool,
     /// Role of the new key; by default the old key's role
@@ -130,7 +138,7 @@ pub(crate) struct RotateOptions {
     /// Some vendors do not show the old key's role and require this option.
     #[arg(long, conflicts_with = "in_place")]
     role: Option<String>,
-    /// Reason, for a vendor that records it
+    /// Reason for retiring the old key, for vendors that record one
     #[arg(long)]
     reason: Option<String>,
     #[command(flatten)]
@@ -183,7 +191,8 @@ impl RotateOptions {
 pub(crate) struct NewExpiryArguments {
     /// Time from now until the new key expires, such as 90d or 12h
     ///
-    /// By default the new key lives as long as the old one. With --in-place, the key keeps its expiry by default.
+    /// By default the new key gets the same lifetime as the old one. With --in-place, the key keeps its expiry by
+    /// default.
     #[arg(long, value_name = "DURATION", value_parser = expires_in)]
     expires_in: Option<Expiry>,
     /// Time at which the new key expires, such as 2030-01-31T00:00:00Z
@@ -222,7 +231,8 @@ const TIMING: &str = "Timing";
 struct TimingArguments {
     /// How long a new key may be missing from the vendor's list
     ///
-    /// The timeout restarts on resume.
+    /// If the answer to a create is lost, the rotation looks for the key that long before it issues another. The time
+    /// restarts on resume.
     #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     settle: Duration,
     /// How many times in a row the new secret must work
@@ -230,12 +240,13 @@ struct TimingArguments {
     verify_times: u32,
     /// How long the new secret may take to start working
     ///
-    /// The timeout restarts on resume.
+    /// If it does not work by then, the rotation is aborted; with --in-place, it requests another secret. The time
+    /// restarts on resume.
     #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     verify_within: Duration,
     /// How long the old secret may take to stop working once the old key is retired
     ///
-    /// The timeout restarts on resume.
+    /// If it still works by then, the rotation needs attention. The time restarts on resume.
     #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     confirm_within: Duration,
     /// How long the vendor may take to show that a key was used
@@ -268,11 +279,11 @@ impl TimingArguments {
 pub(crate) struct RotatorArguments {
     /// How long to wait for the end of the grace and for evidence of use
     ///
-    /// A rotation that needs more time stays unfinished. To continue it later, run `api-keyring resume`. An abort waits for
-    /// neither.
+    /// A rotation that needs more time stays unfinished. To continue it later, run `api-keyring resume`. An abort waits
+    /// for neither.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
-    /// If a process dies mid-rotation, how long others wait before they take over
+    /// How long other processes wait before they take over a rotation whose process has died
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     pub(crate) lease: Duration,
     #[command(flatten)]
@@ -284,7 +295,8 @@ pub(crate) struct RotatorArguments {
 pub(crate) struct JournalArguments {
     /// File that records rotations
     ///
-    /// The default is the file that API_KEYRING_JOURNAL names, or else api-keyring/rotations.sqlite in your state directory.
+    /// The default is the file that API_KEYRING_JOURNAL names, or else api-keyring/rotations.sqlite in your state
+    /// directory ($XDG_STATE_HOME, or else ~/.local/state).
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 }
@@ -294,9 +306,9 @@ pub(crate) struct Resume {
     /// Ids of the rotations to continue; all unfinished ones if omitted
     #[arg(value_name = "ROTATION")]
     pub(crate) rotations: Vec<RotationId>,
-    /// Stop waiting for evidence that the old key is unused, or that its secret is refused
+    /// Continue without evidence that the old key is unused, or that its secret is refused
     ///
-    /// Give a reason, which the journal records. You can waive the evidence of one rotation at a time.
+    /// The journal records REASON. Name exactly one ROTATION.
     #[arg(long, value_name = "REASON", requires = "rotations")]
     pub(crate) waive_evidence: Option<String>,
     #[command(flatten)]
@@ -332,7 +344,7 @@ pub(crate) struct Abort {
     /// Reason, which the journal records
     #[arg(long, default_value = "aborted by hand")]
     pub(crate) reason: String,
-    /// Leave the destination's present secret where it is
+    /// Leave the destination as it is, and only retire the new key
     ///
     /// Use this option if somebody else has put another secret there.
     #[arg(long)]
@@ -345,19 +357,20 @@ pub(crate) struct Abort {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sweep {
-    /// Provider whose keys to check; all providers if omitted
+    /// Provider whose keys to check, such as spartera or monad; all providers if omitted
     pub(crate) provider: Option<String>,
     /// Delete the keys whose rotation is in the journal and whose secret is in no destination
     #[arg(long)]
     pub(crate) retire: bool,
     /// Destination to search for secrets, written as for `rotate`
     ///
-    /// A key whose secret is there is kept. You can give this option several times.
+    /// The command keeps a key whose secret is there. You can give this option several times.
     #[arg(long = "in", value_name = "DEST")]
     pub(crate) destinations: Vec<Target>,
     /// With --retire, also delete keys whose rotation is not in the journal
     ///
-    /// The command deletes such a key only if the vendor shows that no --in destination holds its secret.
+    /// The command deletes such a key only if the vendor's masked secret shows that no --in destination holds the key's
+    /// secret.
     #[arg(long, requires_all = ["retire", "destinations"])]
     pub(crate) even_unknown: bool,
     #[command(flatten)]
