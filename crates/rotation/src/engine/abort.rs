@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api_keyring::{Expiry, KeyUpdate, Mark, ProviderExt as _, Timestamp};
+use api_keyring::{Expiry, KeyUpdate, Mark, Timestamp};
 
 use super::vendor::Trial;
 use super::{Next, Result, Run};
@@ -65,8 +65,9 @@ impl Run<'_> {
                 "the rotation already requested a new secret, and the old one may no longer work: resume the rotation",
             );
         }
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         for mark in &self.record.marks {
-            if self.pending_works(mark).await? {
+            if self.pending_works(mark, deadline).await? {
                 return refuse("a pending slot of the destination holds a secret that works: resume the rotation");
             }
         }
@@ -78,9 +79,10 @@ impl Run<'_> {
         .await
     }
 
-    async fn pending_works(&self, mark: &Mark) -> Result<bool> {
+    /// Returns whether a pending slot holds a secret that works. A new secret may be refused at first.
+    async fn pending_works(&self, mark: &Mark, deadline: Duration) -> Result<bool> {
         let Some(secret) = self.pending(mark).await? else { return Ok(false) };
-        Ok(self.rotator.provider.accepts(&secret).await?)
+        Ok(self.try_secret(&secret, 1, deadline).await? == Trial::Works)
     }
 
     /// Returns the state that the decision leads to; `None` if the rotation is being aborted already.
@@ -88,9 +90,6 @@ impl Run<'_> {
         let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
         Ok(Some(match state {
             State::Planned => State::Aborting { new: None, why },
-            State::Issuing { .. } if self.record.plan.strategy == Strategy::InPlace => {
-                State::Aborting { new: None, why }
-            }
             State::Issuing { mark } | State::Lost { mark, .. } => State::Lost { mark, abort: Some(why) },
             State::Issued(new) | State::Delivered(new) => State::Aborting { new: Some(new), why },
             State::Verified(new) | State::Promoted { new, .. } => self.abort_after_promotion(new, why, sink).await?,
@@ -102,7 +101,8 @@ impl Run<'_> {
                 let why = format!("{why}; the old key was being retired, and may be gone");
                 self.abort_after_promotion(new, why, sink).await?
             }
-            State::Aborting { .. } if sink == AbortSink::Leave => state,
+            // The decision about the sink may change.
+            State::Aborting { .. } if sink == AbortSink::Leave || self.record.leaves_sink => state,
             State::Aborting { .. } | State::NeedsAttention { .. } => return Ok(None),
             State::Retiring(_) | State::Retired { .. } => {
                 return refuse("the old key is being retired, so there is no way back: resume the rotation");
@@ -124,7 +124,8 @@ impl Run<'_> {
         let timing = self.record.plan.timing;
         // A request whose answer was lost may still take effect.
         self.wait(Duration::from_secs(timing.settle_seconds)).await?;
-        if let Some(previous) = self.previous(&new.mark).await? {
+        let knows_old = self.record.plan.in_sink == SinkContent::OldSecret;
+        if let Some(previous) = self.previous(&new.mark).await?.filter(|_| knows_old) {
             let deadline = self.deadline(timing.verify_seconds);
             if self.try_secret(&previous, timing.verify_successes, deadline).await? == Trial::Refused {
                 return refuse("the old key's secret no longer works, so there is no way back: resume the rotation");
@@ -175,7 +176,7 @@ impl Run<'_> {
     /// Withdraws the new secret from the sink, and discards the new key.
     pub(super) async fn abort(&mut self, new: Option<Issued>, mut why: String) -> Result<Next> {
         if self.has_requested_in_place() {
-            self.clear_slots().await?;
+            self.clear_slots(&mut why).await?;
             return Ok(Next::State(State::Aborted { why }));
         }
         if let Some(new) = &new {
@@ -190,10 +191,13 @@ impl Run<'_> {
     }
 
     /// Empties this rotation's slots, except for a pending secret that works. The current slot stays as it is.
-    async fn clear_slots(&self) -> Result {
+    async fn clear_slots(&self, why: &mut String) -> Result {
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         for mark in &self.record.marks {
             self.forget_previous(mark).await?;
-            if !self.pending_works(mark).await? {
+            if self.pending_works(mark, deadline).await? {
+                why.push_str(&format!("; the pending slot of mark {mark} holds a secret that works"));
+            } else {
                 self.withdraw(mark).await?;
             }
         }
@@ -204,6 +208,11 @@ impl Run<'_> {
     /// withdrawn.
     async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
         if self.record.leaves_sink {
+            if self.current_of(new).await?.is_some() {
+                let problem = "the destination holds the new key's secret again, which would stop working. Abort the \
+                               rotation without `--leave-destination`";
+                return Ok(Some(Next::State(self.needs_attention(problem))));
+            }
             // Without the previous secret, the withdrawal leaves the current secret alone.
             self.forget_previous(&new.mark).await?;
             return Ok(None);
@@ -220,7 +229,9 @@ impl Run<'_> {
         if self.is_in_sink(new).await? {
             // The promotion changes nothing if the new secret is already current.
             self.go_to(State::Verified(new.clone())).await?;
-            return refuse("the old key's secret no longer works, so there is no way back: resume the rotation");
+            return refuse(
+                "the old key's secret no longer works or is no longer kept, so there is no way back: resume the rotation",
+            );
         }
         why.push_str("; the old key has stopped working since, and the destination no longer holds the new secret");
         Ok(None)
@@ -235,8 +246,8 @@ impl Run<'_> {
             let is_promoted = previous.is_some() || self.current_of(new).await?.is_some();
             return Ok(!is_promoted || !self.is_old_gone(new).await?);
         }
-        // Nothing was promoted, so users still have the old secret.
-        let Some(previous) = previous else { return Ok(true) };
+        // Without a previous secret, nothing was promoted, unless somebody has removed it since.
+        let Some(previous) = previous else { return Ok(self.current_of(new).await?.is_none()) };
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         Ok(self.try_secret(&previous, 1, deadline).await? == Trial::Works)
     }

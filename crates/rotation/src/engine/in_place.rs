@@ -94,16 +94,18 @@ impl Run<'_> {
         Ok(!self.rotator.provider.accepts(&current).await?)
     }
 
-    /// Finds the last requested secret in its pending slot, if it works. The journal may not know that it arrived.
+    /// Finds a requested secret in its pending slot, if it works. The journal may not know that it arrived.
     async fn pending_secret_that_works(&self) -> Result<Option<Issued>> {
-        let Some(mark) = self.record.marks.last() else { return Ok(None) };
-        let Some(secret) = self.pending(mark).await? else { return Ok(None) };
-        if !self.rotator.provider.accepts(&secret).await? {
-            return Ok(None);
+        for mark in self.record.marks.iter().rev() {
+            let Some(secret) = self.pending(mark).await? else { continue };
+            if !self.rotator.provider.accepts(&secret).await? {
+                continue;
+            }
+            // The new secret may have ended the rotator's own credential.
+            let key = self.find_key(&*self.rotator.provider.with_secret(&secret)?).await?;
+            return Ok(key.map(|key| Issued { key, fingerprint: Fingerprint::new(mark, &secret), mark: mark.clone() }));
         }
-        // The new secret may have ended the rotator's own credential.
-        let key = self.find_key(&*self.rotator.provider.with_secret(&secret)?).await?;
-        Ok(key.map(|key| Issued { key, fingerprint: Fingerprint::new(mark, &secret), mark: mark.clone() }))
+        Ok(None)
     }
 
     /// Records and delivers the only secret that works, even if another process has taken the rotation over.
@@ -118,6 +120,9 @@ impl Run<'_> {
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         let mut delivered = self.put(&new.mark, issued.secret()).await;
         loop {
+            if let Err(RotateError::Refused(_)) = recorded {
+                return recorded.map(|()| Next::Recorded);
+            }
             let is_late = self.has_passed(deadline);
             if recorded.is_ok() && delivered.is_ok() {
                 return self.read_back_in_place(new).await;
@@ -138,6 +143,7 @@ impl Run<'_> {
     }
 
     async fn record_issued(&mut self, new: &Issued, secret: &Secret) -> Result {
+        self.refuse_if_aborted(new, secret).await?;
         match self.go_to(State::Issued(new.clone())).await {
             Err(RotateError::Journal(JournalError::Changed)) => {
                 // This process may have changed it: by a write that took effect although it failed.

@@ -75,7 +75,15 @@ impl Run<'_> {
     }
 
     /// Aborts and leaves the sink alone: it holds a foreign secret, the old key is gone, and nobody has the new secret.
+    ///
+    /// An empty sink may only be out of reach, so the rotation needs attention then.
     pub(super) async fn abandon(&mut self, new: Issued) -> Result {
+        if self.current().await?.is_none() {
+            let problem = "the destination is empty, and the old key is gone. Put the new secret back and resume, or give \
+                           the new key up (`abort --leave-destination`)";
+            let attention = self.needs_attention(problem);
+            return self.go_to(attention).await;
+        }
         let why =
             "the destination holds another secret, which stays there. The old key is gone, and the new one was retired";
         self.write(|record| {
@@ -87,6 +95,8 @@ impl Run<'_> {
 
     /// Revokes or deletes the old key. Doing this twice does no harm.
     pub(super) async fn retire(&mut self, new: Issued) -> Result<Next> {
+        // A process that was held up must not retire a key after another one aborted the rotation.
+        self.rotator.journal.renew(&self.lease).await?;
         let plan = &self.record.plan;
         let provider = &self.rotator.provider;
         let retired = match plan.retirement {

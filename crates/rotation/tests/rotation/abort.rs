@@ -8,7 +8,9 @@ use api_keyring::{
     Clock as _, Error, ErrorKind, Expiry, KeyUpdate, Mark, Memory, NewKey, Operation, Outcome, Provider as _,
     ProviderExt as _, Revocation, Secret,
 };
-use api_keyring_rotation::{Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink, SinkSet, State};
+use api_keyring_rotation::{
+    Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink, SinkSet, Slot, State, Store as _,
+};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
 use crate::fixture::{FaultySink, Fixture, refusal};
@@ -313,4 +315,52 @@ async fn a_confirmed_retirement_cannot_be_aborted() {
     assert!(matches!(&attention.state, State::NeedsAttention { was, .. } if was.name() == "retiring"), "{attention:?}");
     let why = refusal(fixture.rotator.abort(&attention.id, "not today").await);
     assert!(why.contains("already confirmed the retirement"), "{why}");
+}
+
+#[tokio::test]
+async fn an_empty_sink_keeps_the_only_key_alive() {
+    let fixture = Fixture::new().await;
+    let record = fixture.promoted().await;
+    let new = record.state.new_key().unwrap().clone();
+    let current = fixture.current().await;
+    fixture.provider.delete(fixture.old.id()).await.unwrap();
+    // The volume with the secret is not mounted.
+    fixture.sink.remove(&Slot::Current).await.unwrap();
+    fixture.clock.advance(Duration::from_secs(3600));
+    let attention = fixture.rotator.resume(&record.id).await.unwrap();
+    assert!(matches!(&attention.state, State::NeedsAttention { why, .. } if why.contains("is empty")), "{attention:?}");
+    assert!(fixture.provider.exists(&new).await.unwrap());
+    fixture.sink.write(&Slot::Current, &current).await.unwrap();
+    assert_eq!(fixture.rotator.resume(&record.id).await.unwrap().state.name(), "done");
+}
+
+#[tokio::test]
+async fn a_removed_previous_secret_keeps_the_new_key_alive() {
+    let fixture = Fixture::new().await;
+    let record = fixture.promoted().await;
+    let State::Promoted { new, .. } = record.state.clone() else { panic!("{record:?}") };
+    fixture.sink.forget_previous(&new.mark).await.unwrap();
+    let why = refusal(fixture.rotator.abort(&record.id, "not today").await);
+    assert!(why.contains("no longer kept"), "{why}");
+    assert!(fixture.works(&fixture.current().await).await && fixture.provider.exists(&new.key).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_decision_to_leave_the_sink_can_be_changed() {
+    let fixture = Fixture::new().await;
+    let faulty = FaultySink::over(&fixture.sink);
+    let rotator = fixture.rotator.with_sink(faulty.clone());
+    let record = rotator.rotate(&fixture.rotate()).await.unwrap();
+    let ours = fixture.current().await;
+    fixture.sink.write(&Slot::Current, &"theirs".into()).await.unwrap();
+    faulty.keeps_everything.store(true, Ordering::Relaxed);
+    rotator.abort_leaving_sink(&record.id, "not today").await.unwrap_err();
+    faulty.keeps_everything.store(false, Ordering::Relaxed);
+    // The person puts the rotation's secret back.
+    fixture.sink.write(&Slot::Current, &ours).await.unwrap();
+    let attention = rotator.resume(&record.id).await.unwrap();
+    assert!(matches!(&attention.state, State::NeedsAttention { why, .. } if why.contains("again")), "{attention:?}");
+    assert!(fixture.works(&ours).await);
+    assert_eq!(rotator.abort(&record.id, "not today").await.unwrap().state.name(), "aborted");
+    assert_eq!(&fixture.current().await, fixture.old.secret());
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use api_keyring::{Mark, Memory, NewKey, Operation, Provider as _, Regeneration, Secret, SharedSecret};
+use api_keyring::{
+    Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SharedSecret,
+};
 use api_keyring_rotation::{
     Journal as _, MemorySink, Record, RotateError, Rotator, Sink as _, SinkError, Slot, State, Store,
 };
@@ -197,11 +199,23 @@ async fn a_pending_secret_that_works_is_not_lost_by_an_abort() {
         assert!(matches!(refused, Err(RotateError::Refused(_))), "{refused:?}");
     }
     assert_eq!(fixture.sink.pending(&attention.marks[1]).await.unwrap().as_ref(), Some(issued.secret()));
-    // Without it, the rotation can be ended, and its slots are emptied.
-    fixture.sink.withdraw(&attention.marks[1]).await.unwrap();
+    // Resuming finds it.
+    done(&fixture, fixture.rotator.resume(&attention.id).await).await;
+    assert_eq!(&fixture.current().await, issued.secret());
+}
+
+#[tokio::test]
+async fn an_abort_empties_the_slots_of_lost_secrets() {
+    let fixture = fixture_in_place().await;
+    for _ in 0..5 {
+        drop(fixture.inject.clone().losing_answer(Operation::Regenerate));
+    }
+    let attention = fixture.rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
     fixture.sink.put(&attention.marks[1], &"refused".into()).await.unwrap();
+    let why = fixture.rotator.abort(&attention.id, "not today").await.unwrap_err().to_string();
+    assert!(why.contains("already requested a new secret"), "the key exists: {why}");
     let aborted = fixture.rotator.abort_leaving_sink(&attention.id, "not today").await.unwrap();
     assert_eq!(aborted.state.name(), "aborted");
     assert_eq!(fixture.sink.pending(&attention.marks[1]).await.unwrap(), None);
-    assert!(fixture.works(issued.secret()).await, "the key itself is left alone");
+    assert!(fixture.provider.exists(fixture.old.id()).await.unwrap(), "the key itself is left alone");
 }
