@@ -287,6 +287,11 @@ impl State {
         }
     }
 
+    /// Returns whether a person, or the rotation itself, has decided to abort it.
+    pub(super) fn is_aborted(&self) -> bool {
+        matches!(self.underlying(), Self::Aborting { .. } | Self::Aborted { .. })
+    }
+
     /// Returns whether the rotation is done or aborted.
     pub fn is_finished(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Aborted { .. })

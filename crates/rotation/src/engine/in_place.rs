@@ -198,7 +198,7 @@ impl Run<'_> {
     /// Refuses to reopen a rotation that a person aborted meanwhile. The only secret that works is kept in its pending
     /// slot.
     async fn refuse_if_aborted(&self, new: &Issued, secret: &Secret) -> Result {
-        if !matches!(self.record.state.underlying(), State::Aborting { .. } | State::Aborted { .. }) {
+        if !self.record.state.is_aborted() {
             return Ok(());
         }
         self.put(&new.mark, secret).await?;

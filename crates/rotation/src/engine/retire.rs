@@ -52,7 +52,7 @@ impl Run<'_> {
         let Err(error) = self.rotator.journal.renew(&self.lease).await else { return Ok(()) };
         if let JournalError::LeaseLost = error
             && let Some(record) = self.rotator.journal.load(&self.record.id).await?
-            && matches!(record.state.underlying(), State::Aborting { .. } | State::Aborted { .. })
+            && record.state.is_aborted()
         {
             self.restore_expiry().await?;
         }

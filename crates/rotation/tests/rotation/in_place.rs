@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use api_keyring::{
     Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SharedSecret,
@@ -218,4 +219,33 @@ async fn an_abort_empties_the_slots_of_lost_secrets() {
     assert_eq!(aborted.state.name(), "aborted");
     assert_eq!(fixture.sink.pending(&attention.marks[1]).await.unwrap(), None);
     assert!(fixture.provider.exists(fixture.old.id()).await.unwrap(), "the key itself is left alone");
+}
+
+#[tokio::test]
+async fn a_late_request_does_not_reopen_an_aborted_rotation() {
+    // The sink refuses the first write, so the rotator has to keep the secret in a second attempt.
+    for refusals in [0, 1] {
+        let fixture = fixture_in_place().await;
+        let (clock, journal) = (fixture.clock.clone(), fixture.journal.clone());
+        let refusals = Arc::new(AtomicUsize::new(refusals));
+        let busy = Busy { sink: fixture.sink.clone(), refusals, refused: Arc::default() };
+        let late = fixture.rotator.with_sink(busy).observe(move |record| {
+            if record.state.name() == "issuing" {
+                clock.advance(Duration::from_secs(301));
+                let lease = journal.take(&record.id, "another process", Duration::from_secs(300));
+                let lease = lease.now_or_never().unwrap().unwrap();
+                let mut aborted = record.clone();
+                aborted.version += 1;
+                aborted.state = State::Aborted { why: "a person aborted it".to_owned() };
+                journal.save(&lease, &aborted).now_or_never().unwrap().unwrap();
+                journal.release(&lease).now_or_never().unwrap().unwrap();
+            }
+        });
+        let refused = late.rotate(&fixture.rotate().in_place()).await.unwrap_err();
+        assert!(matches!(&refused, RotateError::Refused(why) if why.contains("was aborted")), "{refused:?}");
+        let record = fixture.journal.latest(1).await.unwrap().remove(0);
+        assert_eq!(record.state.name(), "aborted");
+        let kept = fixture.sink.pending(&record.marks[0]).await.unwrap().unwrap();
+        assert!(fixture.works(&kept).await && fixture.current().await == *fixture.old.secret());
+    }
 }

@@ -151,7 +151,7 @@ impl Scenario<'_> {
         }
     }
 
-    /// Resumes until the rotation is finished. Where it needs attention, tries the response first, and then every other way out.
+    /// Resumes until the rotation is finished. If it needs attention, tries the response first, then every other way out.
     pub(crate) async fn find_way_out(&self, response: Response, before: &SinkBefore) -> Option<Record> {
         let mut ways = vec![response];
         ways.extend(RESPONSES.into_iter().filter(|other| *other != response));
@@ -221,7 +221,7 @@ pub(crate) async fn crash_and_interfere(vendor: &Vendor, points: impl Iterator<I
     }
 }
 
-/// Crashes a process that aborts a promoted rotation at these cut points, interferes in every way, and responds in every way.
+/// Crashes a process that aborts a promoted rotation at these cut points, then interferes and responds in every way.
 pub(crate) async fn abort_and_interfere(vendor: &Vendor, points: impl Iterator<Item = usize>, tally: &mut Tally) {
     let number =
         cut_points(vendor, &[], tally).await.iter().position(|point| point == "after journal promoted").unwrap();

@@ -6,9 +6,11 @@ use std::time::Duration;
 use api_keyring::{Error, ErrorKind, KeyId, ManualClock, Mark, Operation, Outcome, Provider as _, Revocation};
 use api_keyring_emulator::Emulator;
 use api_keyring_rotation::{
-    Confirmation, Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, Rotator, Sink as _, State,
+    Confirmation, Journal as _, JournalError, MemoryJournal, MemorySink, Record, RotateError, RotateKey, Rotator,
+    Sink as _, State,
 };
 use chrono::Utc;
+use futures_util::FutureExt as _;
 
 use crate::fixture::{FaultySink, Fixture, monad};
 
@@ -115,4 +117,20 @@ async fn an_old_key_that_only_seemed_gone_is_retired_again() {
     let done = fixture.rotator.resume(&attention.id).await.unwrap();
     assert!(matches!(done.state, State::Done { confirmed: Confirmation::SecretRefused, .. }), "{done:?}");
     assert!(!fixture.works(fixture.old.secret()).await);
+}
+
+#[tokio::test]
+async fn a_rotator_that_was_overtaken_does_not_retire_the_old_key() {
+    let fixture = Fixture::new().await;
+    let (clock, journal) = (fixture.clock.clone(), fixture.journal.clone());
+    // The process pauses between the record of the retirement and its request. Another one takes the lease.
+    let overtaken = fixture.rotator.clone().observe(move |record| {
+        if record.state.name() == "retiring" {
+            clock.advance(Duration::from_secs(301));
+            journal.take(&record.id, "another process", Duration::from_secs(300)).now_or_never().unwrap().unwrap();
+        }
+    });
+    let lost = overtaken.rotate(&fixture.rotate().leaked()).await.unwrap_err();
+    assert!(matches!(lost, RotateError::Journal(JournalError::LeaseLost)), "{lost:?}");
+    assert!(fixture.works(fixture.old.secret()).await, "the vendor was not asked to retire it");
 }

@@ -63,7 +63,6 @@ async fn search(service: Service, strategy: Strategy) -> Changes {
             drop(scenario.run(&scenario.cut_points(Some((number, Event::PauseBeyondLease)))).await);
             tally.judge("a late request".to_owned(), scenario).await;
         }
-
         _ => abort_and_interfere(&vendor, (0..16).step_by(3), &mut tally).await,
     }
     for faults in rare {
