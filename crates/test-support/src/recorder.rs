@@ -33,14 +33,15 @@ impl Sent {
         names.sort_unstable();
         // The length is checked below. A POST without a body has this header, and a GET does not.
         names.retain(|name| *name != "content-length");
-        let mut expected = vec!["accept", "host", "user-agent", "x-api-key"];
+        let mut expected = vec!["accept", "accept-encoding", "host", "user-agent", "x-api-key"];
         if body.is_some() {
-            expected.insert(1, "content-type");
+            expected.insert(2, "content-type");
             assert_eq!(self.header("content-type"), ["application/json"]);
         }
         assert_eq!(names, expected, "the request has these headers, each once, and no others");
         assert_eq!(self.header("x-api-key"), [api_key]);
         assert_eq!(self.header("accept"), ["application/json"]);
+        assert_eq!(self.header("accept-encoding"), ["identity"]);
         assert!(self.header("user-agent")[0].starts_with("api-keyring/"), "{self:?}");
         for length in self.header("content-length") {
             assert_eq!(length, self.body.len().to_string());

@@ -23,6 +23,7 @@ const USER_AGENT: &str = concat!("api-keyring/", env!("CARGO_PKG_VERSION"));
 /// - It sends plain `http` only to this machine, unless [`TransportBuilder::allow_plain_http`] is set.
 /// - It never sends plain `http` through a proxy.
 /// - It reads an answer only up to a limit.
+/// - It asks for answers without a content encoding, and decodes none.
 ///
 /// A caller may pass settings as a [`reqwest::ClientBuilder`], and the transport adds these rules to it. A finished
 /// `reqwest::Client` cannot stop following redirects, so the transport does not accept one.
@@ -155,7 +156,7 @@ impl TransportBuilder {
 
     /// Uses the caller's own client settings, such as proxies, certificates and name resolution.
     ///
-    /// The transport turns off redirects and retries, even if these settings enable them. It keeps their time limits
+    /// The transport turns off redirects, retries and decompression, even if these settings enable them. It keeps their time limits
     /// and user agent, unless this builder sets its own.
     pub fn http_client_builder(mut self, builder: reqwest::ClientBuilder) -> Self {
         self.http = Some(builder);
@@ -198,6 +199,10 @@ impl TransportBuilder {
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .build()
             .map_err(|error| TransportError::HttpClient(error.without_url()))?;
         Ok(Transport { base_url, credential: self.credential, http, max_response_bytes: self.max_response_bytes })

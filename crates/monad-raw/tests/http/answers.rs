@@ -26,7 +26,7 @@ fn with(mut value: Value, more: Value) -> Value {
 async fn get(body: Value) -> types::ApiKey {
     let server = MockServer::start_async().await;
     let mock = server.get_api_key(|_, then| {
-        then.into_inner().status(200).json_body(body);
+        then.into_inner().status(200).header("content-type", "application/json").json_body(body);
     });
     let client = client(&server.base_url());
     let call = client.get_api_key().organization_id(ORGANIZATION).api_key_id(KEY);
@@ -110,7 +110,7 @@ async fn no_form_of_timestamp_makes_a_key_unreadable() {
 async fn list(body: Value) -> types::ApiKeyList {
     let server = MockServer::start_async().await;
     server.list_api_keys(|_, then| {
-        then.into_inner().status(200).json_body(body);
+        then.into_inner().status(200).header("content-type", "application/json").json_body(body);
     });
     let client = client(&server.base_url());
     let call = client.list_api_keys().organization_id(ORGANIZATION);

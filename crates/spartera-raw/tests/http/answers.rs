@@ -40,7 +40,7 @@ async fn get(data: Value) -> types::ApiKey {
     let server = MockServer::start_async().await;
     let mock = server.get_api_key(|_, then| {
         let body = json!({"message": "ok", "data": data});
-        then.into_inner().status(200).json_body(body);
+        then.into_inner().status(200).header("content-type", "application/json").json_body(body);
     });
     let client = client(&server.base_url());
     let answer = client.get_api_key().company_id(COMPANY).api_key_id(KEY).send().await.unwrap();
@@ -130,7 +130,7 @@ async fn unknown_fields_and_unknown_values_are_kept() {
 async fn list(body: Value) -> types::ListApiKeysResponse {
     let server = MockServer::start_async().await;
     server.list_api_keys(|_, then| {
-        then.into_inner().status(200).json_body(body);
+        then.into_inner().status(200).header("content-type", "application/json").json_body(body);
     });
     let client = client(&server.base_url());
     client.list_api_keys().company_id(COMPANY).send().await.unwrap().into_inner()
@@ -236,7 +236,10 @@ async fn a_changed_key_has_a_number_or_a_text_as_id() {
 async fn stats(data: Value) -> types::ApiKeyStats {
     let server = MockServer::start_async().await;
     server.get_api_key_stats(|_, then| {
-        then.into_inner().status(200).json_body(json!({"message": "ok", "data": data}));
+        then.into_inner()
+            .status(200)
+            .header("content-type", "application/json")
+            .json_body(json!({"message": "ok", "data": data}));
     });
     let client = client(&server.base_url());
     let call = client.get_api_key_stats().company_id(COMPANY).api_key_id(KEY);

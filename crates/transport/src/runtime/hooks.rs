@@ -1,6 +1,7 @@
 //! The hooks that run around every request.
 
 use progenitor_client::{ClientInfo, OperationInfo};
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use reqwest::{Request, Response};
 use tracing::Instrument as _;
 use tracing::field::Empty;
@@ -14,7 +15,8 @@ use crate::Transport;
 /// This module implements the trait for every generated client.
 #[allow(async_fn_in_trait)] // Only generated code calls these, and it knows the future's type.
 pub trait ClientHooks<Inner = ()>: ClientInfo<Inner> {
-    /// Sets the credential header. Drops the `api-version` header, which the generator adds and no vendor documents.
+    /// Sets the credential header, and asks for an answer without a content encoding. Drops the `api-version` header,
+    /// which the generator adds and no vendor documents.
     ///
     /// # Errors
     ///
@@ -43,6 +45,8 @@ impl<C: ClientInfo<Transport>> ClientHooks<Transport> for C {
     async fn pre<E>(&self, request: &mut Request, _: &OperationInfo) -> Result<(), Error<E>> {
         let headers = request.headers_mut();
         headers.remove("api-version");
+        // This client decodes no content encoding: a body that cannot be read could not be searched for a secret.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         self.inner().credential().apply(headers);
         Ok(())
     }

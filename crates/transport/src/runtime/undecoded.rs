@@ -2,35 +2,42 @@
 
 use std::fmt;
 
-use reqwest::header::{CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::decode;
 use crate::{REDACTED, Secret};
 
 const COMMON_MEDIA_TYPES: [&str; 6] =
     ["application/json", "application/problem+json", "application/xml", "text/html", "text/plain", "text/xml"];
+
+const COMMON_ENCODINGS: [&str; 6] = ["br", "compress", "deflate", "gzip", "x-gzip", "zstd"];
 
 /// An answer that does not match the specification, with every part of it that arrived.
 pub struct UndecodedResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Secret,
+    /// The body, if it is not valid UTF-8.
+    raw: Option<Zeroizing<Vec<u8>>>,
     reason: UndecodedReason,
 }
 
 impl UndecodedResponse {
     pub(super) fn new(response: &mut Response, mut bytes: Zeroizing<Vec<u8>>, reason: UndecodedReason) -> Self {
-        let body = String::from_utf8(std::mem::take(&mut *bytes)).unwrap_or_else(|error| {
-            let mut bytes = error.into_bytes();
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            bytes.zeroize();
-            text
-        });
+        let (body, raw) = match String::from_utf8(std::mem::take(&mut *bytes)) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let bytes = Zeroizing::new(error.into_bytes());
+                (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
+            }
+        };
         Self {
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
             body: Secret::new(body),
+            raw,
             reason,
         }
     }
@@ -50,6 +57,17 @@ impl UndecodedResponse {
         &self.body
     }
 
+    /// Returns the part of the body that arrived, byte for byte. It differs from [`body`](Self::body) only if it is not
+    /// valid UTF-8, such as an encoded body.
+    pub fn bytes(&self) -> &[u8] {
+        self.raw.as_ref().map_or(self.body.expose().as_bytes(), |bytes| bytes)
+    }
+
+    /// Returns whether the answer declares the media type `application/json` and no content encoding.
+    pub fn is_declared_as_json(&self) -> bool {
+        self.reason != UndecodedReason::Encoded && decode::is_declared_as_json(&self.headers)
+    }
+
     /// Returns how the answer differs from the specification.
     pub fn reason(&self) -> UndecodedReason {
         self.reason
@@ -60,6 +78,12 @@ impl UndecodedResponse {
         let value = self.headers.get(CONTENT_TYPE)?.to_str().ok()?;
         let media_type = value.split(';').next()?.trim();
         COMMON_MEDIA_TYPES.into_iter().find(|common| common.eq_ignore_ascii_case(media_type))
+    }
+
+    /// Returns the body's encoding if it is a common one.
+    fn encoding(&self) -> Option<&'static str> {
+        let value = self.headers.get(CONTENT_ENCODING)?.to_str().ok()?;
+        COMMON_ENCODINGS.into_iter().find(|common| common.eq_ignore_ascii_case(value.trim()))
     }
 }
 
@@ -91,6 +115,17 @@ impl fmt::Display for UndecodedResponse {
                     None => f.write_str(")"),
                 }
             }
+            UndecodedReason::UnexpectedMediaType => match self.media_type() {
+                Some(media_type) => write!(f, "with {media_type} instead of application/json"),
+                None if self.headers.contains_key(CONTENT_TYPE) => {
+                    f.write_str("with another media type than application/json")
+                }
+                None => f.write_str("without a media type"),
+            },
+            UndecodedReason::Encoded => match self.encoding() {
+                Some(encoding) => write!(f, "with a body in the encoding {encoding}, which the request did not accept"),
+                None => f.write_str("with a body in an encoding that the request did not accept"),
+            },
             UndecodedReason::Interrupted { timeout: true } => f.write_str("but its body did not arrive in time"),
             UndecodedReason::Interrupted { timeout: false } => {
                 f.write_str("but the connection failed before the whole body arrived")
@@ -115,6 +150,10 @@ pub enum UndecodedReason {
         /// The column, counted from 1; 0 at the end of the body.
         column: usize,
     },
+    /// The answer does not declare the media type `application/json`.
+    UnexpectedMediaType,
+    /// The answer declares a content encoding, such as gzip. Every request asks for an answer without one.
+    Encoded,
     /// The connection failed before the whole body arrived.
     Interrupted {
         /// Whether the time limit caused it.

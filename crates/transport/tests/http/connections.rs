@@ -21,7 +21,8 @@ fn communication(error: Error<Value>) -> CommunicationError {
 /// The request has the documented headers and none that only the generator knows.
 #[tokio::test]
 async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
-    let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    let (address, served) =
+        answer_once("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").await;
     Api::new(address).read().await.unwrap();
     let (head, ()) = served.finish().await;
     assert!(head.contains(&format!("\r\nx-api-key: {CREDENTIAL}\r\n")), "{head}");
@@ -31,7 +32,8 @@ async fn the_hook_sets_the_credential_and_drops_the_generators_header() {
 
 #[tokio::test]
 async fn a_caller_can_set_the_user_agent() {
-    let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    let (address, served) =
+        answer_once("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").await;
     Api::with_settings(address, |builder| builder.user_agent("my-tool/1")).read().await.unwrap();
     let (head, ()) = served.finish().await;
     assert!(head.contains("\r\nuser-agent: my-tool/1\r\n"), "{head}");
@@ -52,7 +54,7 @@ async fn a_refused_connection_sends_nothing() {
 #[tokio::test]
 async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_unknown() {
     // The server fails on a second connection, so this proves that the client sends nothing twice.
-    for answer in ["", "HTTP/1.1 200 OK\r\ncontent-le", "garbage\r\n\r\n"] {
+    for answer in ["", "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-le", "garbage\r\n\r\n"] {
         let (address, served) = answer_once(answer).await;
         let error = communication(Api::new(address).create().await.unwrap_err());
         assert!(!error.was_surely_not_sent() && !error.is_timeout(), "{answer:?}: {error:?}");
@@ -64,12 +66,12 @@ async fn a_connection_that_ends_before_the_answer_leaves_the_outcome_unknown() {
 #[tokio::test]
 async fn an_incomplete_body_is_kept() {
     for (head, body) in [
-        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{\"key\": \"sk_live_1"),
-        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", ""),
+        ("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n", "{\"key\": \"sk_live_1"),
+        ("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n", ""),
         // The part that arrived is valid JSON, but it is not the whole answer.
-        ("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n", "{}"),
-        ("HTTP/1.1 500 Oh\r\ncontent-length: 100\r\n\r\n", "<html>"),
-        ("HTTP/1.1 404 Not Found\r\ncontent-length: 100\r\n\r\n", "\"no"),
+        ("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n", "{}"),
+        ("HTTP/1.1 500 Oh\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n", "<html>"),
+        ("HTTP/1.1 404 Not Found\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n", "\"no"),
     ] {
         let (address, served) = answer_once(format!("{head}{body}")).await;
         let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else {
@@ -81,7 +83,8 @@ async fn an_incomplete_body_is_kept() {
         served.finish().await;
     }
     // The server announces a second chunk and does not send it.
-    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"key\r\n40\r\n";
+    let chunked =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{\"key\r\n40\r\n";
     let (address, served) = answer_once(chunked).await;
     let Error::Undecoded(answer) = Api::new(address).create().await.unwrap_err() else { panic!("must be an answer") };
     assert_eq!(answer.reason(), UndecodedReason::Interrupted { timeout: false });
@@ -111,7 +114,7 @@ async fn a_body_without_an_end_is_a_timeout() {
     // On a busy machine the head may be late, which is another error. The test then allows more time.
     for milliseconds in [50, 500, 5_000] {
         let (address, served) = serve_once(async |mut stream: TcpStream| {
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"key\": \"sk_live_1";
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{\"key\": \"sk_live_1";
             stream.write_all(answer).await.unwrap();
             wait_for_close(stream).await;
         })

@@ -15,7 +15,7 @@ const GIBIBYTE: usize = 1 << 30;
 /// How many bytes the two sockets of a connection may buffer. Ordinary systems do not let them grow further.
 const SOCKET_BUFFERS: usize = 48 << 20;
 
-const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
 
 /// How a body tells where it ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ async fn an_endless_body_is_rejected() {
 #[tokio::test]
 async fn a_body_that_declares_its_length_is_read_up_to_the_limit() {
     for max_bytes in [DEFAULT_MAX_RESPONSE_BYTES, 4096] {
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {GIBIBYTE}\r\n\r\n");
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {GIBIBYTE}\r\n\r\n");
         let (address, served) = serve_gibibyte(head, Framing::ContentLength).await;
         let api = Api::with_settings(address, |builder| builder.max_response_bytes(max_bytes));
         let answer = undecoded(api.read().await.unwrap_err());
@@ -90,11 +90,11 @@ async fn the_limit_is_exact() {
     for (length, fits) in [(LIMIT - 1, true), (LIMIT, true), (LIMIT + 1, false)] {
         let body = json!("x".repeat(length - 2)).to_string();
         for answer in [
-            format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"),
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"),
             format!("{CHUNKED}{length:x}\r\n{body}\r\n0\r\n\r\n"),
             // Sent byte by byte, so that no single chunk exceeds the limit.
             CHUNKED.to_owned() + &body.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<String>() + "0\r\n\r\n",
-            format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{body}"),
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n{body}"),
         ] {
             let (address, served) = answer_once(answer.clone()).await;
             let api = Api::with_settings(address, |builder| builder.max_response_bytes(LIMIT));

@@ -31,7 +31,7 @@ async fn neither_credential_nor_answer_is_logged() {
     log::set_logger(&RECORDS).unwrap();
     log::set_max_level(LevelFilter::Trace);
     for credential in [Credential::api_key("sk_log_canary"), Credential::bearer("sk_log_canary")] {
-        let answer = "HTTP/1.1 200 OK\r\nset-cookie: sk_log_canary\r\ncontent-length: 15\r\n\r\n\"sk_log_canary\"";
+        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nset-cookie: sk_log_canary\r\ncontent-length: 15\r\n\r\n\"sk_log_canary\"";
         let (address, served) = answer_once(answer).await;
         let value = Api::with_credential(address, credential.unwrap()).create().await.unwrap();
         assert_eq!(*value, "sk_log_canary");

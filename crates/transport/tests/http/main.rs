@@ -7,6 +7,7 @@
 mod connections;
 mod limits;
 mod logs;
+mod media_types;
 mod proxies;
 mod redirects;
 mod secrets;

@@ -17,7 +17,8 @@ fn client_through(proxy: &UnansweredListener) -> reqwest::ClientBuilder {
 #[tokio::test]
 async fn a_proxy_does_not_see_plain_http() {
     let proxy = UnansweredListener::bind();
-    let (address, served) = answer_once("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
+    let (address, served) =
+        answer_once("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}").await;
     let api = Api::with_settings(address, |builder| builder.http_client_builder(client_through(&proxy)));
     api.create().await.unwrap();
     let (head, ()) = served.finish().await;

@@ -30,7 +30,8 @@ fn answer(status: u16, header: &str, body: &str) -> String {
 async fn in_a_failures_body() {
     for body in [json!(CANARY), json!({CANARY: [CANARY, {"x": format!("{CANARY}{CANARY}")}]})] {
         for status in [404, 418] {
-            let (address, served) = answer_once(answer(status, "x: y", &body.to_string())).await;
+            let (address, served) =
+                answer_once(answer(status, "content-type: application/json", &body.to_string())).await;
             let api = Api::with_credential(address, Credential::api_key(CANARY).unwrap());
             let outcome = api.read().await;
             assert_outcome_redacts(&outcome);
@@ -50,7 +51,8 @@ async fn in_a_failures_body_in_escaped_form() {
         ("canary+0123456789abcdef", r"canary\u002B0123456789abcdef"),
         ("canary<0123456789abcdef", r"canary\u003c0123456789abcdef"),
     ] {
-        let (address, served) = answer_once(answer(404, "x: y", &format!("[\"{escaped}\"]"))).await;
+        let (address, served) =
+            answer_once(answer(404, "content-type: application/json", &format!("[\"{escaped}\"]"))).await;
         let outcome = Api::with_credential(address, Credential::api_key(credential).unwrap()).read().await;
         assert!(matches!(outcome, Err(Error::ErrorResponse(_))));
         assert_outcome_redacts(&outcome);
