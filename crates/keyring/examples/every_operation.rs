@@ -79,17 +79,17 @@ async fn regenerate(provider: &NamedProvider, issued: IssuedKey) -> Result<(KeyI
     }
     let how = Regeneration::new().expiry(Expiry::In(TimeDelta::days(30)));
     let regenerated = provider.regenerate(&id, &how).await?;
-    println!("{name}: regenerated, the old secret works: {}", provider.accepts(&secret).await?);
+    println!("{name}: regenerated, the old secret works: {}", provider.accepts(&secret).await?.is_accepted());
     Ok((regenerated.id().clone(), regenerated.into_secret()))
 }
 
 /// Revokes the key if the vendor can, and deletes it.
 async fn end(provider: &NamedProvider, id: &KeyId, secret: &Secret) -> Result {
     let name = provider.name();
-    println!("{name}: the secret works: {}", provider.accepts(secret).await?);
+    println!("{name}: the secret works: {}", provider.accepts(secret).await?.is_accepted());
     if offers(provider, Capability::Revoke) {
         provider.revoke(id, &Revocation::new().reason("the example is over")).await?;
-        println!("{name}: revoked, the secret works: {}", provider.accepts(secret).await?);
+        println!("{name}: revoked, the secret works: {}", provider.accepts(secret).await?.is_accepted());
     }
     provider.delete(id).await?;
     println!("{name}: deleted, the key exists: {}", provider.exists(id).await?);

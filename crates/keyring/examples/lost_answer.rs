@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let issued = create_one(&monad, &new).await?;
     let named = monad.list_all(ListKeys::new().name_contains("ci")).await?;
     println!("{} is the only key of its name: {}", issued.id(), named.len() == 1);
-    assert!(named.len() == 1 && monad.accepts(issued.secret()).await?);
+    assert!(named.len() == 1 && monad.accepts(issued.secret()).await?.is_accepted());
     emulator.shutdown().await;
     Ok(())
 }

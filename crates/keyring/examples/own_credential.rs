@@ -24,13 +24,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let old = spartera.list_all(ListKeys::new()).await?.remove(0);
     let new = NewKey::new("administrator, next").role(old.role().unwrap_or("1"));
     let issued = spartera.create(&new).await?;
-    assert!(spartera.accepts(issued.secret()).await?, "the new key works before the program switches to it");
+    assert!(
+        spartera.accepts(issued.secret()).await?.is_accepted(),
+        "the new key works before the program switches to it"
+    );
 
     // The next request sends the new key. Requests in progress finish with the old one.
     secret.replace(issued.into_secret());
     spartera.delete(old.id()).await?;
     println!("listed {} keys with the new key", spartera.list_all(ListKeys::new()).await?.len());
-    assert!(!spartera.accepts(&service.admin_key().into()).await?, "the old key no longer works");
+    assert!(spartera.accepts(&service.admin_key().into()).await?.is_refused(), "the old key no longer works");
     emulator.shutdown().await;
     Ok(())
 }

@@ -197,6 +197,10 @@ impl Provider for Vault {
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         self.refuse(Capability::Stats, id)
     }
+
+    async fn whoami(&self) -> Result<KeyId> {
+        Err(CAPABILITIES.refusal(Capability::Whoami).about(Operation::Whoami, None).under(self.name()))
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use api_keyring_transport::Secret;
+use zeroize::Zeroizing;
 
 use crate::{KeyId, Operation};
 
@@ -35,6 +36,8 @@ pub(crate) struct Parts {
     pub(crate) request_id: Option<String>,
     pub(crate) advice: Option<Cow<'static, str>>,
     pub(crate) unclaimed_secret: Option<Secret>,
+    /// The answer that `unclaimed_secret` shows as text, if it is not valid UTF-8.
+    pub(crate) unclaimed_bytes: Option<Zeroizing<Vec<u8>>>,
     pub(crate) attempts: u32,
     pub(crate) retries_exhausted: bool,
     pub(crate) source: Option<Source>,
@@ -56,6 +59,7 @@ impl Parts {
             request_id: None,
             advice: None,
             unclaimed_secret: None,
+            unclaimed_bytes: None,
             attempts: 1,
             retries_exhausted: false,
             source: None,
@@ -171,9 +175,10 @@ impl Error {
         self
     }
 
-    /// Returns whether a delete found no key, probably because an earlier attempt deleted it and the answer was lost.
-    pub(crate) fn is_completed_delete(&self) -> bool {
-        self.is_not_found() && self.attempts() > 1 && self.outcome() == Outcome::Unknown
+    /// Sets the number of attempts, after each of which the effect was looked at.
+    pub(crate) fn with_attempts_made(mut self, attempts: u32) -> Self {
+        self.0.attempts = attempts;
+        self
     }
 
     /// Records that the call could have been retried, but the limits of the [`Retry`](crate::Retry) were reached.
@@ -184,9 +189,7 @@ impl Error {
 
     /// Returns whether repeating the operation may help and can do no harm.
     pub(crate) fn is_retryable(&self, operation: Operation) -> bool {
-        let is_harmless = !matches!(operation, Operation::Create | Operation::Regenerate | Operation::Update)
-            || self.outcome() == Outcome::NotSent
-            || self.is_rate_limited();
+        let is_harmless = !operation.is_write() || self.outcome() == Outcome::NotSent || self.is_rate_limited();
         self.is_transient() && is_harmless
     }
 
@@ -206,12 +209,12 @@ impl Error {
             && matches!(self.outcome(), Outcome::Applied | Outcome::Unknown)
     }
 
-    /// Returns whether the same call may succeed later: the connection failed, the vendor is overloaded, or no answer
-    /// came in time. This does not mean that repeating the call is safe; check
+    /// Returns whether the same call may succeed later: the connection failed, the vendor is overloaded, no answer came
+    /// in time, or the answer was not the vendor's own. This does not mean that repeating the call is safe; check
     /// [`may_have_taken_effect`](Self::may_have_taken_effect) first.
     pub fn is_transient(&self) -> bool {
         match self.kind() {
-            ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::RateLimited => true,
+            ErrorKind::Connection | ErrorKind::Timeout | ErrorKind::RateLimited | ErrorKind::Intermediary => true,
             ErrorKind::Server => matches!(self.status(), Some(502..=504)),
             _ => false,
         }
@@ -299,6 +302,13 @@ impl Error {
     /// the answer, it returns only the secret. Otherwise it returns the whole answer.
     pub fn unclaimed_secret(&self) -> Option<&Secret> {
         self.0.unclaimed_secret.as_ref()
+    }
+
+    /// Returns the same as [`unclaimed_secret`](Self::unclaimed_secret), byte for byte. A compressed answer is not text,
+    /// so keep these bytes.
+    pub fn unclaimed_bytes(&self) -> Option<&[u8]> {
+        let text = self.unclaimed_secret().map(|secret| secret.expose().as_bytes());
+        self.0.unclaimed_bytes.as_ref().map(|bytes| bytes.as_slice()).or(text)
     }
 }
 
@@ -390,7 +400,10 @@ pub enum ErrorKind {
     Timeout,
     /// The connection failed before the whole answer arrived.
     Connection,
-    /// The vendor's answer does not match its documentation.
+    /// The answer has another media type or form than the vendor documents for its status. It may come from a gateway, a
+    /// load balancer or a captive portal, so its status proves nothing.
+    Intermediary,
+    /// The vendor's answer contradicts its documentation.
     UnexpectedAnswer,
     /// The vendor issued a key, but its answer holds no secret.
     MissingSecret,
@@ -411,6 +424,7 @@ impl ErrorKind {
             Self::Server => "server",
             Self::Timeout => "timeout",
             Self::Connection => "connection",
+            Self::Intermediary => "intermediary",
             Self::UnexpectedAnswer => "unexpected_answer",
             Self::MissingSecret => "missing_secret",
         }

@@ -71,7 +71,7 @@
 //!         answered => break answered?,
 //!     }
 //! };
-//! assert!(provider.accepts(issued.secret()).await?);
+//! assert!(provider.accepts(issued.secret()).await?.is_accepted());
 //! # Ok(())
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
@@ -145,6 +145,7 @@ pub use layer::{CallFuture, CallInfo, Layer, Layered, SendCall};
 pub use list::page::{Page, PageRequest, Paging};
 pub use list::query::{ListKeys, SortKeys};
 pub use model::capability::{Capabilities, Capability, Support};
+pub use model::identity::{KeyIdentity, OwnCredential, Sameness};
 pub use model::issued::IssuedKey;
 pub use model::key::{ApiKey, KeyStatus};
 pub use model::key_builder::ApiKeyBuilder;
@@ -155,6 +156,8 @@ pub use model::request::{Expiry, KeyUpdate, NewKey, Regeneration, Revocation};
 pub use model::stats::KeyStats;
 pub use model::text::printable;
 pub use provider::Provider;
+pub use provider::acceptance::{Acceptance, SecretProbe};
+pub use provider::ending::Ended;
 pub use provider::extension::{KeyStream, ProviderExt};
 pub use provider::keyring::{Keyring, KeyringBuilder, NamedProvider};
 #[cfg(feature = "conformance")]

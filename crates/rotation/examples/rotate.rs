@@ -43,8 +43,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     assert!(matches!(rotation.state, State::Done { .. }));
     let new_secret = sink.current().await?.ok_or("the file is empty")?;
-    println!("the new secret works: {}", monad.accepts(&new_secret).await?);
-    println!("the old secret works: {}", monad.accepts(&old_secret).await?);
+    println!("the new secret works: {}", monad.accepts(&new_secret).await?.is_accepted());
+    println!("the old secret works: {}", monad.accepts(&old_secret).await?.is_accepted());
     emulator.shutdown().await;
     Ok(())
 }

@@ -17,6 +17,8 @@ mod record;
 mod rotator;
 mod sink;
 
+/// Whether a key is the provider's own credential, as a plan says.
+pub use api_keyring::OwnCredential;
 pub use engine::{TRANSITIONS, Transition};
 pub use error::RotateError;
 pub use fleet::{Fleet, FleetKey, FleetSummary, InvalidPattern, KeyResult, Selector};
@@ -27,7 +29,7 @@ pub use journal::{Journal, JournalError, Lease};
 pub use orphans::{Orphan, find_orphans};
 pub use plan::request::{RotateKey, Strategy, Timing};
 pub use plan::steps::{Downtime, PlannedStep};
-pub use plan::{OldKey, OwnCredential, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};
+pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};
 pub use record::{
     Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, StateKind,
     Usage,

@@ -116,7 +116,7 @@ async fn read_and_update(transcript: &mut Transcript, provider: &NamedProvider, 
 }
 
 async fn use_secret(transcript: &mut Transcript, provider: &NamedProvider, secret: &Secret) -> Result {
-    ensure(provider.accepts(secret).await?, "the vendor accepts the new secret")?;
+    ensure(provider.accepts(secret).await?.is_accepted(), "the vendor accepts the new secret")?;
     transcript.step(provider, "use", format_args!("the vendor accepts the new secret"))
 }
 
@@ -148,8 +148,8 @@ async fn rotate(transcript: &mut Transcript, provider: &NamedProvider, old: &Iss
     )?;
     let current = sink.current().await.map_err(|error| Failure::Other(error.to_string()))?;
     let secret = current.ok_or_else(|| Failure::Other("the sink holds no secret after the rotation".to_owned()))?;
-    ensure(!provider.accepts(old.secret()).await?, "the vendor refuses the old secret")?;
-    ensure(provider.accepts(&secret).await?, "the vendor accepts the new secret")?;
+    ensure(provider.accepts(old.secret()).await?.is_refused(), "the vendor refuses the old secret")?;
+    ensure(provider.accepts(&secret).await?.is_accepted(), "the vendor accepts the new secret")?;
     transcript.step(
         provider,
         "check",
@@ -168,8 +168,8 @@ async fn renew(
         return Ok((id, before));
     }
     let issued = provider.regenerate(&id, &Regeneration::new()).await?;
-    ensure(!provider.accepts(&before).await?, "the vendor refuses the replaced secret")?;
-    ensure(provider.accepts(issued.secret()).await?, "the vendor accepts the regenerated secret")?;
+    ensure(provider.accepts(&before).await?.is_refused(), "the vendor refuses the replaced secret")?;
+    ensure(provider.accepts(issued.secret()).await?.is_accepted(), "the vendor accepts the regenerated secret")?;
     let name = provider.name();
     transcript.step(provider, "renew", format_args!("gave {name}/{} a new secret in place", issued.id()))?;
     Ok((issued.id().clone(), issued.secret().clone()))
@@ -189,7 +189,7 @@ async fn revoke(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyI
         return Ok(());
     }
     provider.revoke(id, &Revocation::new().reason("the demonstration is over")).await?;
-    ensure(!provider.accepts(secret).await?, "the vendor refuses the revoked secret")?;
+    ensure(provider.accepts(secret).await?.is_refused(), "the vendor refuses the revoked secret")?;
     transcript.step(
         provider,
         "revoke",
@@ -199,7 +199,7 @@ async fn revoke(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyI
 
 async fn delete(transcript: &mut Transcript, provider: &NamedProvider, id: &KeyId, secret: &Secret) -> Result {
     provider.delete(id).await?;
-    ensure(!provider.accepts(secret).await?, "the vendor refuses the secret of the deleted key")?;
+    ensure(provider.accepts(secret).await?.is_refused(), "the vendor refuses the secret of the deleted key")?;
     ensure(!provider.exists(id).await?, "the deleted key does not exist")?;
     transcript.step(provider, "delete", format_args!("deleted {}/{id}, which no longer exists", provider.name()))
 }

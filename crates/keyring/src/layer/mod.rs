@@ -146,15 +146,14 @@ impl<L: Layer, P: Provider> Provider for Layered<L, P> {
     }
 
     async fn delete(&self, id: &KeyId) -> Result<()> {
-        let deleted = self.layer.around(self.call_info(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await;
-        match deleted {
-            // Only a retry creates such an error, and a layer cannot turn an error into a delete's answer.
-            Err(error) if error.is_completed_delete() => Ok(()),
-            other => other,
-        }
+        self.layer.around(self.call_info(Operation::Delete, Some(id)), &|| self.inner.delete(id)).await
     }
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         self.layer.around(self.call_info(Operation::Stats, Some(id)), &|| self.inner.stats(id)).await
+    }
+
+    async fn whoami(&self) -> Result<KeyId> {
+        self.layer.around(self.call_info(Operation::Whoami, None), &|| self.inner.whoami()).await
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::{CallInfo, Layer, SendCall};
 use crate::error::EarlierAttempts;
@@ -14,14 +15,16 @@ use crate::{Clock, Error, Outcome, Result, SystemClock};
 ///
 /// This depends on the operation:
 ///
-/// | failure | list, get, stats, delete, revoke | create, regenerate, update |
+/// | failure | list, get, stats, whoami | create, regenerate, update, revoke, delete |
 /// |---|---|---|
 /// | no connection (refused, unreachable, timeout while connecting): nothing was sent | repeat | repeat |
-/// | 429: the vendor did nothing | repeat | repeat |
+/// | the vendor's own 429: it did nothing | repeat | repeat |
 /// | connection cut (also within the answer), timeout, 408, 502, 503, 504 | repeat | **never**: the vendor may have acted |
+/// | an answer that is not the vendor's own, such as a gateway's page | repeat | **never** |
 /// | anything else | never | never |
 ///
-/// If the answer to a delete is lost and the repeated delete finds no key, the delete has succeeded.
+/// A delete or a revoke is not repeated blindly either: the vendor may have given the key's id to another key meanwhile.
+/// [`delete_and_confirm`](crate::ProviderExt::delete_and_confirm) looks before it repeats.
 ///
 /// The limit of the wait doubles with every attempt, up to [`max_backoff`](Self::max_backoff). The wait is random
 /// between zero and that limit (full jitter), so that many clients do not return at once. If the vendor asks for a
@@ -143,6 +146,25 @@ impl Retry {
     pub fn observe(mut self, observer: impl Fn(&Retrying<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
+    }
+
+    /// Returns when a series of attempts began, on the retry's clock.
+    pub(crate) fn begin(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Returns the time on the retry's clock.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Waits for the next of a series of attempts that began at `begun`. Returns `false`, at once, if no further attempt
+    /// is allowed.
+    pub(crate) async fn again(&self, attempts: u32, error: &Error, begun: Duration) -> bool {
+        let elapsed = self.clock.elapsed().saturating_sub(begun);
+        let Some(wait) = self.wait(attempts, error, elapsed) else { return false };
+        self.clock.sleep(wait).await;
+        true
     }
 
     /// Returns the wait after this many attempts, or `None` if no further attempt is allowed.

@@ -42,11 +42,13 @@ pub enum Capability {
     Delete,
     /// Read how often a key is used.
     Stats,
+    /// Read which key a secret belongs to.
+    Whoami,
 }
 
 impl Capability {
     /// All capabilities, in display order.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::List,
         Self::Search,
         Self::Sort,
@@ -64,6 +66,7 @@ impl Capability {
         Self::RevokeReason,
         Self::Delete,
         Self::Stats,
+        Self::Whoami,
     ];
 
     /// Returns the capability's name, such as `update-role`.
@@ -86,6 +89,7 @@ impl Capability {
             Self::RevokeReason => "revoke-reason",
             Self::Delete => "delete",
             Self::Stats => "stats",
+            Self::Whoami => "whoami",
         }
     }
 
@@ -100,6 +104,7 @@ impl Capability {
             Self::Revoke | Self::RevokeReason => Operation::Revoke,
             Self::Delete => Operation::Delete,
             Self::Stats => Operation::Stats,
+            Self::Whoami => Operation::Whoami,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The key, its parts, and the requests that change it.
 
 pub(crate) mod capability;
+pub(crate) mod identity;
 pub(crate) mod issued;
 pub(crate) mod key;
 pub(crate) mod key_builder;

@@ -25,6 +25,8 @@ pub enum Operation {
     Delete,
     /// Read how often a key is used.
     Stats,
+    /// Read which key the request authenticates with.
+    Whoami,
 }
 
 impl Operation {
@@ -39,12 +41,13 @@ impl Operation {
             Self::Revoke => "revoke",
             Self::Delete => "delete",
             Self::Stats => "stats",
+            Self::Whoami => "whoami",
         }
     }
 
     /// Returns whether the operation changes anything at the vendor.
     pub fn is_write(self) -> bool {
-        !matches!(self, Self::List | Self::Get | Self::Stats)
+        !matches!(self, Self::List | Self::Get | Self::Stats | Self::Whoami)
     }
 
     /// Returns whether the operation's answer holds a secret, which the vendor shows only once.

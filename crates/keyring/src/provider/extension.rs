@@ -8,9 +8,11 @@ use futures_util::{Stream, TryStreamExt};
 
 use crate::layer::{Layer, Layered};
 use crate::list::{query, stream};
+use crate::model::identity;
+use crate::provider::ending;
 use crate::{
-    ApiKey, Capability, ErrorKind, Inject, KeyId, ListKeys, Mark, PageRequest, Provider, Result, Retry, Support,
-    Throttle, Trace,
+    Acceptance, ApiKey, Capability, Ended, Inject, KeyId, ListKeys, Mark, OwnCredential, Provider, Result, Retry,
+    Revocation, SecretProbe, Support, Throttle, Trace,
 };
 
 /// A stream of keys. An error in it is either one malformed key, or the last item of a list that could not be read to
@@ -89,37 +91,77 @@ pub trait ProviderExt: Provider {
         self.list(ListKeys::new()).try_filter(marked).try_collect().await
     }
 
+    /// Finds a key. Returns `None` only if the key was seen gone twice: the vendor answered two reads with its own 404.
+    ///
+    /// If a 404 has another form than the vendor documents, the whole list decides. A gateway also answers 404.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`get`](Provider::get) except `NotFound`, and the first error of [`list`](Self::list).
+    async fn find(&self, id: &KeyId) -> Result<Option<ApiKey>> {
+        ending::find(self, id).await
+    }
+
     /// Returns whether the key exists.
     ///
     /// # Errors
     ///
-    /// The errors of [`get`](Provider::get) except `NotFound`.
+    /// The errors of [`find`](Self::find).
     async fn exists(&self, id: &KeyId) -> Result<bool> {
-        match self.get(id).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+        Ok(self.find(id).await?.is_some())
     }
 
-    /// Returns whether a secret works. To find out, it requests a page of one key with the secret. A secret counts as
-    /// working even if it lacks the permission to list keys, because the vendor recognizes it.
+    /// Deletes a key, and looks whether it is gone.
+    ///
+    /// If an answer is lost or unclear, this looks at the key, and repeats the delete only if the same key is still
+    /// there: `key` is the key as you read it before, and the vendor may have given its id to another key since. `retry`
+    /// limits the attempts and the time.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` is not among them: the key is then [gone](Ended::Gone). Otherwise the errors of
+    /// [`delete`](Provider::delete), and those of the look if it fails. The
+    /// [outcome](crate::Error::outcome) is `Unknown` if the key may be gone.
+    async fn delete_and_confirm(&self, key: &ApiKey, retry: &Retry) -> Result<Ended> {
+        ending::end(self, key, ending::Request::Delete, retry).await
+    }
+
+    /// Revokes a key, and looks whether it still works. See [`delete_and_confirm`](Self::delete_and_confirm).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`delete_and_confirm`](Self::delete_and_confirm), for [`revoke`](Provider::revoke).
+    async fn revoke_and_confirm(&self, key: &ApiKey, how: &Revocation, retry: &Retry) -> Result<Ended> {
+        ending::end(self, key, ending::Request::Revoke(how), retry).await
+    }
+
+    /// Returns whether the vendor accepts a secret, and what its answer proves. [`SecretProbe`] does the same for many
+    /// secrets.
     ///
     /// Shortly after a change, a vendor may still reject a new secret, or still accept one that should no longer work.
     ///
     /// # Errors
     ///
-    /// The errors of [`list_page`](Provider::list_page) except `Unauthenticated` and `PermissionDenied`. `InvalidInput`
-    /// if a header cannot hold the secret.
-    async fn accepts(&self, secret: &Secret) -> Result<bool> {
-        match self.with_secret(secret)?.list_page(&PageRequest::first(1)).await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.kind() {
-                ErrorKind::PermissionDenied => Ok(true),
-                ErrorKind::Unauthenticated => Ok(false),
-                _ => Err(error),
-            },
+    /// Those of [`SecretProbe::accepts`].
+    async fn accepts(&self, secret: &Secret) -> Result<Acceptance> {
+        SecretProbe::new().accepts(self, secret).await
+    }
+
+    /// Returns whether the provider authenticates with `key`. `own` is the provider's own secret, if you know it.
+    ///
+    /// The vendor decides if it [can](Provider::whoami). Otherwise `own` is compared with the masked secret on the key,
+    /// or, if it is a JWT, its claims are searched for the key's id.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`whoami`](Provider::whoami).
+    async fn is_own_credential(&self, key: &ApiKey, own: Option<&Secret>) -> Result<OwnCredential> {
+        if self.capabilities().support(Capability::Whoami).is_supported() {
+            return Ok(Some(self.whoami().await? == *key.id()).into());
         }
+        let Some(own) = own else { return Ok(OwnCredential::Unknown) };
+        let shown = key.shows_secret(own);
+        Ok(shown.or_else(|| identity::jwt_names(own, key.id()).then_some(true)).into())
     }
 
     /// Puts a layer around the provider.

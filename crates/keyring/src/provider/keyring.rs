@@ -240,4 +240,8 @@ impl Provider for NamedProvider {
         let stats = self.provider.stats(id).await.map_err(|error| self.error(error))?;
         Ok(KeyStats { key: self.key(stats.key), ..stats })
     }
+
+    async fn whoami(&self) -> Result<KeyId> {
+        self.provider.whoami().await.map_err(|error| self.error(error))
+    }
 }

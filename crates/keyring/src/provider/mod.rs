@@ -1,5 +1,7 @@
 //! The provider: the operations that every vendor has in common.
 
+pub(crate) mod acceptance;
+pub(crate) mod ending;
 pub(crate) mod extension;
 pub(crate) mod keyring;
 
@@ -164,10 +166,14 @@ pub trait Provider: Send + Sync + fmt::Debug {
 
     /// Deletes a key. Its secret stops working.
     ///
+    /// One answer does not prove that the key is gone.
+    /// [`delete_and_confirm`](crate::ProviderExt::delete_and_confirm) also looks at the result, and repeats a lost
+    /// request safely.
+    ///
     /// ```
     /// # async fn run(provider: &dyn api_keyring::Provider, id: &api_keyring::KeyId) -> Result<(), Box<dyn std::error::Error>> {
     /// match provider.delete(id).await {
-    ///     Err(error) if error.is_not_found() => println!("the key was already deleted"),
+    ///     Err(error) if error.may_have_taken_effect() => println!("look whether the key still exists"),
     ///     deleted => deleted?,
     /// }
     /// # Ok(())
@@ -193,6 +199,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// `Unsupported` before anything is sent, `NotFound`, and the errors that any call can return.
     async fn stats(&self, id: &KeyId) -> Result<KeyStats>;
+
+    /// Returns the key that this provider authenticates with. Every valid secret may ask this, whatever its key may do.
+    ///
+    /// With [`with_secret`](Self::with_secret), it tells whose secret that is.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` before anything is sent if the vendor cannot tell, and the errors that any call can return.
+    async fn whoami(&self) -> Result<KeyId>;
 }
 
 /// Implements `Provider` for a pointer: every method calls the provider behind it.
@@ -254,6 +269,10 @@ macro_rules! behind_pointer {
 
             async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
                 (**self).stats(id).await
+            }
+
+            async fn whoami(&self) -> Result<KeyId> {
+                (**self).whoami().await
             }
         }
     )*};

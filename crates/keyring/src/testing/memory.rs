@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::list::query;
-use crate::vendor::call::Call;
+use crate::vendor::call::{Call, VendorWords};
 use crate::{
     ApiKey, Capabilities, Capability, Clock, ErrorKind, IssuedKey, KeyId, KeyStats, KeyStatus, KeyUpdate, NewKey,
     Operation, Outcome, Page, PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support, SystemClock,
@@ -27,9 +27,9 @@ use crate::{
 ///
 /// let provider = Memory::new();
 /// let issued = provider.create(&NewKey::new("ci").role("reader")).await?;
-/// assert!(provider.accepts(issued.secret()).await?);
+/// assert!(provider.accepts(issued.secret()).await?.is_accepted());
 /// provider.delete(issued.id()).await?;
-/// assert!(!provider.accepts(issued.secret()).await?);
+/// assert!(provider.accepts(issued.secret()).await?.is_refused());
 /// # Ok(())
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
@@ -130,13 +130,7 @@ impl Memory {
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call {
-            provider: &self.name,
-            endpoint: SCOPE,
-            operation,
-            key,
-            looks_like_secret: |text| text.starts_with(SECRET_PREFIX),
-        }
+        Call { provider: &self.name, endpoint: SCOPE, operation, key, words: &WORDS }
     }
 
     /// Locks the keys and counts the request. Fails if the credential does not work.
@@ -263,6 +257,9 @@ fn not_found(call: &Call<'_>) -> crate::Error {
 }
 
 const SECRET_PREFIX: &str = "mem_live_";
+
+const WORDS: VendorWords =
+    VendorWords { looks_like_secret: |text| text.starts_with(SECRET_PREFIX), is_failure: |_, _| true };
 
 fn new_secret() -> Secret {
     let mut random = fastrand::Rng::new();
@@ -410,5 +407,13 @@ impl Provider for Memory {
         stats.failed_attempts = Some(record.refusals);
         stats.last_used_at = record.last_used.map(Into::into);
         Ok(stats)
+    }
+
+    async fn whoami(&self) -> Result<KeyId> {
+        let call = self.call(Operation::Whoami, None);
+        call.require(self.capabilities, Capability::Whoami)?;
+        let keys = self.authenticate(&call)?;
+        let own = keys.by_number.values().find(|record| record.secret == self.credential);
+        own.map(|record| record.id.clone()).ok_or_else(|| not_found(&call))
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use api_keyring_transport::Secret;
-use api_keyring_transport::reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use api_keyring_transport::reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use api_keyring_transport::runtime::{
     CommunicationError, Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse,
 };
@@ -17,8 +17,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::Parts;
+use crate::vendor::foreign;
 use crate::vendor::recover::{self, LooksLikeSecret};
-use crate::{Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result};
+use crate::{
+    ApiKey, Capabilities, Capability, Error, ErrorKind, Expiry, FieldError, KeyId, Operation, Outcome, Result,
+};
 
 /// The result of a raw client's call.
 pub(crate) type RawResult<T, E> = std::result::Result<ResponseValue<T>, RawError<E>>;
@@ -31,7 +34,14 @@ pub(crate) struct Call<'a> {
     pub(crate) endpoint: &'a str,
     pub(crate) operation: Operation,
     pub(crate) key: Option<&'a KeyId>,
+    pub(crate) words: &'static VendorWords,
+}
+
+/// How a vendor's own words look.
+pub(crate) struct VendorWords {
     pub(crate) looks_like_secret: LooksLikeSecret,
+    /// Returns whether the body of a failure with this status has the form that the vendor documents.
+    pub(crate) is_failure: fn(status: u16, body: &Value) -> bool,
 }
 
 impl Call<'_> {
@@ -99,7 +109,7 @@ impl Call<'_> {
 
     /// Creates the error for a decoded answer that lacks something.
     pub(crate) fn unexpected(&self, problem: impl Into<std::borrow::Cow<'static, str>>) -> Error {
-        self.error(Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem))
+        self.error(Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, problem))
     }
 
     /// Combines a new key's id and secret. `rest` returns the answer's undocumented fields, which may hold the secret.
@@ -121,7 +131,7 @@ impl Call<'_> {
                 let parts = Parts::new(ErrorKind::MissingSecret, Outcome::Applied, problem);
                 Err(self.error(Parts { key: Some(id), advice: Some(advice.into()), unclaimed_secret: rest, ..parts }))
             }
-            (Err(error), Some(secret)) => Err(error.unclaimed(Some(secret)).advise(
+            (Err(error), Some(secret)) => Err(error.with_outcome(Outcome::Applied).unclaimed(Some(secret)).advise(
                 "The vendor issued a key. Find it in the list, and keep its secret (`Error::unclaimed_secret`)",
             )),
             // An answer that holds neither an id nor a secret does not prove success.
@@ -151,6 +161,7 @@ impl Call<'_> {
         if let RawError::Undecoded(answer) = &error
             && answer.reason() == UndecodedReason::UndocumentedStatus
             && answer.status().is_success()
+            && answer.is_declared_as_json()
             && let Ok(answer) = serde_json::from_str(answer.body().expose())
         {
             return Ok(answer);
@@ -195,28 +206,24 @@ impl Call<'_> {
 
     /// Checks that the vendor carried out a call whose answer holds nothing of interest.
     ///
-    /// A success status counts if the body has the documented form, or is other JSON that reports no failure. A 204
-    /// also counts without a body. A 202 does not count, because it only promises to act later. Nor does an HTML page,
-    /// because it may come from someone other than the vendor.
-    pub(crate) fn acknowledged<T, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
-        let error = match result {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        if let RawError::Undecoded(answer) = &error {
-            let body = answer.body();
-            match answer.status().as_u16() {
-                204 if body.is_empty() => return Ok(()),
-                202 => {}
-                _ if answer.status().is_success() => match serde_json::from_str::<Value>(body.expose()) {
-                    Ok(body) if is_failure_body(&body) => return Err(self.failure_with_success_status(answer, &body)),
-                    Ok(_) => return Ok(()),
-                    Err(_) => {}
-                },
-                _ => {}
+    /// Only the documented form counts. A 202 never counts, because it only promises to act later.
+    pub(crate) fn acknowledged<T: DeserializeOwned, E: Serialize>(&self, result: RawResult<T, E>) -> Result<()> {
+        match result {
+            Err(RawError::Undecoded(answer)) if answer.status().as_u16() == 202 => {
+                Err(self.failure(RawError::<E>::Undecoded(answer)))
             }
+            result => self.answer(result).map(drop),
         }
-        Err(self.failure(error))
+    }
+
+    /// Checks that an answer shows the requested key, and not another one, as a cache on the way might.
+    pub(crate) fn same_key(&self, key: ApiKey) -> Result<ApiKey> {
+        match self.key {
+            Some(requested) if key.id() != requested => {
+                Err(self.error(self.foreign_parts("the answer shows another key", "")))
+            }
+            _ => Ok(key),
+        }
     }
 
     /// Translates a raw client's error.
@@ -226,9 +233,14 @@ impl Call<'_> {
             RawError::Communication(error) => self.unanswered(error),
             RawError::ErrorResponse(answer) => {
                 let body = serde_json::to_value(&*answer).unwrap_or_default();
-                self.failure_status(answer.status().as_u16(), answer.headers(), &body)
+                self.own_failure(answer.status().as_u16(), answer.headers(), &body).unwrap_or_else(|| {
+                    let problem = format!("the service answered {} in another form than documented", answer.status());
+                    let parts = self.foreign_parts(&problem, message(&body).unwrap_or_default());
+                    Parts { status: Some(answer.status().as_u16()), ..self.with_headers(parts, answer.headers()) }
+                })
             }
-            RawError::Undecoded(answer) => self.undecoded(&answer),
+            RawError::Undecoded(answer) if answer.status().is_success() => self.undecoded_success(&answer),
+            RawError::Undecoded(answer) => self.undecoded_failure(&answer),
             other => Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, other.to_string()),
         };
         let advice = parts.advice.clone().or_else(|| self.advice(&parts).map(Into::into));
@@ -255,40 +267,79 @@ impl Call<'_> {
         Parts { source: Some(Box::new(source)), ..Parts::new(kind, outcome, problem) }
     }
 
-    /// Creates the error for a success status whose body describes a failure.
-    fn failure_with_success_status(&self, answer: &UndecodedResponse, body: &Value) -> Error {
-        let status = answer.status().as_u16();
-        let parts = self.failure_status(status, answer.headers(), body);
-        let problem = format!("the service answered {}, but its body reports a failure", answer.status());
-        let parts = Parts { problem: problem.into(), outcome: Outcome::Unknown, ..parts };
-        let advice = self.advice(&parts).map(Into::into);
-        self.error(Parts { advice, ..parts })
+    /// Translates a success that does not match the specification.
+    fn undecoded_success(&self, answer: &UndecodedResponse) -> Parts {
+        let may_hold_secret = self.operation.yields_secret() && !answer.bytes().is_empty();
+        let found =
+            may_hold_secret.then(|| recover::secret_in_text(answer.body(), self.words.looks_like_secret)).flatten();
+        // The text of such an answer stays hidden if it may hold a secret.
+        let text = if may_hold_secret { String::new() } else { foreign::text(answer) };
+        let mut parts = self.undecoded(answer, &text);
+        if found.is_some() {
+            // Only the vendor knows such a secret.
+            parts.outcome = Outcome::Applied;
+            if parts.kind == ErrorKind::Intermediary {
+                (parts.kind, parts.problem) = (ErrorKind::UnexpectedAnswer, answer.to_string().into());
+            }
+        }
+        let unclaimed_secret = found.or_else(|| may_hold_secret.then(|| answer.body().clone()));
+        let unclaimed_bytes = (may_hold_secret && answer.bytes() != answer.body().expose().as_bytes())
+            .then(|| answer.bytes().to_vec().into());
+        Parts {
+            status: Some(answer.status().as_u16()),
+            unclaimed_secret,
+            unclaimed_bytes,
+            ..self.with_headers(parts, answer.headers())
+        }
     }
 
-    fn undecoded(&self, answer: &UndecodedResponse) -> Parts {
+    /// Translates a failure that does not match the specification. It is the vendor's own if its body still has the form
+    /// that the vendor documents for failures.
+    fn undecoded_failure(&self, answer: &UndecodedResponse) -> Parts {
         let status = answer.status().as_u16();
-        let body = answer.body();
-        if answer.status().is_success() {
-            // An answer that is not JSON may come from someone other than the vendor, and a 202 only promises to act
-            // later.
-            let is_done = status == 204 || (status != 202 && is_json_answer(answer));
-            let outcome = if is_done { Outcome::Applied } else { Outcome::Unknown };
-            let kind = match answer.reason() {
-                UndecodedReason::Interrupted { timeout: true } => ErrorKind::Timeout,
-                UndecodedReason::Interrupted { timeout: false } => ErrorKind::Connection,
-                _ => ErrorKind::UnexpectedAnswer,
-            };
-            let parts = Parts::new(kind, outcome, answer.to_string());
-            let unclaimed_secret = (self.operation.yields_secret() && !body.is_empty())
-                .then(|| recover::secret_in_text(body, self.looks_like_secret).unwrap_or_else(|| body.clone()));
-            let request_id = request_id(answer.headers()).map(|id| self.printable(id));
-            return Parts { status: Some(status), request_id, unclaimed_secret, ..parts };
+        let may_be_own =
+            matches!(answer.reason(), UndecodedReason::UndocumentedStatus | UndecodedReason::UnexpectedBody { .. });
+        if may_be_own
+            && answer.is_declared_as_json()
+            && answer.bytes().len() <= MAX_FAILURE_BYTES
+            && let Ok(body) = serde_json::from_slice(answer.bytes())
+            && let Some(parts) = self.own_failure(status, answer.headers(), &body)
+        {
+            return parts;
         }
-        let body = serde_json::from_str(body.expose()).unwrap_or_default();
-        let parts = self.failure_status(status, answer.headers(), &body);
-        // If the status has no specific meaning, the problem with the answer says more than the status.
-        let problem = if parts.kind == ErrorKind::UnexpectedAnswer { answer.to_string().into() } else { parts.problem };
-        Parts { problem, ..parts }
+        let parts = self.undecoded(answer, &foreign::text(answer));
+        Parts { status: Some(status), ..self.with_headers(parts, answer.headers()) }
+    }
+
+    /// Translates an answer that does not match the specification. `text` is the part of it that may be shown.
+    fn undecoded(&self, answer: &UndecodedResponse, text: &str) -> Parts {
+        let problem = answer.to_string();
+        match answer.reason() {
+            UndecodedReason::Interrupted { timeout: true } => Parts::new(ErrorKind::Timeout, Outcome::Unknown, problem),
+            UndecodedReason::Interrupted { timeout: false } => {
+                Parts::new(ErrorKind::Connection, Outcome::Unknown, problem)
+            }
+            UndecodedReason::TooLarge { .. } if answer.status().is_success() => {
+                Parts::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, problem)
+            }
+            _ => self.foreign_parts(&problem, text),
+        }
+    }
+
+    /// Translates an answer that is not the vendor's own. Its status proves nothing.
+    fn foreign_parts(&self, problem: &str, text: &str) -> Parts {
+        let text = match self.printable(text) {
+            text if text.is_empty() => text,
+            text => format!(" ({text:?})"),
+        };
+        let problem = format!("{problem}{text}. The answer may come from a gateway, and proves nothing");
+        Parts::new(ErrorKind::Intermediary, Outcome::Unknown, problem)
+    }
+
+    /// Adds what the headers of a failed answer say.
+    fn with_headers(&self, parts: Parts, headers: &HeaderMap) -> Parts {
+        let request_id = request_id(headers).map(|id| self.printable(id));
+        Parts { request_id, retry_after: parts.retry_after.or_else(|| retry_after(headers, &Value::Null)), ..parts }
     }
 
     fn advice(&self, parts: &Parts) -> Option<&'static str> {
@@ -297,6 +348,9 @@ impl Call<'_> {
             (ErrorKind::PermissionDenied, ..) => "Use a credential whose role allows this in this scope",
             (ErrorKind::NotFound, ..) => "List the keys to see which exist",
             (ErrorKind::RateLimited, ..) => "Nothing changed. Wait before the next call",
+            (ErrorKind::Intermediary, _, operation) if !operation.is_write() => {
+                "Check the base URL and the network, or try again later"
+            }
             (_, Outcome::NotSent | Outcome::Rejected, _) => return None,
             _ if parts.unclaimed_secret.is_some() => {
                 "Keep what arrived (`Error::unclaimed_secret`): it may hold the new secret, which the vendor shows \
@@ -325,8 +379,11 @@ impl Call<'_> {
         })
     }
 
-    /// Translates a failure status and its body.
-    fn failure_status(&self, status: u16, headers: &HeaderMap, body: &Value) -> Parts {
+    /// Translates a failure status and its body, if the body has the vendor's own form.
+    fn own_failure(&self, status: u16, headers: &HeaderMap, body: &Value) -> Option<Parts> {
+        if !(self.words.is_failure)(status, body) {
+            return None;
+        }
         let (kind, outcome) = match status {
             401 => (ErrorKind::Unauthenticated, Outcome::Rejected),
             403 => (ErrorKind::PermissionDenied, Outcome::Rejected),
@@ -346,14 +403,14 @@ impl Call<'_> {
             Some(reason) => format!("the service answered {status} {reason}"),
             None => format!("the service answered {status}"),
         };
-        Parts {
+        Some(Parts {
             status: Some(status),
             vendor_message: message(body).map(|text| self.printable(text)).filter(|text| !text.is_empty()),
             field_errors: self.field_errors(body),
             retry_after: retry_after(headers, body),
             request_id: request_id(headers).map(|id| self.printable(id)),
             ..Parts::new(kind, outcome, problem)
-        }
+        })
     }
 
     fn field_errors(&self, body: &Value) -> Vec<FieldError> {
@@ -379,7 +436,7 @@ impl Call<'_> {
         let mut shown = String::with_capacity(line.len());
         for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')) {
             let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
-            match (self.looks_like_secret)(bare) {
+            match (self.words.looks_like_secret)(bare) {
                 true => shown.extend([api_keyring_transport::REDACTED, &word[bare.len()..]]),
                 false => shown.push_str(word),
             }
@@ -387,6 +444,10 @@ impl Call<'_> {
         shown
     }
 }
+
+/// The maximum length of a failure's body that does not match the specification and is still read. Such a body can take
+/// a hundred times its length in memory.
+const MAX_FAILURE_BYTES: usize = 64 * 1024;
 
 /// Finds the system's reason among an error's causes, if it is a well-known one.
 fn io_error_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {
@@ -435,21 +496,11 @@ fn request_id(headers: &HeaderMap) -> Option<&str> {
     names.iter().find_map(|name| headers.get(*name)?.to_str().ok()).filter(|id| !id.trim().is_empty())
 }
 
-/// Returns whether a body looks like a failure's body.
-fn is_failure_body(body: &Value) -> bool {
-    ["error", "errors", "error_type"].iter().any(|name| body.get(name).is_some_and(|value| !value.is_null()))
-        || body.get("code").and_then(Value::as_u64).is_some_and(|code| code >= 400)
-}
-
-fn is_json(body: &Secret) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(body.expose()).is_ok()
-}
-
-/// Returns whether an answer is JSON, or was JSON before it was cut off.
-fn is_json_answer(answer: &UndecodedResponse) -> bool {
-    let declared = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let declares_json = declared.is_some_and(|media_type| media_type.to_ascii_lowercase().contains("json"));
-    let is_cut =
-        !matches!(answer.reason(), UndecodedReason::UnexpectedBody { .. } | UndecodedReason::UndocumentedStatus);
-    is_json(answer.body()) || declares_json || (is_cut && answer.body().expose().trim_start().starts_with('{'))
+/// Returns whether the code in a failure's body fits its status. A vendor may use codes of its own, but a gateway's
+/// code is a smaller number or another HTTP status.
+pub(crate) fn is_code_of(status: u16, code: &Value) -> bool {
+    match code.as_u64() {
+        Some(code) => code == u64::from(status) || code > 599,
+        None => false,
+    }
 }

@@ -126,6 +126,9 @@ pub(crate) trait RawClient: Clone {
     fn transport(&self) -> &Transport;
 }
 
+/// The header of an API key.
+pub(crate) const API_KEY: Scheme = |secret| Credential::api_key(secret);
+
 /// Puts a secret into the vendor's header.
 pub(crate) type Scheme = fn(Secret) -> Result<Credential, InvalidCredential>;
 
@@ -165,12 +168,12 @@ impl<C: RawClient> Access<C> {
         Ok(Cow::Owned(C::over(self.client.transport().with_credential(credential))))
     }
 
-    /// Returns the same access with a fixed secret.
-    pub(crate) fn with_secret(&self, call: &Call<'_>, secret: &Secret) -> Result<Self> {
-        let credential = (self.scheme)(secret.clone())
-            .map_err(|why| call.invalid("no header can hold the secret").caused_by(why))?;
+    /// Returns the same access with a key's secret, in the header that the vendor expects for it.
+    pub(crate) fn with_secret(&self, call: &Call<'_>, secret: &Secret, scheme: Scheme) -> Result<Self> {
+        let credential =
+            scheme(secret.clone()).map_err(|why| call.invalid("no header can hold the secret").caused_by(why))?;
         let client = C::over(self.client.transport().with_credential(credential));
-        Ok(Self { client, scheme: self.scheme, source: None })
+        Ok(Self { client, scheme, source: None })
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod credential;
+mod foreign;
 #[cfg(feature = "monad")]
 pub(crate) mod monad;
 mod recover;

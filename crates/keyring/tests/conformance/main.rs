@@ -31,9 +31,15 @@ fn wrapped(provider: Arc<dyn Provider>) -> Vec<(&'static str, Arc<dyn Provider>)
     ]
 }
 
-async fn assert_conforms(subject: &str, provider: Arc<dyn Provider>, roles: [&str; 2]) {
+/// The third role may not list keys. It is empty if there is none.
+fn subject_of(provider: Arc<dyn Provider>, [role, other, unlisting]: [&str; 3]) -> Subject {
+    let subject = Subject::new(provider, role, other);
+    if unlisting.is_empty() { subject } else { subject.role_without_list(unlisting) }
+}
+
+async fn assert_conforms(subject: &str, provider: Arc<dyn Provider>, roles: [&str; 3]) {
     for (wrapping, wrapped) in wrapped(provider) {
-        let report = run(&Subject::new(wrapped, roles[0], roles[1])).await;
+        let report = run(&subject_of(wrapped, roles)).await;
         println!("{subject} {wrapping}: {report}");
         report.assert_passed();
     }
@@ -41,7 +47,7 @@ async fn assert_conforms(subject: &str, provider: Arc<dyn Provider>, roles: [&st
 
 #[tokio::test]
 async fn memory_conforms() {
-    let roles = ["reader", "writer"];
+    let roles = ["reader", "writer", ""];
     assert_conforms("memory", Arc::new(Memory::new()), roles).await;
     assert_conforms("memory, replacing", Arc::new(Memory::new().replacing_on_regenerate()), roles).await;
     assert_conforms("memory like Spartera", Arc::new(Memory::like_spartera()), roles).await;
@@ -65,7 +71,7 @@ async fn spartera_conforms_in_every_revision_and_shape() {
     for revision in [Revision::Documented, Revision::Current] {
         for shape in [SparteraShape::Documented, SparteraShape::Guide] {
             let emulator = Emulator::builder().revision(revision).spartera_shape(shape).start().await.unwrap();
-            assert_conforms(&format!("Spartera {revision:?} {shape:?}"), spartera(&emulator), ["3", "2"]).await;
+            assert_conforms(&format!("Spartera {revision:?} {shape:?}"), spartera(&emulator), ["3", "2", "4"]).await;
         }
     }
 }
@@ -74,7 +80,7 @@ async fn spartera_conforms_in_every_revision_and_shape() {
 async fn monad_conforms_in_every_revision() {
     for revision in [Revision::Documented, Revision::Current] {
         let emulator = Emulator::builder().revision(revision).start().await.unwrap();
-        let roles = ["role-reader", "role-writer"];
+        let roles = ["role-reader", "role-writer", "role-none"];
         assert_conforms(&format!("Monad {revision:?}"), monad(&emulator), roles).await;
     }
 }

@@ -71,86 +71,147 @@ async fn the_wait_in_the_header_takes_precedence_over_the_body() {
         }
         // An unreadable wait is ignored and does not change the error.
         for header in ["soon", "-1", "1e3", "99999999999999999999999999"] {
-            let answer = Answer::json(429, &json!("slow down")).header("retry-after", header);
+            let answer = Answer::json(429, &vendor.failure(429, "slow down")).header("retry-after", header);
             let error = fixture.error(Operation::Get, answer).await;
             assert_error(&error, ErrorKind::RateLimited, Outcome::Rejected, header);
-            assert_eq!(error.retry_after(), None, "{vendor:?} {header}");
+            let in_body = (vendor == Vendor::Spartera).then_some(Duration::from_secs(17));
+            assert_eq!(error.retry_after(), in_body, "{vendor:?} {header}");
         }
+        // A gateway may ask for a wait as well.
+        let error = fixture.error(Operation::Get, Answer::html(429).header("retry-after", "21")).await;
+        assert_eq!((error.kind(), error.retry_after()), (ErrorKind::Intermediary, Some(Duration::from_secs(21))));
     }
-    // A malformed body can still report the wait.
-    let fixture = Fixture::start(Vendor::Spartera).await;
-    let body = json!({"message": ["odd"], "retry_after": 21});
-    let error = fixture.error(Operation::Get, Answer::json(429, &body)).await;
-    assert_eq!(error.retry_after(), Some(Duration::from_secs(21)));
+}
+
+/// Answers that look like a failure of the vendor's but come from something between the client and the vendor.
+fn foreign_failures(status: u16) -> Vec<(&'static str, Answer)> {
+    let json = |body: &str| Answer::text(status, "application/json", body.replace("STATUS", &status.to_string()));
+    let text = |media_type, body: &str| Answer::text(status, media_type, body.as_bytes());
+    vec![
+        ("nginx", text("text/html", "<html><head><title>STATUS</title></head><body>nginx</body></html>")),
+        ("Envoy", text("text/plain", "upstream connect error or disconnect/reset before headers")),
+        ("AWS API Gateway", json(r#"{"message":"Forbidden"}"#)),
+        ("AWS, null", json(r#"{"message":null}"#)),
+        ("Kong", json(r#"{"message":"no Route matched with those values","request_id":"abc"}"#)),
+        ("Azure API Management", json(r#"{"statusCode":STATUS,"message":"Resource not found"}"#)),
+        ("gRPC gateway", json(r#"{"code":5,"message":"Not Found","details":[]}"#)),
+        ("Google", json(r#"{"error":{"code":STATUS,"message":"not found","status":"NOT_FOUND"}}"#)),
+        ("Apigee", json(r#"{"fault":{"faultstring":"Unable to route","detail":{"errorcode":"x"}}}"#)),
+        ("Spring", json(r#"{"timestamp":"2026","status":STATUS,"error":"Not Found","path":"/x"}"#)),
+        ("Traefik", text("text/plain; charset=utf-8", "404 page not found\n")),
+        ("problem+json", text("application/problem+json", r#"{"title":"no","status":404}"#)),
+        ("another status in the code", json(r#"{"code":599,"message":"words"}"#)),
+        ("null", json("null")),
+        ("a list", json(r#"["no"]"#)),
+        ("a number", json("5")),
+        ("an empty object", json("{}")),
+        ("cut JSON", json(r#"{"code": STATUS, "message": "no"#)),
+        ("empty", Answer::empty(status)),
+        ("empty JSON", json("")),
+        ("no media type", Answer::empty(status).with_body(format!(r#"{{"code":{status},"message":"words"}}"#))),
+        ("no media type, text", Answer::empty(status).with_body(r#""words""#)),
+        ("own form as HTML", text("text/html", &format!(r#"{{"code":{status},"message":"words"}}"#))),
+        ("own text as text", text("text/plain", r#""words""#)),
+        ("encoded", json(r#""words""#).header("content-encoding", "gzip")),
+        ("no UTF-8", Answer::text(status, "application/json", [0xff, 0xfe])),
+        ("two media types", json(r#""words""#).header("content-type", "text/html")),
+    ]
 }
 
 #[tokio::test]
-async fn a_status_counts_whatever_its_body_holds() {
-    use ErrorKind::{PermissionDenied, RateLimited, Rejected, Server, Timeout, Unauthenticated, UnexpectedAnswer};
-    let text = |status, body: &str| Answer::text(status, "application/json", body);
-    let cases: [(&str, Answer, ErrorKind, Outcome, Option<&str>); 18] = [
-        ("HTML 502", Answer::html(502), Server, Outcome::Unknown, None),
-        ("HTML 403", Answer::html(403), PermissionDenied, Outcome::Rejected, None),
-        ("empty 500", Answer::empty(500), Server, Outcome::Unknown, None),
-        ("empty 401", Answer::empty(401), Unauthenticated, Outcome::Rejected, None),
-        ("truncated 401", text(401, r#"{"message": "no"#), Unauthenticated, Outcome::Rejected, None),
-        ("cut 401", text(401, r#"{"mess"#).cut_short(), Unauthenticated, Outcome::Rejected, None),
-        ("cut 500", text(500, r#""mess"#).cut_short(), Server, Outcome::Unknown, None),
-        ("no UTF-8", Answer::text(500, "text/plain", [0xff, 0xfe]), Server, Outcome::Unknown, None),
-        ("null", text(403, "null"), PermissionDenied, Outcome::Rejected, None),
-        ("a list", text(403, r#"["no"]"#), PermissionDenied, Outcome::Rejected, None),
-        ("a string", text(403, r#""words""#), PermissionDenied, Outcome::Rejected, Some("words")),
-        (
-            "an object",
-            text(429, r#"{"message": "words", "code": "R1"}"#),
-            RateLimited,
-            Outcome::Rejected,
-            Some("words"),
-        ),
-        (
-            "Monad's object",
-            text(403, r#"{"error": "words", "error_type": "forbidden", "code": 403, "additional_details": {"a": 1}}"#),
-            PermissionDenied,
-            Outcome::Rejected,
-            Some("words"),
-        ),
-        (
-            "an object in an object",
-            text(403, r#"{"error": {"message": "words", "code": 403}}"#),
-            PermissionDenied,
-            Outcome::Rejected,
-            Some("words"),
-        ),
-        ("418", text(418, r#"{"message": "words"}"#), UnexpectedAnswer, Outcome::Rejected, Some("words")),
-        ("413", Answer::html(413), Rejected, Outcome::Rejected, None),
-        ("408", Answer::empty(408), Timeout, Outcome::Unknown, None),
-        ("503", text(503, r#"{"message": "words"}"#), Server, Outcome::Unknown, Some("words")),
-    ];
+async fn the_status_of_an_answer_that_is_not_the_vendors_proves_nothing() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for &operation in vendor.operations() {
-            for (name, answer, kind, outcome, words) in &cases {
-                let context = format!("{vendor:?} {operation} {name}");
-                let error = fixture.error(operation, answer.clone()).await;
-                assert_error(&error, *kind, *outcome, &context);
-                assert_eq!(error.vendor_message(), *words, "{context}");
-                assert!(error.status().is_some_and(|status| status >= 400), "{context}");
-                assert_eq!(
-                    error.may_have_taken_effect(),
-                    operation.is_write() && *outcome == Outcome::Unknown,
-                    "{context}"
-                );
-                assert_eq!(error.unclaimed_secret(), None, "{context}: the vendor issued no key");
-                assert_eq!(fixture.stub.requests().len(), 1, "{context}");
+            for status in [400, 401, 403, 404, 405, 409, 410, 413, 422, 429, 500, 502, 503, 504, 511] {
+                for (name, answer) in foreign_failures(status) {
+                    let context = format!("{vendor:?} {operation} {status} {name}");
+                    let error = fixture.error(operation, answer).await;
+                    assert_error(&error, ErrorKind::Intermediary, Outcome::Unknown, &context);
+                    assert_eq!(error.status(), Some(status), "{context}");
+                    assert!(error.is_transient() && !error.is_not_found(), "{context}");
+                    assert_eq!(error.may_have_taken_effect(), operation.is_write(), "{context}");
+                    assert_eq!(error.vendor_message(), None, "{context}: these are not the vendor's words");
+                    assert_eq!(error.unclaimed_secret(), None, "{context}: the vendor issued no key");
+                    assert_eq!(fixture.stub.requests().len(), 1, "{context}");
+                }
             }
         }
     }
 }
 
 #[tokio::test]
+async fn the_text_of_a_foreign_answer_is_shown_without_its_markup() {
+    let fixture = Fixture::start(Vendor::Spartera).await;
+    let page = "<html><style>h1 {}</style><h1>403 \u{1b}[31mForbidden</h1>\r\n<p>Policy 7 of sk_live_0123456789abcdef";
+    let error = fixture.error(Operation::Get, Answer::text(403, "text/html", page)).await;
+    let line = error.to_string();
+    assert!(line.contains("403 \u{fffd}[31mForbidden Policy 7 of [REDACTED]"), "{line}");
+    assert!(line.contains("text/html") && line.contains("gateway"), "{line}");
+    let error = fixture.error(Operation::Get, Answer::json(403, &json!({"message": "Forbidden"}))).await;
+    assert!(error.to_string().contains("Forbidden"), "{error}");
+    let error = fixture.error(Operation::Get, Answer::text(404, "text/plain", "x".repeat(1_000_000))).await;
+    assert!(error.to_string().len() < 1500, "{}", error.to_string().len());
+    let encoded = Answer::json(200, &json!({})).header("content-encoding", "br");
+    assert!(fixture.error(Operation::Get, encoded).await.to_string().contains("encoding br"));
+}
+
+#[tokio::test]
+async fn an_undocumented_status_in_the_vendors_own_form_counts() {
+    use ErrorKind::{NotFound, Rejected, Server, Timeout, UnexpectedAnswer};
+    for vendor in Vendor::ALL {
+        let fixture = Fixture::start(vendor).await;
+        for &operation in vendor.operations() {
+            for (status, kind, outcome) in [
+                (405, Rejected, Outcome::Rejected),
+                (408, Timeout, Outcome::Unknown),
+                (410, NotFound, Outcome::Rejected),
+                (413, Rejected, Outcome::Rejected),
+                (415, Rejected, Outcome::Rejected),
+                (418, UnexpectedAnswer, Outcome::Rejected),
+                (502, Server, Outcome::Unknown),
+                (503, Server, Outcome::Unknown),
+            ] {
+                let context = format!("{vendor:?} {operation} {status}");
+                let error = fixture.error(operation, Answer::json(status, &vendor.failure(status, "words"))).await;
+                assert_error(&error, kind, outcome, &context);
+                assert_eq!(error.vendor_message(), Some("words"), "{context}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_documented_form_of_a_failure_is_the_vendors_own() {
+    for (vendor, body) in [
+        (Vendor::Spartera, json!({"code": 403, "message": "words"})),
+        (Vendor::Spartera, json!({"code": "forbidden", "message": "words", "more": [1]})),
+        (Vendor::Spartera, json!({"code": 1042, "message": "words", "errors": null})),
+        (Vendor::Monad, json!("words")),
+        (Vendor::Monad, json!({"error": "words", "error_type": "forbidden", "code": 403, "additional_details": {}})),
+    ] {
+        let fixture = Fixture::start(vendor).await;
+        let error = fixture.error(Operation::Get, Answer::json(403, &body)).await;
+        assert_error(&error, ErrorKind::PermissionDenied, Outcome::Rejected, &body.to_string());
+        assert_eq!(error.vendor_message(), Some("words"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_about_another_key_is_not_the_requested_one() {
+    for vendor in Vendor::ALL {
+        let fixture = Fixture::start(vendor).await;
+        fixture.stub.answer_all(Answer::json(200, &vendor.success(Operation::Get)));
+        let error = fixture.provider.get(&id("8")).await.unwrap_err();
+        assert_error(&error, ErrorKind::Intermediary, Outcome::Unknown, "another key");
+        assert_eq!(fixture.provider.get(&id("7")).await.unwrap().id(), &id("7"));
+    }
+}
+
+#[tokio::test]
 async fn field_errors_are_read_in_every_form() {
     let fixture = Fixture::start(Vendor::Spartera).await;
-    let body = json!({"message": "no", "errors": {"name": "is odd", "role_id": ["is missing", 3, null], "x": 1}});
+    let body = json!({"code": "invalid", "message": "no", "errors": {"name": "is odd", "role_id": ["is missing", 3, null], "x": 1}});
     let error = fixture.error(Operation::Create, Answer::json(422, &body)).await;
     let fields: Vec<_> = error.field_errors().iter().map(|wrong| (&*wrong.field, &*wrong.message)).collect();
     assert_eq!(fields, [("name", "is odd"), ("role_id", "is missing")]);
@@ -168,7 +229,7 @@ async fn a_redirect_is_an_error_and_is_not_followed() {
                 let context = format!("{vendor:?} {operation} {status}");
                 let answer = Answer::empty(status).header("location", &other.base_url());
                 let error = fixture.error(operation, answer).await;
-                assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Unknown, &context);
+                assert_error(&error, ErrorKind::Intermediary, Outcome::Unknown, &context);
                 assert_eq!(error.status(), Some(status), "{context}");
                 assert!(error.to_string().contains("redirect"), "{context}: {error}");
             }
@@ -235,7 +296,7 @@ async fn a_connection_failure_does_not_repeat_its_source() {
 }
 
 #[tokio::test]
-async fn a_truncated_success_counts_as_applied_and_returns_what_arrived() {
+async fn a_truncated_success_returns_what_arrived() {
     for (vendor, operation) in [
         (Vendor::Spartera, Operation::Create),
         (Vendor::Monad, Operation::Create),
@@ -248,7 +309,7 @@ async fn a_truncated_success_counts_as_applied_and_returns_what_arrived() {
         let context = format!("{vendor:?} {operation}");
         let answer = Answer::text(200, "application/json", arrived).cut_short();
         let error = fixture.error(operation, answer).await;
-        assert_error(&error, ErrorKind::Connection, Outcome::Applied, &context);
+        assert_error(&error, ErrorKind::Connection, Outcome::Unknown, &context);
         assert!(error.may_have_taken_effect(), "{context}");
         let unclaimed = error.unclaimed_secret().unwrap().expose();
         assert_eq!(unclaimed, arrived, "{context}");
@@ -273,53 +334,39 @@ async fn another_success_status_counts_with_the_documented_body() {
     assert_eq!((issued.id().as_str(), issued.secret().expose()), ("7", TOKEN));
 }
 
-/// Returns the operations for which the status is enough, because their answer holds nothing of interest.
-fn succeeds_by_status(vendor: Vendor) -> &'static [Operation] {
-    match vendor {
-        Vendor::Spartera => &[Operation::Update, Operation::Revoke, Operation::Delete],
-        Vendor::Monad => &[Operation::Delete],
-    }
+/// Successes that do not prove that the vendor acted.
+fn foreign_successes() -> Vec<(&'static str, Answer)> {
+    let json = |body: &str| Answer::text(200, "application/json", body);
+    vec![
+        ("a captive portal", Answer::html(200)),
+        ("empty", Answer::empty(200)),
+        ("204", Answer::empty(204)),
+        ("202 without a body", Answer::empty(202)),
+        ("a health check", json(r#"{"status":"ok"}"#)),
+        ("null", json("null")),
+        ("a number", json("5")),
+        ("cut JSON", json("{\"data\": {")),
+        ("a failure", json(r#"{"code": 404, "message": "no such key"}"#)),
+        ("encoded", json(r#""deleted""#).header("content-encoding", "gzip")),
+        ("text", Answer::text(200, "text/plain", "\"deleted\"")),
+    ]
 }
 
 #[tokio::test]
-async fn an_empty_answer_counts_if_no_content_is_needed() {
+async fn a_success_that_is_not_the_vendors_leaves_the_outcome_unknown() {
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
-        for &operation in succeeds_by_status(vendor) {
-            for answer in [Answer::empty(204), Answer::json(200, &json!({})), Answer::json(200, &Value::Null)] {
-                let result = fixture.perform(operation, answer.clone()).await;
-                assert!(result.is_ok(), "{vendor:?} {operation} {answer:?}: {result:?}");
-            }
-        }
-        // The other operations need the content.
         for &operation in vendor.operations() {
-            if !succeeds_by_status(vendor).contains(&operation) {
-                let error = fixture.error(operation, Answer::empty(204)).await;
-                let context = format!("{vendor:?} {operation}");
-                assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, &context);
-                assert_eq!(error.unclaimed_secret(), None, "{context}");
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn an_uncertain_success_is_an_error() {
-    for vendor in Vendor::ALL {
-        let fixture = Fixture::start(vendor).await;
-        for &operation in succeeds_by_status(vendor) {
-            for (name, answer) in [
-                // A 202 only promises to act later.
-                ("202 with a body", Answer::json(202, &vendor.success(operation))),
-                ("202 without a body", Answer::empty(202)),
-                // A proxy or a captive portal may send such a page.
-                ("200 HTML", Answer::html(200)),
-                ("200 empty", Answer::empty(200)),
-            ] {
+            for (name, answer) in foreign_successes() {
+                // A list may hold nothing, and each of its documented fields is optional.
+                if operation == Operation::List && name.starts_with('a') {
+                    continue;
+                }
                 let context = format!("{vendor:?} {operation} {name}");
                 let error = fixture.error(operation, answer).await;
-                assert_eq!(error.kind(), ErrorKind::UnexpectedAnswer, "{context}");
-                assert!(error.may_have_taken_effect(), "{context}");
+                assert!(matches!(error.kind(), ErrorKind::Intermediary | ErrorKind::UnexpectedAnswer), "{context}");
+                assert_eq!(error.outcome(), Outcome::Unknown, "{context}: {error}");
+                assert_eq!(error.may_have_taken_effect(), operation.is_write(), "{context}");
                 assert_readable(&error, &context);
             }
         }
@@ -327,16 +374,16 @@ async fn an_uncertain_success_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_uncertain_success_has_an_unknown_outcome() {
-    for vendor in Vendor::ALL {
+async fn a_202_only_promises_to_act() {
+    for (vendor, operation) in [
+        (Vendor::Spartera, Operation::Update),
+        (Vendor::Spartera, Operation::Revoke),
+        (Vendor::Spartera, Operation::Delete),
+        (Vendor::Monad, Operation::Delete),
+    ] {
         let fixture = Fixture::start(vendor).await;
-        for &operation in succeeds_by_status(vendor) {
-            for answer in [Answer::json(202, &vendor.success(operation)), Answer::html(200)] {
-                let context = format!("{vendor:?} {operation} {answer:?}");
-                let error = fixture.error(operation, answer).await;
-                assert_eq!(error.outcome(), Outcome::Unknown, "{context}: {error}");
-            }
-        }
+        let error = fixture.error(operation, Answer::json(202, &vendor.success(operation))).await;
+        assert_eq!(error.outcome(), Outcome::Unknown, "{vendor:?} {operation}: {error}");
     }
 }
 
@@ -391,7 +438,7 @@ async fn a_vendors_message_cannot_do_harm() {
 
             let error = fixture.error(Operation::Create, Answer::json(status, &vendor.failure(status, &long))).await;
             assert_readable(&error, "a megabyte");
-            let length = error.vendor_message().unwrap().len();
+            let length = error.to_string().len();
             assert!((100..2000).contains(&length), "{length}");
             assert!(format!("{error:?}").len() < 4000);
         }
@@ -402,7 +449,7 @@ async fn a_vendors_message_cannot_do_harm() {
     let fixture = Fixture::start(Vendor::Spartera).await;
     let fields: serde_json::Map<String, Value> =
         (0..10_000).map(|n| (format!("f{n}\u{1b}[31m"), json!([escape]))).collect();
-    let body = json!({"message": "no", "errors": fields});
+    let body = json!({"code": 400, "message": "no", "errors": fields});
     let error = fixture.error(Operation::Create, Answer::json(400, &body)).await;
     let shown: Vec<_> = error.field_errors().iter().flat_map(|wrong| [&wrong.field, &wrong.message]).collect();
     assert!((2..=200).contains(&shown.len()), "{}", shown.len());
@@ -420,11 +467,11 @@ async fn an_answer_beyond_the_size_limit_is_an_error() {
     body["data"]["name"] = "x".repeat(1000).into();
     stub.answer_all(Answer::json(200, &body));
     let error = provider.get(&id("7")).await.unwrap_err();
-    assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Applied, "too large");
+    assert_error(&error, ErrorKind::UnexpectedAnswer, Outcome::Unknown, "too large");
     assert!(!error.may_have_taken_effect(), "a read changes nothing");
     assert!(error.to_string().contains("1000 bytes"), "{error}");
-    // A failure keeps its kind.
-    stub.answer_all(Answer::text(401, "text/html", "x".repeat(5000)));
+    // Nobody can tell whose failure that is.
+    stub.answer_all(Answer::text(401, "application/json", "x".repeat(5000)));
     let error = provider.create(&NewKey::new("ci").role("3")).await.unwrap_err();
-    assert_error(&error, ErrorKind::Unauthenticated, Outcome::Rejected, "too large 401");
+    assert_error(&error, ErrorKind::Intermediary, Outcome::Unknown, "too large 401");
 }

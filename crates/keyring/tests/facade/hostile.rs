@@ -65,7 +65,7 @@ async fn an_id_that_only_one_vendor_rejects_works_at_the_other() {
                 if matches!(operation, Operation::List | Operation::Create) {
                     continue;
                 }
-                fixture.stub.answer_all(Answer::json(200, &vendor.success(operation)));
+                fixture.stub.answer_all(Answer::json(200, &vendor.success_for(operation, &id(text))));
                 let result = perform_on(&*fixture.provider, operation, &id(text)).await;
                 let context = format!("{vendor:?} {operation} {text}");
                 match vendor {

@@ -359,7 +359,7 @@ async fn capabilities_match_what_the_vendors_offer() {
     for (vendor, unsupported, emulated) in [
         (
             Vendor::Spartera,
-            vec![Capability::Regenerate],
+            vec![Capability::Regenerate, Capability::Whoami],
             vec![Capability::Sort, Capability::Description, Capability::RevokeReason],
         ),
         (
@@ -373,6 +373,7 @@ async fn capabilities_match_what_the_vendors_offer() {
                 Capability::Revoke,
                 Capability::RevokeReason,
                 Capability::Stats,
+                Capability::Whoami,
             ],
             vec![Capability::Search, Capability::Sort],
         ),

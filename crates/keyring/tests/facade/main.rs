@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod credentials;
+mod ending;
 mod failures;
 mod hostile;
 mod life;

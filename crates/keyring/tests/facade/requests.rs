@@ -21,13 +21,18 @@ fn assert_request(request: &Request, base_url: &str, line: &str, body: Option<Va
     names.retain(|name| *name != "content-length");
     match body {
         Some(body) => {
-            assert_eq!(names, ["accept", "content-type", "host", "user-agent", "x-api-key"], "{line}");
+            assert_eq!(
+                names,
+                ["accept", "accept-encoding", "content-type", "host", "user-agent", "x-api-key"],
+                "{line}"
+            );
             assert_eq!(request.header("content-type"), ["application/json"], "{line}");
+            assert_eq!(request.header("accept-encoding"), ["identity"], "{line}");
             assert_eq!(request.header("content-length"), [request.body.len().to_string()], "{line}");
             assert_eq!(request.json(), body, "{line}");
         }
         None => {
-            assert_eq!(names, ["accept", "host", "user-agent", "x-api-key"], "{line}");
+            assert_eq!(names, ["accept", "accept-encoding", "host", "user-agent", "x-api-key"], "{line}");
             assert!(request.header("content-length").iter().all(|length| *length == "0"), "{line}");
             assert!(request.body.is_empty(), "{line}");
         }
@@ -48,7 +53,10 @@ impl Fixture {
                 ("GET", _) => Operation::Get,
                 _ => operation,
             };
-            Answer::json(200, &vendor.success(operation))
+            // The requested key's id follows the last of these names in the path.
+            let path = request.target.split(['?', '/']).skip_while(|part| !part.starts_with("api")).nth(1);
+            let requested = path.filter(|_| operation == Operation::Get).unwrap_or("7");
+            Answer::json(200, &vendor.success_for(operation, &id(requested)))
         });
     }
 
@@ -231,19 +239,19 @@ async fn a_list_requests_the_largest_pages_and_as_few_as_possible() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_always_uses_its_own_header() {
+async fn the_secret_of_a_key_uses_the_header_of_keys() {
     let stub = Stub::start().await;
     let builder = Monad::builder().organization_id(SCOPE).bearer("one.two.three").base_url(stub.base_url());
     let monad = builder.build().unwrap();
     stub.answer_all(Answer::json(200, &Vendor::Monad.success(Operation::Get)));
     monad.get(&id("7")).await.unwrap();
-    // A new secret uses the same header.
+    // A key's secret uses the header of API keys, whatever the client's own credential is.
     monad.with_secret(&"four.five.six".into()).unwrap().get(&id("7")).await.unwrap();
     let sent = stub.requests();
     assert_eq!(sent[0].header("authorization"), ["Bearer one.two.three"]);
-    assert_eq!(sent[1].header("authorization"), ["Bearer four.five.six"]);
-    assert!(sent.iter().all(|sent| sent.header("x-api-key").is_empty()));
-    // The same holds for the other header.
+    assert!(sent[0].header("x-api-key").is_empty());
+    assert_eq!(sent[1].header("x-api-key"), ["four.five.six"]);
+    assert!(sent[1].header("authorization").is_empty());
     let other = Vendor::Monad.connect(&stub.base_url(), SCOPE, CREDENTIAL);
     other.with_secret(&"four.five.six".into()).unwrap().get(&id("7")).await.unwrap();
     let sent = stub.requests();
@@ -302,7 +310,7 @@ async fn nothing_is_sent_twice_when_the_connection_breaks() {
                         if std::mem::replace(&mut is_warm, true) {
                             answer.clone()
                         } else {
-                            Answer::json(200, &vendor.success(Operation::Get)).stay_open()
+                            Answer::json(200, &vendor.success_for(Operation::Get, &id("8"))).stay_open()
                         }
                     });
                     if reused {

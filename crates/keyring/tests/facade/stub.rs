@@ -192,6 +192,10 @@ impl Answer {
         Self { status, headers: Vec::new(), body: Vec::new(), end: End::Close }
     }
 
+    pub(crate) fn with_body(self, body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
     pub(crate) fn hang_up() -> Self {
         Self { end: End::HangUp, ..Self::empty(0) }
     }

@@ -88,6 +88,11 @@ impl Vendor {
         }
     }
 
+    /// Returns the documented answer to an operation on the key with this id.
+    pub(crate) fn success_for(self, operation: Operation, id: &KeyId) -> Value {
+        serde_json::from_str(&self.success(operation).to_string().replace(r#""7""#, &format!("\"{id}\""))).unwrap()
+    }
+
     /// Returns the documented body of a failure.
     pub(crate) fn failure(self, status: u16, words: &str) -> Value {
         match (self, status) {

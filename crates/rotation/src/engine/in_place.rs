@@ -3,7 +3,7 @@
 //! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
 //! one.
 
-use api_keyring::{Error, IssuedKey, Mark, ProviderExt as _, Secret};
+use api_keyring::{Acceptance, Error, IssuedKey, Mark, ProviderExt as _, Secret};
 
 use super::overlap::MAX_REQUESTS;
 use super::vendor::Trial;
@@ -91,14 +91,14 @@ impl Run<'_> {
             return Ok(false);
         }
         let Some(current) = self.current().await? else { return Ok(false) };
-        Ok(!self.rotator.provider.accepts(&current).await?)
+        Ok(self.rotator.provider.accepts(&current).await?.is_refused())
     }
 
     /// Finds a requested secret in its pending slot, if it works. The journal may not know that it arrived.
     async fn pending_secret_that_works(&self) -> Result<Option<Issued>> {
         for mark in self.record.marks.iter().rev() {
             let Some(secret) = self.pending(mark).await? else { continue };
-            if !self.rotator.provider.accepts(&secret).await? {
+            if !self.rotator.provider.accepts(&secret).await?.is_accepted() {
                 continue;
             }
             // The new secret may have ended the rotator's own credential.
@@ -169,7 +169,7 @@ impl Run<'_> {
         let mut deadline = self.deadline(timing.verify_seconds);
         while !self.has_passed(deadline) {
             // The other process may have requested its secret later. Then this process's secret no longer works.
-            if let Ok(true) = self.rotator.provider.accepts(secret).await {
+            if self.rotator.provider.accepts(secret).await.is_ok_and(Acceptance::is_accepted) {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
                         (self.lease, self.record) = (lease, record);
@@ -254,7 +254,7 @@ impl Run<'_> {
     /// Requests another secret, because the sink no longer holds the new one, unless users already have one that works.
     async fn request_again_unless_in_use(&self, mark: Mark) -> Result<Next> {
         if let Some(current) = self.current().await?
-            && self.rotator.provider.accepts(&current).await?
+            && self.rotator.provider.accepts(&current).await?.is_accepted()
         {
             let why = "the destination holds a secret that works but is not the new one. Put the new secret there and \
                        resume. If the other secret is the key's as well, waive the evidence (`--waive-evidence`)";

@@ -29,9 +29,9 @@ impl Run<'_> {
         loop {
             let is_late = self.has_passed(deadline);
             match self.rotator.provider.accepts(secret).await {
-                Ok(true) => in_a_row += 1,
-                Ok(false) if is_late => return Ok(Trial::Refused),
-                Ok(false) => in_a_row = 0,
+                Ok(answer) if answer.is_accepted() => in_a_row += 1,
+                Ok(_) if is_late => return Ok(Trial::Refused),
+                Ok(_) => in_a_row = 0,
                 Err(error) if is_late || !error.is_transient() => return Err(error.into()),
                 Err(_) => {}
             }
@@ -100,7 +100,7 @@ impl Run<'_> {
             _ => None,
         };
         match previous {
-            Some(secret) if self.rotator.provider.accepts(&secret).await? => Ok(None),
+            Some(secret) if self.rotator.provider.accepts(&secret).await?.is_accepted() => Ok(None),
             Some(_) => Ok(Some(Confirmation::SecretRefused)),
             None if is_shown_dead => Ok(Some(Confirmation::KeyGone)),
             None => Ok(Some(Confirmation::Acknowledged)),
@@ -119,7 +119,7 @@ impl Run<'_> {
             if !std::mem::replace(&mut is_known, true) {
                 continue;
             }
-            if self.rotator.provider.accepts(&secret).await? {
+            if self.rotator.provider.accepts(&secret).await?.is_accepted() {
                 return Ok(Some(false));
             }
             seen = Some(true);

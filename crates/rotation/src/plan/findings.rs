@@ -1,6 +1,6 @@
 //! What the preflight checks find out about a key and its sink.
 
-use api_keyring::{ApiKey, KeyId};
+use api_keyring::{ApiKey, KeyId, OwnCredential};
 use serde::{Deserialize, Serialize};
 
 /// What the preflight checks have found, as the basis for a plan.
@@ -43,40 +43,6 @@ impl SinkContent {
         match self {
             Self::OldSecret => Adoption::Refused,
             Self::Other | Self::Nothing => Adoption::Allowed,
-        }
-    }
-}
-
-/// Whether a key is the credential that the provider itself authenticates with.
-///
-/// It serializes as `true`, `false` or `null`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Option<bool>", into = "Option<bool>")]
-pub enum OwnCredential {
-    /// The key is that credential.
-    Yes,
-    /// The key is another one.
-    No,
-    /// Neither the sink nor the vendor's masked secret shows whether it is.
-    Unknown,
-}
-
-impl From<Option<bool>> for OwnCredential {
-    fn from(is_own: Option<bool>) -> Self {
-        match is_own {
-            Some(true) => Self::Yes,
-            Some(false) => Self::No,
-            None => Self::Unknown,
-        }
-    }
-}
-
-impl From<OwnCredential> for Option<bool> {
-    fn from(own: OwnCredential) -> Self {
-        match own {
-            OwnCredential::Yes => Some(true),
-            OwnCredential::No => Some(false),
-            OwnCredential::Unknown => None,
         }
     }
 }

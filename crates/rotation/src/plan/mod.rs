@@ -8,13 +8,13 @@ pub(crate) mod preflight;
 pub(crate) mod request;
 pub(crate) mod steps;
 
-use api_keyring::{KeyId, Mark, NewKey, Operation, Regeneration, Timestamp};
+use api_keyring::{KeyId, Mark, NewKey, Operation, OwnCredential, Regeneration, Timestamp};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::expiry::PlannedExpiry;
 pub(crate) use self::findings::{Adoption, Findings};
-pub use self::findings::{OldKey, OwnCredential, SinkContent};
+pub use self::findings::{OldKey, SinkContent};
 pub(crate) use self::preflight::is_alive;
 use crate::{Strategy, Timing};
 

@@ -48,7 +48,7 @@ impl Rotator {
         let is_of_key = match key.masked_secret().and_then(MaskedSecret::parse) {
             Some(masked) => masked.matches(&current),
             None => match self.provider.accepts(&current).await {
-                Ok(is_accepted) => is_accepted,
+                Ok(answer) => answer.is_accepted(),
                 // The text cannot be a secret of this vendor.
                 Err(error) if error.kind() == ErrorKind::InvalidInput => false,
                 Err(error) => return Err(error.into()),

@@ -127,7 +127,7 @@ async fn a_vendor_that_shows_no_use_is_detected() {
     let sink = MemorySink::holding(old.secret.clone());
     let journal = MemoryJournal::new().clock(clock.clone());
     let rotator = Rotator::new(provider.clone(), sink.clone(), journal).clock(clock);
-    assert!(provider.accepts(&old.secret.as_str().into()).await.unwrap());
+    assert!(provider.accepts(&old.secret.as_str().into()).await.unwrap().is_accepted());
     let rotate = RotateKey::new(old.id.parse().unwrap()).unused_for(HALF_AN_HOUR);
     assert!(refusal(rotator.plan(&rotate).await).contains("does not show any use"));
 

@@ -115,7 +115,7 @@ impl Fixture {
     }
 
     pub(crate) async fn works(&self, secret: &Secret) -> bool {
-        self.provider.accepts(secret).await.unwrap()
+        self.provider.accepts(secret).await.unwrap().is_accepted()
     }
 
     pub(crate) async fn current(&self) -> Secret {

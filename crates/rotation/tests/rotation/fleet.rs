@@ -63,7 +63,7 @@ impl Bench {
     }
 
     async fn works(&self, secret: &Secret) -> bool {
-        self.provider.accepts(secret).await.unwrap()
+        self.provider.accepts(secret).await.unwrap().is_accepted()
     }
 }
 

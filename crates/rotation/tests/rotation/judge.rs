@@ -128,7 +128,7 @@ impl Scenario<'_> {
             keys => violate(format!("there is not exactly one working secret: {keys:?}")),
         }
         let current = self.lineage.sink.current().await.unwrap().unwrap();
-        if !self.vendor.provider.accepts(&current).await.unwrap() {
+        if self.vendor.provider.accepts(&current).await.unwrap().is_refused() {
             violate("the sink's secret does not work".to_owned());
         }
         for mark in &record.marks {

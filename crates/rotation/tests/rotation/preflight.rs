@@ -112,6 +112,6 @@ async fn the_content_of_an_adopted_sink_is_never_treated_as_the_old_secret() {
     let rotator = Rotator::new(provider.clone(), several, MemoryJournal::new()).clock(ManualClock::new(Utc::now()));
     let done = rotator.rotate(&RotateKey::new(old.id().clone()).adopt_sink().leaked()).await.unwrap();
     assert!(matches!(done.state, State::Done { confirmed: Confirmation::KeyGone, .. }), "{done:?}");
-    assert!(!provider.accepts(old.secret()).await.unwrap());
+    assert!(provider.accepts(old.secret()).await.unwrap().is_refused());
     assert_eq!(sink.current().await.unwrap(), empty.current().await.unwrap());
 }

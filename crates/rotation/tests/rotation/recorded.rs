@@ -500,7 +500,7 @@ async fn judge(service: &RunningService, sink: &KeptStore, finished: &Record) {
     if finished.leaves_sink {
         assert_eq!(current.expose(), "anothers", "{name}");
     } else {
-        assert!(service.provider.accepts(&current).await.unwrap(), "{name}");
+        assert!(service.provider.accepts(&current).await.unwrap().is_accepted(), "{name}");
         assert_eq!(sink.slots.lock().unwrap().len(), 1, "{name}: only the current slot is filled");
     }
     if matches!(finished.state, State::Aborted { .. }) {

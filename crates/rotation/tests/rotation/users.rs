@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api_keyring::{Clock as _, ManualClock, Provider, ProviderExt as _, Secret};
+use api_keyring::{Acceptance, Clock as _, ManualClock, Provider, ProviderExt as _, Secret};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::lineage::Lineage;
@@ -41,7 +41,7 @@ impl Users {
         }
         let held = self.held.lock().unwrap().clone();
         let accepted = self.provider.accepts(&Secret::from(held.as_str())).await;
-        if let (Ok(false), true) = (accepted, held == self.lineage.old_secret) {
+        if accepted.is_ok_and(Acceptance::is_refused) && held == self.lineage.old_secret {
             self.lineage.violate("the vendor refused a user who still has the old secret".to_owned());
         }
         self.uses.lock().unwrap().push((self.clock.now(), held));

@@ -20,15 +20,24 @@ pub(super) struct Case {
     pub(super) name: &'static str,
     /// The capabilities that the case needs.
     pub(super) needs: &'static [Capability],
+    /// Whether the case needs a role that may not list keys.
+    pub(super) needs_role_without_list: bool,
     pub(super) run: Run,
 }
 
 macro_rules! cases {
-    ($($run:ident [$($need:ident)*] $name:literal)*) => {
+    ($($run:ident [$($need:ident)*] $($role:ident)? $name:literal)*) => {
         pub(super) const CASES: &[Case] = &[
-            $(Case { name: $name, needs: &[$(Capability::$need),*], run: |fixture| Box::pin($run(fixture)) }),*
+            $(Case {
+                name: $name,
+                needs: &[$(Capability::$need),*],
+                needs_role_without_list: cases!(@ $($role)?),
+                run: |fixture| Box::pin($run(fixture)),
+            }),*
         ];
     };
+    (@) => { false };
+    (@ role_without_list) => { true };
 }
 
 cases! {
@@ -46,6 +55,8 @@ cases! {
     description [Create Description Get] "a new key has its description"
     status [Create Get] "a new key is active or has an unknown status"
     secret [Create List] "a new secret works, and a different one does not"
+    not_permitted [Create List] role_without_list "a secret that may not list is told from an unknown one"
+    whoami [Create Whoami] "a secret tells whose it is"
     wrong_secret [] "every operation rejects a wrong secret"
     many_at_once [Create List] "keys created concurrently all exist, each with its own secret"
     many_keys [Create List] "a list of several pages holds every key"
@@ -201,6 +212,23 @@ async fn secret(fixture: &Fixture) -> CheckResult {
     fixture.assert_dead(&other, "a secret that was never issued").await
 }
 
+async fn not_permitted(fixture: &Fixture) -> CheckResult {
+    let role = fixture.role_without_list.as_deref().unwrap_or_default();
+    let issued = fixture.create(&fixture.new_key().role(role)).await?;
+    let refused = fixture.provider.with_secret(issued.secret())?.list_page(&PageRequest::first(1)).await;
+    check_fails(refused, ErrorKind::PermissionDenied, Outcome::Rejected, "a list without the permission")?;
+    fixture.assert_works(issued.secret(), "a secret that may not list").await?;
+    let unknown = Secret::new(format!("{}x", issued.secret().expose()));
+    let accepted = fixture.provider.accepts(&unknown).await?;
+    check(!accepted.is_accepted(), "a secret that was never issued does not count as working")
+}
+
+async fn whoami(fixture: &Fixture) -> CheckResult {
+    let issued = fixture.create(&fixture.new_key()).await?;
+    let own = fixture.provider.with_secret(issued.secret())?.whoami().await?;
+    check_eq(&own, issued.id(), "the key of the new secret")
+}
+
 /// Calls an operation on a key with the smallest possible request.
 async fn call(provider: &dyn Provider, operation: Operation, fixture: &Fixture, id: &KeyId) -> crate::Result<()> {
     match operation {
@@ -212,11 +240,12 @@ async fn call(provider: &dyn Provider, operation: Operation, fixture: &Fixture, 
         Operation::Revoke => provider.revoke(id, &Revocation::new().role(&fixture.role)).await,
         Operation::Delete => provider.delete(id).await,
         Operation::Stats => provider.stats(id).await.map(drop),
+        Operation::Whoami => provider.whoami().await.map(drop),
     }
 }
 
 /// Each operation and its capability.
-const OPERATIONS: [(Operation, Capability); 8] = [
+const OPERATIONS: [(Operation, Capability); 9] = [
     (Operation::List, Capability::List),
     (Operation::Create, Capability::Create),
     (Operation::Get, Capability::Get),
@@ -225,6 +254,7 @@ const OPERATIONS: [(Operation, Capability); 8] = [
     (Operation::Revoke, Capability::Revoke),
     (Operation::Delete, Capability::Delete),
     (Operation::Stats, Capability::Stats),
+    (Operation::Whoami, Capability::Whoami),
 ];
 
 async fn wrong_secret(fixture: &Fixture) -> CheckResult {

@@ -63,6 +63,7 @@ pub(super) struct Fixture {
     pub(super) provider: Arc<dyn Provider>,
     pub(super) role: String,
     pub(super) other_role: String,
+    pub(super) role_without_list: Option<String>,
     created: Mutex<Vec<KeyId>>,
 }
 
@@ -72,6 +73,7 @@ impl Fixture {
             provider: Arc::clone(&subject.provider),
             role: subject.role.clone(),
             other_role: subject.other_role.clone(),
+            role_without_list: subject.role_without_list.clone(),
             created: Mutex::default(),
         }
     }
@@ -124,11 +126,11 @@ impl Fixture {
     }
 
     pub(super) async fn assert_works(&self, secret: &Secret, whose: &str) -> CheckResult {
-        check(self.provider.accepts(secret).await?, format!("{whose} works"))
+        check(self.provider.accepts(secret).await?.is_accepted(), format!("{whose} works"))
     }
 
     pub(super) async fn assert_dead(&self, secret: &Secret, whose: &str) -> CheckResult {
-        check(!self.provider.accepts(secret).await?, format!("{whose} is rejected"))
+        check(self.provider.accepts(secret).await?.is_refused(), format!("{whose} is rejected"))
     }
 
     /// Deletes the keys that a case created. If that fails, the case fails, unless it already has.

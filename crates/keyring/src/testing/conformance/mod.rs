@@ -33,12 +33,22 @@ pub struct Subject {
     provider: Arc<dyn Provider>,
     role: String,
     other_role: String,
+    role_without_list: Option<String>,
 }
 
 impl Subject {
     /// Creates a subject. New keys can have both roles, and both roles allow at least listing keys.
     pub fn new(provider: impl Provider + 'static, role: impl Into<String>, other_role: impl Into<String>) -> Self {
-        Self { provider: Arc::new(provider), role: role.into(), other_role: other_role.into() }
+        let (role, other_role) = (role.into(), other_role.into());
+        Self { provider: Arc::new(provider), role, other_role, role_without_list: None }
+    }
+
+    /// Adds a role that does not allow listing keys. The suite then checks that the secret of such a key is told from one
+    /// that is unknown.
+    #[must_use]
+    pub fn role_without_list(mut self, role: impl Into<String>) -> Self {
+        self.role_without_list = Some(role.into());
+        self
     }
 }
 
@@ -110,6 +120,9 @@ pub async fn run(subject: &Subject) -> Report {
     let capabilities = subject.provider.capabilities();
     let mut results = Vec::with_capacity(CASES.len());
     for case in CASES {
+        if case.needs_role_without_list && subject.role_without_list.is_none() {
+            continue;
+        }
         // The vendor may ignore an emulated option, so a case about it would prove nothing.
         let missing = case.needs.iter().find(|needed| match capabilities.support(**needed) {
             Support::Native => false,

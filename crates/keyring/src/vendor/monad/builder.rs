@@ -4,7 +4,7 @@ use api_keyring_transport::{Credential, Secret, TransportBuilder};
 use monad_raw::{BASE_URL, types};
 
 use super::{Monad, VENDOR};
-use crate::vendor::credential::Scheme;
+use crate::vendor::credential::{API_KEY, Scheme};
 use crate::vendor::setup::{self, Settings};
 use crate::{Result, SecretSource};
 
@@ -17,7 +17,6 @@ pub struct MonadBuilder {
     settings: Settings,
 }
 
-const API_KEY: Scheme = |secret| Credential::api_key(secret);
 const BEARER: Scheme = |secret| Credential::bearer(secret);
 
 impl MonadBuilder {

@@ -5,7 +5,7 @@ use monad_raw::types;
 use serde_json::{Map, Value};
 
 use crate::model::key::{Details, ReportedStatus};
-use crate::vendor::call::{Call, RawResult};
+use crate::vendor::call::{Call, RawResult, is_code_of};
 use crate::vendor::recover;
 use crate::{ApiKey, IssuedKey, KeyId, Page, Result};
 
@@ -18,6 +18,13 @@ pub(super) fn looks_like_secret(text: &str) -> bool {
     text.starts_with("ey")
         && (0..3).all(|_| parts.next().is_some_and(|part| is_part(part, 8)))
         && parts.next().is_none()
+}
+
+/// Returns whether the body of a failure is Monad's: a sentence, or an object with a message, a type and a code.
+pub(super) fn is_failure(status: u16, body: &Value) -> bool {
+    let is_text = |name| body.get(name).is_some_and(Value::is_string);
+    body.is_string()
+        || (is_text("error") && is_text("error_type") && body.get("code").is_some_and(|code| is_code_of(status, code)))
 }
 
 /// Converts a key.

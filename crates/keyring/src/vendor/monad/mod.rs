@@ -11,8 +11,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use monad_raw::{Client, types};
 
 pub use self::builder::MonadBuilder;
-use crate::vendor::call::Call;
-use crate::vendor::credential::{Access, RawClient};
+use crate::vendor::call::{Call, VendorWords};
+use crate::vendor::credential::{API_KEY, Access, RawClient};
 use crate::{
     ApiKey, Capabilities, Capability, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page, PageRequest,
     Paging, Provider, Regeneration, Result, Revocation, Support,
@@ -51,15 +51,12 @@ impl Monad {
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call {
-            provider: &self.name,
-            endpoint: self.access.endpoint(),
-            operation,
-            key,
-            looks_like_secret: convert::looks_like_secret,
-        }
+        Call { provider: &self.name, endpoint: self.access.endpoint(), operation, key, words: &WORDS }
     }
 }
+
+const WORDS: VendorWords =
+    VendorWords { looks_like_secret: convert::looks_like_secret, is_failure: convert::is_failure };
 
 pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| match capability {
     Capability::CreateWithoutExpiry => {
@@ -77,6 +74,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| mat
     Capability::Revoke => Support::Unsupported { instead: "Delete the key" },
     Capability::RevokeReason => Support::Unsupported { instead: "Record the reason where you keep track of keys" },
     Capability::Stats => Support::Unsupported { instead: "Read the key: current servers report when it was last used" },
+    Capability::Whoami => Support::Unsupported { instead: "Read the claims of the token: they may name the key" },
     _ => Support::Native,
 });
 
@@ -103,7 +101,7 @@ impl Provider for Monad {
     }
 
     fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
-        let access = self.access.with_secret(&self.call(Operation::Get, None), secret)?;
+        let access = self.access.with_secret(&self.call(Operation::Get, None), secret, API_KEY)?;
         Ok(Arc::new(Self { access, ..self.clone() }))
     }
 
@@ -126,7 +124,7 @@ impl Provider for Monad {
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let (answer, date) = call.answer_with_date(request.send().await)?;
-        Ok(convert::key(&call, answer)?.with_as_of(date))
+        Ok(call.same_key(convert::key(&call, answer)?)?.with_as_of(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
@@ -211,6 +209,10 @@ impl Provider for Monad {
 
     async fn stats(&self, id: &KeyId) -> Result<KeyStats> {
         Err(self.call(Operation::Stats, Some(id)).unsupported(CAPABILITIES, Capability::Stats))
+    }
+
+    async fn whoami(&self) -> Result<KeyId> {
+        Err(self.call(Operation::Whoami, None).unsupported(CAPABILITIES, Capability::Whoami))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use spartera_raw::types;
 
 use crate::model::key::{Details, ReportedStatus};
-use crate::vendor::call::{Call, RawResult};
+use crate::vendor::call::{Call, RawResult, is_code_of};
 use crate::vendor::recover;
 use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Page, Result};
 
@@ -16,6 +16,12 @@ use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Page, Result};
 pub(super) fn looks_like_secret(text: &str) -> bool {
     let rest = text.strip_prefix("sk_").or_else(|| text.strip_prefix("ep_"));
     rest.is_some_and(|rest| rest.len() >= 16 && !rest.contains("***"))
+}
+
+/// Returns whether the body of a failure is Spartera's: an object with a code and a message.
+pub(super) fn is_failure(status: u16, body: &Value) -> bool {
+    let code = body.get("code").unwrap_or(&Value::Null);
+    body.get("message").is_some_and(Value::is_string) && (code.is_string() || is_code_of(status, code))
 }
 
 /// Converts a key. If the documented fields are missing, it reads the reference guide's fields.

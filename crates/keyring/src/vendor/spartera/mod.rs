@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use spartera_raw::{Client, types};
 
 pub use self::builder::SparteraBuilder;
-use crate::vendor::call::Call;
-use crate::vendor::credential::{Access, RawClient};
+use crate::vendor::call::{Call, VendorWords};
+use crate::vendor::credential::{API_KEY, Access, RawClient};
 use crate::{
     ApiKey, Capabilities, Capability, Expiry, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page,
     PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support,
@@ -49,15 +49,12 @@ impl Spartera {
     }
 
     fn call<'a>(&'a self, operation: Operation, key: Option<&'a KeyId>) -> Call<'a> {
-        Call {
-            provider: &self.name,
-            endpoint: self.access.endpoint(),
-            operation,
-            key,
-            looks_like_secret: convert::looks_like_secret,
-        }
+        Call { provider: &self.name, endpoint: self.access.endpoint(), operation, key, words: &WORDS }
     }
 }
+
+const WORDS: VendorWords =
+    VendorWords { looks_like_secret: convert::looks_like_secret, is_failure: convert::is_failure };
 
 /// The maximum number of keys on one of Spartera's pages.
 const MAX_PAGE_SIZE: u64 = 100;
@@ -76,6 +73,7 @@ pub(crate) const CAPABILITIES: Capabilities = Capabilities::new(|capability| mat
     Capability::Description => {
         Support::Emulated { difference: "servers may ignore the description: only the reference guide mentions it" }
     }
+    Capability::Whoami => Support::Unsupported { instead: "Compare the secret with the masked secret on the key" },
     _ => Support::Native,
 });
 
@@ -102,7 +100,7 @@ impl Provider for Spartera {
     }
 
     fn with_secret(&self, secret: &Secret) -> Result<Arc<dyn Provider>> {
-        let access = self.access.with_secret(&self.call(Operation::Get, None), secret)?;
+        let access = self.access.with_secret(&self.call(Operation::Get, None), secret, API_KEY)?;
         Ok(Arc::new(Self { access, ..self.clone() }))
     }
 
@@ -127,7 +125,7 @@ impl Provider for Spartera {
         let request =
             client.get_api_key().company_id(self.company_id.clone()).api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let (answer, date): (types::GetApiKeyResponse, _) = call.answer_with_date(request.send().await)?;
-        Ok(convert::key(&call, answer.data)?.with_as_of(date))
+        Ok(call.same_key(convert::key(&call, answer.data)?)?.with_as_of(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
@@ -230,6 +228,10 @@ impl Provider for Spartera {
             },
         };
         convert::key(&call, key).map(KeyStats::from_extra)
+    }
+
+    async fn whoami(&self) -> Result<KeyId> {
+        Err(self.call(Operation::Whoami, None).unsupported(CAPABILITIES, Capability::Whoami))
     }
 }
 
