@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::record::{Observer, SeenRequest};
 use crate::server::Server;
 use crate::service::Service;
-use crate::settings::{MonadErrorShape, Revision, Settings, SparteraShape};
+use crate::settings::{MonadErrorShape, ReuseIds, Revision, Settings, SparteraShape};
 use crate::state::State;
 
 /// The default number of connections at once.
@@ -49,6 +49,7 @@ impl EmulatorBuilder {
                 spartera_shape: SparteraShape::default(),
                 spartera_secret_field: Some("key".to_owned()),
                 monad_error_shape: MonadErrorShape::default(),
+                reuse_ids: None,
                 expiry_lag: TimeDelta::zero(),
                 connections: CONNECTION_LIMIT,
                 control: false,
@@ -146,6 +147,17 @@ impl EmulatorBuilder {
     /// The emulator forgets the oldest first. The default is 100,000 of each.
     pub fn record_limit(mut self, requests: usize) -> Self {
         self.record_limit = requests;
+        self
+    }
+
+    /// Gives ids of deleted keys to new keys, on both services. By default no id is reused.
+    ///
+    /// This holds for [`SparteraHandle::add_keys`](crate::SparteraHandle::add_keys) as well. Secrets are never reused:
+    /// the secret of a deleted key does not authenticate as the key that has got its id.
+    /// [`ExistingKey::serial`](crate::ExistingKey::serial) tells two keys with the same id apart.
+    /// [`FaultKind::ReuseIds`](crate::FaultKind::ReuseIds) does the same for single requests.
+    pub fn reuse_ids(mut self, reuse: ReuseIds) -> Self {
+        self.settings.reuse_ids = Some(reuse);
         self
     }
 

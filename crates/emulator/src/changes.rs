@@ -24,6 +24,8 @@ pub struct StateChange {
     pub kind: ChangeKind,
     /// The id of the key. If a regenerate has replaced the key, this is the new key's id.
     pub key_id: String,
+    /// The [number](crate::ExistingKey::serial) of the key, which tells it from another key that has had its id.
+    pub serial: u64,
     /// The key's name after the change, cut to 256 characters.
     pub name: Option<String>,
     /// The id of the old key, if a regenerate has replaced and thereby deleted it.

@@ -52,14 +52,14 @@ fn answer(service: &Service, method: &Method, subject: &str, body: &[u8]) -> Res
         }
         ("faults", "GET") => faults(service),
         ("requests", "GET") => lock(&service.record).to_vec().iter().map(request).collect(),
-        ("changes", "GET") => service.changes.to_vec().iter().map(change).collect(),
+        ("changes", "GET") => service.changes().iter().map(change).collect(),
         ("keys", "GET") => service.keys().iter().map(key).collect(),
         ("requests", "DELETE") => {
             lock(&service.record).clear();
             Vec::new()
         }
         ("changes", "DELETE") => {
-            service.changes.clear();
+            service.clear_changes();
             Vec::new()
         }
         ("faults", _) => return Err(Refusal::MethodNotAllowed { allow: "GET, POST, DELETE".to_owned() }),
@@ -117,6 +117,7 @@ fn change(change: &StateChange) -> Value {
         "provider": change.provider.as_str(),
         "kind": change.kind.as_str(),
         "key_id": change.key_id,
+        "serial": change.serial,
         "name": change.name,
         "replaces": change.replaces,
         "by": change.by,
@@ -127,6 +128,8 @@ fn key(key: &ExistingKey) -> Value {
     json!({
         "provider": key.provider.as_str(),
         "id": key.id,
+        "serial": key.serial,
+        "created": rfc3339(key.created),
         "name": key.name,
         "status": key.status.as_str(),
         "live_secrets": key.live_secrets,

@@ -126,12 +126,12 @@ impl Emulator {
 
     /// Returns the changes of the keys so far, oldest first within each service. They include the keys from the start.
     pub fn changes(&self) -> Vec<StateChange> {
-        self.service.changes.to_vec()
+        self.service.changes()
     }
 
     /// Clears the record of changes.
     pub fn clear_changes(&self) {
-        self.service.changes.clear();
+        self.service.clear_changes();
     }
 
     /// Returns the keys that exist: Spartera's, then Monad's, oldest first.

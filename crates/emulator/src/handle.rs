@@ -39,6 +39,7 @@ impl SparteraHandle {
     /// Adds `count` keys without requests. They may only read, and they never expire.
     pub fn add_keys(&self, count: usize) -> Vec<SeededKey> {
         let now = self.service.clock.now();
+        self.service.settle(now);
         seeded(lock(&self.service.company).seed(count, now))
     }
 }
@@ -81,6 +82,7 @@ impl MonadHandle {
     /// Adds `count` keys without requests. They may only read, and they work for a hundred years.
     pub fn add_keys(&self, count: usize) -> Vec<SeededKey> {
         let now = self.service.clock.now();
+        self.service.settle(now);
         seeded(lock(&self.service.organization).seed(count, now))
     }
 }

@@ -30,7 +30,7 @@ const BODY_TIME: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
-    pub(crate) content_type: &'static str,
+    pub(crate) content_type: Option<HeaderValue>,
     /// The other headers.
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
@@ -113,7 +113,7 @@ impl Answer {
     fn from_json(status: StatusCode, body: Vec<u8>) -> Self {
         Self {
             status,
-            content_type: "application/json",
+            content_type: Some(HeaderValue::from_static("application/json")),
             headers: HeaderMap::new(),
             body: body.into(),
             delivery: Delivery::Whole,
@@ -125,7 +125,9 @@ impl Answer {
         let mut response = Response::new(Body::new(self.body, self.delivery, connection));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(content_type) = self.content_type {
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
         response
     }
 }

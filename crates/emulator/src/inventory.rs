@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
+
 use crate::route::Provider;
 
 /// A key that exists. It shows the service's own view, which no fault distorts and which needs no request.
@@ -12,6 +14,11 @@ pub struct ExistingKey {
     pub provider: Provider,
     /// The id, as in a path.
     pub id: String,
+    /// Counts the keys of the service in the order in which they were made, from 1. No two keys have the same number,
+    /// even if they have had the same id.
+    pub serial: u64,
+    /// When the key was created.
+    pub created: DateTime<Utc>,
     /// The name, if the key has one. Text that looks like a secret is masked.
     pub name: Option<String>,
     /// The status.

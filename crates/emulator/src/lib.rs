@@ -327,7 +327,9 @@ mod control;
 mod emulator;
 mod fault;
 mod fields;
+mod freed_ids;
 mod handle;
+mod held_up;
 mod http;
 mod inventory;
 mod monad;
@@ -353,12 +355,14 @@ pub use builder::{EmulatorBuilder, StartError};
 pub use changes::{ChangeKind, StateChange};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use emulator::Emulator;
-pub use fault::{ErrorStatus, Fault, FaultKind, ParseFaultError, RetryAfter};
+pub use fault::{
+    CaptivePortal, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, ParseFaultError, RetryAfter, Waf,
+};
 pub use handle::{MonadHandle, SeededKey, SparteraHandle};
 pub use inventory::{ExistingKey, KeyStatus};
 pub use record::SeenRequest;
 pub use route::{Operation, Provider};
-pub use settings::{MonadErrorShape, Revision, SparteraShape};
+pub use settings::{MonadErrorShape, ReuseIds, Revision, SparteraShape};
 pub use state::{ParseStateError, State};
 
 /// Locks `mutex`, even after a panic in another thread, so that one failed request does not fail the others.

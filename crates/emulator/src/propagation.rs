@@ -28,6 +28,8 @@ struct Lingering {
     caller: Caller,
     uses: u64,
     expires: Option<DateTime<Utc>>,
+    /// Whether another key has got the id of the caller's key since.
+    is_id_reused: bool,
 }
 
 impl Propagation {
@@ -65,13 +67,20 @@ impl Propagation {
     pub(crate) fn linger(&mut self, secret: &str, caller: Caller, uses: u64, expires: Option<DateTime<Utc>>) {
         self.warming.remove(secret);
         if uses > 0 {
-            self.lingering.insert(secret.to_owned(), Lingering { caller, uses, expires });
+            self.lingering.insert(secret.to_owned(), Lingering { caller, uses, expires, is_id_reused: false });
         }
     }
 
     /// Ends all lingering secrets of a deleted key.
     pub(crate) fn forget(&mut self, id: &str) {
-        self.lingering.retain(|_, lingering| lingering.caller.id != id);
+        self.lingering.retain(|_, lingering| lingering.caller.id != id || lingering.is_id_reused);
+    }
+
+    /// Separates the lingering secrets of a deleted key from the new key that gets its id.
+    pub(crate) fn reuse(&mut self, id: &str) {
+        self.lingering.values_mut().filter(|lingering| lingering.caller.id == id).for_each(|lingering| {
+            lingering.is_id_reused = true;
+        });
     }
 
     /// Returns the owner of an ended secret, if the secret still works. The call counts as a use.
@@ -87,7 +96,8 @@ impl Propagation {
 
     /// Returns how many ended secrets of this key still work.
     pub(crate) fn count_lingering(&self, id: &str, now: DateTime<Utc>) -> usize {
-        self.lingering.values().filter(|lingering| lingering.caller.id == id && !lingering.is_over(now)).count()
+        let is_of_key = |lingering: &&Lingering| lingering.caller.id == id && !lingering.is_id_reused;
+        self.lingering.values().filter(is_of_key).filter(|lingering| !lingering.is_over(now)).count()
     }
 }
 

@@ -106,7 +106,7 @@ impl fmt::Display for Operation {
 }
 
 /// An operation with the ids of its path.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) operation: Operation,
     /// The company or organization.
@@ -119,7 +119,7 @@ pub(crate) struct Call {
 ///
 /// If the path belongs to a service, `provider` is set even if the service has no such operation. The error is then in
 /// that service's words.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Route {
     pub(crate) provider: Option<Provider>,
     pub(crate) call: Result<Call, Refusal>,

@@ -56,6 +56,7 @@ impl Server {
         self.stop.send_replace(true);
         // An error means that the task has already ended.
         let _ = (&mut self.task).await;
+        self.service.settle(self.service.clock.now());
         self.service.is_stopped.store(true, Ordering::Release);
     }
 }

@@ -4,18 +4,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 
-use crate::changes::Changes;
+use crate::changes::{Changes, StateChange};
 use crate::clock::Clock;
 use crate::connection::{Connection, End};
 use crate::connection_gate::ConnectionGate;
 use crate::fault::{self, AnswerFault, Body, Effects, ErrorStatus, ExchangeFault, Fault, FaultSchedule, Plan};
+use crate::held_up::{HeldUpWrite, HeldUpWrites};
 use crate::http::{self, Answer, ReceivedBody};
 use crate::inventory::ExistingKey;
 use crate::lock;
@@ -35,9 +36,10 @@ pub(crate) struct Service {
     pub(crate) company: Mutex<Company>,
     pub(crate) organization: Mutex<Organization>,
     pub(crate) record: Mutex<Record>,
-    pub(crate) changes: Arc<Changes>,
+    changes: Arc<Changes>,
     pub(crate) schedule: Mutex<FaultSchedule>,
     pub(crate) gate: ConnectionGate,
+    held_up: HeldUpWrites,
     /// Whether the emulator has stopped, so that delayed requests do nothing.
     pub(crate) is_stopped: AtomicBool,
     observer: Option<Observer>,
@@ -84,6 +86,7 @@ impl Service {
             changes,
             schedule: Mutex::new(FaultSchedule::new(faults, rng.fork())),
             gate: ConnectionGate::new(),
+            held_up: HeldUpWrites::default(),
             is_stopped: AtomicBool::new(false),
             observer,
             settings,
@@ -131,6 +134,7 @@ impl Service {
     /// Performs the request and records it. Returns `None` to reset the connection.
     fn act(&self, route: &Route, head: &Parts, received: ReceivedBody, plan: Plan) -> Option<Answer> {
         let now = self.clock.now();
+        self.settle(now);
         let leaves_unread_body = received.content.as_ref().is_err_and(Refusal::leaves_unread_body);
         let (caller, mut answer) = self.exchange(route, head, received.content, now, &plan);
         if let Some(answer) = answer.as_mut().filter(|_| leaves_unread_body) {
@@ -181,17 +185,28 @@ impl Service {
                 (None, Some(self.injected_error(route.provider, *error, skewed)))
             }
             Some(ExchangeFault::Redirect(address)) => (None, Some(fault::redirect(address))),
+            Some(ExchangeFault::Intermediary(intermediary)) => (None, Some(intermediary.answer())),
+            Some(ExchangeFault::HeldUp(span)) => {
+                let due = TimeDelta::from_std(*span).ok().and_then(|span| now.checked_add_signed(span));
+                // A time that no clock reaches never comes.
+                if let Some(due) = due {
+                    let (route, head, effects) = (route.clone(), head.clone(), plan.effects);
+                    self.held_up.push(HeldUpWrite { due, route, head, body, effects });
+                }
+                (None, None)
+            }
             Some(ExchangeFault::After(_)) | None => {
                 let handled = self.handle(route, head, body, now, &plan.effects);
                 let answer = match handled.result {
                     Ok(answer) => answer,
-                    Err(refusal) => self.refused(route.provider, &refusal),
+                    Err(refusal) => self.refused_by(route.provider, &refusal, plan),
                 };
                 let answer = match plan.exchange {
                     Some(ExchangeFault::After(AnswerFault::Reset)) => None,
                     Some(ExchangeFault::After(AnswerFault::Status(error))) => {
                         Some(plan.distort(self.injected_error(route.provider, error, skewed)))
                     }
+                    Some(ExchangeFault::After(AnswerFault::Intermediary(intermediary))) => Some(intermediary.answer()),
                     _ => Some(plan.distort(answer)),
                 };
                 (handled.caller, answer)
@@ -204,9 +219,21 @@ impl Service {
         (caller, answer)
     }
 
+    /// Carries out the held-up writes that are due at `now`, each at the time at which it was due.
+    pub(crate) fn settle(&self, now: DateTime<Utc>) {
+        if self.is_stopped.load(Ordering::Acquire) {
+            return;
+        }
+        self.held_up.settle(now, |HeldUpWrite { due, route, head, body, effects }| {
+            // The client has lost the connection, so nobody reads the answer.
+            let _ = self.handle(&route, &head, body, due, &effects);
+        });
+    }
+
     /// Returns the keys that exist: Spartera's, then Monad's, oldest first.
     pub(crate) fn keys(&self) -> Vec<ExistingKey> {
         let now = self.clock.now();
+        self.settle(now);
         let mut keys = lock(&self.company).inventory(now);
         keys.extend(lock(&self.organization).inventory(now));
         keys
@@ -214,7 +241,20 @@ impl Service {
 
     /// Returns the state of both services. A change can only happen between the two halves.
     pub(crate) fn state(&self) -> State {
+        self.settle(self.clock.now());
         State(Services { spartera: lock(&self.company).state(), monad: lock(&self.organization).state() })
+    }
+
+    /// Returns the changes of the keys so far, oldest first within each service.
+    pub(crate) fn changes(&self) -> Vec<StateChange> {
+        self.settle(self.clock.now());
+        self.changes.to_vec()
+    }
+
+    /// Forgets the changes so far.
+    pub(crate) fn clear_changes(&self) {
+        self.settle(self.clock.now());
+        self.changes.clear();
     }
 
     /// Returns the error that a fault injects.
@@ -246,6 +286,15 @@ impl Service {
             Some(Provider::Spartera) => lock(&self.company).handle(call, &input),
             Some(Provider::Monad) => lock(&self.organization).handle(call, &input),
             None => refused(Refusal::PathNotFound),
+        }
+    }
+
+    /// Returns the answer for a refusal by the service or by what checks credentials in front of it.
+    fn refused_by(&self, provider: Option<Provider>, refusal: &Refusal, plan: &Plan) -> Answer {
+        match (refusal, plan.unknown_is_403) {
+            (Refusal::Unauthenticated, Some(Some(form))) => fault::gateway(403, form),
+            (Refusal::Unauthenticated, Some(None)) => self.refused(provider, &Refusal::NotPermitted),
+            _ => self.refused(provider, refusal),
         }
     }
 

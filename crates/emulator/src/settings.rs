@@ -36,6 +36,22 @@ pub enum MonadErrorShape {
     Object,
 }
 
+/// Which id of a deleted key a new key gets.
+///
+/// No two keys have the same id at the same time. Vendors whose ids are rows of a database, or names, do reuse them.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum ReuseIds {
+    /// The id of the key that was deleted last and whose id is free.
+    #[default]
+    Next,
+    /// The lowest id of all that deleted keys have left. Numbers come first and in their order, then text.
+    LowestFree,
+    /// The key's name, with `-` in place of everything that an id cannot contain. If another key has this id, or if the
+    /// name is missing, too long or looks like a secret, the key gets a new id.
+    Name,
+}
+
 /// The builder's choices that both services need.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -44,6 +60,8 @@ pub(crate) struct Settings {
     /// The field of create's answer that contains the secret; `None` leaves the secret out.
     pub(crate) spartera_secret_field: Option<String>,
     pub(crate) monad_error_shape: MonadErrorShape,
+    /// Which ids of deleted keys new keys get; `None` never reuses an id.
+    pub(crate) reuse_ids: Option<ReuseIds>,
     /// How long a secret still works after its key has expired.
     pub(crate) expiry_lag: TimeDelta,
     /// How many connections the server serves at once.

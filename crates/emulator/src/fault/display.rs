@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::{ErrorStatus, Fault, FaultKind, RetryAfter, duration};
+use super::variant::written;
+use super::{ErrorStatus, Fault, FaultKind, GatewayForm, RetryAfter, duration};
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,6 +37,8 @@ impl fmt::Display for FaultKind {
             Self::RateLimit { requests, per } => write!(f, "rate-limit={requests}/{}", duration::format(*per)),
             Self::StatusAfter(error) => write!(f, "status-after={error}"),
             Self::Redirect(address) => write!(f, "redirect={address}"),
+            Self::HeldUp(span) => write!(f, "held-up={}", duration::format(*span)),
+            Self::Intermediary(intermediary) => write!(f, "{intermediary}"),
             Self::Truncate => f.write_str("truncate"),
             Self::EmptyBody => f.write_str("empty"),
             Self::Html => f.write_str("html"),
@@ -45,12 +48,16 @@ impl fmt::Display for FaultKind {
             Self::SlowBody(span) => write!(f, "slow-body={}", duration::format(*span)),
             Self::ExtraFields => f.write_str("extra-fields"),
             Self::UnknownEnum => f.write_str("unknown-enum"),
+            Self::UnknownIs403(None) => f.write_str("unknown-is-403=own"),
+            Self::UnknownIs403(Some(GatewayForm::Json)) => f.write_str("unknown-is-403"),
+            Self::UnknownIs403(Some(form)) => write!(f, "unknown-is-403={}", form.as_str()),
             Self::ClockAhead(span) => write!(f, "clock-ahead={}", duration::format(*span)),
             Self::ClockBehind(span) => write!(f, "clock-behind={}", duration::format(*span)),
             Self::Late(uses) => write!(f, "late={uses}"),
             Self::Flaky => f.write_str("flaky"),
             Self::Linger(uses) => write!(f, "linger={uses}"),
             Self::StaleList(lists) => write!(f, "stale-list={lists}"),
+            Self::ReuseIds(reuse) => f.write_str(&written("reuse-ids", *reuse)),
             Self::RepeatPage => f.write_str("repeat-page"),
             Self::EmptyPage => f.write_str("empty-page"),
             Self::DuplicateRows => f.write_str("duplicate-rows"),

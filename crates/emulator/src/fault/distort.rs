@@ -1,6 +1,7 @@
 //! Distorted answers.
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use serde_json::{Map, Value, json};
 
 use super::{AnswerFault, Delivery, ExchangeFault, Plan};
@@ -24,13 +25,13 @@ impl Plan {
         }
         let Some(ExchangeFault::After(fault)) = self.exchange else { return answer };
         match fault {
-            AnswerFault::Reset | AnswerFault::Status(_) => {}
+            AnswerFault::Reset | AnswerFault::Status(_) | AnswerFault::Intermediary(_) => {}
             AnswerFault::ResetBody => answer.delivery = Delivery::Half(End::Reset),
             AnswerFault::Truncate => answer.delivery = Delivery::Half(End::Close),
             AnswerFault::Empty => answer.body.clear(),
             AnswerFault::Html(status) => {
                 answer.body = HTML.into();
-                answer.content_type = "text/html; charset=utf-8";
+                answer.content_type = Some(HeaderValue::from_static("text/html; charset=utf-8"));
                 answer.status = status.map_or(answer.status, error_status);
             }
             AnswerFault::WrongType => change(&mut answer, swap_type),

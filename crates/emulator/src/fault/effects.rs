@@ -1,5 +1,7 @@
 //! The faults inside the services, as opposed to those between a service and its client.
 
+use crate::settings::ReuseIds;
+
 /// The faults inside the service that hit one operation.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Effects {
@@ -11,6 +13,8 @@ pub(crate) struct Effects {
     /// How many keys may exist.
     pub(crate) quota: Option<u64>,
     pub(crate) page: Option<PageFault>,
+    /// Which ids of deleted keys a new key gets, whatever the settings say.
+    pub(crate) reuse_ids: Option<ReuseIds>,
 }
 
 impl Effects {

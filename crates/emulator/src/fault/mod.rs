@@ -7,18 +7,24 @@ mod distort;
 mod duration;
 mod effects;
 mod failure;
+mod gateway_answer;
+mod intermediary;
 mod parse;
 mod schedule;
+mod variant;
 
 use std::time::Duration;
 
 pub(crate) use body::{Body, Delivery};
 pub(crate) use effects::{Effects, PageFault, Warmup};
 pub(crate) use failure::{redirect, set_date};
+pub(crate) use gateway_answer::gateway;
+pub use intermediary::{CaptivePortal, GatewayForm, Intermediary, Waf};
 pub use parse::ParseFaultError;
 pub(crate) use schedule::{AnswerFault, ExchangeFault, FaultSchedule, Plan};
 
 use crate::route::{Operation, Provider};
+use crate::settings::ReuseIds;
 
 /// Describes what goes wrong, which requests it hits, and how often.
 ///
@@ -179,6 +185,16 @@ pub enum FaultKind {
     /// left out, so the answer has no `Location`. (`redirect=URL`; the URL needs a path, so that its port is not read
     /// as a count)
     Redirect(String),
+    /// A write is stuck between the client and the service. The emulator resets the connection without an answer. After
+    /// this time, by the emulator's clock, the service carries the request out: it checks the credential, the body and
+    /// the key as they are then. Whatever looks at the service at that time or later sees the effect, with the time at
+    /// which it was due. [`Emulator::clear_faults`](crate::Emulator::clear_faults) does not take the write back; a
+    /// shutdown before that time does. It hits create, update, regenerate, revoke and delete. (`held-up=1m`)
+    HeldUp(Duration),
+    /// Something between the client and the service answers in its place: a gateway, a firewall or a captive portal.
+    /// Each happens before the service acts, or after it acted. (`gateway-404`, `gateway-502=json`,
+    /// `gateway-404-after`, `waf`, `captive-portal-after=511`; see [`Intermediary`])
+    Intermediary(Intermediary),
     /// The connection closes after half of the announced body. The service has acted. (`truncate`)
     Truncate,
     /// The body is empty. The service has acted. (`empty`)
@@ -199,6 +215,10 @@ pub enum FaultKind {
     ExtraFields,
     /// Each `status`, `key_type` and `error_type` in the answer has an undocumented value. (`unknown-enum`)
     UnknownEnum,
+    /// Whoever checks credentials answers an unknown, expired or ended secret with 403 instead of 401, in this form of a
+    /// gateway. `None` is the service's own form. A count includes requests whose credential works.
+    /// (`unknown-is-403` in the form `json`, `unknown-is-403=kong` and so on, `unknown-is-403=own`)
+    UnknownIs403(Option<GatewayForm>),
     /// The `Date` header is ahead of the emulator's clock by this time, and so is the date of a `Retry-After`.
     /// (`clock-ahead=5m`)
     ClockAhead(Duration),
@@ -216,6 +236,10 @@ pub enum FaultKind {
     /// The next lists do not show the effect of a create, a delete or a regenerate that replaces the key. They omit the
     /// new key and still show the old one. Each page counts as a list. (`stale-list=2`)
     StaleList(u64),
+    /// The key that a create makes gets the id of a deleted key, as with
+    /// [`EmulatorBuilder::reuse_ids`](crate::EmulatorBuilder::reuse_ids). So does the key with which a regenerate
+    /// replaces another. (`reuse-ids`, `reuse-ids=lowest`, `reuse-ids=name`)
+    ReuseIds(ReuseIds),
     /// A list shows its first page, for any requested page. (`repeat-page`)
     RepeatPage,
     /// A list shows an empty page; the total beside it is unchanged. (`empty-page`)
@@ -230,9 +254,10 @@ pub enum FaultKind {
 impl FaultKind {
     /// Returns whether this kind of fault can affect `operation`.
     fn can_hit(&self, operation: Operation) -> bool {
-        use Operation::{Create, Delete, List, Regenerate, Revoke};
+        use Operation::{Create, Delete, List, Regenerate, Revoke, Update};
         match self {
-            Self::Late(_) | Self::Flaky => matches!(operation, Create | Regenerate),
+            Self::HeldUp(_) => matches!(operation, Create | Update | Regenerate | Revoke | Delete),
+            Self::Late(_) | Self::Flaky | Self::ReuseIds(_) => matches!(operation, Create | Regenerate),
             Self::Linger(_) => matches!(operation, Delete | Revoke | Regenerate),
             Self::StaleList(_) => matches!(operation, Create | Delete | Regenerate),
             Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows => operation == List,

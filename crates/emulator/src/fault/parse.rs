@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use hyper::header::HeaderValue;
 
-use super::{ErrorStatus, Fault, FaultKind, RetryAfter, duration};
+use super::variant::read_variant;
+use super::{ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, RetryAfter, duration};
 use crate::route::{Operation, Provider};
 
 /// The error for a text that is not a fault. Its message says which forms are valid.
@@ -21,16 +22,17 @@ impl fmt::Display for ParseFaultError {
 
 impl Error for ParseFaultError {}
 
-type Result<T> = std::result::Result<T, ParseFaultError>;
+pub(super) type Result<T> = std::result::Result<T, ParseFaultError>;
 
-fn refuse<T>(problem: impl Into<String>) -> Result<T> {
+pub(super) fn refuse<T>(problem: impl Into<String>) -> Result<T> {
     Err(ParseFaultError(problem.into()))
 }
 
 const FAULTS: &str = "delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, rate-limit=5/10s, \
-    status-after=504, redirect=URL, truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, \
-    unknown-enum, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, \
-    duplicate-rows, quota=10";
+    status-after=504, redirect=URL, held-up=1m, gateway-404, gateway-502=json, gateway-404-after, waf, \
+    captive-portal, truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, \
+    unknown-enum, unknown-is-403, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, \
+    empty-page, duplicate-rows, quota=10";
 
 impl FromStr for Fault {
     type Err = ParseFaultError;
@@ -127,6 +129,7 @@ impl FromStr for FaultKind {
             ("rate-limit", Some(limit)) => read_rate(name, limit)?,
             ("status-after", Some(error)) => Self::StatusAfter(error.parse()?),
             ("redirect", Some(address)) => Self::Redirect(read_address(address)?),
+            ("held-up", Some(span)) => Self::HeldUp(read_span(name, span)?),
             ("truncate", None) => Self::Truncate,
             ("empty", None) => Self::EmptyBody,
             ("html", None) => Self::Html,
@@ -136,17 +139,24 @@ impl FromStr for FaultKind {
             ("slow-body", Some(span)) => Self::SlowBody(read_span(name, span)?),
             ("extra-fields", None) => Self::ExtraFields,
             ("unknown-enum", None) => Self::UnknownEnum,
+            ("unknown-is-403", Some("own")) => Self::UnknownIs403(None),
+            ("unknown-is-403", Some(form)) => Self::UnknownIs403(Some(read_variant(name, Some(form))?)),
+            ("unknown-is-403", None) => Self::UnknownIs403(Some(GatewayForm::Json)),
             ("clock-ahead", Some(span)) => Self::ClockAhead(read_span(name, span)?),
             ("clock-behind", Some(span)) => Self::ClockBehind(read_span(name, span)?),
             ("late", Some(uses)) => Self::Late(read_number(name, uses)?),
             ("flaky", None) => Self::Flaky,
             ("linger", Some(uses)) => Self::Linger(read_number(name, uses)?),
             ("stale-list", Some(lists)) => Self::StaleList(read_number(name, lists)?),
+            ("reuse-ids", reuse) => Self::ReuseIds(read_variant(name, reuse)?),
             ("repeat-page", None) => Self::RepeatPage,
             ("empty-page", None) => Self::EmptyPage,
             ("duplicate-rows", None) => Self::DuplicateRows,
             ("quota", Some(keys)) => Self::Quota(read_number(name, keys)?),
-            _ => return refuse(format!("`{text}` is not a fault: use {FAULTS}")),
+            _ => match Intermediary::read(name, value)? {
+                Some(intermediary) => Self::Intermediary(intermediary),
+                None => return refuse(format!("`{text}` is not a fault: use {FAULTS}")),
+            },
         })
     }
 }
@@ -224,7 +234,10 @@ fn read_address(text: &str) -> Result<String> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::variant::Variant;
+    use super::super::{CaptivePortal, Waf};
     use super::*;
+    use crate::settings::ReuseIds;
 
     #[test]
     fn every_fault_is_read_and_written() {
@@ -237,6 +250,15 @@ mod tests {
             }
         }
         for text in [
+            "create:reuse-ids=lowest",
+            "monad.regenerate:reuse-ids=name:1",
+            "*:unknown-is-403=own",
+            "get:unknown-is-403=html",
+            "*:gateway-200",
+            "delete:gateway-403-after=azure:2@3",
+            "list:waf-after=f5:1",
+            "*:captive-portal=511",
+            "*:captive-portal-after=redirect",
             "create:status=429,retry-after=2:1",
             "create:status=429,retry-after-date=2s",
             "spartera.create:status-after=429,retry-after-body=2",
@@ -245,6 +267,37 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn every_variant_is_read_and_written() {
+        let variants = [
+            ("gateway-404", variants::<GatewayForm>()),
+            ("gateway-502-after", variants::<GatewayForm>()),
+            ("unknown-is-403", variants::<GatewayForm>()),
+            ("waf", variants::<Waf>()),
+            ("captive-portal-after", variants::<CaptivePortal>()),
+            ("reuse-ids", variants::<ReuseIds>()),
+        ];
+        for (name, variants) in variants {
+            let plain: FaultKind = name.parse().unwrap();
+            assert_eq!(plain.to_string(), name);
+            let (mut all, mut defaults) = (Vec::new(), 0);
+            for text in variants.iter().map(|variant| format!("{name}={variant}")) {
+                let kind: FaultKind = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+                defaults += usize::from(kind == plain);
+                assert_eq!(kind.to_string(), if kind == plain { name } else { &text });
+                assert!(!all.contains(&kind), "{text}");
+                all.push(kind);
+            }
+            assert_eq!(defaults, 1, "{name}");
+            let error = format!("{name}=other").parse::<FaultKind>().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{name}=other` is not a fault: after `{name}=`, use ")), "{error}");
+        }
+    }
+
+    fn variants<V: Variant>() -> Vec<&'static str> {
+        V::ALL.iter().map(|(name, _)| *name).collect()
     }
 
     #[test]
@@ -275,6 +328,13 @@ mod tests {
             ("create:reset-after:", "`` is not a count"),
             ("create:reset-after:1@0", "`0` is not the number of a request"),
             ("create:status=200", "use 400 to 599"),
+            ("create:gateway-199", "use 200 to 599"),
+            ("create:gateway-", "use 200 to 599"),
+            ("create:gateway-404=yaml", "after `gateway-404=`, use html, json"),
+            ("create:gateway", "is not a fault"),
+            ("get:held-up=60s", "cannot hit `get`"),
+            ("create:held-up=60", "with a unit"),
+            ("list:reuse-ids", "cannot hit `list`"),
             ("create:status=429,when=2", "`when=2` cannot follow a status"),
             ("create%:reset-after", "`` is not a chance"),
             ("create%101:reset-after", "from 0 to 100"),

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
 use super::bucket::TokenBucket;
-use super::{Effects, ErrorStatus, Fault, FaultKind, PageFault, RetryAfter, Warmup};
+use super::{Effects, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, PageFault, RetryAfter, Warmup};
 use crate::route::{Operation, Provider};
 
 /// The pending faults, in the order of their injection.
@@ -42,6 +42,8 @@ enum Group {
     Date,
     ExtraFields,
     UnknownEnum,
+    UnknownIs403,
+    ReuseIds,
     Warmup,
     Linger,
     StaleList,
@@ -57,6 +59,8 @@ pub(crate) struct Plan {
     pub(crate) effects: Effects,
     pub(crate) extra_fields: bool,
     pub(crate) unknown_enum: bool,
+    /// The form in which a 403 replaces every 401. The inner `None` is the service's own form.
+    pub(crate) unknown_is_403: Option<Option<GatewayForm>>,
     /// How far the `Date` header is ahead of the emulator's clock.
     pub(crate) clock_skew: Option<TimeDelta>,
     /// The faults that hit, for the record of requests.
@@ -71,6 +75,10 @@ pub(crate) enum ExchangeFault {
     Refuse(Duration),
     StatusBefore(ErrorStatus),
     Redirect(String),
+    /// Resets the connection. The service acts later.
+    HeldUp(Duration),
+    /// Something between the client and the service answers, and the service does not act.
+    Intermediary(Intermediary),
     /// The service acts; then this fault changes the answer.
     After(AnswerFault),
 }
@@ -81,6 +89,7 @@ pub(crate) enum AnswerFault {
     Reset,
     ResetBody,
     Status(ErrorStatus),
+    Intermediary(Intermediary),
     Truncate,
     Empty,
     Html(Option<u16>),
@@ -175,6 +184,8 @@ impl FaultKind {
             | Self::RateLimit { .. }
             | Self::StatusAfter(_)
             | Self::Redirect(_)
+            | Self::HeldUp(_)
+            | Self::Intermediary(_)
             | Self::Truncate
             | Self::EmptyBody
             | Self::Html
@@ -184,6 +195,8 @@ impl FaultKind {
             | Self::SlowBody(_) => Group::Exchange,
             Self::ExtraFields => Group::ExtraFields,
             Self::UnknownEnum => Group::UnknownEnum,
+            Self::UnknownIs403(_) => Group::UnknownIs403,
+            Self::ReuseIds(_) => Group::ReuseIds,
             Self::ClockAhead(_) | Self::ClockBehind(_) => Group::Date,
             Self::Late(_) | Self::Flaky => Group::Warmup,
             Self::Linger(_) => Group::Linger,
@@ -194,10 +207,11 @@ impl FaultKind {
     }
 
     fn lets_service_act(&self) -> bool {
-        !matches!(
-            self,
-            Self::Refuse(_) | Self::ResetBefore | Self::Status(_) | Self::RateLimit { .. } | Self::Redirect(_)
-        )
+        match self {
+            Self::Refuse(_) | Self::ResetBefore | Self::Status(_) | Self::RateLimit { .. } | Self::Redirect(_) => false,
+            Self::Intermediary(intermediary) => intermediary.lets_service_act(),
+            _ => true,
+        }
     }
 }
 
@@ -214,6 +228,13 @@ impl Plan {
                 self.exchange = Some(ExchangeFault::StatusBefore(error));
             }
             FaultKind::Redirect(address) => self.exchange = Some(ExchangeFault::Redirect(address.clone())),
+            FaultKind::HeldUp(span) => self.exchange = Some(ExchangeFault::HeldUp(*span)),
+            FaultKind::Intermediary(intermediary) if intermediary.lets_service_act() => {
+                self.answer(AnswerFault::Intermediary(*intermediary));
+            }
+            FaultKind::Intermediary(intermediary) => {
+                self.exchange = Some(ExchangeFault::Intermediary(*intermediary));
+            }
             FaultKind::ResetAfter => self.answer(AnswerFault::Reset),
             FaultKind::ResetBody => self.answer(AnswerFault::ResetBody),
             FaultKind::StatusAfter(error) => self.answer(AnswerFault::Status(*error)),
@@ -226,6 +247,8 @@ impl Plan {
             FaultKind::SlowBody(pause) => self.answer(AnswerFault::Slow(*pause)),
             FaultKind::ExtraFields => self.extra_fields = true,
             FaultKind::UnknownEnum => self.unknown_enum = true,
+            FaultKind::UnknownIs403(form) => self.unknown_is_403 = Some(*form),
+            FaultKind::ReuseIds(reuse) => self.effects.reuse_ids = Some(*reuse),
             FaultKind::ClockAhead(by) => self.clock_skew = Some(delta(*by)),
             FaultKind::ClockBehind(by) => self.clock_skew = Some(-delta(*by)),
             FaultKind::Late(uses) => self.effects.warmup = Some(Warmup::Late(*uses)),

@@ -85,6 +85,7 @@ impl Organization {
         self.propagation.forget(id);
         self.end_secret(id, input.effects);
         let key = self.keys.remove(id, input.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
+        self.freed_ids.add(id);
         self.record_change_to(ChangeKind::Deleted, &key, None, Some(by), input.now);
         Ok(Answer::ok(&"API key deleted successfully"))
     }
@@ -100,6 +101,8 @@ impl Organization {
         let old = self.keys.remove(id, input.effects.stale_lists).ok_or(Refusal::KeyNotFound)?;
         let new = NewKey { name: old.name, description: old.description, role: old.role, expires: old.expires };
         let (id, token) = self.issue(new, input.effects, input.now);
+        // The service makes the new key before it deletes the old one, so the new key does not get the old id.
+        self.freed_ids.add(&old.id);
         self.record_change_to(ChangeKind::Regenerated, self.find(&id)?, Some(old.id), Some(by), input.now);
         self.with_token(&id, &token)
     }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::state::{Key, Organization, long_lived, stamp};
 use super::token::{SIGNING_KEY_BYTES, Signer, SigningKey};
 use crate::changes::{ChangeKind, Changes};
+use crate::freed_ids::FreedIds;
 use crate::permission::Role;
 use crate::secret;
 use crate::settings::Settings;
@@ -24,6 +25,9 @@ pub(crate) struct OrganizationState {
     /// The key whose token the emulator's handle returns. If it is missing, the organization gets a new one.
     admin_key_id: Option<String>,
     signing_key: Option<SigningKeyState>,
+    /// The ids of deleted keys, the latest last. New keys get them only if the emulator reuses ids.
+    #[serde(skip_serializing_if = "FreedIds::is_empty")]
+    freed_ids: FreedIds,
     keys: Vec<KeyState>,
 }
 
@@ -55,6 +59,9 @@ struct KeyState {
     /// When the current token was made. The token contains this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_issued_at: Option<DateTime<Utc>>,
+    /// What tells the key's tokens from those of an earlier key with the same id. The token contains it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_id: Option<String>,
     /// The current token. It follows from the other fields, and is here for people who read the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -69,6 +76,7 @@ impl OrganizationState {
     pub(crate) fn check(&self) -> Result<(), String> {
         let ids = || self.keys.iter().map(|key| key.id.as_str());
         self.organization_id.as_deref().map_or(Ok(()), check_id)?;
+        self.freed_ids.check()?;
         check_ids(ids())?;
         check_admin(self.admin_key_id.as_deref(), ids())?;
         let signer = match &self.signing_key {
@@ -102,6 +110,7 @@ impl OrganizationState {
             claims.sub == key.id
                 && Some(claims.organization_id) == self.organization_id
                 && claims.token_version == key.token_version
+                && claims.jti == key.token_id
                 && claims.exp == key.expires_at.timestamp()
                 && Some(claims.iat) == key.token_issued_at.map(|issued| issued.timestamp())
         });
@@ -128,6 +137,8 @@ impl KeyState {
         let created = self.created_at.unwrap_or(stamp(now));
         Key {
             id: self.id,
+            serial: 0,
+            token_id: self.token_id,
             name: self.name,
             description: self.description,
             role: super::role(&self.role_id).unwrap_or(Role::Reader),
@@ -157,10 +168,11 @@ impl Organization {
         let new_key = SigningKey::random(&mut rng);
         let saved_key = state.signing_key.as_ref().and_then(SigningKeyState::to_signing_key);
         let mut organization = Self::new(id, saved_key.unwrap_or(new_key), settings, changes, rng);
+        organization.freed_ids = state.freed_ids;
         for key in state.keys {
             let key = key.into_key(now);
             let id = key.id.clone();
-            organization.keys.insert(key, 0);
+            organization.insert(key, 0);
             organization.record_change(ChangeKind::Seeded, &id, None, now);
         }
         organization.admin_key_id = match state.admin_key_id {
@@ -185,12 +197,14 @@ impl Organization {
             last_used_at: key.last_used,
             token_version: key.token_version,
             token_issued_at: Some(key.token_issued),
+            token_id: key.token_id.clone(),
             token: Some(self.token(key)),
         };
         OrganizationState {
             organization_id: Some(self.id.clone()),
             admin_key_id: self.keys.get(&self.admin_key_id).map(|key| key.id.clone()),
             signing_key: Some(SigningKeyState::from(&self.signing_key)),
+            freed_ids: self.freed_ids.clone(),
             keys: self.keys.iter().map(describe).collect(),
         }
     }

@@ -9,6 +9,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap};
 use super::token::{Claims, Signer, SigningKey};
 use crate::changes::{ChangeKind, Changes, StateChange};
 use crate::fault::Effects;
+use crate::freed_ids::FreedIds;
 use crate::inventory::{ExistingKey, KeyStatus};
 use crate::permission::{Caller, Permission, Role};
 use crate::propagation::Propagation;
@@ -34,6 +35,9 @@ pub(crate) struct Organization {
     pub(super) signing_key: SigningKey,
     pub(super) propagation: Propagation,
     signer: Signer,
+    pub(super) freed_ids: FreedIds,
+    /// How many keys the organization has had.
+    serials: u64,
     changes: Arc<Changes>,
     rng: Rng,
 }
@@ -41,6 +45,10 @@ pub(crate) struct Organization {
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: String,
+    /// Tells the key from others that have had its id. [`Organization::insert`] sets it.
+    pub(super) serial: u64,
+    /// Tells the key's tokens from those of others that have had its id; `None` if the id was new.
+    pub(super) token_id: Option<String>,
     pub(super) name: String,
     pub(super) description: Option<String>,
     pub(super) role: Role,
@@ -70,7 +78,7 @@ impl Identified for Key {
 
 impl Key {
     fn secret_name(&self) -> String {
-        secret_name(&self.id, self.token_version)
+        secret_name(&self.id, self.token_version, self.token_id.as_deref())
     }
 
     pub(super) fn is_expired(&self, now: DateTime<Utc>) -> bool {
@@ -96,6 +104,8 @@ impl Organization {
             propagation: Propagation::default(),
             changes,
             signer: Signer::new(&signing_key.bytes, &signing_key.id),
+            freed_ids: FreedIds::default(),
+            serials: 0,
             signing_key,
             rng,
         }
@@ -121,8 +131,11 @@ impl Organization {
     /// Creates a key. Returns its id and token.
     pub(super) fn issue(&mut self, new: NewKey, effects: &Effects, now: DateTime<Utc>) -> (String, String) {
         let created = stamp(now);
+        let (id, token_id) = self.new_id(&new.name, effects);
         let key = Key {
-            id: secret::random_uuid(&mut self.rng),
+            id,
+            serial: 0,
+            token_id,
             name: new.name,
             description: new.description,
             role: new.role,
@@ -135,8 +148,26 @@ impl Organization {
         };
         let issued = (key.id.clone(), self.token(&key));
         self.propagation.warm(&key.secret_name(), effects.warmup);
-        self.keys.insert(key, effects.stale_lists);
+        self.insert(key, effects.stale_lists);
         issued
+    }
+
+    /// Returns an id that no key has, and a token id if another key may have had it.
+    fn new_id(&mut self, name: &str, effects: &Effects) -> (String, Option<String>) {
+        let reuse = effects.reuse_ids.or(self.settings.reuse_ids);
+        match reuse.and_then(|reuse| self.freed_ids.take(reuse, Some(name), |id| self.keys.get(id).is_some())) {
+            Some(id) => {
+                self.propagation.reuse(&id);
+                (id, Some(secret::random_text(&mut self.rng, 12)))
+            }
+            None => (secret::random_uuid(&mut self.rng), None),
+        }
+    }
+
+    pub(super) fn insert(&mut self, mut key: Key, stale_lists: u64) {
+        self.serials += 1;
+        key.serial = self.serials;
+        self.keys.insert(key, stale_lists);
     }
 
     /// Returns the token of the key's current version.
@@ -145,6 +176,7 @@ impl Organization {
             sub: key.id.clone(),
             organization_id: self.id.clone(),
             token_version: key.token_version,
+            jti: key.token_id.clone(),
             iat: key.token_issued.timestamp(),
             exp: key.expires.timestamp(),
         })
@@ -154,9 +186,9 @@ impl Organization {
     pub(super) fn authenticate(&mut self, headers: &HeaderMap, now: DateTime<Utc>) -> Result<Caller, Refusal> {
         let token = credential(headers).ok_or(Refusal::Unauthenticated)?;
         let claims = self.signer.verify(token).ok_or(Refusal::Unauthenticated)?;
-        let secret = secret_name(&claims.sub, claims.token_version);
+        let secret = secret_name(&claims.sub, claims.token_version, claims.jti.as_deref());
         let key = match self.keys.get_mut(&claims.sub) {
-            Some(key) if key.token_version == claims.token_version => key,
+            Some(key) if key.token_version == claims.token_version && key.token_id == claims.jti => key,
             _ => return self.propagation.lingering(&secret, now).ok_or(Refusal::Unauthenticated),
         };
         if key.is_expired(self.settings.expiry_cutoff(now)) || !self.propagation.accepts(&secret) {
@@ -213,6 +245,7 @@ impl Organization {
             provider: Provider::Monad,
             kind,
             key_id: key.id.clone(),
+            serial: key.serial,
             name: Some(key.name.clone()),
             replaces,
             by: by.map(|caller| caller.id.clone()),
@@ -226,6 +259,8 @@ impl Organization {
             ExistingKey {
                 provider: Provider::Monad,
                 id: key.id.clone(),
+                serial: key.serial,
+                created: key.created,
                 name: Some(secret::redact(&key.name)),
                 status,
                 live_secrets: usize::from(!key.is_expired(self.settings.expiry_cutoff(now)))
@@ -237,8 +272,8 @@ impl Organization {
 }
 
 /// Returns a name that identifies one secret of one key.
-fn secret_name(id: &str, version: u64) -> String {
-    format!("{id}/{version}")
+fn secret_name(id: &str, version: u64, token_id: Option<&str>) -> String {
+    format!("{id}/{version}/{}", token_id.unwrap_or_default())
 }
 
 /// Returns the time with the precision of a key's timestamps.

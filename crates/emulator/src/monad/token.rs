@@ -42,6 +42,8 @@ pub(super) struct Claims {
     pub(super) sub: String,
     pub(super) organization_id: String,
     pub(super) token_version: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jti: Option<String>,
     pub(super) iat: i64,
     pub(super) exp: i64,
 }
@@ -89,7 +91,14 @@ mod tests {
     use super::*;
 
     fn claims() -> Claims {
-        Claims { sub: "key".into(), organization_id: "organization".into(), token_version: 1, iat: 1, exp: 2 }
+        Claims {
+            sub: "key".into(),
+            organization_id: "organization".into(),
+            token_version: 1,
+            jti: None,
+            iat: 1,
+            exp: 2,
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::input::{NewKey, default_key_type, key_type};
 use super::state::{Company, DEFAULT_RATE_LIMIT, FIRST_NUMBER, Key, Revocation, Usage};
 use crate::changes::{ChangeKind, Changes};
+use crate::freed_ids::FreedIds;
 use crate::permission::Role;
 use crate::secret;
 use crate::settings::Settings;
@@ -22,8 +23,11 @@ pub(crate) struct CompanyState {
     company_id: Option<String>,
     /// The key whose secret the emulator's handle returns. If it is missing, the company gets a new one.
     admin_key_id: Option<String>,
-    /// The next numeric id. The company never reuses a deleted key's id.
+    /// The next numeric id.
     next_number: Option<u64>,
+    /// The ids of deleted keys, the latest last. New keys get them only if the emulator reuses ids.
+    #[serde(skip_serializing_if = "FreedIds::is_empty")]
+    freed_ids: FreedIds,
     keys: Vec<KeyState>,
 }
 
@@ -78,6 +82,7 @@ impl CompanyState {
             return Err("next_number must be at most 2^53".to_owned());
         }
         self.company_id.as_deref().map_or(Ok(()), check_id)?;
+        self.freed_ids.check()?;
         check_ids(ids())?;
         check_admin(self.admin_key_id.as_deref(), ids())?;
         let mut secrets = HashSet::new();
@@ -136,6 +141,7 @@ impl KeyState {
             revocation: self.revoked.then_some(revocation),
             usage: Usage { count: self.usage_count, last: self.last_used, failed: self.failed_attempts },
             id: self.id,
+            serial: 0,
             secret,
         }
     }
@@ -186,6 +192,7 @@ impl Company {
             state.keys.iter().filter_map(|key| key.id.parse::<u64>().ok()).filter(|number| *number <= MAX_NUMBER);
         let after_last = numbers.max().map_or(0, |last| last + 1);
         company.next_number = state.next_number.unwrap_or(FIRST_NUMBER).max(after_last);
+        company.freed_ids = state.freed_ids;
         for key in state.keys {
             let key = key.into_key(|endpoint_id| company.new_secret(endpoint_id), now);
             let id = key.id.clone();
@@ -207,6 +214,7 @@ impl Company {
             company_id: Some(self.id.clone()),
             admin_key_id: self.keys.get(&self.admin_key_id).map(|key| key.id.clone()),
             next_number: Some(self.next_number),
+            freed_ids: self.freed_ids.clone(),
             keys: self.keys.iter().map(KeyState::from).collect(),
         }
     }

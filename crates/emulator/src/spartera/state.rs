@@ -10,6 +10,7 @@ use hyper::header::HeaderMap;
 use super::input::NewKey;
 use crate::changes::{ChangeKind, Changes, StateChange};
 use crate::fault::Effects;
+use crate::freed_ids::FreedIds;
 use crate::inventory::{ExistingKey, KeyStatus};
 use crate::permission::{Caller, Permission, Role};
 use crate::propagation::Propagation;
@@ -37,12 +38,17 @@ pub(crate) struct Company {
     propagation: Propagation,
     changes: Arc<Changes>,
     pub(super) next_number: u64,
+    pub(super) freed_ids: FreedIds,
+    /// How many keys the company has had.
+    serials: u64,
     rng: Rng,
 }
 
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: String,
+    /// Tells the key from others that have had its id. [`Company::insert`] sets it.
+    pub(super) serial: u64,
     pub(super) masked: String,
     pub(super) role: Role,
     pub(super) user_id: Option<String>,
@@ -114,6 +120,8 @@ impl Company {
             propagation: Propagation::default(),
             changes,
             next_number: FIRST_NUMBER,
+            freed_ids: FreedIds::default(),
+            serials: 0,
             rng,
         }
     }
@@ -137,17 +145,13 @@ impl Company {
 
     /// Creates a key. Returns its id and secret.
     pub(super) fn issue(&mut self, new: NewKey, effects: &Effects, now: DateTime<Utc>) -> (String, String) {
-        let number = self.next_number;
-        self.next_number += 1;
-        let id = match self.settings.spartera_shape {
-            SparteraShape::Documented => number.to_string(),
-            SparteraShape::Guide => format!("key_{}", secret::random_text(&mut self.rng, 12)),
-        };
+        let id = self.new_id(new.name.as_deref(), effects);
         let secret = self.new_secret(new.endpoint_id.as_deref());
         let created = now.trunc_subsecs(0);
         self.propagation.warm(&secret, effects.warmup);
         let key = Key {
             id: id.clone(),
+            serial: 0,
             masked: secret::mask(&secret),
             role: new.role,
             user_id: new.user_id,
@@ -170,12 +174,35 @@ impl Company {
         (id, secret)
     }
 
+    /// Returns an id that no key has.
+    fn new_id(&mut self, name: Option<&str>, effects: &Effects) -> String {
+        let reuse = effects.reuse_ids.or(self.settings.reuse_ids);
+        if let Some(id) = reuse.and_then(|reuse| self.freed_ids.take(reuse, name, |id| self.keys.get(id).is_some())) {
+            self.propagation.reuse(&id);
+            return id;
+        }
+        loop {
+            let number = self.next_number;
+            self.next_number += 1;
+            let id = match self.settings.spartera_shape {
+                SparteraShape::Documented => number.to_string(),
+                SparteraShape::Guide => format!("key_{}", secret::random_text(&mut self.rng, 12)),
+            };
+            // A name can look like a number.
+            if self.keys.get(&id).is_none() {
+                return id;
+            }
+        }
+    }
+
     pub(super) fn new_secret(&mut self, endpoint_id: Option<&str>) -> String {
         let prefix = if endpoint_id.is_some() { "ep_" } else { "sk_live_" };
         format!("{prefix}{}", secret::random_text(&mut self.rng, 32))
     }
 
-    pub(super) fn insert(&mut self, key: Key, stale_lists: u64) {
+    pub(super) fn insert(&mut self, mut key: Key, stale_lists: u64) {
+        self.serials += 1;
+        key.serial = self.serials;
         self.by_secret.insert(key.secret.clone(), key.id.clone());
         self.keys.insert(key, stale_lists);
     }
@@ -186,6 +213,7 @@ impl Company {
         self.end_secret(id, effects);
         let key = self.keys.remove(id, effects.stale_lists)?;
         self.by_secret.remove(&key.secret);
+        self.freed_ids.add(id);
         Some(key)
     }
 
@@ -246,6 +274,7 @@ impl Company {
             provider: Provider::Spartera,
             kind,
             key_id: key.id.clone(),
+            serial: key.serial,
             name: key.name.clone(),
             replaces: None,
             by: by.map(|caller| caller.id.clone()),
@@ -259,6 +288,8 @@ impl Company {
             ExistingKey {
                 provider: Provider::Spartera,
                 id: key.id.clone(),
+                serial: key.serial,
+                created: key.created,
                 name: key.name.as_deref().map(secret::redact),
                 status,
                 live_secrets: usize::from(key.status(self.settings.expiry_cutoff(now)) == KeyStatus::Active)

@@ -63,12 +63,15 @@ async fn the_records_are_returned_without_a_secret() {
 
     let changes = api.get("changes").await.ok();
     let created = json!({
-        "time": "2026-01-01T00:00:00Z", "provider": "spartera", "kind": "created", "key_id": "1002", "name": "new",
-        "replaces": null, "by": "1001",
+        "time": "2026-01-01T00:00:00Z", "provider": "spartera", "kind": "created", "key_id": "1002", "serial": 2,
+        "name": "new", "replaces": null, "by": "1001",
     });
     assert_eq!(changes[2], created);
     let keys = api.get("keys").await.ok();
-    let key = json!({"provider": "spartera", "id": "1002", "name": "new", "status": "active", "live_secrets": 1});
+    let key = json!({
+        "provider": "spartera", "id": "1002", "serial": 2, "created": "2026-01-01T00:00:00Z", "name": "new",
+        "status": "active", "live_secrets": 1,
+    });
     assert_eq!((&keys[1], keys.as_array().unwrap().len()), (&key, 4));
 
     let shown = format!("{requests}{changes}{keys}");

@@ -9,6 +9,7 @@ mod client;
 mod control;
 mod faults;
 mod http;
+mod ids;
 mod life;
 mod monad;
 mod pages;

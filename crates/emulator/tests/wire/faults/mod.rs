@@ -3,6 +3,8 @@
 mod answers;
 mod connection;
 mod errors;
+mod held_up;
+mod intermediaries;
 mod lists;
 mod schedule;
 mod secrets;
