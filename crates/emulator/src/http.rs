@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::connection::Connection;
-use crate::fault::{Body, Delivery};
+use crate::fault::{Body, Delivery, OddRow};
 use crate::refusal::Refusal;
 
 /// The longest body that the emulator reads. It is far more than any operation needs.
@@ -43,7 +43,8 @@ impl Answer {
         Self::json(StatusCode::OK, body, 128)
     }
 
-    /// Returns a 200 with an object: an optional message, the rows in the field `name`, and another optional field.
+    /// Returns a 200 with an object: an optional message, the rows in the field `name`, and another optional field. A
+    /// fault may make one row odd.
     ///
     /// This function writes the JSON itself, into a buffer that has the final size. Client benchmarks request lists,
     /// and for rows that are already JSON a serializer takes longer than the rest of the service.
@@ -51,6 +52,7 @@ impl Answer {
         message: Option<&str>,
         name: &str,
         rows: impl Iterator<Item = &'a RawValue> + Clone,
+        odd: Option<OddRow>,
         after: Option<(&str, &impl Serialize)>,
     ) -> Self {
         let length: usize = rows.clone().map(|row| row.get().len() + 1).sum();
@@ -67,10 +69,14 @@ impl Answer {
             let _ = serde_json::to_writer(&mut body, message);
         }
         field(&mut body, name);
+        let odd = odd.and_then(|odd| odd.of(rows.clone()));
         let mut separator = b"[".as_slice();
-        for row in rows {
+        for (index, row) in rows.enumerate() {
             body.extend_from_slice(std::mem::replace(&mut separator, b","));
-            body.extend_from_slice(row.get().as_bytes());
+            body.extend_from_slice(match &odd {
+                Some((at, odd)) if *at == index => odd,
+                _ => row.get().as_bytes(),
+            });
         }
         body.extend_from_slice(if separator == b"[" { b"[]" } else { b"]" });
         if let Some((name, value)) = after {

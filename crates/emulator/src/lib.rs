@@ -356,7 +356,8 @@ pub use changes::{ChangeKind, StateChange};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use emulator::Emulator;
 pub use fault::{
-    CaptivePortal, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, ParseFaultError, RetryAfter, Waf,
+    CaptivePortal, ContentCoding, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, OddField, OddRow,
+    ParseFaultError, RetryAfter, Waf, ZeroTime,
 };
 pub use handle::{MonadHandle, SeededKey, SparteraHandle};
 pub use inventory::{ExistingKey, KeyStatus};

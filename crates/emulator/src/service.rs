@@ -201,13 +201,13 @@ impl Service {
                     Ok(answer) => answer,
                     Err(refusal) => self.refused_by(route.provider, &refusal, plan),
                 };
-                let answer = match plan.exchange {
+                let answer = match &plan.exchange {
                     Some(ExchangeFault::After(AnswerFault::Reset)) => None,
                     Some(ExchangeFault::After(AnswerFault::Status(error))) => {
-                        Some(plan.distort(self.injected_error(route.provider, error, skewed)))
+                        Some(plan.distort(self.injected_error(route.provider, *error, skewed), now))
                     }
                     Some(ExchangeFault::After(AnswerFault::Intermediary(intermediary))) => Some(intermediary.answer()),
-                    _ => Some(plan.distort(answer)),
+                    _ => Some(plan.distort(answer, now)),
                 };
                 (handled.caller, answer)
             }

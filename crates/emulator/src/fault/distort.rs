@@ -1,10 +1,11 @@
 //! Distorted answers.
 
+use chrono::{DateTime, Utc};
 use hyper::StatusCode;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_ENCODING, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use super::{AnswerFault, Delivery, ExchangeFault, Plan};
+use super::{AnswerFault, Delivery, ExchangeFault, Plan, other_error};
 use crate::connection::End;
 use crate::http::Answer;
 
@@ -16,14 +17,24 @@ const UNKNOWN_VALUE: &str = "unheard_of";
 
 impl Plan {
     /// Applies this plan's faults to `answer`. The caller handles resets and replaced statuses.
-    pub(crate) fn distort(&self, mut answer: Answer) -> Answer {
+    pub(crate) fn distort(&self, mut answer: Answer, now: DateTime<Utc>) -> Answer {
         if self.extra_fields {
             change(&mut answer, add_fields);
         }
         if self.unknown_enum {
             change(&mut answer, replace_enums);
         }
-        let Some(ExchangeFault::After(fault)) = self.exchange else { return answer };
+        if let Some(field) = self.odd_field {
+            change(&mut answer, |value| field.change(value));
+        }
+        if let Some(zero) = self.zero_time {
+            change(&mut answer, |value| zero.change(value, now));
+        }
+        if self.other_error {
+            let status = answer.status;
+            change(&mut answer, |value| other_error::change(value, status));
+        }
+        let Some(ExchangeFault::After(fault)) = &self.exchange else { return answer };
         match fault {
             AnswerFault::Reset | AnswerFault::Status(_) | AnswerFault::Intermediary(_) => {}
             AnswerFault::ResetBody => answer.delivery = Delivery::Half(End::Reset),
@@ -35,8 +46,16 @@ impl Plan {
                 answer.status = status.map_or(answer.status, error_status);
             }
             AnswerFault::WrongType => change(&mut answer, swap_type),
+            AnswerFault::Encoded(coding) => {
+                answer.body = coding.encode(&answer.body).into();
+                answer.headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+            }
+            AnswerFault::MediaType(media_type) => {
+                answer.content_type = media_type.as_deref().and_then(|name| HeaderValue::from_str(name).ok());
+            }
+            AnswerFault::ByteOrderMark => answer.body = [b"\xef\xbb\xbf", &answer.body[..]].concat().into(),
             AnswerFault::Endless => answer.delivery = Delivery::Endless,
-            AnswerFault::Slow(pause) => answer.delivery = Delivery::Slow(pause),
+            AnswerFault::Slow(pause) => answer.delivery = Delivery::Slow(*pause),
         }
         answer
     }
@@ -82,7 +101,7 @@ fn replace_enums(value: &mut Value) {
 }
 
 /// Visits inner objects first, so that it does not visit the fields that `visit` adds.
-fn each_object(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
+pub(super) fn each_object(value: &mut Value, visit: &mut impl FnMut(&mut Map<String, Value>)) {
     match value {
         Value::Object(object) => {
             object.values_mut().for_each(|value| each_object(value, visit));

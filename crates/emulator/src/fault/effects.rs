@@ -1,5 +1,6 @@
 //! The faults inside the services, as opposed to those between a service and its client.
 
+use super::OddRow;
 use crate::settings::ReuseIds;
 
 /// The faults inside the service that hit one operation.
@@ -13,6 +14,7 @@ pub(crate) struct Effects {
     /// How many keys may exist.
     pub(crate) quota: Option<u64>,
     pub(crate) page: Option<PageFault>,
+    pub(crate) odd_row: Option<OddRow>,
     /// Which ids of deleted keys a new key gets, whatever the settings say.
     pub(crate) reuse_ids: Option<ReuseIds>,
 }
@@ -39,16 +41,23 @@ pub(crate) enum PageFault {
     Repeat,
     Empty,
     Duplicate,
+    /// A page after the last does not exist.
+    PastEnd,
 }
 
 impl PageFault {
+    /// Returns whether the service refuses the page that begins after `before` of `total` rows.
+    pub(crate) fn is_missing(fault: Option<Self>, total: usize, before: usize) -> bool {
+        fault == Some(Self::PastEnd) && before > 0 && before >= total
+    }
+
     /// Returns the rows of the requested page, distorted by `fault`.
     ///
     /// `before` is the number of rows before the page, `limit` its size.
     pub(crate) fn page<T: Copy>(fault: Option<Self>, mut rows: Vec<T>, before: usize, limit: usize) -> Vec<T> {
         let page = |before: usize| rows.iter().skip(before).take(limit).copied();
         match fault {
-            None => {
+            None | Some(Self::PastEnd) => {
                 rows.drain(..before.min(rows.len()));
                 rows.truncate(limit);
                 rows

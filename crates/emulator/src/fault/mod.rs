@@ -6,22 +6,31 @@ mod display;
 mod distort;
 mod duration;
 mod effects;
+mod encoding;
 mod failure;
 mod gateway_answer;
 mod intermediary;
+mod odd_field;
+mod odd_row;
+mod other_error;
 mod parse;
 mod schedule;
 mod variant;
+mod zero_time;
 
 use std::time::Duration;
 
 pub(crate) use body::{Body, Delivery};
 pub(crate) use effects::{Effects, PageFault, Warmup};
+pub use encoding::ContentCoding;
 pub(crate) use failure::{redirect, set_date};
 pub(crate) use gateway_answer::gateway;
 pub use intermediary::{CaptivePortal, GatewayForm, Intermediary, Waf};
+pub use odd_field::OddField;
+pub use odd_row::OddRow;
 pub use parse::ParseFaultError;
 pub(crate) use schedule::{AnswerFault, ExchangeFault, FaultSchedule, Plan};
+pub use zero_time::ZeroTime;
 
 use crate::route::{Operation, Provider};
 use crate::settings::ReuseIds;
@@ -56,7 +65,7 @@ use crate::settings::ReuseIds;
 /// - all faults of the connection, the status and the body, from [`FaultKind::Refuse`] to [`FaultKind::SlowBody`] (a
 ///   rate limit only when it refuses a request);
 /// - [`FaultKind::Late`] and [`FaultKind::Flaky`];
-/// - the three faults of pages;
+/// - the faults of pages, from [`FaultKind::RepeatPage`] to [`FaultKind::PastEnd404`];
 /// - two faults of the same kind.
 ///
 /// A fault counts each request that it hits, even if the service refuses that request. If a fault stops the exchange
@@ -207,6 +216,16 @@ pub enum FaultKind {
     /// The body has another JSON type: an object is wrapped in an array, a string in an object, and any other value
     /// becomes a string. The service has acted. (`wrong-type`)
     WrongType,
+    /// The body has a content coding and the header that names it, whatever the client has asked for. The service has
+    /// acted. (`encoded`, `encoded=br`, `encoded=deflate`)
+    Encoded(ContentCoding),
+    /// The answer has this media type, and is otherwise right. A type that is not a valid header value is left out. The
+    /// service has acted. (`media-type=text/plain`)
+    MediaType(String),
+    /// The answer has no media type, and is otherwise right. The service has acted. (`no-media-type`)
+    NoMediaType,
+    /// The body begins with a byte-order mark. The service has acted. (`bom`)
+    ByteOrderMark,
     /// The body is the start of a JSON array, followed by endless blanks. The service has acted. (`endless`)
     Endless,
     /// The body arrives byte by byte, with this pause before each byte. The service has acted. (`slow-body=10ms`)
@@ -215,7 +234,17 @@ pub enum FaultKind {
     ExtraFields,
     /// Each `status`, `key_type` and `error_type` in the answer has an undocumented value. (`unknown-enum`)
     UnknownEnum,
-    /// Whoever checks credentials answers an unknown, expired or ended secret with 403 instead of 401, in this form of a
+    /// Fields beside the id and the secret have another type than documented, at every depth of the answer.
+    /// (`odd-field`, `odd-field=time`, and so on)
+    OddField(OddField),
+    /// A key that never expires has an expiry, and a key that nobody has used a time of use, which stand for no time. At
+    /// Monad, where every key expires, this hits keys that live for more than 50 years. (`zero-time`, `zero-time=1970`,
+    /// and so on)
+    ZeroTime(ZeroTime),
+    /// The service writes its errors in another form that its vendor documents. At Monad, the form is not that of
+    /// [`MonadErrorShape`](crate::MonadErrorShape) but the other one. At Spartera, `code` is text. (`other-error`)
+    OtherError,
+    /// Whatever checks credentials answers an unknown, expired or ended secret with 403 instead of 401, in this form of a
     /// gateway. `None` is the service's own form. A count includes requests whose credential works.
     /// (`unknown-is-403` in the form `json`, `unknown-is-403=kong` and so on, `unknown-is-403=own`)
     UnknownIs403(Option<GatewayForm>),
@@ -246,6 +275,12 @@ pub enum FaultKind {
     EmptyPage,
     /// A list shows each row twice. (`duplicate-rows`)
     DuplicateRows,
+    /// A page after the last is a 404 in the service's own form, instead of an empty page. The first page never is. A
+    /// list without pages is whole. (`past-end-404`)
+    PastEnd404,
+    /// One row in the middle of a list is odd; the others are whole. Faults that change the fields of an answer do not
+    /// change a list that is then not readable. (`odd-row`, `odd-row=deep`, and so on)
+    OddRow(OddRow),
     /// The service refuses a create if this many keys exist, including the administrator's. Spartera answers 409, or
     /// 400 in the documented revision, which has no 409. Monad answers 400. (`quota=10`)
     Quota(u64),
@@ -260,7 +295,9 @@ impl FaultKind {
             Self::Late(_) | Self::Flaky | Self::ReuseIds(_) => matches!(operation, Create | Regenerate),
             Self::Linger(_) => matches!(operation, Delete | Revoke | Regenerate),
             Self::StaleList(_) => matches!(operation, Create | Delete | Regenerate),
-            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows => operation == List,
+            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows | Self::PastEnd404 | Self::OddRow(_) => {
+                operation == List
+            }
             Self::Quota(_) => operation == Create,
             _ => true,
         }

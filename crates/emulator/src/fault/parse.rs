@@ -30,9 +30,9 @@ pub(super) fn refuse<T>(problem: impl Into<String>) -> Result<T> {
 
 const FAULTS: &str = "delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, rate-limit=5/10s, \
     status-after=504, redirect=URL, held-up=1m, gateway-404, gateway-502=json, gateway-404-after, waf, \
-    captive-portal, truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, \
-    unknown-enum, unknown-is-403, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, \
-    empty-page, duplicate-rows, quota=10";
+    captive-portal, truncate, empty, html, html=502, wrong-type, encoded, media-type=text/plain, no-media-type, bom, endless, slow-body=10ms, extra-fields, \
+    unknown-enum, odd-field, zero-time, other-error, unknown-is-403, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, \
+    empty-page, duplicate-rows, past-end-404, odd-row, quota=10";
 
 impl FromStr for Fault {
     type Err = ParseFaultError;
@@ -135,10 +135,17 @@ impl FromStr for FaultKind {
             ("html", None) => Self::Html,
             ("html", Some(status)) => Self::HtmlStatus(read_status(status)?),
             ("wrong-type", None) => Self::WrongType,
+            ("encoded", coding) => Self::Encoded(read_variant(name, coding)?),
+            ("media-type", Some(media_type)) => Self::MediaType(read_media_type(media_type)?),
+            ("no-media-type", None) => Self::NoMediaType,
+            ("bom", None) => Self::ByteOrderMark,
             ("endless", None) => Self::Endless,
             ("slow-body", Some(span)) => Self::SlowBody(read_span(name, span)?),
             ("extra-fields", None) => Self::ExtraFields,
             ("unknown-enum", None) => Self::UnknownEnum,
+            ("odd-field", field) => Self::OddField(read_variant(name, field)?),
+            ("zero-time", zero) => Self::ZeroTime(read_variant(name, zero)?),
+            ("other-error", None) => Self::OtherError,
             ("unknown-is-403", Some("own")) => Self::UnknownIs403(None),
             ("unknown-is-403", Some(form)) => Self::UnknownIs403(Some(read_variant(name, Some(form))?)),
             ("unknown-is-403", None) => Self::UnknownIs403(Some(GatewayForm::Json)),
@@ -152,6 +159,8 @@ impl FromStr for FaultKind {
             ("repeat-page", None) => Self::RepeatPage,
             ("empty-page", None) => Self::EmptyPage,
             ("duplicate-rows", None) => Self::DuplicateRows,
+            ("past-end-404", None) => Self::PastEnd404,
+            ("odd-row", row) => Self::OddRow(read_variant(name, row)?),
             ("quota", Some(keys)) => Self::Quota(read_number(name, keys)?),
             _ => match Intermediary::read(name, value)? {
                 Some(intermediary) => Self::Intermediary(intermediary),
@@ -217,6 +226,14 @@ fn read_number(name: &str, text: &str) -> Result<u64> {
     }
 }
 
+fn read_media_type(text: &str) -> Result<String> {
+    let is_type = text.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty());
+    if !is_type || HeaderValue::from_str(text).is_err() {
+        return refuse(format!("`media-type` needs a type, such as text/plain, not `{text}`"));
+    }
+    Ok(text.to_owned())
+}
+
 fn read_address(text: &str) -> Result<String> {
     let path_follows = match text.split_once("://") {
         Some((scheme, rest)) => !scheme.is_empty() && rest.find('/').is_some_and(|at| at > 0),
@@ -235,7 +252,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::variant::Variant;
-    use super::super::{CaptivePortal, Waf};
+    use super::super::{CaptivePortal, ContentCoding, OddField, OddRow, Waf, ZeroTime};
     use super::*;
     use crate::settings::ReuseIds;
 
@@ -255,6 +272,7 @@ mod tests {
             "*:unknown-is-403=own",
             "get:unknown-is-403=html",
             "*:gateway-200",
+            "list:media-type=application/json; charset=latin1:1",
             "delete:gateway-403-after=azure:2@3",
             "list:waf-after=f5:1",
             "*:captive-portal=511",
@@ -278,6 +296,10 @@ mod tests {
             ("waf", variants::<Waf>()),
             ("captive-portal-after", variants::<CaptivePortal>()),
             ("reuse-ids", variants::<ReuseIds>()),
+            ("encoded", variants::<ContentCoding>()),
+            ("odd-row", variants::<OddRow>()),
+            ("odd-field", variants::<OddField>()),
+            ("zero-time", variants::<ZeroTime>()),
         ];
         for (name, variants) in variants {
             let plain: FaultKind = name.parse().unwrap();
@@ -334,6 +356,10 @@ mod tests {
             ("create:gateway", "is not a fault"),
             ("get:held-up=60s", "cannot hit `get`"),
             ("create:held-up=60", "with a unit"),
+            ("create:past-end-404", "cannot hit `create`"),
+            ("get:odd-row", "cannot hit `get`"),
+            ("get:media-type=text", "needs a type, such as text/plain"),
+            ("get:media-type", "is not a fault"),
             ("list:reuse-ids", "cannot hit `list`"),
             ("create:status=429,when=2", "`when=2` cannot follow a status"),
             ("create%:reset-after", "`` is not a chance"),

@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 
 use super::bucket::TokenBucket;
-use super::{Effects, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, PageFault, RetryAfter, Warmup};
+use super::{
+    ContentCoding, Effects, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, OddField, PageFault, RetryAfter,
+    Warmup, ZeroTime,
+};
 use crate::route::{Operation, Provider};
 
 /// The pending faults, in the order of their injection.
@@ -42,12 +45,16 @@ enum Group {
     Date,
     ExtraFields,
     UnknownEnum,
+    OddField,
+    ZeroTime,
+    OtherError,
     UnknownIs403,
     ReuseIds,
     Warmup,
     Linger,
     StaleList,
     Page,
+    OddRow,
     Quota,
 }
 
@@ -59,6 +66,10 @@ pub(crate) struct Plan {
     pub(crate) effects: Effects,
     pub(crate) extra_fields: bool,
     pub(crate) unknown_enum: bool,
+    pub(crate) odd_field: Option<OddField>,
+    pub(crate) zero_time: Option<ZeroTime>,
+    /// Whether errors have the vendor's other form.
+    pub(crate) other_error: bool,
     /// The form in which a 403 replaces every 401. The inner `None` is the service's own form.
     pub(crate) unknown_is_403: Option<Option<GatewayForm>>,
     /// How far the `Date` header is ahead of the emulator's clock.
@@ -84,7 +95,7 @@ pub(crate) enum ExchangeFault {
 }
 
 /// A fault of an answer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum AnswerFault {
     Reset,
     ResetBody,
@@ -94,6 +105,10 @@ pub(crate) enum AnswerFault {
     Empty,
     Html(Option<u16>),
     WrongType,
+    Encoded(ContentCoding),
+    /// `None` leaves the media type out.
+    MediaType(Option<String>),
+    ByteOrderMark,
     Endless,
     Slow(Duration),
 }
@@ -191,17 +206,25 @@ impl FaultKind {
             | Self::Html
             | Self::HtmlStatus(_)
             | Self::WrongType
+            | Self::Encoded(_)
+            | Self::MediaType(_)
+            | Self::NoMediaType
+            | Self::ByteOrderMark
             | Self::Endless
             | Self::SlowBody(_) => Group::Exchange,
             Self::ExtraFields => Group::ExtraFields,
             Self::UnknownEnum => Group::UnknownEnum,
+            Self::OddField(_) => Group::OddField,
+            Self::ZeroTime(_) => Group::ZeroTime,
+            Self::OtherError => Group::OtherError,
             Self::UnknownIs403(_) => Group::UnknownIs403,
             Self::ReuseIds(_) => Group::ReuseIds,
             Self::ClockAhead(_) | Self::ClockBehind(_) => Group::Date,
             Self::Late(_) | Self::Flaky => Group::Warmup,
             Self::Linger(_) => Group::Linger,
             Self::StaleList(_) => Group::StaleList,
-            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows => Group::Page,
+            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows | Self::PastEnd404 => Group::Page,
+            Self::OddRow(_) => Group::OddRow,
             Self::Quota(_) => Group::Quota,
         }
     }
@@ -243,10 +266,17 @@ impl Plan {
             FaultKind::Html => self.answer(AnswerFault::Html(None)),
             FaultKind::HtmlStatus(status) => self.answer(AnswerFault::Html(Some(*status))),
             FaultKind::WrongType => self.answer(AnswerFault::WrongType),
+            FaultKind::Encoded(coding) => self.answer(AnswerFault::Encoded(*coding)),
+            FaultKind::MediaType(media_type) => self.answer(AnswerFault::MediaType(Some(media_type.clone()))),
+            FaultKind::NoMediaType => self.answer(AnswerFault::MediaType(None)),
+            FaultKind::ByteOrderMark => self.answer(AnswerFault::ByteOrderMark),
             FaultKind::Endless => self.answer(AnswerFault::Endless),
             FaultKind::SlowBody(pause) => self.answer(AnswerFault::Slow(*pause)),
             FaultKind::ExtraFields => self.extra_fields = true,
             FaultKind::UnknownEnum => self.unknown_enum = true,
+            FaultKind::OddField(field) => self.odd_field = Some(*field),
+            FaultKind::ZeroTime(zero) => self.zero_time = Some(*zero),
+            FaultKind::OtherError => self.other_error = true,
             FaultKind::UnknownIs403(form) => self.unknown_is_403 = Some(*form),
             FaultKind::ReuseIds(reuse) => self.effects.reuse_ids = Some(*reuse),
             FaultKind::ClockAhead(by) => self.clock_skew = Some(delta(*by)),
@@ -258,6 +288,8 @@ impl Plan {
             FaultKind::RepeatPage => self.effects.page = Some(PageFault::Repeat),
             FaultKind::EmptyPage => self.effects.page = Some(PageFault::Empty),
             FaultKind::DuplicateRows => self.effects.page = Some(PageFault::Duplicate),
+            FaultKind::PastEnd404 => self.effects.page = Some(PageFault::PastEnd),
+            FaultKind::OddRow(row) => self.effects.odd_row = Some(*row),
             FaultKind::Quota(keys) => self.effects.quota = Some(*keys),
         }
         self.applied.push(kind.clone());

@@ -52,9 +52,12 @@ impl Organization {
         self.keys.begin_list();
         let keys = self.keys.listed();
         let pagination = Pagination { limit, offset, total: keys.len() };
+        if PageFault::is_missing(input.effects.page, keys.len(), offset) {
+            return Err(Refusal::KeyNotFound);
+        }
         let page = PageFault::page(input.effects.page, keys, offset, limit);
         let keys = page.iter().map(|key| self.key_json(key, input.now));
-        Ok(Answer::list(None, "api_keys", keys, Some(("pagination", &pagination))))
+        Ok(Answer::list(None, "api_keys", keys, input.effects.odd_row, Some(("pagination", &pagination))))
     }
 
     fn create(&mut self, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {

@@ -73,10 +73,14 @@ impl Company {
             }
         };
         let before = (page - 1).saturating_mul(per_page);
+        if PageFault::is_missing(input.effects.page, total, before) {
+            return Err(Refusal::KeyNotFound);
+        }
         let keys = PageFault::page(input.effects.page, keys, before, per_page);
         let meta = (self.settings.spartera_shape == SparteraShape::Guide).then_some(Meta { total, page, per_page });
         let data = keys.iter().map(|key| self.key_json(key, input.now));
-        Ok(Answer::list(Some("API keys retrieved"), "data", data, meta.as_ref().map(|meta| ("meta", meta))))
+        let meta = meta.as_ref().map(|meta| ("meta", meta));
+        Ok(Answer::list(Some("API keys retrieved"), "data", data, input.effects.odd_row, meta))
     }
 
     fn create(&mut self, input: &OperationInput<'_>, by: &Caller) -> Result<Answer, Refusal> {

@@ -1,5 +1,6 @@
 //! Every fault, as a client sees it.
 
+mod almost;
 mod answers;
 mod connection;
 mod errors;
