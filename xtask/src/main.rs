@@ -1,8 +1,11 @@
-//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs.
+//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs, and `cargo xtask mutants` tests the tests.
 
 mod codegen;
+#[cfg(unix)]
+mod mutants;
 mod vendors;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -19,6 +22,13 @@ struct Arguments {
 enum Task {
     /// Generate the clients from the specs
     Codegen(codegen::Arguments),
+    #[cfg(unix)]
+    Mutants(mutants::Arguments),
+}
+
+/// Returns the workspace's folder.
+fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
 #[allow(clippy::print_stderr)]
@@ -26,6 +36,8 @@ fn main() -> ExitCode {
     let Arguments { task } = Arguments::parse();
     let done = match task {
         Task::Codegen(arguments) => codegen::run(&arguments),
+        #[cfg(unix)]
+        Task::Mutants(arguments) => mutants::run(&arguments),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
