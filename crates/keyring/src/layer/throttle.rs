@@ -8,13 +8,13 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
 use super::{CallInfo, Layer, SendCall};
-use crate::{Clock, Result, SystemClock};
+use crate::{Clock, ErrorKind, Result, SystemClock};
 
 /// The longest time that a vendor can hold all calls back.
 const MAX_HOLD: Duration = Duration::from_secs(60);
 
-/// Limits how many calls run concurrently and how soon one follows another. After a 429, it holds all calls back as
-/// long as the vendor asks.
+/// Limits how many calls run concurrently and how soon one follows another. If the vendor, or a gateway before it, asks
+/// for a wait, it holds all calls back that long.
 ///
 /// Clones share the limits, so you can use one throttle for several providers of the same vendor.
 ///
@@ -103,7 +103,7 @@ impl Layer for Throttle {
         }
         let result = send().await;
         if let Err(error) = &result
-            && error.is_rate_limited()
+            && matches!(error.kind(), ErrorKind::RateLimited | ErrorKind::Intermediary)
             && let Some(time) = error.retry_after()
         {
             self.hold_back(time);

@@ -389,4 +389,16 @@ async fn a_throttle_spaces_calls_and_holds_them_back_after_a_429() {
     memory.delete(&id("1")).await.unwrap_err();
     memory.get(&id("1")).await.unwrap();
     assert_eq!(clock.waits()[2..], [Duration::from_millis(100), Duration::from_secs(5)]);
+
+    // Gateways limit the rate as well.
+    let clock = self::clock();
+    let gateway = || {
+        api_keyring::Error::new(ErrorKind::Intermediary, Outcome::Unknown, "429")
+            .with_retry_after(Duration::from_secs(7))
+    };
+    let throttled = Throttle::new().clock(clock.clone());
+    let memory = Memory::new().failing(Inject::new().before(Operation::Get, gateway)).throttled(throttled);
+    memory.get(&id("1")).await.unwrap_err();
+    memory.get(&id("1")).await.unwrap();
+    assert_eq!(clock.waits(), [Duration::from_secs(7)]);
 }
