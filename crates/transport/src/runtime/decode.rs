@@ -20,7 +20,7 @@ impl<T: DeserializeOwned> ResponseValue<T> {
         let body = body::read(&mut response).await;
         let reason = match body.incomplete.or_else(|| undecodable(response.headers())) {
             Some(reason) => reason,
-            None => match serde_json::from_slice(&body.bytes) {
+            None => match serde_json::from_slice(without_mark(&body.bytes)) {
                 Ok(inner) => {
                     return Ok(Self::new(inner, response.status(), std::mem::take(response.headers_mut())));
                 }
@@ -39,6 +39,11 @@ impl<E> Error<E> {
         let reason = reason.unwrap_or(UndecodedReason::UndocumentedStatus);
         Self::Undecoded(Box::new(UndecodedResponse::new(&mut response, body.bytes, reason)))
     }
+}
+
+/// Returns a text without the byte-order mark with which some servers begin it.
+fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
 /// Returns why an answer with these headers cannot hold the documented body.

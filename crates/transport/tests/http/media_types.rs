@@ -44,6 +44,14 @@ async fn only_json_is_decoded() {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_is_ignored() {
+    let head = "content-type: application/json\r\n";
+    assert_eq!(undecoded(head, b"\xEF\xBB\xBF{}").await, Ok(()));
+    let (reason, _, body) = undecoded(head, b"\xEF\xBB\xBF\xEF\xBB\xBF{}").await.unwrap_err();
+    assert_eq!((reason, body.len()), (UndecodedReason::UnexpectedBody { line: 1, column: 1 }, 8));
+}
+
+#[tokio::test]
 async fn an_encoded_answer_is_kept_byte_for_byte() {
     let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     for (encoding, shown) in [
