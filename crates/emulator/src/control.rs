@@ -13,6 +13,7 @@ use crate::fault::{Body, Fault, ParseFaultError};
 use crate::http::{self, Answer};
 use crate::inventory::ExistingKey;
 use crate::lock;
+use crate::origin;
 use crate::record::SeenRequest;
 use crate::refusal::Refusal;
 use crate::service::Service;
@@ -26,17 +27,20 @@ pub(crate) fn handles(service: &Service, path: &str) -> bool {
     service.settings.control && path.starts_with(PREFIX)
 }
 
-/// Answers a request over `connection` to one of the emulator's own paths.
+/// Answers a request over `connection` to one of the emulator's own paths. `port` is the emulator's.
 pub(crate) async fn respond(
     service: &Service,
     request: Request<Incoming>,
     connection: &Arc<Connection>,
+    port: u16,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let subject = head.uri.path().strip_prefix(PREFIX).unwrap_or_default();
-    let received = http::receive(&head.headers, body).await;
-    let answer = received.content.and_then(|body| answer(service, &head.method, subject, &body));
-    answer.unwrap_or_else(|refusal| service.refused(None, &refusal)).into_response(connection)
+    let received = http::receive(&head.headers, body, &service.bodies).await;
+    let answer = origin::check(&head.uri, &head.headers, port)
+        .and(received.content)
+        .and_then(|body| answer(service, &head.method, subject, &body));
+    answer.unwrap_or_else(|refusal| service.refused(None, &refusal)).into_response(connection, &service.bodies)
 }
 
 /// Reads or changes what `subject` names, such as `faults`.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use hyper::http::request::Parts;
 
+use crate::budget::Share;
 use crate::fault::Effects;
 use crate::lock;
 use crate::refusal::Refusal;
@@ -18,6 +19,8 @@ pub(crate) struct HeldUpWrite {
     pub(crate) head: Parts,
     pub(crate) body: Result<Bytes, Refusal>,
     pub(crate) effects: Effects,
+    /// What the body holds of the budget for all bodies.
+    pub(crate) _share: Option<Share>,
 }
 
 /// The writes that are on their way, in the order in which the service receives them.

@@ -10,7 +10,9 @@ use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, EXPECT, HeaderMap, HeaderVa
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::sync::Notify;
 
+use crate::budget::{Budget, Share};
 use crate::connection::Connection;
 use crate::fault::{Body, Delivery, OddRow};
 use crate::refusal::Refusal;
@@ -127,8 +129,8 @@ impl Answer {
     }
 
     /// Returns the response, which goes over `connection`.
-    pub(crate) fn into_response(self, connection: &Arc<Connection>) -> Response<Body> {
-        let mut response = Response::new(Body::new(self.body, self.delivery, connection));
+    pub(crate) fn into_response(self, connection: &Arc<Connection>, budget: &Arc<Budget>) -> Response<Body> {
+        let mut response = Response::new(Body::new(self.body, self.delivery, connection, budget));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
         if let Some(content_type) = self.content_type {
@@ -142,28 +144,39 @@ impl Answer {
 pub(crate) struct ReceivedBody {
     pub(crate) size: usize,
     pub(crate) content: Result<Bytes, Refusal>,
+    /// What the content holds of the budget for all bodies.
+    pub(crate) share: Option<Share>,
 }
 
-/// Reads the body, within limits of size and time.
-pub(crate) async fn receive(headers: &HeaderMap, body: Incoming) -> ReceivedBody {
+/// Reads the body, within limits of size and time. All bodies together share `budget`.
+pub(crate) async fn receive(headers: &HeaderMap, body: Incoming, budget: &Arc<Budget>) -> ReceivedBody {
     if body.is_end_stream() {
-        return ReceivedBody { size: 0, content: Ok(Bytes::new()) };
+        return ReceivedBody { size: 0, content: Ok(Bytes::new()), share: None };
     }
     let announced = body.size_hint().lower();
     // The client waits for `100 Continue` before it sends, and gets the refusal instead.
     let waiting = headers.contains_key(EXPECT) && announced > BODY_LIMIT as u64;
     if waiting || announced > DISCARD_LIMIT as u64 {
-        return ReceivedBody { size: 0, content: Err(Refusal::BodyTooLarge) };
+        return ReceivedBody { size: 0, content: Err(Refusal::BodyTooLarge), share: None };
     }
     let mut size = 0;
-    let content = match tokio::time::timeout(BODY_TIME, read(body, &mut size)).await {
-        Ok(content) => content,
-        Err(_) => Err(Refusal::BodyTooSlow),
+    let given_up = Arc::new(Notify::new());
+    let share = budget.share({
+        let given_up = Arc::clone(&given_up);
+        move || given_up.notify_one()
+    });
+    let content = tokio::select! {
+        // A body that is complete counts, even if the budget has just given it up.
+        biased;
+        content = read(body, &mut size, &share) => content,
+        () = given_up.notified() => Err(Refusal::TooManyBodies),
+        () = tokio::time::sleep(BODY_TIME) => Err(Refusal::BodyTooSlow),
     };
-    ReceivedBody { size, content }
+    share.keep();
+    ReceivedBody { size, content, share: Some(share) }
 }
 
-async fn read(mut body: Incoming, size: &mut usize) -> Result<Bytes, Refusal> {
+async fn read(mut body: Incoming, size: &mut usize, share: &Share) -> Result<Bytes, Refusal> {
     let mut content = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::BodyBroken)?;
@@ -173,6 +186,9 @@ async fn read(mut body: Incoming, size: &mut usize) -> Result<Bytes, Refusal> {
             break;
         }
         if *size <= BODY_LIMIT {
+            if !share.grow(data.len()) {
+                return Err(Refusal::TooManyBodies);
+            }
             content.extend_from_slice(&data);
         }
     }

@@ -62,6 +62,18 @@
 //! [`Emulator::inject`] injects one at a later point. [`FaultKind`] lists all kinds. They include connection resets
 //! before or after the service acts, secrets that work too late or for too long, and lists that lag behind.
 //!
+//! Some faults play what has lost keys in the field:
+//!
+//! | faults | what the client meets |
+//! |---|---|
+//! | [`gateway-404`, `gateway-403`, `waf`, `captive-portal`](Intermediary) and their like | an answer that is not the service's: its status says nothing about the key |
+//! | [`unknown-is-403`](FaultKind::UnknownIs403) | a 403 that does not mean that the secret is valid |
+//! | [`odd-row`](FaultKind::OddRow), [`odd-field`](FaultKind::OddField), [`zero-time`](FaultKind::ZeroTime) | one row or field that is not as documented, among others that are |
+//! | [`encoded`](FaultKind::Encoded), [`media-type`](FaultKind::MediaType), [`no-media-type`](FaultKind::NoMediaType), [`bom`](FaultKind::ByteOrderMark), [`other-error`](FaultKind::OtherError) | the right answer in another wrapping |
+//! | [`past-end-404`](FaultKind::PastEnd404) | a list whose end is an error |
+//! | [`held-up`](FaultKind::HeldUp) | a write that takes effect long after its connection broke |
+//! | [`reuse-ids`](FaultKind::ReuseIds), or [`EmulatorBuilder::reuse_ids`] for every request | another key under the id of a deleted one |
+//!
 //! Afterwards the emulator reports what really happened, which may differ from what the client was told:
 //!
 //! - [`Emulator::requests`] returns each request with its answer, its faults, the authenticated key and the time.
@@ -167,8 +179,12 @@
 //! | `GET /_emulator/keys` | returns the same as [`Emulator::keys`] |
 //!
 //! Each path answers with a JSON list, whose objects have the fields of the Rust types. The answers contain no secret.
-//! The paths need no credential: every process that can reach the port can use them. The emulator does not record these
+//! The paths need no credential: every program on this machine can use them. The emulator does not record these
 //! requests, and no fault hits them.
+//!
+//! No web page can use them, even if a browser on this machine shows it and its name resolves to the loopback address.
+//! The `Host` header must be `127.0.0.1`, `localhost` or `[::1]`, with the emulator's port. An `Origin` header must name
+//! the same. Anything else gets 403.
 //!
 //! ```sh
 //! curl --silent --data 'create:status=429,retry-after=2:1' "$SPARTERA_BASE_URL/_emulator/faults"
@@ -307,6 +323,9 @@
 //! | head | 64 KiB, 100 headers | 431 |
 //! | time for a head, and idle time of a connection | 30 seconds | the connection closes |
 //! | time for a body | 30 seconds | 408 |
+//! | bodies of requests that have not arrived or that a delay or [`HeldUp`](FaultKind::HeldUp) holds back, and slow answers, together | 32 MiB | the oldest unfinished request gets 503, or the oldest slow answer's connection closes |
+//! | delayed requests | 4 times the connections at once | 503 |
+//! | held-up writes | 1000 | the service never receives them |
 //! | connections at once ([`EmulatorBuilder::connection_limit`]) | 512 | the longest-idle connection closes |
 //! | recorded requests and changes ([`EmulatorBuilder::record_limit`]) | 100,000 of each | the oldest are forgotten |
 //!
@@ -318,6 +337,7 @@
 #![deny(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod budget;
 mod builder;
 mod changes;
 mod clock;
@@ -333,6 +353,7 @@ mod held_up;
 mod http;
 mod inventory;
 mod monad;
+mod origin;
 mod parameters;
 mod permission;
 mod propagation;

@@ -7,6 +7,14 @@ use std::collections::BTreeMap;
 
 use hyper::StatusCode;
 
+/// The message for a request to the emulator's own paths that names another host.
+pub(crate) const FOREIGN_HOST: &str = "The Host header must be the emulator's own address: 127.0.0.1, localhost or \
+    [::1], with its port";
+
+/// The message for a request to the emulator's own paths that comes from another web page.
+pub(crate) const FOREIGN_ORIGIN: &str = "The Origin header shows a web page of another origin, which must not use these \
+    paths";
+
 /// The problems of each field or parameter.
 pub(crate) type Problems = BTreeMap<&'static str, Vec<String>>;
 
@@ -42,6 +50,12 @@ pub(crate) enum Refusal {
     Conflict(&'static str),
     /// The request is well formed, but it makes no sense for this key.
     Unprocessable(&'static str),
+    /// All bodies together hold too much.
+    TooManyBodies,
+    /// A request to the emulator's own paths names another host.
+    ForeignHost,
+    /// A request to the emulator's own paths comes from a web page of another origin.
+    ForeignOrigin,
     /// A fault refuses the request, which is valid. `retry_after` appears in the body.
     Injected { status: StatusCode, retry_after: Option<u64> },
 }
@@ -58,11 +72,12 @@ impl Refusal {
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::WrongScope | Self::NotPermitted => StatusCode::FORBIDDEN,
+            Self::WrongScope | Self::NotPermitted | Self::ForeignHost | Self::ForeignOrigin => StatusCode::FORBIDDEN,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyBroken | Self::InvalidJson(_) | Self::InvalidFields(_) | Self::InvalidQuery(_) => {
                 StatusCode::BAD_REQUEST
             }
+            Self::TooManyBodies => StatusCode::SERVICE_UNAVAILABLE,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Injected { status, .. } => *status,
@@ -71,6 +86,6 @@ impl Refusal {
 
     /// Returns whether part of the request may still arrive, so that the connection cannot serve another request.
     pub(crate) fn leaves_unread_body(&self) -> bool {
-        matches!(self, Self::BodyTooSlow | Self::BodyBroken | Self::BodyTooLarge)
+        matches!(self, Self::BodyTooSlow | Self::BodyBroken | Self::BodyTooLarge | Self::TooManyBodies)
     }
 }

@@ -70,18 +70,11 @@ fn is_secret_char(c: char) -> bool {
 }
 
 fn looks_secret(word: &str) -> bool {
-    let mut decoded = word.to_owned();
     // A client may have encoded the secret more than once.
-    while decoded.contains('%') {
-        let again = url::decode_lossy(&decoded);
-        if again == decoded {
-            break;
-        }
-        decoded = again;
-    }
+    let decoded = url::decode_fully(word);
     // The record keeps header names in lower case, so a secret in lower case counts too.
-    let decoded = decoded.to_ascii_lowercase();
-    decoded.len() >= MIN_SECRET_LENGTH && ["sk_", "ep_", "eyj"].iter().any(|mark| decoded.contains(mark))
+    let has_mark = |mark: &[u8]| decoded.windows(mark.len()).any(|part| part.eq_ignore_ascii_case(mark));
+    decoded.len() >= MIN_SECRET_LENGTH && [b"sk_", b"ep_", b"eyj"].iter().any(|mark| has_mark(&mark[..]))
 }
 
 #[cfg(test)]

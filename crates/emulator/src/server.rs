@@ -26,6 +26,9 @@ const HEAD_TIME: Duration = Duration::from_secs(30);
 /// The longest head of a request.
 const HEAD_LIMIT: usize = 64 << 10;
 
+/// How many bytes of a connection hyper holds at once. A head must fit.
+const BUFFER_LIMIT: usize = 2 * HEAD_LIMIT;
+
 /// How long a shutdown waits for requests in progress.
 const SHUTDOWN_TIME: Duration = Duration::from_secs(5);
 
@@ -168,12 +171,13 @@ fn keep_port(address: SocketAddr) -> io::Result<TcpSocket> {
 async fn serve(socket: TcpStream, connection: Arc<Connection>, service: Arc<Service>, stopped: watch::Receiver<bool>) {
     // Answers are small and complete, so waiting to fill a packet would only delay them. A failure only costs time.
     let _ = socket.set_nodelay(true);
+    let port = socket.local_addr().map_or(0, |address| address.port());
     let respond = service_fn(|request| {
         let (service, connection) = (Arc::clone(&service), Arc::clone(&connection));
         async move {
             connection.begin();
             let response = if control::handles(&service, request.uri().path()) {
-                Some(control::respond(&service, request, &connection).await)
+                Some(control::respond(&service, request, &connection, port).await)
             } else {
                 service.respond(request, &connection).await
             };
@@ -189,6 +193,7 @@ async fn serve(socket: TcpStream, connection: Arc<Connection>, service: Arc<Serv
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_header_size(HEAD_LIMIT)
+        .max_buf_size(BUFFER_LIMIT)
         .serve_connection(TokioIo::new(Socket::new(socket, Arc::clone(&connection))), respond);
     let mut http = pin!(http);
     // How a connection ends concerns only the client, so the server ignores the error.

@@ -10,7 +10,9 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
+use tokio::sync::Semaphore;
 
+use crate::budget::Budget;
 use crate::changes::{Changes, StateChange};
 use crate::clock::Clock;
 use crate::connection::{Connection, End};
@@ -40,6 +42,10 @@ pub(crate) struct Service {
     pub(crate) schedule: Mutex<FaultSchedule>,
     pub(crate) gate: ConnectionGate,
     held_up: HeldUpWrites,
+    /// Bounds what all bodies hold together.
+    pub(crate) bodies: Arc<Budget>,
+    /// Bounds how many requests wait for a delay.
+    delayed: Arc<Semaphore>,
     /// Whether the emulator has stopped, so that delayed requests do nothing.
     pub(crate) is_stopped: AtomicBool,
     observer: Option<Observer>,
@@ -59,6 +65,14 @@ pub(crate) struct OperationOutput {
     /// The id of the authenticated key, if the service has accepted the credential.
     pub(crate) caller: Option<String>,
     pub(crate) result: Result<Answer, Refusal>,
+}
+
+/// How many delayed requests there may be for each connection.
+const DELAYED_PER_CONNECTION: usize = 4;
+
+fn delays(settings: &Settings) -> Arc<Semaphore> {
+    let delays = settings.connections.max(1).saturating_mul(DELAYED_PER_CONNECTION);
+    Arc::new(Semaphore::new(delays.min(Semaphore::MAX_PERMITS)))
 }
 
 impl Service {
@@ -87,6 +101,8 @@ impl Service {
             schedule: Mutex::new(FaultSchedule::new(faults, rng.fork())),
             gate: ConnectionGate::new(),
             held_up: HeldUpWrites::default(),
+            bodies: Arc::default(),
+            delayed: delays(&settings),
             is_stopped: AtomicBool::new(false),
             observer,
             settings,
@@ -102,19 +118,26 @@ impl Service {
     ) -> Option<Response<Body>> {
         let (head, body) = request.into_parts();
         let route = route::find(&head.method, head.uri.path());
-        let received = http::receive(&head.headers, body).await;
-        let plan = match (route.provider, &route.call) {
+        let received = http::receive(&head.headers, body, &self.bodies).await;
+        let mut plan = match (route.provider, &route.call) {
             (Some(provider), Ok(call)) => lock(&self.schedule).plan(provider, call.operation, self.clock.now()),
             _ => Plan::default(),
         };
+        // The client of a delayed request may be gone, so the number of connections does not bound their number.
+        let mut waiting = plan.delay.and_then(|_| Arc::clone(&self.delayed).try_acquire_owned().ok());
+        if plan.delay.is_some() && waiting.is_none() {
+            plan.exchange = Some(ExchangeFault::StatusBefore(ErrorStatus::new(503)));
+        }
         let wire = plan.exchange.clone();
-        let answer = match plan.delay {
+        let answer = match plan.delay.filter(|_| waiting.is_some()) {
             None => self.act(&route, &head, received, plan),
             Some(delay) => {
                 // A separate task, because the service acts even if the client gives up and the connection ends. The
                 // task ends with the emulator.
                 let service = Arc::downgrade(self);
+                let waiting = waiting.take();
                 let acting = async move {
+                    let _waiting = waiting;
                     tokio::time::sleep(delay).await;
                     let service = service.upgrade().filter(|service| !service.is_stopped.load(Ordering::Acquire))?;
                     service.act(&route, &head, received, plan)
@@ -128,7 +151,7 @@ impl Service {
             self.gate.refuse(Some(span));
             self.gate.accept_requested().await;
         }
-        answer.map(|answer| answer.into_response(connection))
+        answer.map(|answer| answer.into_response(connection, &self.bodies))
     }
 
     /// Performs the request and records it. Returns `None` to reset the connection.
@@ -136,7 +159,8 @@ impl Service {
         let now = self.clock.now();
         self.settle(now);
         let leaves_unread_body = received.content.as_ref().is_err_and(Refusal::leaves_unread_body);
-        let (caller, mut answer) = self.exchange(route, head, received.content, now, &plan);
+        let body_size = received.size;
+        let (caller, mut answer) = self.exchange(route, head, received, now, &plan);
         if let Some(answer) = answer.as_mut().filter(|_| leaves_unread_body) {
             // A fault may have replaced the refusal, but the unread body must never be parsed as a request.
             answer.headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -151,7 +175,7 @@ impl Service {
             credential: masked_credential(&head.headers),
             authenticated_as: caller,
             headers: head.headers.keys().map(|name| secret::redact(name.as_str())).collect(),
-            body_size: received.size,
+            body_size,
             faults: plan.applied,
         };
         match &self.observer {
@@ -173,7 +197,7 @@ impl Service {
         &self,
         route: &Route,
         head: &Parts,
-        body: Result<Bytes, Refusal>,
+        received: ReceivedBody,
         now: DateTime<Utc>,
         plan: &Plan,
     ) -> (Option<String>, Option<Answer>) {
@@ -191,12 +215,13 @@ impl Service {
                 // A time that no clock reaches never comes.
                 if let Some(due) = due {
                     let (route, head, effects) = (route.clone(), head.clone(), plan.effects);
-                    self.held_up.push(HeldUpWrite { due, route, head, body, effects });
+                    let ReceivedBody { content: body, share, .. } = received;
+                    self.held_up.push(HeldUpWrite { due, route, head, body, effects, _share: share });
                 }
                 (None, None)
             }
             Some(ExchangeFault::After(_)) | None => {
-                let handled = self.handle(route, head, body, now, &plan.effects);
+                let handled = self.handle(route, head, received.content, now, &plan.effects);
                 let answer = match handled.result {
                     Ok(answer) => answer,
                     Err(refusal) => self.refused_by(route.provider, &refusal, plan),
@@ -224,7 +249,7 @@ impl Service {
         if self.is_stopped.load(Ordering::Acquire) {
             return;
         }
-        self.held_up.settle(now, |HeldUpWrite { due, route, head, body, effects }| {
+        self.held_up.settle(now, |HeldUpWrite { due, route, head, body, effects, _share }| {
             // The client has lost the connection, so nobody reads the answer.
             let _ = self.handle(&route, &head, body, due, &effects);
         });

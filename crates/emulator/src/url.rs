@@ -21,24 +21,30 @@ pub(crate) fn decode_segment(segment: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(decoded).ok().map(Cow::Owned)
 }
 
-/// Decodes the valid escapes, and leaves the rest unchanged.
-pub(crate) fn decode_lossy(text: &str) -> String {
+/// Decodes the valid escapes, also those that decoding leaves, until there are none. The rest stays unchanged.
+pub(crate) fn decode_fully(text: &str) -> Vec<u8> {
+    decode_counted(text).0
+}
+
+/// Does the work of [`decode_fully`], and returns the number of steps.
+///
+/// It decodes each escape as soon as its last digit is there, so it reads the text once, however deep the escapes nest.
+/// Two escapes never share a byte, so the order in which they are decoded does not matter.
+fn decode_counted(text: &str) -> (Vec<u8>, usize) {
     let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match (first, tail) {
-            (b'%', [high, low, tail @ ..]) => match hex_digit(*high).zip(hex_digit(*low)) {
-                Some((high, low)) => {
-                    decoded.push(high << 4 | low);
-                    rest = tail;
-                }
-                None => decoded.push(b'%'),
-            },
-            _ => decoded.push(*first),
+    let mut steps = 0;
+    for byte in text.bytes() {
+        decoded.push(byte);
+        steps += 1;
+        while let [.., b'%', high, low] = decoded[..]
+            && let Some((high, low)) = hex_digit(high).zip(hex_digit(low))
+        {
+            decoded.truncate(decoded.len() - 3);
+            decoded.push(high << 4 | low);
+            steps += 1;
         }
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    (decoded, steps)
 }
 
 /// Returns the value of a query parameter. If the query repeats the parameter, the first one counts.
@@ -74,6 +80,37 @@ mod tests {
         assert_eq!(decode_segment("a+b").as_deref(), Some("a+b"));
         for bad in ["%", "%4", "%zz", "%ff"] {
             assert_eq!(decode_segment(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn nested_escapes_decode_to_the_end() {
+        for (text, decoded) in [
+            ("plain", "plain"),
+            ("a%5Fb", "a_b"),
+            ("a%255Fb", "a_b"),
+            ("a%2525255fb", "a_b"),
+            ("%%34%31", "A"),
+            ("%2%35%35%46", "_"),
+            ("%zz%5F%", "%zz_%"),
+            ("%", "%"),
+            ("%4", "%4"),
+        ] {
+            assert_eq!(String::from_utf8(decode_fully(text)).unwrap(), decoded, "{text}");
+        }
+        assert_eq!(decode_fully("%ff"), [0xff]);
+    }
+
+    #[test]
+    fn the_work_grows_with_the_text_and_not_with_its_square() {
+        let size = 60 << 10;
+        for part in ["%25", "%2525", "%", "%2", "%%32%35", "a", "25", "%zz", "%32%35"] {
+            let text = part.repeat(size / part.len());
+            for text in [text.clone(), format!("%{text}"), format!("%{}", "25".repeat(size / 2)), format!("{text}5F")] {
+                let (_, steps) = decode_counted(&text);
+                // Each escape removes two bytes, so there are at most half as many as bytes.
+                assert!(steps <= text.len() + text.len() / 2, "{part}: {steps} steps");
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 
+use crate::budget::{Budget, Share};
 use crate::connection::{Connection, End};
 
 /// How the emulator delivers a body.
@@ -47,13 +48,15 @@ pub(crate) struct Slow {
     rest: Bytes,
     pause: Duration,
     timer: Pin<Box<Sleep>>,
+    /// What the rest holds of the budget for all bodies. If the budget gives it up, the connection closes.
+    _share: Share,
 }
 
 /// One frame of an endless body.
 const BLANKS: &[u8] = &[b' '; 16 << 10];
 
 impl Body {
-    pub(crate) fn new(body: Bytes, delivery: Delivery, connection: &Arc<Connection>) -> Self {
+    pub(crate) fn new(body: Bytes, delivery: Delivery, connection: &Arc<Connection>, budget: &Arc<Budget>) -> Self {
         match delivery {
             Delivery::Whole => Self::Whole(Full::new(body)),
             Delivery::Half(end) => Self::Half(Half {
@@ -63,7 +66,14 @@ impl Body {
                 end,
             }),
             Delivery::Endless => Self::Endless { begun: false },
-            Delivery::Slow(pause) => Self::Slow(Slow { rest: body, pause, timer: Box::pin(sleep(pause)) }),
+            Delivery::Slow(pause) => {
+                let share = budget.share({
+                    let connection = Arc::clone(connection);
+                    move || connection.end(End::Close)
+                });
+                share.grow(body.len());
+                Self::Slow(Slow { rest: body, pause, timer: Box::pin(sleep(pause)), _share: share })
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::state::{Key, Organization};
 use crate::http::Answer;
-use crate::refusal::{Problems, Refusal};
+use crate::refusal::{self, Problems, Refusal};
 use crate::settings::{MonadErrorShape, Revision, Settings};
 use crate::timestamp::rfc3339;
 
@@ -104,6 +104,9 @@ fn message(refusal: &Refusal) -> String {
         Refusal::BodyTooSlow => "Request timed out",
         Refusal::BodyBroken => "Request body is incomplete",
         Refusal::BodyTooLarge => "Request body is too large",
+        Refusal::TooManyBodies => "Too many request bodies at once",
+        Refusal::ForeignHost => refusal::FOREIGN_HOST,
+        Refusal::ForeignOrigin => refusal::FOREIGN_ORIGIN,
         Refusal::Unauthenticated => "Unauthorized",
         Refusal::WrongScope | Refusal::NotPermitted => "Forbidden",
         Refusal::UnsupportedMediaType => "Unsupported media type",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::state::{Company, Key};
 use crate::http::Answer;
 use crate::permission::Role;
-use crate::refusal::{Problems, Refusal};
+use crate::refusal::{self, Problems, Refusal};
 use crate::settings::{Revision, SparteraShape};
 use crate::timestamp::{rfc3339, spaced};
 
@@ -225,6 +225,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
         Refusal::BodyTooSlow => "Request timed out",
         Refusal::BodyBroken => "Request body is incomplete",
         Refusal::BodyTooLarge => "Request body is too large",
+        Refusal::TooManyBodies => "Too many request bodies at once",
+        Refusal::ForeignHost => refusal::FOREIGN_HOST,
+        Refusal::ForeignOrigin => refusal::FOREIGN_ORIGIN,
         Refusal::Unauthenticated => "Authentication required",
         Refusal::WrongScope | Refusal::NotPermitted => "Permission denied",
         Refusal::UnsupportedMediaType => "Request body must be application/json",

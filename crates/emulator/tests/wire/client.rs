@@ -155,7 +155,7 @@ impl Api {
         } else {
             format!("{}{path}", self.keys)
         };
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: emulator\r\nConnection: close\r\n");
+        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
         if !self.credential.is_empty() {
             request.push_str(&self.credential);
             request.push_str("\r\n");

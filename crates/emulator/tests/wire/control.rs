@@ -3,7 +3,7 @@
 use api_keyring_emulator::{Emulator, Fault};
 use serde_json::{Value, json};
 
-use crate::client::{Api, Reply, builder, services};
+use crate::client::{Api, Reply, builder, raw, services};
 
 /// Returns a client without a credential, because the paths need none.
 fn control(emulator: &Emulator) -> Api {
@@ -94,4 +94,92 @@ async fn other_paths_and_methods_are_refused() {
         reply.refused(405);
         assert!(reply.has_header(&format!("allow: {allow}")), "{}", reply.head);
     }
+}
+
+/// Sends a request with these lines in the head.
+async fn with_head(emulator: &Emulator, line: &str, head: &str) -> Reply {
+    raw(emulator.address(), format!("{line} HTTP/1.1\r\nConnection: close\r\n{head}\r\n").as_bytes()).await
+}
+
+#[tokio::test]
+async fn a_foreign_host_is_refused_on_every_path() {
+    let emulator = Emulator::builder().control(true).fault("*:flaky".parse::<Fault>().unwrap()).start().await.unwrap();
+    let port = emulator.address().port();
+    let other = port ^ 1;
+    for host in [
+        "".to_owned(),
+        "Host:\r\n".to_owned(),
+        format!("Host: rebound.example:{port}\r\n"),
+        format!("Host: 127.0.0.1.rebound.example:{port}\r\n"),
+        format!("Host: localhost.rebound.example:{port}\r\n"),
+        format!("Host: rebound.example@127.0.0.1:{port}\r\n"),
+        format!("Host: 127.0.0.1:{port}@rebound.example\r\n"),
+        format!("Host: 127.0.0.1:{other}\r\n"),
+        "Host: 127.0.0.1\r\n".to_owned(),
+        format!("Host: 0.0.0.0:{port}\r\n"),
+        format!("Host: 127.0.0.1:{port}, rebound.example\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\nHost: rebound.example:{port}\r\n"),
+        format!("Host: 127.0.0.1:{port}\r\nHost: 127.0.0.1:{port}\r\n"),
+        format!("Host: rebound.example:{port}\r\nX-Forwarded-Host: 127.0.0.1:{port}\r\n"),
+    ] {
+        for line in ["GET /_emulator/keys", "DELETE /_emulator/faults", "POST /_emulator/faults", "GET /_emulator/none"]
+        {
+            let refused = with_head(&emulator, line, &host).await.refused(403);
+            assert!(refused["message"].as_str().unwrap().contains("Host header"), "{host}: {refused}");
+        }
+    }
+    // A target that names the host counts more than the header.
+    let target = format!("GET http://rebound.example:{port}/_emulator/keys");
+    with_head(&emulator, &target, &format!("Host: 127.0.0.1:{port}\r\n")).await.refused(403);
+    assert_eq!(control(&emulator).get("faults").await.ok(), json!(["*:flaky"]), "no request has changed anything");
+}
+
+#[tokio::test]
+async fn a_foreign_origin_is_refused_even_with_the_right_host() {
+    let emulator = Emulator::builder().control(true).start().await.unwrap();
+    let port = emulator.address().port();
+    let other = port ^ 1;
+    let fault = "*:reset-before";
+    for origin in [
+        "http://evil.example".to_owned(),
+        "https://evil.example".to_owned(),
+        "null".to_owned(),
+        "".to_owned(),
+        "file://".to_owned(),
+        format!("http://localhost:{other}"),
+        "http://localhost".to_owned(),
+        format!("https://localhost:{port}"),
+        format!("http://localhost.evil.example:{port}"),
+        format!("http://evil.example:{port}"),
+        format!("chrome-extension://127.0.0.1:{port}"),
+        format!("http://127.0.0.1:{port}\r\nOrigin: http://evil.example"),
+    ] {
+        let head = format!(
+            "Host: 127.0.0.1:{port}\r\nOrigin: {origin}\r\nContent-Type: text/plain\r\nContent-Length: {}\r\n",
+            fault.len()
+        );
+        let request = format!("POST /_emulator/faults HTTP/1.1\r\nConnection: close\r\n{head}\r\n{fault}");
+        let refused = raw(emulator.address(), request.as_bytes()).await.refused(403);
+        assert!(refused["message"].as_str().unwrap().contains("Origin header"), "{origin}: {refused}");
+        with_head(&emulator, "GET /_emulator/keys", &format!("Host: localhost:{port}\r\nOrigin: {origin}\r\n"))
+            .await
+            .refused(403);
+    }
+    assert_eq!(control(&emulator).get("faults").await.ok(), json!([]));
+}
+
+#[tokio::test]
+async fn every_name_of_the_loopback_address_is_accepted() {
+    let emulator = Emulator::builder().control(true).start().await.unwrap();
+    let port = emulator.address().port();
+    for name in ["127.0.0.1", "localhost", "LOCALHOST", "[::1]"] {
+        let host = format!("Host: {name}:{port}\r\n");
+        with_head(&emulator, "GET /_emulator/keys", &host).await.ok();
+        with_head(&emulator, "GET /_emulator/keys", &format!("{host}Origin: http://{name}:{port}\r\n")).await.ok();
+        with_head(&emulator, &format!("GET http://{name}:{port}/_emulator/keys"), &host).await.ok();
+    }
+    // The services themselves have no such rule: their credential protects them.
+    let [(api, _), _] = services(&emulator);
+    let head = format!("Host: api.spartera.com\r\nOrigin: http://evil.example\r\n{}\r\n", api.credential);
+    with_head(&emulator, &format!("GET {}", api.keys), &head).await.ok();
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use api_keyring_emulator::Emulator;
+use api_keyring_emulator::{Emulator, Fault};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -272,4 +272,77 @@ async fn a_busy_connection_is_not_closed_for_another() {
         drop(idle);
     }
     finish(&mut socket, &rest).await;
+}
+
+/// Returns a connection that has sent all but the last byte of the longest body.
+async fn almost(emulator: &Emulator, api: &Api) -> TcpStream {
+    let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+    let head = format!("POST {} HTTP/1.1\r\nHost: emulator\r\n{}\r\n", api.keys, api.credential);
+    let body = " ".repeat(LIMIT - 1);
+    socket.write_all(format!("{head}Content-Length: {LIMIT}\r\n\r\n{body}").as_bytes()).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn slow_bodies_are_bounded_together() {
+    let emulator = Emulator::builder().connection_limit(200).start().await.unwrap();
+    let api = Api::spartera(&emulator);
+    let mut slow = Vec::new();
+    for _ in 0..100 {
+        slow.push(almost(&emulator, &api).await);
+    }
+    // A client with a short body is served.
+    let body = json!({"company_id": emulator.spartera().company_id(), "role_id": 3});
+    api.post("", body).await.ok();
+    // All bodies together may hold 32 MiB, so the emulator gives up the others.
+    let given_up = async {
+        while slow.len() > 32 {
+            tokio::task::yield_now().await;
+            slow.retain(|socket| {
+                let mut answer = vec![0; 1024];
+                let Ok(size) = socket.try_read(&mut answer) else { return true };
+                let answer = String::from_utf8_lossy(&answer[..size]);
+                assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("connection: close"), "{answer}");
+                assert!(answer.ends_with(r#"{"code":503,"message":"Too many request bodies at once"}"#), "{answer}");
+                false
+            });
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), given_up).await.expect("the emulator gives bodies up");
+    // It may have given up one more for the short body.
+    assert!(slow.len() >= 31, "{}", slow.len());
+    // The others still wait for their client.
+    let mut patient = slow.pop().unwrap();
+    patient.write_all(b" ").await.unwrap();
+    let mut answer = [0; 12];
+    patient.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 415", "the body has no media type");
+}
+
+#[tokio::test]
+async fn slow_answers_are_bounded_together() {
+    let emulator =
+        Emulator::builder().fault("monad.list:slow-body=1h".parse::<Fault>().unwrap()).start().await.unwrap();
+    let api = Api::monad(&emulator);
+    emulator.monad().add_keys(4000);
+    let mut slow = VecDeque::new();
+    // Each answer is more than 300 KB.
+    for _ in 0..150 {
+        let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+        let request = api.keep_alive_request("GET", "?limit=1000", None);
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut start = [0; 15];
+        socket.read_exact(&mut start).await.unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        slow.push_back(socket);
+    }
+    let mut oldest = slow.pop_front().unwrap();
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(20), oldest.read_to_end(&mut rest)).await;
+    assert!(end.is_ok(), "the oldest connection has ended");
+    let newest = slow.pop_back().unwrap();
+    // Reads what has arrived, and then nothing.
+    let mut buffer = vec![0; 1 << 16];
+    while newest.try_read(&mut buffer).is_ok_and(|size| size > 0) {}
+    assert_eq!(newest.try_read(&mut buffer).unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "the newest goes on");
 }

@@ -379,3 +379,82 @@ async fn the_first_failed_check_is_the_answer() {
         }
     }
 }
+
+/// Asserts that an error has exactly the form that its vendor documents.
+#[track_caller]
+fn assert_own_form(reply: &Reply, is_monads: bool, shape: MonadErrorShape) {
+    let body = reply.json();
+    let status = json!(reply.status);
+    match (is_monads, shape) {
+        (true, MonadErrorShape::Text) => assert!(body.as_str().is_some_and(|text| !text.is_empty()), "{reply:?}"),
+        (true, _) => {
+            let object = body.as_object().unwrap();
+            assert!(object["error"].is_string() && object["error_type"].is_string(), "{reply:?}");
+            assert_eq!(object["code"], status);
+        }
+        (false, _) => {
+            let object = body.as_object().unwrap();
+            assert!(object["message"].as_str().is_some_and(|text| !text.is_empty()), "{reply:?}");
+            assert_eq!(object["code"], status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_error_has_the_vendors_own_form() {
+    for (revision, spartera_shape) in variants() {
+        for shape in [MonadErrorShape::Text, MonadErrorShape::Object] {
+            let builder = builder().0.revision(revision).spartera_shape(spartera_shape).monad_error_shape(shape);
+            let emulator = builder.start().await.unwrap();
+            let mut statuses = std::collections::BTreeSet::new();
+            for (api, body) in crate::client::services(&emulator) {
+                let is_monads = api.keys.starts_with("/api");
+                let root = if is_monads { "/api" } else { "/companies" };
+                let long = " ".repeat((1 << 20) + 1);
+                let mut replies = vec![
+                    api.get(&format!("{root}/nowhere")).await,
+                    api.get("/none").await,
+                    api.get("/%ff").await,
+                    api.send("PUT", "", None).await,
+                    api.send("PUT", "/none", None).await,
+                    api.send("POST", "", Some(("text/plain", "{}"))).await,
+                    api.send("POST", "", Some(("application/json", "{"))).await,
+                    api.send("POST", "", Some(("application/json", &long))).await,
+                    api.post("", json!({"name": 1})).await,
+                    api.with_header("").get("").await,
+                    api.with_key("wrong").get("").await,
+                    api.with_key("wrong").post("", body.clone()).await,
+                ];
+                let broken = format!(
+                    "POST {} HTTP/1.1\r\nHost: e\r\n{}\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n",
+                    api.keys, api.credential,
+                );
+                replies.push(crate::client::raw(api.address, broken.as_bytes()).await);
+                let elsewhere = if is_monads { "/api/v2/elsewhere/api_keys" } else { "/companies/elsewhere/api-keys" };
+                replies.push(api.get(elsewhere).await);
+                for status in
+                    (400..=599).filter(|status| status % 7 == 0 || [400, 409, 422, 429, 500, 503].contains(status))
+                {
+                    for when in ["status", "status-after"] {
+                        emulator.inject(format!("*:{when}={status},retry-after=1:1").parse::<Fault>().unwrap());
+                        replies.push(api.get("").await);
+                    }
+                }
+                for fault in ["*:rate-limit=1/1h", "create:quota=0"] {
+                    emulator.inject(fault.parse::<Fault>().unwrap());
+                    for _ in 0..2 {
+                        replies.push(api.post("", body.clone()).await);
+                    }
+                    emulator.clear_faults();
+                }
+                for reply in replies.iter().filter(|reply| reply.status != 200) {
+                    assert_own_form(reply, is_monads, shape);
+                    statuses.insert(reply.status);
+                }
+            }
+            for status in [400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503] {
+                assert!(statuses.contains(&status), "{status}: {statuses:?}");
+            }
+        }
+    }
+}

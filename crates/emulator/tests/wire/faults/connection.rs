@@ -136,7 +136,8 @@ async fn a_refusing_service_does_not_act_and_comes_back() {
         emulator.inject("create:refuse=1h:1".parse::<Fault>().unwrap());
         // Another client's connection, which has been served and is idle.
         let mut other = TcpStream::connect(emulator.address()).await.unwrap();
-        other.write_all(b"GET /_emulator/keys HTTP/1.1\r\nHost: emulator\r\n\r\n").await.unwrap();
+        let request = format!("GET /_emulator/keys HTTP/1.1\r\nHost: {}\r\n\r\n", emulator.address());
+        other.write_all(request.as_bytes()).await.unwrap();
         let mut begun = [0; 15];
         other.read_exact(&mut begun).await.unwrap();
         assert_eq!(&begun, b"HTTP/1.1 200 OK");
@@ -203,6 +204,26 @@ async fn the_service_acts_for_a_client_that_has_given_up() {
         assert_eq!(count(&emulator), before + 1);
     }
     assert_eq!(recorded(&emulator), ["delay=7s", "delay=7s"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn delayed_requests_are_bounded_together() {
+    let emulator = with_builder(builder().0.connection_limit(2), &["create:delay=1h"]).await;
+    let [(api, body), _] = services(&emulator);
+    // Each client gives up at once, so the number of connections bounds nothing.
+    for _ in 0..8 {
+        let mut socket = TcpStream::connect(emulator.address()).await.unwrap();
+        socket.write_all(api.keep_alive_request("POST", "", Some(body.clone())).as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    for _ in 0..3 {
+        api.post("", body.clone()).await.refused(503);
+    }
+    assert_eq!(count(&emulator), 2);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(count(&emulator), 10, "the delayed requests have not been lost");
+    emulator.clear_faults();
+    api.post("", body).await.ok();
 }
 
 #[tokio::test(start_paused = true)]
