@@ -26,7 +26,7 @@ pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
 pub use journal::{Journal, JournalError, Lease};
-pub use orphans::{Orphan, find_orphans};
+pub use orphans::{Orphan, find_orphans, find_orphans_at};
 pub use plan::request::{RotateKey, Strategy, Timing};
 pub use plan::steps::{Downtime, PlannedStep};
 pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};

@@ -1,9 +1,10 @@
 //! Orphans: keys that a rotation issued and nobody needs.
 
 use api_keyring::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 
-use super::plan::is_alive;
+use super::plan::find;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
 use crate::plan::masked_secret::MaskedSecret;
 
@@ -46,22 +47,38 @@ impl Orphan {
 /// Returns the orphans of a provider: keys that may still work and have a mark in their names.
 ///
 /// A key is not an orphan if the journal shows that a rotation replaced another key with it, or that an unfinished
-/// rotation issued it.
+/// rotation issued it. Id and mark together identify such a key, because a vendor may give the id of a deleted key to
+/// another one.
 ///
 /// A rotation leaves an orphan behind if the vendor's list hides the key for longer than the rotation waits. You can
-/// [delete](Provider::delete) an orphan whose rotation is known. If its rotation is unknown, the key may be in use:
-/// [look for its secret](Orphan::is_in) in every sink first.
+/// delete an orphan whose rotation is known. Look at it once more right before that, because its id may have gone to
+/// another key. If its rotation is unknown, the key may be in use: [look for its secret](Orphan::is_in) in every sink
+/// first.
 ///
-/// The function lists the keys and may read single ones ([`Provider::get`]).
+/// The function lists the keys and may read single ones ([`Provider::get`]). This machine's clock decides which keys have
+/// expired; [`find_orphans_at`] takes another time.
 ///
 /// # Errors
 ///
 /// The errors of [`ProviderExt::list`](api_keyring::ProviderExt::list), of [`Provider::get`] and of the journal.
 pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Result<Vec<Orphan>, RotateError> {
+    find_orphans_at(provider, journal, Utc::now()).await
+}
+
+/// Returns the orphans of a provider as [`find_orphans`] does. `now` decides which keys have expired.
+///
+/// # Errors
+///
+/// Those of [`find_orphans`].
+pub async fn find_orphans_at(
+    provider: &dyn Provider,
+    journal: &dyn Journal,
+    now: DateTime<Utc>,
+) -> Result<Vec<Orphan>, RotateError> {
     let mut found = Vec::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
-        if key.status().is_dead() {
+        if key.status_at(now).is_dead() {
             continue;
         }
         let Some(mark) = key.name().and_then(Mark::from_name) else { continue };
@@ -69,12 +86,15 @@ pub async fn find_orphans(provider: &dyn Provider, journal: &dyn Journal) -> Res
         let (rotation, twin) = match &record {
             None => (None, None),
             Some(record) => match &record.state {
-                State::Done { key: new, .. } if new == key.id() => continue,
-                // This key has the mark of the key that replaced the old one, but a different id.
+                // The last mark is the one of the key that replaced the old one.
                 State::Done { key: new, .. } if record.marks.last() == Some(&mark) => {
-                    match is_alive(provider, new).await? {
-                        true => (None, Some(new.clone())),
-                        false => continue,
+                    if new == key.id() {
+                        continue;
+                    }
+                    match find(provider, new).await?.filter(|twin| mark.is_on(twin) && !twin.status_at(now).is_dead()) {
+                        Some(_) => (None, Some(new.clone())),
+                        // The key has another id since its secret was replaced.
+                        None => continue,
                     }
                 }
                 state if state.is_finished() => (Some(record.id.clone()), None),

@@ -313,6 +313,8 @@ pub enum Confirmation {
 }
 
 /// A key that the rotation issued and has to delete.
+///
+/// Only id and mark together identify it: a vendor may give the id of a deleted key to the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Discard {
@@ -322,6 +324,24 @@ pub struct Discard {
     pub mark: Mark,
     /// How the rotation confirmed that the key no longer works; `None` until then.
     pub confirmed: Option<Confirmation>,
+    /// Whether the key must exist until another one is issued, so that the other one does not get this id.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub holds_id: bool,
+}
+
+impl Discard {
+    pub(super) fn new(key: KeyId, mark: Mark) -> Self {
+        Self { key, mark, confirmed: None, holds_id: false }
+    }
+
+    /// Returns whether this is the key under this id that was issued under this mark.
+    pub(super) fn is(&self, key: &KeyId, mark: &Mark) -> bool {
+        self.key == *key && self.mark == *mark
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The usage of a key, as far as the vendor shows it.
@@ -414,7 +434,8 @@ impl Record {
 
     /// Returns what this rotation claims until it is finished: its keys and its sinks, each as a unique text.
     ///
-    /// Two rotations that claim the same thing must not run at once.
+    /// Two rotations that claim the same sink must not run at once. Two rotations that claim the same key's id may, if
+    /// the vendor has given the id to another key since: [`conflict_with`](Self::conflict_with) decides.
     pub fn claims(&self) -> Vec<String> {
         let Plan { vendor, scope, old, sinks, .. } = &self.plan;
         let keys = [Some(&old.id), self.state.new_key()].into_iter().flatten();
@@ -423,9 +444,12 @@ impl Record {
     }
 
     /// Returns whether this rotation is unfinished, and either rotates the plan's key or has issued it.
+    ///
+    /// If the vendor has given the id of this rotation's old key to another key, the plan of that key rotates another
+    /// key.
     pub fn is_at_work_on(&self, plan: &Plan) -> bool {
         let is_same_vendor = (&self.plan.vendor, &self.plan.scope) == (&plan.vendor, &plan.scope);
-        let has_key = self.plan.old.id == plan.old.id || self.state.new_key() == Some(&plan.old.id);
+        let has_key = self.plan.rotates_same_key(plan) || self.state.new_key() == Some(&plan.old.id);
         !self.state.is_finished() && is_same_vendor && has_key
     }
 
@@ -440,12 +464,9 @@ impl Record {
             }
             _ if other.is_at_work_on(&self.plan) => Some(JournalError::UnderWay(other.id.clone())),
             _ => {
-                let theirs = other.claims();
-                let shared = self.claims().into_iter().find(|claim| theirs.contains(claim))?;
-                Some(match shared.strip_prefix("sink ") {
-                    Some(sink) => JournalError::SinkInUse { sink: sink.to_owned(), by: other.id.clone() },
-                    None => JournalError::UnderWay(other.id.clone()),
-                })
+                // A key that this rotation issued a moment ago may have the id of a key that is gone.
+                let sink = self.plan.sinks.iter().find(|sink| other.plan.sinks.contains(sink))?;
+                Some(JournalError::SinkInUse { sink: sink.clone(), by: other.id.clone() })
             }
         }
     }

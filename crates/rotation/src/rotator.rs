@@ -167,12 +167,13 @@ impl Rotator {
         self.check_ours(&plan)?;
         let key = self.provider.get(&plan.old.id).await?;
         self.check_clock(&key, &plan.timing)?;
-        if OldKey::from(&key) != plan.old {
+        if !plan.old.is_unchanged(&OldKey::from(&key)) {
             return Err(RotateError::Refused(format!(
                 "{}: key {} has changed since the plan was made. Make another plan",
                 plan.provider, plan.old.id
             )));
         }
+        plan.old = OldKey::from(&key);
         let (in_sink, _) = self.look_into_sink(&key, plan.in_sink.adoption()).await?;
         if in_sink != plan.in_sink {
             return Err(RotateError::Refused(format!(
@@ -292,8 +293,14 @@ impl Rotator {
     /// Takes the lease on a rotation, and reads its record.
     pub(super) async fn lease_of(&self, id: &RotationId) -> Result<(Lease, Record), RotateError> {
         let lease = self.journal.take(id, &self.holder, self.lease).await?;
-        let record = self.journal.load(id).await?.ok_or_else(|| JournalError::Missing(id.clone()))?;
-        Ok((lease, record))
+        match self.journal.load(id).await {
+            Ok(Some(record)) => Ok((lease, record)),
+            failed => {
+                // Others need not wait until the lease ends. If this fails, it ends by itself.
+                drop(self.journal.release(&lease).await);
+                Err(failed.err().unwrap_or_else(|| JournalError::Missing(id.clone())).into())
+            }
+        }
     }
 
     async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {

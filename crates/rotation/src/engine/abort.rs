@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use api_keyring::{Expiry, KeyUpdate, Mark, Timestamp};
+use api_keyring::{Expiry, KeyUpdate, Mark, Provider as _, Timestamp};
 
-use super::vendor::Trial;
+use super::identity::OldNow;
+use super::vendor::{Found, Trial};
 use super::{Next, Result, Run};
 use crate::record::Issued;
 use crate::{RotateError, SinkContent, State, Strategy};
@@ -56,7 +57,7 @@ impl Run<'_> {
             (State::Aborting { .. }, _) => return Ok(()),
             (State::Planned | State::Issuing { .. }, AbortSink::Leave) => needs_attention,
             (State::Planned | State::Issuing { .. }, AbortSink::Restore) => {
-                needs_attention && self.find_key(&*self.rotator.provider).await?.is_none()
+                needs_attention && self.find_key(&*self.rotator.provider).await? == Found::Gone
             }
             _ => false,
         };
@@ -137,26 +138,28 @@ impl Run<'_> {
     /// Checks the old key first: users may have the new secret, and must not lose it before the old one is known to
     /// work.
     async fn abort_after_promotion(&self, new: Issued, why: String, sink: AbortSink) -> Result<State> {
-        let ended = match self.rotator.provider.get(&self.record.plan.old.id).await {
-            Ok(old) if old.status().is_dead() => Some("no longer works"),
-            Ok(_) => None,
-            Err(error) if error.is_not_found() => Some("is gone"),
-            Err(error) => return Err(error.into()),
+        let problem = match self.look_at_old(&new).await? {
+            OldNow::Ours(old) if self.status(&old).is_dead() => Some("the old key no longer works".to_owned()),
+            OldNow::Ours(_) => None,
+            OldNow::Gone => Some("the old key is gone".to_owned()),
+            OldNow::Unclear(difference) => Some(difference),
         };
-        match ended {
-            Some(ended) if sink == AbortSink::Restore => {
-                return refuse(&format!("the old key {ended}, so there is no way back: resume the rotation"));
+        match problem {
+            Some(problem) if sink == AbortSink::Restore => {
+                return refuse(&format!("{problem}, so there is no way back: resume the rotation"));
             }
-            None if self.record.old_expires => self.restore_expiry().await?,
+            None if self.record.old_expires => self.restore_expiry(&new).await?,
             _ => {}
         }
         Ok(State::Aborting { new: Some(new), why })
     }
 
-    /// Gives the old key the expiry that it had before the grace.
-    pub(super) async fn restore_expiry(&self) -> Result {
+    /// Gives the old key the expiry that it had before the grace. Another key that has got the old one's id keeps its
+    /// expiry.
+    pub(super) async fn restore_expiry(&self, new: &Issued) -> Result {
         let (provider, plan) = (&self.rotator.provider, &self.record.plan);
         let Some(before) = plan.old_expiry() else { return Ok(()) };
+        let OldNow::Ours(_) = self.look_at_old(new).await? else { return Ok(()) };
         let error = match provider.update(&plan.old.id, &KeyUpdate::new().expiry(Expiry::At(before))).await {
             Ok(_) => return Ok(()),
             Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
@@ -184,7 +187,10 @@ impl Run<'_> {
                 return Ok(next);
             }
             self.withdraw(&new.mark).await?;
-            self.discard(&new.key, &new.mark).await?;
+            match self.record.discards.iter().any(|discard| discard.is(&new.key, &new.mark)) {
+                true => self.finish_discards().await?,
+                false => self.discard(&new.key, &new.mark).await?,
+            }
         }
         self.discard_all_but(None).await?;
         Ok(Next::State(State::Aborted { why }))

@@ -1,36 +1,62 @@
 //! Evidence of use: whether others use the new key, and nothing uses the old one, as far as the vendor shows it.
 
-use std::time::Duration;
-
-use api_keyring::{KeyId, KeyStatus, Operation, Provider};
+use api_keyring::{ApiKey, KeyId, KeyStatus, Operation, Provider};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 
+use super::identity::OldNow;
 use super::{Next, Result, Run, after};
-use crate::plan::UnusedFor;
+use crate::plan::{Sameness, UnusedFor, find};
 use crate::record::{Confirmation, Evidence, Issued, Usage};
 use crate::{RotateError, State, Strategy};
 
 impl Run<'_> {
     /// Looks for the evidence that the plan asks for. Returns what to do before the old key may go; `None` if nothing
     /// is missing.
-    pub(super) async fn gather_evidence(&mut self, new: &Issued) -> Result<Option<Next>> {
+    pub(super) async fn gather_evidence(&mut self, new: &Issued, promoted_at: DateTime<Utc>) -> Result<Option<Next>> {
         let plan = &self.record.plan;
         let (Some(unused_for), None) = (plan.unused_for, &self.record.waived) else { return Ok(None) };
         let lag = plan.timing.use_lag_seconds;
-        if self.record.evidence.is_none() {
+        let visible_at = after(promoted_at, lag);
+        if self.record.evidence.is_none() && self.now() < visible_at {
             // After this wait the vendor shows that this rotation tried the new key. All later use is by others.
-            self.wait(Duration::from_secs(lag)).await?;
+            return Ok(Some(Next::WaitUntil(visible_at)));
         }
-        let (provider, old) = (&*self.rotator.provider, &self.record.plan.old.id);
-        let (old, new_key) =
-            try_join(usage_of(provider, unused_for, old), usage_of(provider, unused_for, &new.key)).await?;
+        let (old, new_key) = try_join(self.usage_of_old(unused_for), self.usage_of_new(unused_for, new)).await?;
         let Some(new_key) = new_key else {
             let why = "the new key is gone, and the old one was left alone: abort the rotation";
             return Ok(Some(Next::State(self.needs_attention(why))));
         };
         let Some(evidence) = self.record.evidence.clone() else { return self.begin_evidence(old, new_key, lag).await };
         self.compare_evidence(evidence, old, &new_key, unused_for, lag).await.map(|wait| wait.map(Next::WaitUntil))
+    }
+
+    /// Returns how much the old key was used; `None` if it is gone. Another key that has got its id does not count.
+    async fn usage_of_old(&self, unused_for: UnusedFor) -> Result<Option<Usage>> {
+        let old = &self.record.plan.old;
+        let shown = self.usage_of(unused_for, &old.id).await?;
+        let is_ours = |key: &ApiKey| {
+            old.compare(key) != Sameness::Another && !self.record.marks.iter().any(|mark| mark.is_on(key))
+        };
+        Ok(shown.filter(|(key, _)| is_ours(key)).map(|(_, usage)| usage))
+    }
+
+    /// Returns how much the new key was used; `None` if it is gone.
+    async fn usage_of_new(&self, unused_for: UnusedFor, new: &Issued) -> Result<Option<Usage>> {
+        let shown = self.usage_of(unused_for, &new.key).await?;
+        Ok(shown.filter(|(key, _)| new.mark.is_on(key)).map(|(_, usage)| usage))
+    }
+
+    /// Returns a living key with its usage. Reads again while that fails for now.
+    async fn usage_of(&self, unused_for: UnusedFor, key: &KeyId) -> Result<Option<(ApiKey, Usage)>> {
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
+        loop {
+            let is_late = self.has_passed(deadline);
+            match usage_of(&*self.rotator.provider, unused_for, key, self.now()).await {
+                Err(error) if error.is_transient() && !is_late => self.poll().await?,
+                shown => return Ok(shown?),
+            }
+        }
     }
 
     /// Records the usage that this rotation caused itself.
@@ -92,7 +118,7 @@ impl Run<'_> {
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;
         let new = match self.record.state.underlying() {
             State::Retired { new, confirmed: None } => {
-                if !is_in_place && self.old_status(new).await? == Some(KeyStatus::Active) {
+                if !is_in_place && self.is_old_shown_active(new).await? {
                     return self.refuse_waiver(
                         "the vendor shows the old key as active: resume the rotation to retire it again",
                     );
@@ -101,6 +127,10 @@ impl Run<'_> {
             }
             // Users have a secret that works, and nothing shows whether it is this key's.
             State::Promoted { new, .. } | State::Delivered(new) if is_in_place && needs_attention => new,
+            // Nothing shows whether the key under the old one's id is the old one. A person knows that it is not.
+            State::Retiring(new) if needs_attention && matches!(self.look_at_old(new).await?, OldNow::Unclear(_)) => {
+                new
+            }
             State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {
                 return self.refuse_waiver("no evidence is missing: resume the rotation");
             }
@@ -115,26 +145,39 @@ impl Run<'_> {
         Ok(Some(State::Retired { new: new.clone(), confirmed: Some(Confirmation::Acknowledged) }))
     }
 
+    async fn is_old_shown_active(&self, new: &Issued) -> Result<bool> {
+        let old = self.look_at_old(new).await?;
+        Ok(matches!(old, OldNow::Ours(old) if self.status(&old) == KeyStatus::Active))
+    }
+
     fn refuse_waiver<T>(&self, why: &str) -> Result<T> {
         Err(RotateError::Refused(format!("rotation {}: {why}", self.record.id)))
     }
 }
 
-/// Returns how much a key was used; `None` if it is gone or no longer works.
+/// Returns a key and how much it was used; `None` if it is gone or no longer works at this time.
 pub(crate) async fn usage_of(
     provider: &dyn Provider,
     unused_for: UnusedFor,
     key: &KeyId,
-) -> api_keyring::Result<Option<Usage>> {
+    now: DateTime<Utc>,
+) -> api_keyring::Result<Option<(ApiKey, Usage)>> {
     let shown = if unused_for.shown_by == Operation::Stats {
-        provider.stats(key).await.map(|stats| (stats.key.status(), stats.usage_count, stats.last_used_at))
+        provider.stats(key).await.map(|stats| (stats.key, Usage { count: stats.usage_count, last: stats.last_used_at }))
     } else {
-        provider.get(key).await.map(|key| (key.status(), None, key.last_used_at().cloned()))
+        provider.get(key).await.map(|key| {
+            let last = key.last_used_at().cloned();
+            (key, Usage { count: None, last })
+        })
     };
     match shown {
-        Ok((status, ..)) if status.is_dead() => Ok(None),
-        Ok((_, count, last)) => Ok(Some(Usage { count, last })),
-        Err(error) if error.is_not_found() => Ok(None),
+        Ok((key, _)) if key.status_at(now).is_dead() => Ok(None),
+        Ok(shown) => Ok(Some(shown)),
+        Err(error) if error.is_not_found() => match find(provider, key).await? {
+            // One such answer proves nothing.
+            Some(found) if !found.status_at(now).is_dead() => Err(error),
+            _ => Ok(None),
+        },
         Err(error) => Err(error),
     }
 }

@@ -3,10 +3,10 @@
 //! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
 //! one.
 
-use api_keyring::{Acceptance, Error, IssuedKey, Mark, ProviderExt as _, Secret};
+use api_keyring::{Error, IssuedKey, KeyId, Mark, Provider as _, ProviderExt as _, Secret};
 
 use super::overlap::MAX_REQUESTS;
-use super::vendor::Trial;
+use super::vendor::{Found, Trial};
 use super::{Next, Result, Run, after};
 use crate::record::Issued;
 use crate::{Fingerprint, JournalError, RotateError, SinkContent, State};
@@ -43,10 +43,9 @@ impl Run<'_> {
         if let Some(new) = self.pending_secret_that_works().await? {
             return Ok(Next::State(State::Issued(new)));
         }
-        let Some(key) = self.find_key(&*self.rotator.provider).await? else {
-            let old = &self.record.plan.old.id;
-            let why = format!("key {old} is gone, and no single new key has its name: create a key instead");
-            return Ok(Next::State(self.needs_attention(why)));
+        let key = match self.find_key(&*self.rotator.provider).await? {
+            Found::Key(key) => key,
+            missing => return Ok(Next::State(self.needs_attention(self.why_missing(&missing)))),
         };
         self.requested += 1;
         let mark = Mark::random();
@@ -58,6 +57,33 @@ impl Run<'_> {
         match self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await {
             Ok(issued) => self.keep(mark, issued).await,
             Err(error) => self.after_failed_regenerate(mark, error).await,
+        }
+    }
+
+    /// Says why no key can get a new secret, and what to do.
+    fn why_missing(&self, missing: &Found) -> String {
+        let old = &self.record.plan.old;
+        match missing {
+            Found::Several(keys) => {
+                let keys: Vec<_> = keys.iter().map(KeyId::as_str).collect();
+                format!(
+                    "key {} is gone, and each of the keys {} may have taken its place, because they have its name. \
+                     Rename or delete all but the right one, and resume",
+                    old.id,
+                    keys.join(" and ")
+                )
+            }
+            Found::Unclear(difference) => format!(
+                "{difference}. If it is the key, give it its {} back and resume. If it is another one, abort the rotation \
+                 and leave the destination as it is (`abort --leave-destination`)",
+                if old.name.is_some() { "name and role" } else { "role" }
+            ),
+            Found::Key(_) | Found::Gone => {
+                format!(
+                    "key {} is gone, and no new key has its name: abort the rotation, and create a key instead",
+                    old.id
+                )
+            }
         }
     }
 
@@ -102,8 +128,9 @@ impl Run<'_> {
                 continue;
             }
             // The new secret may have ended the rotator's own credential.
-            let key = self.find_key(&*self.rotator.provider.with_secret(&secret)?).await?;
-            return Ok(key.map(|key| Issued { key, fingerprint: Fingerprint::new(mark, &secret), mark: mark.clone() }));
+            let found = self.find_key(&*self.rotator.provider.with_secret(&secret)?).await?;
+            let Found::Key(key) = found else { return Ok(None) };
+            return Ok(Some(Issued { key, fingerprint: Fingerprint::new(mark, &secret), mark: mark.clone() }));
         }
         Ok(None)
     }
@@ -167,9 +194,17 @@ impl Run<'_> {
     async fn take_over(&mut self, new: &Issued, secret: &Secret) -> Result {
         let timing = self.record.plan.timing;
         let mut deadline = self.deadline(timing.verify_seconds);
+        // Nobody else has this secret, and this process may die while it waits.
+        let mut kept = self.put(&new.mark, secret).await;
+        let mut is_refused = false;
         while !self.has_passed(deadline) {
+            if kept.is_err() {
+                kept = self.put(&new.mark, secret).await;
+            }
             // The other process may have requested its secret later. Then this process's secret no longer works.
-            if self.rotator.provider.accepts(secret).await.is_ok_and(Acceptance::is_accepted) {
+            let accepted = self.rotator.provider.accepts(secret).await;
+            is_refused = matches!(accepted, Ok(false));
+            if let Ok(true) = accepted {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
                         (self.lease, self.record) = (lease, record);
@@ -191,6 +226,10 @@ impl Run<'_> {
             }
             // `wait` would renew the lease, and this process has none.
             self.rotator.clock.sleep(timing.poll()).await;
+        }
+        if is_refused {
+            // It is of no use to anybody.
+            self.withdraw(&new.mark).await?;
         }
         Err(RotateError::Journal(JournalError::LeaseLost))
     }

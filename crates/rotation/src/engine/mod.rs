@@ -6,6 +6,7 @@
 mod abort;
 mod discard;
 mod evidence;
+mod identity;
 mod in_place;
 mod overlap;
 mod retire;
@@ -281,6 +282,13 @@ impl<'a> Run<'a> {
 }
 
 fn after(time: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
-    let seconds = i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).unwrap_or(TimeDelta::MAX);
-    time.checked_add_signed(seconds).unwrap_or(DateTime::<Utc>::MAX_UTC)
+    time.checked_add_signed(delta(seconds)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+fn before(time: DateTime<Utc>, seconds: u64) -> DateTime<Utc> {
+    time.checked_sub_signed(delta(seconds)).unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+fn delta(seconds: u64) -> TimeDelta {
+    i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds).unwrap_or(TimeDelta::MAX)
 }

@@ -1,10 +1,11 @@
 //! Rotation by a new key: both keys work until the old one is retired.
 
-use api_keyring::{Error, IssuedKey, Mark, Outcome};
+use api_keyring::{Error, IssuedKey, KeyId, Mark, Outcome};
 use chrono::{DateTime, Utc};
 
+use super::discard::Leased;
 use super::vendor::Trial;
-use super::{Next, Result, Run, after};
+use super::{Next, Result, Run, after, before};
 use crate::State;
 use crate::record::{Discard, Issued};
 
@@ -49,15 +50,36 @@ impl Run<'_> {
         })
         .await?;
         match self.rotator.provider.create(&self.record.plan.new_key(&mark)).await {
+            Ok(issued) if self.is_spent(issued.id()) => self.hold_id(mark, issued.id()).await,
             Ok(issued) => self.deliver(mark, issued).await,
             Err(error) => self.after_failed_create(mark, error).await,
         }
     }
 
+    /// Returns whether an id was one of the old key or of a key that this rotation discards. A rotator that was held up
+    /// may still be about to delete the key under this id.
+    fn is_spent(&self, id: &KeyId) -> bool {
+        self.record.plan.old.id == *id || self.record.discards.iter().any(|discard| discard.key == *id)
+    }
+
+    /// Keeps a key with a spent id only until another key is issued, which then gets another id.
+    async fn hold_id(&mut self, mark: Mark, key: &KeyId) -> Result<Next> {
+        let discard = Discard { holds_id: true, ..Discard::new(key.clone(), mark.clone()) };
+        let written = self.write(|record| {
+            record.discards.push(discard);
+            record.state = State::Planned;
+        });
+        if let Err(error) = written.await {
+            drop(self.delete_issued(key, &mark, Leased::No).await);
+            return Err(error);
+        }
+        Ok(Next::Recorded)
+    }
+
     async fn after_failed_create(&mut self, mark: Mark, error: Error) -> Result<Next> {
         if error.may_have_taken_effect() {
             // The answer may hold only a part of the secret. The key is discarded, and another is issued.
-            let discard = error.key().map(|key| Discard { key: key.clone(), mark: mark.clone(), confirmed: None });
+            let discard = error.key().map(|key| Discard::new(key.clone(), mark.clone()));
             self.write(|record| {
                 record.discards.extend(discard);
                 record.state = State::Lost { mark, abort: None };
@@ -86,8 +108,9 @@ impl Run<'_> {
     async fn deliver(&mut self, mark: Mark, issued: IssuedKey) -> Result<Next> {
         let new = Issued::new(mark, &issued);
         if let Err(error) = self.go_to(State::Issued(new.clone())).await {
-            // The journal does not know this key. Delete it now; if that fails, resuming finds it by its mark.
-            drop(self.delete_issued(&new.key).await);
+            // The journal does not know this key. Delete it now, even if another rotator has taken the lease: it cannot
+            // know this key's secret. If that fails, resuming finds the key by its mark.
+            drop(self.delete_issued(&new.key, &new.mark, Leased::No).await);
             return Err(error);
         }
         let Err(error) = self.put(&new.mark, issued.secret()).await else {
@@ -134,7 +157,7 @@ impl Run<'_> {
             return Ok(Next::State(State::Delivered(new)));
         }
         self.write(|record| {
-            record.discards.push(Discard { key: new.key, mark: new.mark.clone(), confirmed: None });
+            record.discards.push(Discard::new(new.key, new.mark.clone()));
             record.state = State::Lost { mark: new.mark, abort: None };
         })
         .await?;
@@ -175,14 +198,17 @@ impl Run<'_> {
 
     /// Waits for the end of the grace and for evidence of use, then checks the new key once more.
     async fn end_grace(&mut self, new: Issued, until: DateTime<Utc>) -> Result<Next> {
-        match self.gather_evidence(&new).await? {
+        let promoted_at = before(until, self.record.plan.timing.grace_seconds);
+        match self.gather_evidence(&new, promoted_at).await? {
             None => {}
+            // The evidence begins before the grace ends.
+            Some(Next::WaitUntil(time)) if self.record.evidence.is_none() => return Ok(Next::WaitUntil(time)),
             Some(Next::WaitUntil(time)) => return Ok(Next::WaitUntil(time.max(until))),
             Some(next) => return Ok(next),
         }
         if self.now() < until {
             if self.record.plan.expire_old {
-                self.expire_old(until).await?;
+                self.expire_old(&new, until).await?;
             }
             return Ok(Next::WaitUntil(until));
         }

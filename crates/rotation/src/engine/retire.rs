@@ -1,8 +1,9 @@
 //! Ends the old key. The rotation retires it only if it has just seen the new one work.
 
-use api_keyring::{Error, Expiry, KeyUpdate, Revocation};
+use api_keyring::{ApiKey, Error, Expiry, KeyStatus, KeyUpdate, Provider as _, Revocation};
 use chrono::{DateTime, Utc};
 
+use super::identity::OldNow;
 use super::vendor::Trial;
 use super::{Next, Result, Run};
 use crate::plan::Retirement;
@@ -23,10 +24,12 @@ impl Run<'_> {
     }
 
     /// Sets the old key's expiry to the end of the grace, unless it expires before. Doing this twice does no harm.
-    pub(super) async fn expire_old(&mut self, until: DateTime<Utc>) -> Result {
+    pub(super) async fn expire_old(&mut self, new: &Issued, until: DateTime<Utc>) -> Result {
         if self.record.plan.old_expiry().is_some_and(|expiry| expiry <= until) {
             return Ok(());
         }
+        // Another key that has got the old one's id keeps its expiry.
+        let OldNow::Ours(_) = self.look_at_old(new).await? else { return Ok(()) };
         let old = self.record.plan.old.id.clone();
         let is_first = !self.record.old_expires;
         if is_first {
@@ -34,7 +37,7 @@ impl Run<'_> {
         }
         let updated = self.rotator.provider.update(&old, &KeyUpdate::new().expiry(Expiry::At(until))).await;
         if updated.as_ref().err().is_none_or(Error::may_have_taken_effect) {
-            self.restore_expiry_if_aborted().await?;
+            self.restore_expiry_if_aborted(new).await?;
         }
         match updated {
             Ok(_) => Ok(()),
@@ -48,13 +51,13 @@ impl Run<'_> {
     }
 
     /// Restores the old key's expiry if another process aborted the rotation while this one was about to set it.
-    async fn restore_expiry_if_aborted(&self) -> Result {
+    async fn restore_expiry_if_aborted(&self, new: &Issued) -> Result {
         let Err(error) = self.rotator.journal.renew(&self.lease).await else { return Ok(()) };
         if let JournalError::LeaseLost = error
             && let Some(record) = self.rotator.journal.load(&self.record.id).await?
             && record.state.is_aborted()
         {
-            self.restore_expiry().await?;
+            self.restore_expiry(new).await?;
         }
         Err(error.into())
     }
@@ -93,37 +96,65 @@ impl Run<'_> {
         .await
     }
 
-    /// Revokes or deletes the old key. Doing this twice does no harm.
+    /// Revokes or deletes the old key. It looks at the key right before each request, and leaves another key alone that
+    /// has got the old one's id.
     pub(super) async fn retire(&mut self, new: Issued) -> Result<Next> {
-        // A process that was held up must not retire a key after another one aborted the rotation.
-        self.rotator.journal.renew(&self.lease).await?;
-        let plan = &self.record.plan;
-        let provider = &self.rotator.provider;
-        let retired = match plan.retirement {
-            Retirement::Revoke => {
-                let mut revocation = Revocation::new();
-                revocation.reason.clone_from(&plan.reason);
-                // Some vendors require the role, and do not show it.
-                revocation.role = plan.old.role.clone().or_else(|| plan.role.clone());
-                provider.revoke(&plan.old.id, &revocation).await
+        let deadline = self.deadline(self.record.plan.timing.confirm_seconds);
+        loop {
+            match self.look_at_old(&new).await? {
+                OldNow::Gone => break,
+                OldNow::Unclear(difference) => return Ok(Next::State(self.needs_attention_unclear(&difference))),
+                OldNow::Ours(old) if self.is_retired(&old) => break,
+                OldNow::Ours(_) => {}
             }
-            Retirement::Delete | Retirement::ByVendor => provider.delete(&plan.old.id).await,
-        };
-        match retired {
-            Ok(()) => {}
-            // One such answer proves nothing. The next step checks whether the key is gone.
-            Err(error) if error.is_not_found() => {}
-            Err(error) if error.is_transient() || error.may_have_taken_effect() => return Err(error.into()),
-            Err(error) => {
-                if !self.is_old_gone(&new).await.unwrap_or(false) {
+            // A process that was held up must not retire a key after another one aborted the rotation.
+            self.rotator.journal.renew(&self.lease).await?;
+            match self.send_retirement().await {
+                Ok(()) => break,
+                // One such answer proves nothing. The next step checks whether the key is gone.
+                Err(error) if error.is_not_found() => break,
+                Err(error) if error.is_transient() || error.may_have_taken_effect() => {
+                    self.wait_before_repeating(error, deadline).await?;
+                }
+                Err(error) => {
+                    if self.is_old_gone(&new).await.unwrap_or(false) {
+                        break;
+                    }
                     let why = format!(
                         "the old key could not be retired, and may still work: {error}. Fix the cause and resume"
                     );
                     return Ok(Next::State(self.needs_attention(why)));
                 }
             }
+            self.poll().await?;
         }
         Ok(Next::State(State::Retired { new, confirmed: None }))
+    }
+
+    /// Returns whether a revocation has already ended the key. A key that only expired is retired all the same.
+    fn is_retired(&self, old: &ApiKey) -> bool {
+        let is_ended = matches!(self.status(old), KeyStatus::Revoked | KeyStatus::Inactive);
+        self.record.plan.retirement == Retirement::Revoke && is_ended
+    }
+
+    async fn send_retirement(&self) -> api_keyring::Result<()> {
+        let (plan, provider) = (&self.record.plan, &self.rotator.provider);
+        if plan.retirement != Retirement::Revoke {
+            return provider.delete(&plan.old.id).await;
+        }
+        let mut revocation = Revocation::new();
+        revocation.reason.clone_from(&plan.reason);
+        // Some vendors require the role, and do not show it.
+        revocation.role = plan.old.role.clone().or_else(|| plan.role.clone());
+        provider.revoke(&plan.old.id, &revocation).await
+    }
+
+    /// Returns the state in which a person has to find out whether a key is the old one.
+    pub(super) fn needs_attention_unclear(&self, difference: &str) -> State {
+        self.needs_attention(format!(
+            "{difference}. If it is the old key, retire it yourself and resume. If it is another one, waive the evidence \
+             (`--waive-evidence`), and the rotation leaves it alone"
+        ))
     }
 
     /// Returns the state in which a rotation that needed attention is resumed.
@@ -154,6 +185,9 @@ impl Run<'_> {
                     return Ok(Next::State(State::Retired { new, confirmed: Some(confirmed) }));
                 }
                 Ok(None) if is_late => {
+                    if let OldNow::Unclear(difference) = self.look_at_old(&new).await? {
+                        return Ok(Next::State(self.needs_attention_unclear(&difference)));
+                    }
                     let why = "the vendor accepted the retirement, but the old key still works, or the secret that was \
                                in the destination does. Resume to retire the old key again. If the destination held \
                                another key's secret, waive the evidence (`--waive-evidence`)";

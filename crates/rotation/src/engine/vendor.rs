@@ -3,13 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::{Capability, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Revocation, Secret};
+use api_keyring::{ApiKey, Error, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Secret};
 use futures_util::TryStreamExt as _;
 
+use super::identity::OldNow;
 use super::{Result, Run};
-use crate::plan::is_alive;
+use crate::plan::Sameness;
 use crate::record::{Confirmation, Issued};
-use crate::{RotateError, SinkContent, Strategy};
+use crate::{Plan, SinkContent, Strategy};
+
+/// The key that is rotated in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// This is its id.
+    Key(KeyId),
+    /// It is gone, and nothing has taken its place.
+    Gone,
+    /// It is gone, and each of these keys may have taken its place.
+    Several(Vec<KeyId>),
+    /// Nothing shows whether the key under its id still is this one. The text says what differs.
+    Unclear(String),
+}
 
 /// The result of a secret's trial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,34 +61,24 @@ impl Run<'_> {
         let mut keys = self.rotator.provider.list(ListKeys::new());
         let mut living = Vec::new();
         while let Some(key) = keys.try_next().await? {
-            if !key.status().is_dead() {
+            if !self.status(&key).is_dead() {
                 living.extend(marks.iter().find(|mark| mark.is_on(&key)).map(|mark| (key.id().clone(), mark.clone())));
             }
         }
         Ok(living)
     }
 
-    /// Returns the old key's status; `None` if the vendor no longer has the key.
-    pub(super) async fn old_status(&self, new: &Issued) -> Result<Option<KeyStatus>> {
-        let old = &self.record.plan.old.id;
-        let shown = match self.rotator.provider.get(old).await {
-            // The old key may have been the rotator's own credential.
-            Err(error) if error.is_unauthenticated() => self.provider_after(new).await?.get(old).await,
-            shown => shown,
-        };
-        match shown {
-            Ok(key) => Ok(Some(key.status())),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
+    /// Returns whether the old key no longer works, by what the vendor shows.
     pub(super) async fn is_old_gone(&self, new: &Issued) -> Result<bool> {
-        Ok(self.old_status(new).await?.is_none_or(KeyStatus::is_dead))
+        Ok(match self.look_at_old(new).await? {
+            OldNow::Gone => true,
+            OldNow::Ours(old) => self.status(&old).is_dead(),
+            OldNow::Unclear(_) => false,
+        })
     }
 
     /// Returns the provider with the new key's secret, if users find that in the sink.
-    async fn provider_after(&self, new: &Issued) -> Result<Arc<dyn Provider>> {
+    pub(super) async fn provider_after(&self, new: &Issued) -> Result<Arc<dyn Provider>> {
         Ok(match self.current_of(new).await? {
             Some(current) => self.rotator.provider.with_secret(&current)?,
             None => Arc::clone(&self.rotator.provider),
@@ -91,20 +95,36 @@ impl Run<'_> {
                 None => Some(Confirmation::Acknowledged),
             });
         }
-        let is_shown_dead = match self.old_status(new).await? {
-            Some(KeyStatus::Active) => return Ok(None),
-            status => status.is_none_or(KeyStatus::is_dead),
-        };
-        let previous = match plan.in_sink {
-            SinkContent::OldSecret => self.previous(&new.mark).await?,
-            _ => None,
-        };
-        match previous {
-            Some(secret) if self.rotator.provider.accepts(&secret).await?.is_accepted() => Ok(None),
-            Some(_) => Ok(Some(Confirmation::SecretRefused)),
-            None if is_shown_dead => Ok(Some(Confirmation::KeyGone)),
-            None => Ok(Some(Confirmation::Acknowledged)),
+        // The secret decides first, because the key under the old id may be another one by now.
+        let secret = self.old_secret(new).await?;
+        if let Some(secret) = &secret
+            && self.accepts(secret).await?
+        {
+            return Ok(None);
         }
+        Ok(match self.look_at_old(new).await? {
+            OldNow::Ours(old) if self.status(&old) == KeyStatus::Active => None,
+            OldNow::Unclear(_) => None,
+            _ if secret.is_some() => Some(Confirmation::SecretRefused),
+            OldNow::Ours(old) if !self.status(&old).is_dead() => Some(Confirmation::Acknowledged),
+            OldNow::Ours(_) | OldNow::Gone => Some(Confirmation::KeyGone),
+        })
+    }
+
+    /// Returns whether the vendor accepts a secret.
+    pub(super) async fn accepts(&self, secret: &Secret) -> Result<bool> {
+        Ok(self.rotator.provider.accepts(secret).await?)
+    }
+
+    /// Waits before a request is sent again that failed for now or may have taken effect, for as long as the vendor
+    /// asks. Returns the error if that is after the deadline, or if the vendor refused the request.
+    pub(super) async fn wait_before_repeating(&self, error: Error, deadline: Duration) -> Result {
+        let wait = error.retry_after().unwrap_or_default();
+        let is_repeatable = error.is_transient() || error.may_have_taken_effect();
+        if !is_repeatable || self.has_passed(deadline.saturating_sub(wait)) {
+            return Err(error.into());
+        }
+        self.wait(wait).await
     }
 
     /// Checks whether the vendor refuses every secret that was current before; `None` if the sink keeps none of them.
@@ -119,7 +139,7 @@ impl Run<'_> {
             if !std::mem::replace(&mut is_known, true) {
                 continue;
             }
-            if self.rotator.provider.accepts(&secret).await?.is_accepted() {
+            if self.accepts(&secret).await? {
                 return Ok(Some(false));
             }
             seen = Some(true);
@@ -128,14 +148,15 @@ impl Run<'_> {
     }
 
     /// Finds the key that is rotated in place. A regenerate whose answer was lost may have given it another id.
-    pub(super) async fn find_key(&self, provider: &dyn Provider) -> Result<Option<KeyId>> {
+    pub(super) async fn find_key(&self, provider: &dyn Provider) -> Result<Found> {
         let plan = &self.record.plan;
-        if is_alive(provider, &plan.old.id).await? {
-            return Ok(Some(plan.old.id.clone()));
+        match self.look_in_place(provider).await? {
+            Found::Gone => {}
+            found => return Ok(found),
         }
         // Before the first request, a key of the same name is another key.
         if plan.old.name.is_none() || self.record.marks.is_empty() {
-            return Ok(None);
+            return Ok(Found::Gone);
         }
         let deadline = self.deadline(plan.timing.settle_seconds);
         loop {
@@ -143,54 +164,58 @@ impl Run<'_> {
             let mut found = self.successors(provider).await?;
             // Several candidates prove nothing, and a list may be out of date.
             if let [key] = &found[..]
-                && is_alive(provider, key).await?
+                && let Some(shown) = self.find(provider, key).await?
+                && self.is_successor(&shown)
+                && let Some(key) = found.pop()
             {
-                return Ok(found.pop());
+                return Ok(Found::Key(key));
             }
             if is_late {
-                return Ok(None);
+                return Ok(if found.is_empty() { Found::Gone } else { Found::Several(found) });
             }
             self.poll().await?;
         }
     }
 
+    /// Looks at the key under the old key's id, and finds out whether it still is the key that is rotated in place.
+    async fn look_in_place(&self, provider: &dyn Provider) -> Result<Found> {
+        let old = &self.record.plan.old;
+        let Some(found) = self.find(provider, &old.id).await?.filter(|found| !self.status(found).is_dead()) else {
+            return Ok(Found::Gone);
+        };
+        match old.compare_in_place(&found) {
+            Sameness::Same => return Ok(Found::Key(old.id.clone())),
+            Sameness::Another => return Ok(Found::Gone),
+            Sameness::Unclear => {}
+        }
+        // Before the first request, the old secret tells whether the key is there.
+        if self.record.marks.is_empty()
+            && self.record.plan.in_sink == SinkContent::OldSecret
+            && let Some(current) = self.current().await?
+        {
+            let works = self.accepts(&current).await?;
+            return Ok(if works { Found::Key(old.id.clone()) } else { Found::Gone });
+        }
+        Ok(Found::Unclear(self.difference(&found)))
+    }
+
     /// Lists the living keys that have the old key's name and did not exist when the rotation began.
     async fn successors(&self, provider: &dyn Provider) -> Result<Vec<KeyId>> {
-        let plan = &self.record.plan;
         let mut found = Vec::new();
         let mut keys = provider.list(ListKeys::new());
         while let Some(key) = keys.try_next().await? {
-            let is_another = key.id() == &plan.old.id || plan.namesakes.contains(key.id());
-            if key.name() == plan.old.name.as_deref() && !is_another && !key.status().is_dead() {
+            if self.is_successor(&key) {
                 found.push(key.id().clone());
             }
         }
         Ok(found)
     }
 
-    /// Deletes a key that this rotation issued, or revokes it if the vendor offers nothing else, and checks that it is
-    /// gone.
-    pub(super) async fn delete_issued(&self, key: &KeyId) -> Result<Confirmation> {
-        let provider = &self.rotator.provider;
-        let deleted = if provider.capabilities().support(Capability::Delete).is_supported() {
-            provider.delete(key).await
-        } else {
-            provider.revoke(key, &Revocation::new()).await
-        };
-        match deleted {
-            Err(error) if !error.is_not_found() => return Err(error.into()),
-            _ => {}
-        }
-        match provider.get(key).await {
-            Ok(shown) if shown.status().is_dead() => Ok(Confirmation::KeyGone),
-            Ok(shown) if shown.status() == KeyStatus::Active => Err(RotateError::NotYet(format!(
-                "{}: this rotation deleted key {key}, which it had issued, but the key is still active. Resume the \
-                 rotation later",
-                provider.name()
-            ))),
-            Ok(_) => Ok(Confirmation::Acknowledged),
-            Err(error) if error.is_not_found() => Ok(Confirmation::KeyGone),
-            Err(error) => Err(error.into()),
-        }
+    /// Returns whether a key may be the one that the vendor has put in the old one's place. It may have the same id.
+    fn is_successor(&self, key: &ApiKey) -> bool {
+        let Plan { old, namesakes, .. } = &self.record.plan;
+        let is_old = key.id() == &old.id && old.compare_in_place(key) != Sameness::Another;
+        let is_another = is_old || namesakes.contains(key.id());
+        key.name() == old.name.as_deref() && !is_another && !self.status(key).is_dead()
     }
 }

@@ -38,7 +38,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// - [`JournalError::Replaced`] if a rotation has already replaced the key, perhaps after the plan was made.
     ///
     /// If two unfinished rotations conflict, they share a [claim](Record::claims), so you can look for conflicts by
-    /// claim.
+    /// claim. Two rotations that share a claim need not conflict: a vendor may give the id of a deleted key to another
+    /// key. For the same reason, the keys of two rotations can have the same id.
     async fn begin(&self, record: &Record) -> Result<(), JournalError>;
 
     /// Returns the latest version of a rotation. Returns `None` if the journal has no such rotation.

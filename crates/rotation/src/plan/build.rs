@@ -58,7 +58,7 @@ impl Builder<'_> {
 
     /// Refuses a key that no longer works.
     fn check_key(&self) -> Result<(), RotateError> {
-        let status = self.key.status();
+        let status = self.key.status_at(self.findings.now);
         if status.is_dead() {
             let problem = format!("it is {status}, so its users have no working secret to replace");
             return Err(self.refuse(problem, "Create a new key instead (`api-keyring create`)"));
@@ -117,9 +117,9 @@ impl Builder<'_> {
     /// Returns when the new key expires: at the requested time, or so that it lives as long as the old key.
     fn expiry(&self) -> Result<PlannedExpiry, RotateError> {
         const HINT: &str = "Choose when the new key expires (`expiry`, `--expires-in`)";
-        let expiry = match (self.rotate.expiry, lifetime(self.key)) {
+        let expiry = match (self.rotate.expiry, lifetime(self.key, self.findings.asked_lifetime)) {
             (Some(expiry), _) => expiry.into(),
-            (None, Some(lifetime)) => PlannedExpiry::AfterSeconds(lifetime.num_seconds()),
+            (None, Some(seconds)) => PlannedExpiry::AfterSeconds(seconds),
             (None, None) if self.key.never_expires() => PlannedExpiry::Never,
             (None, None) => return Err(self.refuse("the vendor does not show its lifetime", HINT)),
         };

@@ -23,7 +23,7 @@ impl From<Expiry> for PlannedExpiry {
     fn from(expiry: Expiry) -> Self {
         match expiry {
             Expiry::At(time) => Self::At(time),
-            Expiry::In(time) => Self::AfterSeconds(time.num_seconds()),
+            Expiry::In(time) => Self::AfterSeconds(rounded(time)),
             Expiry::Never => Self::Never,
         }
     }
@@ -42,8 +42,32 @@ impl PlannedExpiry {
     }
 }
 
-/// Returns how long the vendor issued this key for, if the vendor shows that.
-pub(super) fn lifetime(key: &ApiKey) -> Option<TimeDelta> {
+/// How far the lifetime that a vendor shows may be from the one that was asked for: requests take time, and clients and
+/// vendors leave out fractions of seconds.
+const TOLERANCE: i64 = 3;
+
+/// Returns for how many seconds the vendor issued this key, if the vendor shows that.
+///
+/// If the lifetime that an earlier rotation asked for is close, returns that one, so that a key's lifetime does not
+/// shrink from rotation to rotation.
+pub(super) fn lifetime(key: &ApiKey, asked: Option<i64>) -> Option<i64> {
     let (created, expires) = (key.created_at()?.utc()?, key.expires_at()?.utc()?);
-    Some(expires - created).filter(|lifetime| *lifetime > TimeDelta::zero())
+    let lifetime = expires - created;
+    if lifetime <= TimeDelta::zero() {
+        return None;
+    }
+    // A whole second that follows a fraction was rounded down, as this library does.
+    let is_rounded_down = expires.timestamp_subsec_nanos() == 0 && created.timestamp_subsec_nanos() > 0;
+    let shown = if is_rounded_down { lifetime.num_seconds() + 1 } else { rounded(lifetime) };
+    Some(asked.filter(|asked| asked.abs_diff(shown) <= TOLERANCE.unsigned_abs()).unwrap_or(shown).max(1))
+}
+
+/// Returns a time in seconds, rounded to the nearest one.
+fn rounded(time: TimeDelta) -> i64 {
+    let seconds = time.num_seconds();
+    match time.subsec_nanos() {
+        500_000_000.. => seconds.saturating_add(1),
+        ..=-500_000_001 => seconds.saturating_sub(1),
+        _ => seconds,
+    }
 }

@@ -1,6 +1,7 @@
 //! What the preflight checks find out about a key and its sink.
 
-use api_keyring::{ApiKey, KeyId, OwnCredential};
+use api_keyring::{ApiKey, KeyId, Timestamp};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// What the preflight checks have found, as the basis for a plan.
@@ -13,6 +14,10 @@ pub(crate) struct Findings {
     pub(crate) in_sink: SinkContent,
     /// The names of the sinks that the new secret goes to.
     pub(crate) sinks: Vec<String>,
+    /// The lifetime in seconds that an earlier rotation asked for when it issued this key, if the journal knows it.
+    pub(crate) asked_lifetime: Option<i64>,
+    /// The time, by the rotator's clock.
+    pub(crate) now: DateTime<Utc>,
 }
 
 /// Whether a rotation may replace a secret that is not the old key's.
@@ -65,6 +70,14 @@ pub struct OldKey {
     pub expires_at: Option<String>,
     /// When the key was last changed, if the vendor shows that.
     pub updated_at: Option<String>,
+    /// When the key was created, if the vendor shows that. Earlier versions did not record it.
+    ///
+    /// A vendor may give the id of a deleted key to another key. This tells the two apart.
+    #[serde(default)]
+    pub created_at: Option<String>,
+    /// The key's masked secret, if the vendor shows it. Earlier versions did not record it.
+    #[serde(default)]
+    pub masked_secret: Option<String>,
 }
 
 impl From<&ApiKey> for OldKey {
@@ -78,6 +91,68 @@ impl From<&ApiKey> for OldKey {
             owner: text(key.owner()),
             expires_at: key.expires_at().map(ToString::to_string),
             updated_at: key.updated_at().map(ToString::to_string),
+            created_at: key.created_at().map(ToString::to_string),
+            masked_secret: text(key.masked_secret()),
         }
     }
+}
+
+/// Whether a key that the vendor shows is the one on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sameness {
+    /// It is the same key.
+    Same,
+    /// It is another key, which has got the id of the one on record.
+    Another,
+    /// What the vendor shows does not tell.
+    Unclear,
+}
+
+impl OldKey {
+    /// Compares a key under this id with this key.
+    pub(crate) fn compare(&self, key: &ApiKey) -> Sameness {
+        let now = Self::from(key);
+        let (created, masked) = (self.same_time(&now), same(&self.masked_secret, &now.masked_secret));
+        if created == Some(false) || masked == Some(false) {
+            return Sameness::Another;
+        }
+        let others = [same(&self.name, &now.name), same(&self.role, &now.role)];
+        if (created, masked) == (Some(true), Some(true)) || !others.contains(&Some(false)) {
+            return Sameness::Same;
+        }
+        Sameness::Unclear
+    }
+
+    /// Compares a key with this key, and leaves out the secret, which a rotation in place changes.
+    pub(crate) fn compare_in_place(&self, key: &ApiKey) -> Sameness {
+        Self { masked_secret: None, ..self.clone() }.compare(key)
+    }
+
+    /// Returns whether this key and the other, which has the same id, were created at different times.
+    pub(crate) fn was_created_apart(&self, other: &Self) -> bool {
+        self.same_time(other) == Some(false)
+    }
+
+    /// Returns when the key was created, in a form that does not depend on how the vendor writes times.
+    pub(crate) fn created(&self) -> Option<String> {
+        let created = self.created_at.as_ref()?;
+        Some(Timestamp::from(created.as_str()).utc().map_or_else(|| created.clone(), |time| time.to_rfc3339()))
+    }
+
+    fn same_time(&self, other: &Self) -> Option<bool> {
+        same(&self.created(), &other.created())
+    }
+
+    /// Returns whether the key is as this plan's key was. A plan that an earlier version made lacks some facts.
+    pub(crate) fn is_unchanged(&self, now: &Self) -> bool {
+        let mut now = now.clone();
+        now.created_at = now.created_at.filter(|_| self.created_at.is_some());
+        now.masked_secret = now.masked_secret.filter(|_| self.masked_secret.is_some());
+        *self == now
+    }
+}
+
+/// Returns whether both are the same; `None` if one of them is not shown.
+fn same<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> Option<bool> {
+    one.as_ref().zip(other.as_ref()).map(|(one, other)| one == other)
 }

@@ -13,9 +13,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::expiry::PlannedExpiry;
+pub(crate) use self::findings::Sameness;
 pub(crate) use self::findings::{Adoption, Findings};
-pub use self::findings::{OldKey, SinkContent};
-pub(crate) use self::preflight::is_alive;
+pub use self::findings::{OldKey, OwnCredential, SinkContent};
+pub(crate) use self::preflight::find;
 use crate::{Strategy, Timing};
 
 /// Describes a rotation before it starts: the key that it replaces, the new key, and how the old one ends.
@@ -93,9 +94,11 @@ pub struct UnusedFor {
 }
 
 impl Plan {
-    /// Returns whether both plans rotate the same key of the same vendor.
+    /// Returns whether both plans rotate the same key of the same vendor. A key that was created at another time is
+    /// another key, which has got the id of one that is gone.
     pub(crate) fn rotates_same_key(&self, other: &Self) -> bool {
         (&self.vendor, &self.scope, &self.old.id) == (&other.vendor, &other.scope, &other.old.id)
+            && !self.old.was_created_apart(&other.old)
     }
 
     /// Returns the key to issue under this mark.

@@ -1,11 +1,11 @@
 //! Preflight checks: the clock, the sink, your own credential, and whether the vendor shows use.
 
-use api_keyring::{ApiKey, ErrorKind, KeyId, Provider, ProviderExt as _, Secret, SharedSecret};
+use api_keyring::{ApiKey, ErrorKind, KeyId, Mark, Provider, ProviderExt as _, Secret, SharedSecret};
 
 use super::masked_secret::MaskedSecret;
 use super::{Adoption, Findings};
 use crate::engine::usage_of;
-use crate::{JournalError, OwnCredential, Plan, RotateError, Rotator, SinkContent, Timing, UnusedFor};
+use crate::{JournalError, OwnCredential, Plan, PlannedExpiry, RotateError, Rotator, SinkContent, Timing, UnusedFor};
 
 impl Rotator {
     /// Refuses a clock that is wrong, because it determines the new key's lifetime and the end of the grace.
@@ -29,7 +29,18 @@ impl Rotator {
     pub(crate) async fn findings(&self, key: ApiKey, adoption: Adoption) -> Result<Findings, RotateError> {
         let (in_sink, current) = self.look_into_sink(&key, adoption).await?;
         let own_credential = self.is_own_credential(&key, in_sink, current.as_ref());
-        Ok(Findings { key, own_credential, in_sink, sinks: self.sink.names() })
+        let asked_lifetime = self.asked_lifetime(&key).await?;
+        let (sinks, now) = (self.sink.names(), self.clock.now());
+        Ok(Findings { key, own_credential, in_sink, sinks, asked_lifetime, now })
+    }
+
+    /// Returns the lifetime in seconds that an earlier rotation asked for when it issued this key.
+    async fn asked_lifetime(&self, key: &ApiKey) -> Result<Option<i64>, RotateError> {
+        let Some(mark) = key.name().and_then(Mark::from_name) else { return Ok(None) };
+        Ok(match self.journal.find_by_mark(&mark).await?.map(|record| record.plan.expiry) {
+            Some(PlannedExpiry::AfterSeconds(seconds)) => Some(seconds),
+            _ => None,
+        })
     }
 
     /// Returns what the sink holds. The vendor's masked secret decides; without one, the vendor accepts or rejects the
@@ -87,8 +98,8 @@ impl Rotator {
         if plan.own_credential != OwnCredential::No {
             return refuse("it is, or may be, your own credential, and your own requests would count as use by others");
         }
-        match usage_of(&*self.provider, unused, old).await? {
-            Some(shown) if shown.count.is_none() && shown.last.is_none() => {
+        match usage_of(&*self.provider, unused, old, self.clock.now()).await? {
+            Some((_, shown)) if shown.count.is_none() && shown.last.is_none() => {
                 refuse("the vendor does not show any use of it")
             }
             _ => Ok(()),
@@ -109,13 +120,15 @@ impl Rotator {
     }
 }
 
-/// Returns whether the vendor has such a key that may still work.
-pub(crate) async fn is_alive(provider: &dyn Provider, key: &KeyId) -> api_keyring::Result<bool> {
-    match provider.get(key).await {
-        Ok(key) => Ok(!key.status().is_dead()),
-        Err(error) if error.is_not_found() => Ok(false),
-        Err(error) => Err(error),
+/// Reads a key; `None` if it was seen to be gone twice.
+pub(crate) async fn find(provider: &dyn Provider, key: &KeyId) -> api_keyring::Result<Option<ApiKey>> {
+    for _ in 0..2 {
+        match provider.get(key).await {
+            Err(error) if error.is_not_found() => {}
+            found => return found.map(Some),
+        }
     }
+    Ok(None)
 }
 
 /// Returns the error for a key that cannot be rotated as requested.

@@ -89,13 +89,15 @@ pub(super) fn begin(transaction: &Transaction<'_>, record: &Record) -> Result<()
     let plan = &record.plan;
     execute(
         transaction,
-        "INSERT INTO rotation (id, provider, vendor, scope, old_key, state, version) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO rotation (id, provider, vendor, scope, old_key, old_created, state, version) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             record.id.as_str(),
             &plan.provider,
             &plan.vendor,
             &plan.scope,
             plan.old.id.as_str(),
+            plan.old.created().unwrap_or_default(),
             record.state.name(),
             record.version,
         ),
