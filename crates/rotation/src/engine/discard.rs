@@ -47,20 +47,25 @@ impl Run<'_> {
     }
 
     /// Discards every key under a mark of this rotation but the kept one, and withdraws their secrets from the sink.
-    pub(super) async fn discard_all_but(&mut self, kept: Option<&Issued>) -> Result {
+    /// Returns whether there was such a key.
+    pub(super) async fn discard_all_but(&mut self, kept: Option<&Issued>) -> Result<bool> {
         let marks = self.record.marks.clone();
+        let mut is_any = false;
         // In place, no key's name has a mark.
         if self.record.plan.strategy == Strategy::Overlap {
             for (key, mark) in self.living_under(&marks).await? {
-                if kept.is_none_or(|kept| (&kept.key, &kept.mark) != (&key, &mark)) {
+                let is_kept = kept.is_some_and(|kept| (&kept.key, &kept.mark) == (&key, &mark));
+                let holds_id = self.record.discards.iter().any(|discard| discard.is(&key, &mark) && discard.holds_id);
+                if !is_kept {
                     self.discard(&key, &mark).await?;
+                    is_any |= !holds_id;
                 }
             }
         }
         for mark in marks.iter().filter(|mark| kept.is_none_or(|kept| kept.mark != **mark)) {
             self.withdraw(mark).await?;
         }
-        Ok(())
+        Ok(is_any)
     }
 
     /// Deletes a key that this rotation issued under this mark, or revokes it if the vendor offers nothing else, and

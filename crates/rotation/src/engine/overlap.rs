@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use super::discard::Leased;
 use super::vendor::Trial;
 use super::{Next, Result, Run, after, before};
-use crate::State;
 use crate::record::{Discard, Issued};
+use crate::{JournalError, RotateError, State};
 
 /// The maximum number of new keys that a rotation requests, or of new secrets that one run requests in place.
 pub(super) const MAX_REQUESTS: usize = 5;
@@ -40,8 +40,13 @@ impl Run<'_> {
         }
         self.check_sink().await?;
         if !self.record.marks.is_empty() {
-            // An earlier create may have taken effect after this rotation stopped waiting for it.
-            self.discard_all_but(None).await?;
+            // An earlier create may have taken effect after this rotation stopped waiting for it, or while it deletes
+            // another key.
+            for _ in 0..MAX_REQUESTS {
+                if !self.discard_all_but(None).await? {
+                    break;
+                }
+            }
         }
         let mark = Mark::random();
         self.write(|record| {
@@ -70,22 +75,50 @@ impl Run<'_> {
             record.state = State::Planned;
         });
         if let Err(error) = written.await {
-            drop(self.delete_issued(key, &mark, Leased::No).await);
+            self.discard_unrecorded(&mark, Some(key)).await;
             return Err(error);
         }
         Ok(Next::Recorded)
+    }
+
+    /// Deletes the key of a create that the journal does not know: it failed, or another rotator has taken the lease and
+    /// may have finished the rotation before this create arrived. Only this rotator knows the key's secret.
+    ///
+    /// If this fails, resuming finds the key by its mark, or else the sweep does.
+    async fn discard_unrecorded(&self, mark: &Mark, key: Option<&KeyId>) {
+        if let Some(key) = key {
+            drop(self.delete_issued(key, mark, Leased::No).await);
+            return;
+        }
+        let settled = self.deadline(self.record.plan.timing.settle_seconds);
+        loop {
+            let is_late = self.has_passed(settled);
+            let found = self.living_under(std::slice::from_ref(mark)).await.unwrap_or_default();
+            for (key, mark) in &found {
+                drop(self.delete_issued(key, mark, Leased::No).await);
+            }
+            if is_late || !found.is_empty() || self.check_cancelled().is_err() {
+                return;
+            }
+            // `poll` would renew the lease, and this rotator may have none.
+            self.rotator.clock.sleep(self.record.plan.timing.poll()).await;
+        }
     }
 
     async fn after_failed_create(&mut self, mark: Mark, error: Error) -> Result<Next> {
         if error.may_have_taken_effect() {
             // The answer may hold only a part of the secret. The key is discarded, and another is issued.
             let discard = error.key().map(|key| Discard::new(key.clone(), mark.clone()));
-            self.write(|record| {
+            let lost = State::Lost { mark: mark.clone(), abort: None };
+            let written = self.write(|record| {
                 record.discards.extend(discard);
-                record.state = State::Lost { mark, abort: None };
-            })
-            .await?;
-            return Ok(Next::Recorded);
+                record.state = lost;
+            });
+            let written = written.await;
+            if let Err(RotateError::Journal(JournalError::LeaseLost)) = written {
+                self.discard_unrecorded(&mark, error.key()).await;
+            }
+            return written.map(|()| Next::Recorded);
         }
         if error.is_transient() {
             // The vendor created nothing under this mark, and the mark is not used again.
@@ -108,9 +141,7 @@ impl Run<'_> {
     async fn deliver(&mut self, mark: Mark, issued: IssuedKey) -> Result<Next> {
         let new = Issued::new(mark, &issued);
         if let Err(error) = self.go_to(State::Issued(new.clone())).await {
-            // The journal does not know this key. Delete it now, even if another rotator has taken the lease: it cannot
-            // know this key's secret. If that fails, resuming finds the key by its mark.
-            drop(self.delete_issued(&new.key, &new.mark, Leased::No).await);
+            self.discard_unrecorded(&new.mark, Some(&new.key)).await;
             return Err(error);
         }
         let Err(error) = self.put(&new.mark, issued.secret()).await else {

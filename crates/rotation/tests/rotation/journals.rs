@@ -58,6 +58,7 @@ async fn check_journal(journal: &dyn Journal, clock: &ManualClock) {
     assert_eq!(journal.unfinished().await.unwrap(), std::slice::from_ref(&second));
     check_replacement(journal, &first, &again).await;
     check_marks(journal, &second).await;
+    check_reused_id(journal).await;
 }
 
 /// Begins a rotation, and checks that no other one can rotate the same key. Returns a second rotation, of another key.
@@ -183,6 +184,36 @@ async fn check_marks(journal: &dyn Journal, second: &Record) {
     assert!(matches!(journal.begin(&once_more).await, Err(JournalError::UnderWay(_))));
 }
 
+/// Checks that a key with a reused id can be rotated, and that the same key cannot.
+async fn check_reused_id(journal: &dyn Journal) {
+    let mut first = record().await;
+    first.plan.old.created_at = Some("2026-01-01T00:00:00Z".to_owned());
+    journal.begin(&first).await.unwrap();
+    let with_created = async |created: Option<&str>| {
+        let mut other = another(&first).await;
+        other.plan.old.created_at = created.map(str::to_owned);
+        other.plan.sinks = vec![other.id.to_string()];
+        other
+    };
+    // The owner deletes the key, and its id goes to another one while the rotation is unfinished.
+    let reused = with_created(Some("2026-02-01T00:00:00Z")).await;
+    journal.begin(&reused).await.unwrap();
+    for under_way in [Some("2026-01-01 00:00:00+00:00"), Some("2026-02-01T00:00:00Z"), None] {
+        let same = with_created(under_way).await;
+        let refused = journal.begin(&same).await;
+        assert!(matches!(refused, Err(JournalError::UnderWay(_))), "{under_way:?}: {refused:?}");
+    }
+    for unfinished in [&first, &reused] {
+        let lease = journal.take(&unfinished.id, "a", LEASE).await.unwrap();
+        journal.save(&lease, &next(unfinished, done())).await.unwrap();
+    }
+    for replaced in [Some("2026-01-01 00:00:00+00:00"), Some("2026-02-01T00:00:00Z"), None] {
+        let refused = journal.begin(&with_created(replaced).await).await;
+        assert!(matches!(refused, Err(JournalError::Replaced(_))), "{replaced:?}: {refused:?}");
+    }
+    journal.begin(&with_created(Some("2026-03-01T00:00:00Z")).await).await.unwrap();
+}
+
 fn clock() -> ManualClock {
     ManualClock::new(Utc::now().trunc_subsecs(3))
 }
@@ -213,7 +244,7 @@ async fn a_file_behaves_like_a_journal() {
     check_journal(&open(&path).unwrap().clock(clock.clone()), &clock).await;
     // Another process reads the same records.
     let journal = open(&path).unwrap();
-    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(9).await.unwrap().len()), (1, 6));
+    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(99).await.unwrap().len()), (2, 9));
     #[cfg(unix)]
     for entry in fs::read_dir(folder.path()).unwrap() {
         use std::os::unix::fs::PermissionsExt as _;

@@ -25,19 +25,19 @@ impl Scenario<'_> {
         let marks: BTreeSet<_> = history.iter().flat_map(|record| record.marks.iter().cloned()).collect();
         let is_ours = |key: &&ExistingKey| {
             let name = key.name.as_deref().unwrap_or_default();
-            key.id == self.lineage.old || marks.iter().any(|mark| name.ends_with(mark.as_str()))
+            key.serial == self.lineage.old_serial || marks.iter().any(|mark| name.ends_with(mark.as_str()))
         };
         let alive: Vec<_> = keys.iter().filter(is_ours).filter(|key| key.live_secrets > 0).collect();
         if alive.len() != 1 {
             violate(format!("{} keys of the lineage are alive: {alive:?}", alive.len()));
         }
         let owner = self.lineage.current().and_then(|secret| self.lineage.owner(&secret));
-        if owner.as_ref().map(|key| &key.id) != alive.first().map(|key| &key.id) {
+        if owner.as_ref().map(|key| key.serial) != alive.first().map(|key| key.serial) {
             violate(format!("the sink holds the secret of {owner:?}, and {alive:?} is alive"));
         }
         match &record.state {
             State::Done { key, .. } if alive.first().is_some_and(|alive| alive.id == key.as_str()) => {}
-            State::Aborted { .. } if alive.first().is_some_and(|alive| alive.id == self.lineage.old) => {
+            State::Aborted { .. } if alive.first().is_some_and(|alive| alive.serial == self.lineage.old_serial) => {
                 emulator.clear_faults();
                 let old = self.vendor.provider.get(&self.old).await.unwrap();
                 if old.expires_at().map(ToString::to_string) != record.plan.old.expires_at {
@@ -64,6 +64,7 @@ impl Scenario<'_> {
                 violate(format!("key {id} is gone, and it does not belong to the rotation"));
             }
         }
+        self.judge_strangers().await;
         self.judge_retirement(&history);
         let mut names = BTreeSet::new();
         for change in emulator.changes() {
@@ -80,6 +81,14 @@ impl Scenario<'_> {
         }
         self.clean_up(&keys.iter().filter(is_ours).map(|key| key.id.clone()).collect::<Vec<_>>()).await;
         self.violations()
+    }
+
+    /// Checks that nobody touched a stranger's key.
+    pub(crate) async fn judge_strangers(&self) {
+        let Some(strangers) = &self.strangers else { return };
+        strangers.judge().into_iter().for_each(|violation| self.lineage.violate(violation));
+        self.vendor.emulator.clear_faults();
+        strangers.clean_up().await;
     }
 
     /// Checks that the transition table has every change of state, and notes the change as seen.
@@ -117,6 +126,7 @@ impl Scenario<'_> {
     async fn judge_in_place(&self, record: &Record) -> Vec<String> {
         let violate = |violation: String| self.lineage.violate(violation);
         self.vendor.emulator.clear_faults();
+        self.judge_strangers().await;
         let keys: Vec<_> =
             self.vendor.emulator.keys().into_iter().filter(|key| !self.others.contains(&key.id)).collect();
         match &keys[..] {
@@ -150,7 +160,8 @@ impl Scenario<'_> {
         let emulator = &self.vendor.emulator;
         let ends = [ChangeKind::Revoked, ChangeKind::Deleted];
         let changes = emulator.changes();
-        let ended = changes.iter().find(|change| change.key_id == self.lineage.old && ends.contains(&change.kind));
+        let ended =
+            changes.iter().find(|change| change.serial == self.lineage.old_serial && ends.contains(&change.kind));
         let Some(ended) = ended else { return };
         let promoted = history.iter().rev().find_map(|record| match &record.state {
             State::Promoted { new, until } => Some((new.key.to_string(), *until, record.time - self.wrong_by)),

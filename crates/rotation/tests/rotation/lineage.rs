@@ -15,6 +15,8 @@ pub(crate) struct Lineage {
     pub(crate) sink: MemorySink,
     pub(crate) strategy: Strategy,
     pub(crate) old: String,
+    /// The emulator's number of the old key. Another key may have its id.
+    pub(crate) old_serial: u64,
     pub(crate) old_secret: String,
     pub(crate) journal: MemoryJournal,
     pub(crate) begun: Arc<Mutex<Option<RotationId>>>,
@@ -69,7 +71,9 @@ impl Lineage {
                 record.marks.iter().filter(|mark| self.marks.lock().unwrap().values().any(|put| put == *mark)).collect()
             }
         };
-        let lost: Vec<_> = record.marks.iter().filter(|mark| !wanted.contains(mark)).collect();
+        // Such a key has to exist until the next one is issued.
+        let holds_id = |mark: &Mark| record.discards.iter().any(|discard| discard.holds_id && discard.mark == *mark);
+        let lost: Vec<_> = record.marks.iter().filter(|mark| !wanted.contains(mark) && !holds_id(mark)).collect();
         let is_lost = |key: &ExistingKey| {
             let name = key.name.as_deref().unwrap_or_default();
             lost.iter().any(|mark| name.ends_with(mark.as_str()))
@@ -89,7 +93,7 @@ impl Lineage {
     pub(crate) fn owner(&self, secret: &str) -> Option<ExistingKey> {
         let mut keys = self.emulator.keys().into_iter();
         if secret == self.old_secret {
-            return keys.find(|key| key.id == self.old);
+            return keys.find(|key| key.serial == self.old_serial);
         }
         let mark = self.marks.lock().unwrap().get(secret)?.clone();
         keys.find(|key| key.name.as_deref().is_some_and(|name| name.ends_with(mark.as_str())))

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api_keyring::{Clock, Expiry, KeyId, KeyUpdate, ManualClock, Provider, ProviderExt as _, Sleep, Spartera};
-use api_keyring_emulator::{self as emulator, Emulator, Fault, Revision, SparteraShape};
+use api_keyring_emulator::{self as emulator, Emulator, Fault, ReuseIds, Revision, SparteraShape};
 use api_keyring_rotation::{
-    Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, StateKind, Strategy,
+    Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, State, StateKind,
+    Strategy,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -16,6 +17,7 @@ use crate::cut_points::{CutJournal, CutPoints, CutStore, Event};
 use crate::fixture::monad;
 use crate::leaks;
 use crate::lineage::Lineage;
+use crate::strangers::Strangers;
 use crate::users::{UNUSED_FOR, Users};
 
 /// A service, in one of its revisions.
@@ -23,6 +25,17 @@ use crate::users::{UNUSED_FOR, Users};
 pub(crate) enum Service {
     Spartera(Revision, SparteraShape),
     Monad(Revision),
+}
+
+/// Which ids new keys get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// Ids that no key had before.
+    Never,
+    /// Ids of deleted keys. The rotation's own new keys get them.
+    OwnKeys(ReuseIds),
+    /// Ids of deleted keys. A stranger takes each of them at once.
+    Strangers(ReuseIds),
 }
 
 /// How long a lease lasts in these scenarios.
@@ -71,6 +84,8 @@ pub(crate) struct Vendor {
     pub(crate) clock: ManualClock,
     /// Whether a rotation must wait until the key's users have the new secret.
     pub(crate) has_users: bool,
+    /// Which ids new keys get, and whether somebody else takes each freed id.
+    pub(crate) reuse: Reuse,
     /// The changes of state that its rotations have made.
     pub(crate) transitions: Mutex<BTreeSet<(StateKind, StateKind)>>,
 }
@@ -83,11 +98,20 @@ impl Vendor {
 
     /// Starts a service.
     pub(crate) async fn start(service: Service, strategy: Strategy) -> Self {
+        Self::reusing(service, strategy, Reuse::Never).await
+    }
+
+    /// Starts a service that may give the ids of deleted keys to new ones.
+    pub(crate) async fn reusing(service: Service, strategy: Strategy, reuse: Reuse) -> Self {
         let clock = ManualClock::new(Utc::now());
         let builder = Emulator::builder().clock(SameClock(clock.clone())).seed(7);
         let builder = match service {
             Service::Spartera(revision, shape) => builder.revision(revision).spartera_shape(shape),
             Service::Monad(revision) => builder.revision(revision),
+        };
+        let builder = match reuse {
+            Reuse::Never => builder,
+            Reuse::OwnKeys(reuse) | Reuse::Strangers(reuse) => builder.reuse_ids(reuse),
         };
         let emulator = Arc::new(builder.start().await.unwrap());
         let provider: Arc<dyn Provider> = match service {
@@ -98,7 +122,8 @@ impl Vendor {
             }
             Service::Monad(_) => Arc::new(monad(&emulator)),
         };
-        Self { service, strategy, emulator, provider, clock, has_users: false, transitions: Mutex::default() }
+        let transitions = Mutex::default();
+        Self { service, strategy, emulator, provider, clock, has_users: false, reuse, transitions }
     }
 
     pub(crate) fn is_spartera(&self) -> bool {
@@ -113,6 +138,9 @@ impl Vendor {
         };
         let seeded = add(1);
         let old = seeded[0].id.clone();
+        let old_serial = self.emulator.keys().into_iter().find(|key| key.id == old).unwrap().serial;
+        // Vendors show times in seconds.
+        self.clock.advance(Duration::from_secs(1));
         self.emulator.clear_changes();
         self.emulator.clear_requests();
         self.emulator.clear_faults();
@@ -127,6 +155,7 @@ impl Vendor {
             sink: MemorySink::holding(seeded[0].secret.clone()),
             strategy: self.strategy,
             old: old.clone(),
+            old_serial,
             old_secret: seeded[0].secret.clone(),
             marks: Arc::default(),
             violations: Arc::default(),
@@ -135,7 +164,14 @@ impl Vendor {
         let new_users = || Users::new(Arc::clone(&self.provider), lineage.clone(), self.clock.clone());
         let users = self.has_users.then(new_users);
         let (old, wrong_by) = (old.parse().unwrap(), TimeDelta::zero());
-        Scenario { vendor: self, journal, lineage, users, old, others, begun, wrong_by, successor: Successor::Resumes }
+        let strangers = match self.reuse {
+            Reuse::Strangers(reuse) => {
+                Some(Strangers::new(Arc::clone(&self.emulator), Arc::clone(&self.provider), self.service, reuse))
+            }
+            _ => None,
+        };
+        let successor = Successor::Resumes;
+        Scenario { vendor: self, journal, lineage, users, old, others, begun, wrong_by, successor, strangers }
     }
 }
 
@@ -162,12 +198,18 @@ pub(crate) struct Scenario<'a> {
     pub(crate) wrong_by: TimeDelta,
     /// What the next process does with the rotation.
     pub(crate) successor: Successor,
+    /// Somebody who takes each freed id.
+    pub(crate) strangers: Option<Strangers>,
 }
 
 impl Scenario<'_> {
     /// Creates a process that rotates.
     pub(crate) fn process(&self, cut_points: &CutPoints) -> Rotator {
-        let provider = Arc::clone(&self.vendor.provider).layered(cut_points.clone()).traced();
+        let provider: Arc<dyn Provider> = match &self.strangers {
+            Some(strangers) => Arc::new(Arc::clone(&self.vendor.provider).layered(strangers.clone())),
+            None => Arc::clone(&self.vendor.provider),
+        };
+        let provider = provider.layered(cut_points.clone()).traced();
         let journal = CutJournal {
             journal: self.journal.clone(),
             cut_points: cut_points.clone(),
@@ -196,7 +238,24 @@ impl Scenario<'_> {
 
     /// Creates cut points that check nothing, for scenarios in which somebody breaks the invariants on purpose.
     pub(crate) fn unchecked_cut_points(&self) -> CutPoints {
-        CutPoints::new(None, |_| {})
+        self.unchecked(None)
+    }
+
+    /// Creates cut points that check nothing, at which this event happens.
+    pub(crate) fn unchecked(&self, event: Option<(usize, Event)>) -> CutPoints {
+        CutPoints::new(event, |_| {})
+    }
+
+    /// Resumes without checks until the rotation is finished or needs attention.
+    pub(crate) async fn finish_unchecked(&self) -> Record {
+        for _ in 0..60 {
+            match self.resume_or_begin().await {
+                Ok(record) if record.state.is_finished() => return record,
+                Ok(record) if matches!(record.state, State::NeedsAttention { .. }) => return record,
+                _ => self.vendor.clock.advance(Duration::from_secs(60)),
+            }
+        }
+        panic!("the rotation never ends: {:?}", self.resume_or_begin().await)
     }
 
     /// Resumes the rotation, or begins it, without events and checks.
@@ -245,6 +304,13 @@ impl Scenario<'_> {
             }
         };
         rotator.resume(&id).await
+    }
+
+    /// Begins the rotation with this rotator, and works on it for as long as the rotator has patience.
+    pub(crate) async fn begin(&self, rotator: Rotator) {
+        let plan = rotator.plan(&self.request().await.unwrap()).await.unwrap();
+        let id = rotator.start(plan).await.unwrap().id;
+        rotator.resume(&id).await.unwrap();
     }
 
     /// Returns the request for the rotation.
@@ -320,11 +386,23 @@ impl Scenario<'_> {
         }
     }
 
+    /// Returns whether a rotation in place needs attention, has requested nothing, and finds another key under the id.
+    fn is_replaced(&self, record: &Record) -> bool {
+        let is_possible = self.vendor.strategy == Strategy::InPlace && matches!(self.vendor.reuse, Reuse::OwnKeys(_));
+        let is_gone = matches!(&record.state, State::NeedsAttention { why, .. } if why.contains("is gone"));
+        is_possible && is_gone && record.marks.is_empty()
+    }
+
     /// Resumes with new processes until the rotation is finished.
     pub(crate) async fn finish(&self) -> Record {
         for _ in 0..60 {
             match self.rotate(&self.cut_points(None)).await {
                 Ok(record) if record.state.is_finished() => return record,
+                // Another rotation has replaced the key since the plan was made.
+                Ok(record) if self.is_replaced(&record) => {
+                    let rotator = self.process(&self.cut_points(None));
+                    drop(rotator.abort(&record.id, "the key was replaced").await);
+                }
                 Ok(record) => {
                     self.lineage.violate(format!("the rotation does not continue: {:?}", record.state));
                     return record;

@@ -56,7 +56,7 @@ async fn search(service: Service, strategy: Strategy) -> Changes {
     crash_and_interfere(&vendor, recorded, &mut tally).await;
     match strategy {
         Strategy::InPlace => {
-            overtaken(&vendor, 3, &mut tally).await;
+            overtaken(&vendor, &[], 3, &mut tally).await;
             // The rotator that overtakes another one needs attention. Then the other's late request succeeds.
             let number = points.iter().position(|point| point == "before regenerate").unwrap();
             let scenario = vendor.key(RARE_IN_PLACE[0]);

@@ -1,0 +1,63 @@
+//! Every schedule that ever found a fault. They run always, and not only as a part of a search.
+
+use api_keyring_emulator::{Revision, SparteraShape};
+use api_keyring_rotation::Strategy;
+
+use crate::crashes::{Tally, cut_points};
+use crate::cut_points::Event;
+use crate::reused_ids::{at, judged, nth};
+use crate::scenario::{Service, Successor, Vendor};
+
+const SPARTERA: Service = Service::Spartera(Revision::Current, SparteraShape::Documented);
+const GUIDE: Service = Service::Spartera(Revision::Current, SparteraShape::Guide);
+const MONAD: Service = Service::Monad(Revision::Current);
+
+/// Without the last look for late creates, both keys live.
+#[tokio::test]
+async fn a_create_that_takes_effect_after_the_settle_time_leaves_no_second_key() {
+    for service in [SPARTERA, GUIDE, MONAD] {
+        let vendor = Vendor::start(service, Strategy::Overlap).await;
+        for late in ["create:held-up=31s:1", "create:held-up=10m:1", "create:held-up=10m:2"] {
+            let record = judged(vendor.key(&[late]), &format!("{service:?} {late}")).await;
+            assert_eq!(record.state.name(), "done", "{record:?}");
+            assert!(record.discards.iter().any(|discard| discard.mark == record.marks[0]), "{record:?}");
+        }
+    }
+}
+
+/// Without taking the expiry back, the old key ends at the end of a grace that nobody waits for.
+#[tokio::test]
+async fn an_expiry_that_is_set_after_an_abort_is_taken_back() {
+    for revision in [Revision::Documented, Revision::Current] {
+        let service = Service::Spartera(revision, SparteraShape::Guide);
+        let vendor = Vendor::start(service, Strategy::Overlap).await;
+        let points = cut_points(&vendor, &[], &mut Tally::default()).await;
+        for point in ["before update", "after update"] {
+            let mut scenario = vendor.key(&[]);
+            // Another process takes over and aborts the rotation, before the first one continues.
+            scenario.successor = Successor::Aborts;
+            let number = nth(&points, point, 0);
+            drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
+            let record = judged(scenario, &format!("{service:?} {point}")).await;
+            assert_eq!(record.state.name(), "aborted");
+        }
+    }
+}
+
+/// A process is held up before its create, and another one aborts the rotation. Then the create takes effect, and its
+/// answer is lost.
+#[tokio::test]
+async fn a_create_after_an_abort_whose_answer_is_lost_leaves_no_key() {
+    for service in [SPARTERA, MONAD] {
+        let vendor = Vendor::start(service, Strategy::Overlap).await;
+        let points = cut_points(&vendor, &[], &mut Tally::default()).await;
+        for point in ["after journal issuing", "before create"] {
+            let mut scenario = vendor.key(&["create:reset-after:1"]);
+            scenario.successor = Successor::Aborts;
+            let number = nth(&points, point, 0);
+            drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
+            let record = judged(scenario, &format!("{service:?} {point}")).await;
+            assert_eq!(record.state.name(), "aborted");
+        }
+    }
+}
