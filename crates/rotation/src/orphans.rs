@@ -1,12 +1,10 @@
 //! Orphans: keys that a rotation issued and nobody needs.
 
-use api_keyring::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _};
+use api_keyring::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _, Secret};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 
-use super::plan::find;
 use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
-use crate::plan::masked_secret::MaskedSecret;
 
 /// A key with a mark that no rotation needs.
 #[derive(Clone, Debug)]
@@ -39,8 +37,8 @@ impl Orphan {
         }
         let current = sink.current().await?;
         // Without a masked secret, the current secret cannot be identified. An empty sink then proves nothing either.
-        let Some(masked) = self.key.masked_secret().and_then(MaskedSecret::parse) else { return Ok(None) };
-        Ok(Some(current.is_some_and(|current| masked.matches(&current))))
+        let none = Secret::new("");
+        Ok(self.key.shows_secret(current.as_ref().unwrap_or(&none)))
     }
 }
 
@@ -91,7 +89,7 @@ pub async fn find_orphans_at(
                     if new == key.id() {
                         continue;
                     }
-                    match find(provider, new).await?.filter(|twin| mark.is_on(twin) && !twin.status_at(now).is_dead()) {
+                    match provider.find(new).await?.filter(|twin| mark.is_on(twin) && !twin.status_at(now).is_dead()) {
                         Some(_) => (None, Some(new.clone())),
                         // The key has another id since its secret was replaced.
                         None => continue,

@@ -5,7 +5,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::{Clock, ListKeys, Mark, Provider, ProviderExt as _, SharedSecret, SystemClock};
+use api_keyring::{Clock, ListKeys, Mark, Provider, ProviderExt as _, SecretProbe, SharedSecret, SystemClock};
 use futures_util::TryStreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
@@ -30,6 +30,8 @@ pub struct Rotator {
     /// Ends when the rotator is cancelled.
     pub(super) cancelled: Shared<BoxFuture<'static, ()>>,
     pub(super) observe: Arc<dyn Fn(&Record) + Send + Sync>,
+    /// How the vendor answers secrets. Clones share what it has found out.
+    pub(super) probe: SecretProbe,
     /// The secret that the provider authenticates with, if it can be replaced.
     pub(super) own: Option<SharedSecret>,
     holder: String,
@@ -47,6 +49,7 @@ impl Rotator {
             patience: Duration::from_secs(60),
             cancelled: pending().boxed().shared(),
             observe: Arc::new(|_| {}),
+            probe: SecretProbe::new(),
             own: None,
             holder: format!("process {}", std::process::id()),
             lease: Duration::from_secs(300),

@@ -68,7 +68,7 @@ impl Run<'_> {
         }
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         for mark in &self.record.marks {
-            if self.pending_works(mark, deadline).await? {
+            if self.try_pending(mark, deadline).await? == Some(Trial::Works) {
                 return refuse("a pending slot of the destination holds a secret that works: resume the rotation");
             }
         }
@@ -80,10 +80,10 @@ impl Run<'_> {
         .await
     }
 
-    /// Returns whether a pending slot holds a secret that works. A new secret may be refused at first.
-    async fn pending_works(&self, mark: &Mark, deadline: Duration) -> Result<bool> {
-        let Some(secret) = self.pending(mark).await? else { return Ok(false) };
-        Ok(self.try_secret(&secret, 1, deadline).await? == Trial::Works)
+    /// Tries the secret in a pending slot, if there is one. A new secret may be refused at first.
+    async fn try_pending(&self, mark: &Mark, deadline: Duration) -> Result<Option<Trial>> {
+        let Some(secret) = self.pending(mark).await? else { return Ok(None) };
+        self.try_secret(&secret, 1, deadline).await.map(Some)
     }
 
     /// Returns the state that the decision leads to; `None` if the rotation is being aborted already.
@@ -201,10 +201,14 @@ impl Run<'_> {
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         for mark in &self.record.marks {
             self.forget_previous(mark).await?;
-            if self.pending_works(mark, deadline).await? {
-                why.push_str(&format!("; the pending slot of mark {mark} holds a secret that works"));
-            } else {
-                self.withdraw(mark).await?;
+            match self.try_pending(mark, deadline).await? {
+                None | Some(Trial::Refused) => self.withdraw(mark).await?,
+                Some(Trial::Works) => {
+                    why.push_str(&format!("; the pending slot of mark {mark} holds a secret that works"));
+                }
+                Some(Trial::Unclear) => {
+                    why.push_str(&format!("; the pending slot of mark {mark} holds a secret that may work"));
+                }
             }
         }
         Ok(())
@@ -255,7 +259,12 @@ impl Run<'_> {
         // Without a previous secret, nothing was promoted, unless somebody has removed it since.
         let Some(previous) = previous else { return Ok(self.current_of(new).await?.is_none()) };
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
-        Ok(self.try_secret(&previous, 1, deadline).await? == Trial::Works)
+        Ok(match self.try_secret(&previous, 1, deadline).await? {
+            Trial::Works => true,
+            Trial::Refused => false,
+            // Only what the vendor shows of the key can tell.
+            Trial::Unclear => !self.is_old_gone(new).await?,
+        })
     }
 }
 

@@ -1,12 +1,12 @@
 //! Evidence of use: whether others use the new key, and nothing uses the old one, as far as the vendor shows it.
 
-use api_keyring::{ApiKey, KeyId, KeyStatus, Operation, Provider};
+use api_keyring::{ApiKey, KeyId, KeyStatus, Operation, Provider, ProviderExt as _, Sameness};
 use chrono::{DateTime, Utc};
 use futures_util::future::try_join;
 
 use super::identity::OldNow;
 use super::{Next, Result, Run, after};
-use crate::plan::{Sameness, UnusedFor, find};
+use crate::plan::UnusedFor;
 use crate::record::{Confirmation, Evidence, Issued, Usage};
 use crate::{RotateError, State, Strategy};
 
@@ -173,7 +173,7 @@ pub(crate) async fn usage_of(
     match shown {
         Ok((key, _)) if key.status_at(now).is_dead() => Ok(None),
         Ok(shown) => Ok(Some(shown)),
-        Err(error) if error.is_not_found() => match find(provider, key).await? {
+        Err(error) if error.is_not_found() => match provider.find(key).await? {
             // One such answer proves nothing.
             Some(found) if !found.status_at(now).is_dead() => Err(error),
             _ => Ok(None),

@@ -1,10 +1,9 @@
 //! Looks at a key before the rotation acts on it: an id is not an identity, because a vendor may give the id of a
 //! deleted key to another key.
 
-use api_keyring::{ApiKey, KeyId, KeyStatus, Mark, Provider};
+use api_keyring::{Acceptance, ApiKey, KeyId, KeyStatus, Mark, Provider, ProviderExt as _, Sameness};
 
 use super::{Result, Run};
-use crate::plan::{Sameness, find};
 use crate::record::Issued;
 use crate::{RotateError, SinkContent, Strategy};
 
@@ -30,7 +29,7 @@ impl Run<'_> {
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         loop {
             let is_late = self.has_passed(deadline);
-            match find(provider, id).await {
+            match provider.find(id).await {
                 Err(error) if error.is_transient() && !is_late => self.poll().await?,
                 found => return Ok(found?),
             }
@@ -51,8 +50,8 @@ impl Run<'_> {
     pub(super) async fn look_at_old(&self, new: &Issued) -> Result<OldNow> {
         let old = &self.record.plan.old;
         let found = match self.find(&*self.rotator.provider, &old.id).await {
-            // The old key may have been the rotator's own credential.
-            Err(RotateError::Provider(error)) if error.is_unauthenticated() => {
+            // The old key may have been the rotator's own credential. Some vendors answer such a credential with 403.
+            Err(RotateError::Provider(error)) if error.is_unauthenticated() || error.is_permission_denied() => {
                 self.find(&*self.provider_after(new).await?, &old.id).await?
             }
             found => found?,
@@ -64,11 +63,17 @@ impl Run<'_> {
         Ok(match old.compare(&found) {
             Sameness::Same => OldNow::Ours(found),
             Sameness::Another => OldNow::Gone,
-            Sameness::Unclear => match self.old_secret(new).await? {
-                Some(secret) if self.accepts(&secret).await? => OldNow::Ours(found),
-                Some(_) => OldNow::Gone,
-                None => OldNow::Unclear(self.difference(&found)),
-            },
+            Sameness::Unclear => {
+                let answer = match self.old_secret(new).await? {
+                    Some(secret) => self.accepts(&secret).await?,
+                    None => Acceptance::Unclear,
+                };
+                match answer {
+                    Acceptance::Unclear => OldNow::Unclear(self.difference(&found)),
+                    answer if answer.is_accepted() => OldNow::Ours(found),
+                    _ => OldNow::Gone,
+                }
+            }
         })
     }
 

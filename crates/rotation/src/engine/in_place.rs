@@ -3,7 +3,7 @@
 //! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
 //! one.
 
-use api_keyring::{Error, IssuedKey, KeyId, Mark, Provider as _, ProviderExt as _, Secret};
+use api_keyring::{Acceptance, Error, IssuedKey, KeyId, Mark, Provider as _, Secret};
 
 use super::overlap::MAX_REQUESTS;
 use super::vendor::{Found, Trial};
@@ -117,14 +117,15 @@ impl Run<'_> {
             return Ok(false);
         }
         let Some(current) = self.current().await? else { return Ok(false) };
-        Ok(self.rotator.provider.accepts(&current).await?.is_refused())
+        // An answer that proves nothing may mean that it has ended.
+        Ok(!self.accepts(&current).await?.is_accepted())
     }
 
     /// Finds a requested secret in its pending slot, if it works. The journal may not know that it arrived.
     async fn pending_secret_that_works(&self) -> Result<Option<Issued>> {
         for mark in self.record.marks.iter().rev() {
             let Some(secret) = self.pending(mark).await? else { continue };
-            if !self.rotator.provider.accepts(&secret).await?.is_accepted() {
+            if !self.accepts(&secret).await?.is_accepted() {
                 continue;
             }
             // The new secret may have ended the rotator's own credential.
@@ -202,9 +203,9 @@ impl Run<'_> {
                 kept = self.put(&new.mark, secret).await;
             }
             // The other process may have requested its secret later. Then this process's secret no longer works.
-            let accepted = self.rotator.provider.accepts(secret).await;
-            is_refused = matches!(accepted, Ok(false));
-            if let Ok(true) = accepted {
+            let answer = self.accepts(secret).await;
+            is_refused = answer.as_ref().is_ok_and(|answer| answer.is_refused());
+            if answer.is_ok_and(Acceptance::is_accepted) {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
                         (self.lease, self.record) = (lease, record);
@@ -285,6 +286,12 @@ impl Run<'_> {
         let deadline = self.deadline(timing.verify_seconds);
         Ok(match self.try_secret(&secret, timing.verify_successes, deadline).await? {
             Trial::Works => Next::State(State::Retired { new, confirmed: None }),
+            Trial::Unclear => {
+                let why = "nothing shows whether the new secret works, because the vendor answers it with 403, as it \
+                           answers a wrong one. Allow the key to list keys and resume. If you know that it works, waive \
+                           the evidence (`--waive-evidence`)";
+                Next::State(self.needs_attention(why))
+            }
             // A later request by somebody else has ended this secret.
             Trial::Refused => lost(new.mark),
         })
@@ -293,9 +300,9 @@ impl Run<'_> {
     /// Requests another secret, because the sink no longer holds the new one, unless users already have one that works.
     async fn request_again_unless_in_use(&self, mark: Mark) -> Result<Next> {
         if let Some(current) = self.current().await?
-            && self.rotator.provider.accepts(&current).await?.is_accepted()
+            && !self.accepts(&current).await?.is_refused()
         {
-            let why = "the destination holds a secret that works but is not the new one. Put the new secret there and \
+            let why = "the destination holds a secret that works, or may work, but is not the new one. Put the new secret there and \
                        resume. If the other secret is the key's as well, waive the evidence (`--waive-evidence`)";
             return Ok(Next::State(self.needs_attention(why)));
         }

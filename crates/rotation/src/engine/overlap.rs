@@ -205,6 +205,10 @@ impl Run<'_> {
         let deadline = self.deadline(timing.verify_seconds);
         Ok(Next::State(match self.try_secret(&secret, timing.verify_successes, deadline).await? {
             Trial::Works => State::Verified(new),
+            Trial::Unclear => self.needs_attention(
+                "nothing shows whether the new key works, because the vendor answers its secret with 403, as it answers a \
+                 wrong one. The old key still works. Allow the new key to list keys and resume, or abort the rotation",
+            ),
             Trial::Refused => {
                 let why = format!(
                     "the new key did not work within {} s: rotate again with more time (`Timing::verify_seconds`, \

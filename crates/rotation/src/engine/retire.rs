@@ -20,6 +20,10 @@ impl Run<'_> {
         Ok(match self.try_secret(&secret, 1, deadline).await? {
             Trial::Works => None,
             Trial::Refused => Some("the new key has stopped working: make it work again and resume"),
+            Trial::Unclear => Some(
+                "nothing shows whether the new key works, because the vendor answers its secret with 403, as it answers a \
+                 wrong one: allow the key to list keys and resume",
+            ),
         })
     }
 

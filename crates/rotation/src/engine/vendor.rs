@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::{ApiKey, Error, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Secret};
+use api_keyring::{Acceptance, ApiKey, Error, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Sameness, Secret};
 use futures_util::TryStreamExt as _;
 
 use super::identity::OldNow;
 use super::{Result, Run};
-use crate::plan::Sameness;
 use crate::record::{Confirmation, Issued};
 use crate::{Plan, SinkContent, Strategy};
 
@@ -32,6 +31,8 @@ pub(super) enum Trial {
     Works,
     /// The vendor still refused the secret at the end.
     Refused,
+    /// The vendor's last answer proved nothing: it answers a wrong secret in the same way.
+    Unclear,
 }
 
 impl Run<'_> {
@@ -42,11 +43,12 @@ impl Run<'_> {
         let mut in_a_row = 0;
         loop {
             let is_late = self.has_passed(deadline);
-            match self.rotator.provider.accepts(secret).await {
+            match self.accepts(secret).await {
                 Ok(answer) if answer.is_accepted() => in_a_row += 1,
+                Ok(Acceptance::Unclear) if is_late => return Ok(Trial::Unclear),
                 Ok(_) if is_late => return Ok(Trial::Refused),
                 Ok(_) => in_a_row = 0,
-                Err(error) if is_late || !error.is_transient() => return Err(error.into()),
+                Err(error) if is_late || !error.is_transient() => return Err(error),
                 Err(_) => {}
             }
             if in_a_row >= successes.max(1) {
@@ -58,6 +60,17 @@ impl Run<'_> {
 
     /// Lists the keys under these marks that may still work, each with its mark.
     pub(super) async fn living_under(&self, marks: &[Mark]) -> Result<Vec<(KeyId, Mark)>> {
+        let deadline = self.deadline(self.record.plan.timing.verify_seconds);
+        loop {
+            let is_late = self.has_passed(deadline);
+            match self.list_living_under(marks).await {
+                Err(error) if error.is_transient() && !is_late => self.poll().await?,
+                living => return Ok(living?),
+            }
+        }
+    }
+
+    async fn list_living_under(&self, marks: &[Mark]) -> api_keyring::Result<Vec<(KeyId, Mark)>> {
         let mut keys = self.rotator.provider.list(ListKeys::new());
         let mut living = Vec::new();
         while let Some(key) = keys.try_next().await? {
@@ -96,24 +109,27 @@ impl Run<'_> {
             });
         }
         // The secret decides first, because the key under the old id may be another one by now.
-        let secret = self.old_secret(new).await?;
-        if let Some(secret) = &secret
-            && self.accepts(secret).await?
-        {
+        let answer = match self.old_secret(new).await? {
+            Some(secret) => Some(self.accepts(&secret).await?),
+            None => None,
+        };
+        if answer.is_some_and(Acceptance::is_accepted) {
             return Ok(None);
         }
+        // If the answer proves nothing, what the vendor shows of the key decides.
+        let is_refused = answer.is_some_and(Acceptance::is_refused);
         Ok(match self.look_at_old(new).await? {
             OldNow::Ours(old) if self.status(&old) == KeyStatus::Active => None,
             OldNow::Unclear(_) => None,
-            _ if secret.is_some() => Some(Confirmation::SecretRefused),
+            _ if is_refused => Some(Confirmation::SecretRefused),
             OldNow::Ours(old) if !self.status(&old).is_dead() => Some(Confirmation::Acknowledged),
             OldNow::Ours(_) | OldNow::Gone => Some(Confirmation::KeyGone),
         })
     }
 
-    /// Returns whether the vendor accepts a secret.
-    pub(super) async fn accepts(&self, secret: &Secret) -> Result<bool> {
-        Ok(self.rotator.provider.accepts(secret).await?)
+    /// Tries a secret once.
+    pub(super) async fn accepts(&self, secret: &Secret) -> Result<Acceptance> {
+        Ok(self.rotator.probe.accepts(&*self.rotator.provider, secret).await?)
     }
 
     /// Waits before a request is sent again that failed for now or may have taken effect, for as long as the vendor
@@ -139,12 +155,26 @@ impl Run<'_> {
             if !std::mem::replace(&mut is_known, true) {
                 continue;
             }
-            if self.accepts(&secret).await? {
+            if !self.has_ended(&secret, new).await? {
                 return Ok(Some(false));
             }
             seen = Some(true);
         }
         Ok(seen)
+    }
+
+    /// Returns whether an earlier secret of the key that is rotated in place no longer works.
+    ///
+    /// The vendor may answer it with 403, as it answers a wrong one. Both secrets have the key's permissions. So if the
+    /// same request succeeds with the new one, the earlier one is as good as a wrong one.
+    async fn has_ended(&self, secret: &Secret, new: &Issued) -> Result<bool> {
+        Ok(match self.accepts(secret).await? {
+            Acceptance::Unclear => match self.current_of(new).await? {
+                Some(current) => self.accepts(&current).await? == Acceptance::Accepted,
+                None => false,
+            },
+            answer => answer.is_refused(),
+        })
     }
 
     /// Finds the key that is rotated in place. A regenerate whose answer was lost may have given it another id.
@@ -161,7 +191,13 @@ impl Run<'_> {
         let deadline = self.deadline(plan.timing.settle_seconds);
         loop {
             let is_late = self.has_passed(deadline);
-            let mut found = self.successors(provider).await?;
+            let mut found = match self.successors(provider).await {
+                Err(error) if error.is_transient() && !is_late => {
+                    self.poll().await?;
+                    continue;
+                }
+                found => found?,
+            };
             // Several candidates prove nothing, and a list may be out of date.
             if let [key] = &found[..]
                 && let Some(shown) = self.find(provider, key).await?
@@ -193,14 +229,17 @@ impl Run<'_> {
             && self.record.plan.in_sink == SinkContent::OldSecret
             && let Some(current) = self.current().await?
         {
-            let works = self.accepts(&current).await?;
-            return Ok(if works { Found::Key(old.id.clone()) } else { Found::Gone });
+            match self.accepts(&current).await? {
+                Acceptance::Unclear => {}
+                answer if answer.is_accepted() => return Ok(Found::Key(old.id.clone())),
+                _ => return Ok(Found::Gone),
+            }
         }
         Ok(Found::Unclear(self.difference(&found)))
     }
 
     /// Lists the living keys that have the old key's name and did not exist when the rotation began.
-    async fn successors(&self, provider: &dyn Provider) -> Result<Vec<KeyId>> {
+    async fn successors(&self, provider: &dyn Provider) -> api_keyring::Result<Vec<KeyId>> {
         let mut found = Vec::new();
         let mut keys = provider.list(ListKeys::new());
         while let Some(key) = keys.try_next().await? {

@@ -1,6 +1,6 @@
 //! What the preflight checks find out about a key and its sink.
 
-use api_keyring::{ApiKey, KeyId, Timestamp};
+use api_keyring::{ApiKey, KeyId, KeyIdentity, OwnCredential, Sameness};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -97,30 +97,19 @@ impl From<&ApiKey> for OldKey {
     }
 }
 
-/// Whether a key that the vendor shows is the one on record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sameness {
-    /// It is the same key.
-    Same,
-    /// It is another key, which has got the id of the one on record.
-    Another,
-    /// What the vendor shows does not tell.
-    Unclear,
-}
-
 impl OldKey {
     /// Compares a key under this id with this key.
     pub(crate) fn compare(&self, key: &ApiKey) -> Sameness {
-        let now = Self::from(key);
-        let (created, masked) = (self.same_time(&now), same(&self.masked_secret, &now.masked_secret));
-        if created == Some(false) || masked == Some(false) {
-            return Sameness::Another;
-        }
-        let others = [same(&self.name, &now.name), same(&self.role, &now.role)];
-        if (created, masked) == (Some(true), Some(true)) || !others.contains(&Some(false)) {
-            return Sameness::Same;
-        }
-        Sameness::Unclear
+        self.identity().compare(key)
+    }
+
+    /// Returns what identifies the key beyond its id.
+    fn identity(&self) -> KeyIdentity {
+        let key = ApiKey::builder("", self.id.clone());
+        let key = self.name.iter().fold(key, |key, name| key.name(name));
+        let key = self.role.iter().fold(key, |key, role| key.role(role));
+        let key = self.created_at.iter().fold(key, |key, time| key.created_at(time.as_str()));
+        self.masked_secret.iter().fold(key, |key, masked| key.masked_secret(masked)).build().identity()
     }
 
     /// Compares a key with this key, and leaves out the secret, which a rotation in place changes.
@@ -130,17 +119,12 @@ impl OldKey {
 
     /// Returns whether this key and the other, which has the same id, were created at different times.
     pub(crate) fn was_created_apart(&self, other: &Self) -> bool {
-        self.same_time(other) == Some(false)
+        self.created().zip(other.created()).is_some_and(|(one, other)| one != other)
     }
 
     /// Returns when the key was created, in a form that does not depend on how the vendor writes times.
     pub(crate) fn created(&self) -> Option<String> {
-        let created = self.created_at.as_ref()?;
-        Some(Timestamp::from(created.as_str()).utc().map_or_else(|| created.clone(), |time| time.to_rfc3339()))
-    }
-
-    fn same_time(&self, other: &Self) -> Option<bool> {
-        same(&self.created(), &other.created())
+        self.identity().created_at
     }
 
     /// Returns whether the key is as this plan's key was. A plan that an earlier version made lacks some facts.
@@ -150,9 +134,4 @@ impl OldKey {
         now.masked_secret = now.masked_secret.filter(|_| self.masked_secret.is_some());
         *self == now
     }
-}
-
-/// Returns whether both are the same; `None` if one of them is not shown.
-fn same<T: PartialEq>(one: &Option<T>, other: &Option<T>) -> Option<bool> {
-    one.as_ref().zip(other.as_ref()).map(|(one, other)| one == other)
 }

@@ -3,7 +3,6 @@
 mod build;
 mod expiry;
 mod findings;
-pub(crate) mod masked_secret;
 pub(crate) mod preflight;
 pub(crate) mod request;
 pub(crate) mod steps;
@@ -13,10 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::expiry::PlannedExpiry;
-pub(crate) use self::findings::Sameness;
 pub(crate) use self::findings::{Adoption, Findings};
-pub use self::findings::{OldKey, OwnCredential, SinkContent};
-pub(crate) use self::preflight::find;
+pub use self::findings::{OldKey, SinkContent};
 use crate::{Strategy, Timing};
 
 /// Describes a rotation before it starts: the key that it replaces, the new key, and how the old one ends.

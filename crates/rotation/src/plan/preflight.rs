@@ -1,8 +1,10 @@
 //! Preflight checks: the clock, the sink, your own credential, and whether the vendor shows use.
 
-use api_keyring::{ApiKey, ErrorKind, KeyId, Mark, Provider, ProviderExt as _, Secret, SharedSecret};
+use api_keyring::{
+    Acceptance, ApiKey, Capability, ErrorKind, KeyId, ListKeys, Mark, Provider as _, ProviderExt as _, Secret, SharedSecret,
+};
+use futures_util::TryStreamExt as _;
 
-use super::masked_secret::MaskedSecret;
 use super::{Adoption, Findings};
 use crate::engine::usage_of;
 use crate::{JournalError, OwnCredential, Plan, PlannedExpiry, RotateError, Rotator, SinkContent, Timing, UnusedFor};
@@ -28,7 +30,7 @@ impl Rotator {
     /// Finds out what the sink holds, and whether `key` is your own credential.
     pub(crate) async fn findings(&self, key: ApiKey, adoption: Adoption) -> Result<Findings, RotateError> {
         let (in_sink, current) = self.look_into_sink(&key, adoption).await?;
-        let own_credential = self.is_own_credential(&key, in_sink, current.as_ref());
+        let own_credential = self.is_own_credential(&key, in_sink, current.as_ref()).await?;
         let asked_lifetime = self.asked_lifetime(&key).await?;
         let (sinks, now) = (self.sink.names(), self.clock.now());
         Ok(Findings { key, own_credential, in_sink, sinks, asked_lifetime, now })
@@ -43,8 +45,7 @@ impl Rotator {
         })
     }
 
-    /// Returns what the sink holds. The vendor's masked secret decides; without one, the vendor accepts or rejects the
-    /// secret.
+    /// Returns what the sink holds: by the masked secret, by what the vendor says of the secret, or by its trial.
     pub(crate) async fn look_into_sink(
         &self,
         key: &ApiKey,
@@ -56,16 +57,65 @@ impl Rotator {
             current => current.map_err(|error| self.sink_error(error))?,
         };
         let Some(current) = current else { return Ok((SinkContent::Nothing, None)) };
-        let is_of_key = match key.masked_secret().and_then(MaskedSecret::parse) {
-            Some(masked) => masked.matches(&current),
-            None => match self.provider.accepts(&current).await {
-                Ok(answer) => answer.is_accepted(),
-                // The text cannot be a secret of this vendor.
-                Err(error) if error.kind() == ErrorKind::InvalidInput => false,
-                Err(error) => return Err(error.into()),
-            },
+        let is_of_key = match self.is_secret_of(key, &current).await? {
+            Some(is_of_key) => is_of_key,
+            None if adoption == Adoption::Allowed => false,
+            None => {
+                let problem = format!(
+                    "nothing shows whether {} holds its secret: the vendor answers that secret with 403, as it answers a \
+                     wrong one",
+                    self.sink.name()
+                );
+                let hint = "Allow the key to list keys, or adopt the sink (`adopt_sink`, `--adopt`)";
+                return Err(refusal(self.provider.name(), key.id(), &problem, hint));
+            }
         };
         Ok((if is_of_key { SinkContent::OldSecret } else { SinkContent::Other }, Some(current)))
+    }
+
+    /// Returns whether a secret is this key's: by the masked secret, by what the vendor says of the secret, or else by
+    /// its trial. `None` if nothing shows it.
+    async fn is_secret_of(&self, key: &ApiKey, secret: &Secret) -> Result<Option<bool>, RotateError> {
+        if let Some(is_shown) = key.shows_secret(secret) {
+            return Ok(Some(is_shown));
+        }
+        let with_secret = match self.provider.with_secret(secret) {
+            // The text cannot be a secret of this vendor.
+            Err(error) if error.kind() == ErrorKind::InvalidInput => return Ok(Some(false)),
+            with_secret => with_secret?,
+        };
+        if with_secret.capabilities().support(Capability::Whoami).is_supported() {
+            return match with_secret.whoami().await {
+                Ok(owner) => Ok(Some(owner == *key.id())),
+                Err(error) if error.is_unauthenticated() || error.is_permission_denied() => Ok(Some(false)),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let answer = self.probe.accepts(&*self.provider, secret).await?;
+        Ok(match answer {
+            Acceptance::Unclear => None,
+            answer if !answer.is_accepted() => Some(false),
+            _ => Some(!self.is_secret_of_another(key, secret).await?),
+        })
+    }
+
+    /// Returns whether a secret that works is a JWT that names another key.
+    async fn is_secret_of_another(&self, key: &ApiKey, secret: &Secret) -> Result<bool, RotateError> {
+        let is_jwt = secret.expose().split('.').count() == 3;
+        if !is_jwt || self.names(key, secret).await? {
+            return Ok(false);
+        }
+        let mut keys = self.provider.list(ListKeys::new());
+        while let Some(other) = keys.try_next().await? {
+            if other.id() != key.id() && self.names(&other, secret).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn names(&self, key: &ApiKey, secret: &Secret) -> Result<bool, RotateError> {
+        Ok(self.provider.is_own_credential(key, Some(secret)).await? == OwnCredential::Yes)
     }
 
     /// Returns the error for a sink that does not hold the key's secret.
@@ -107,28 +157,27 @@ impl Rotator {
     }
 
     /// Returns whether the provider authenticates with this key.
-    fn is_own_credential(&self, key: &ApiKey, in_sink: SinkContent, current: Option<&Secret>) -> OwnCredential {
-        let Some(own) = self.own.as_ref().map(SharedSecret::get) else { return OwnCredential::No };
-        match key.masked_secret().and_then(MaskedSecret::parse) {
-            _ if current == Some(&own) => OwnCredential::Yes,
-            Some(masked) if masked.matches(&own) => OwnCredential::Yes,
-            Some(_) => OwnCredential::No,
+    async fn is_own_credential(
+        &self,
+        key: &ApiKey,
+        in_sink: SinkContent,
+        current: Option<&Secret>,
+    ) -> Result<OwnCredential, RotateError> {
+        let own = self.own.as_ref().map(SharedSecret::get);
+        let tells = self.provider.capabilities().support(Capability::Whoami).is_supported();
+        if own.is_none() && !tells {
+            return Ok(OwnCredential::No);
+        }
+        let is_shown = own.as_ref().is_some_and(|own| Some(own) == current || key.shows_secret(own) == Some(true));
+        if is_shown {
+            return Ok(OwnCredential::Yes);
+        }
+        Ok(match self.provider.is_own_credential(key, own.as_ref()).await? {
             // A key has one secret. The sink holds it, and it is not the provider's.
-            None if in_sink == SinkContent::OldSecret => OwnCredential::No,
-            None => OwnCredential::Unknown,
-        }
+            OwnCredential::Unknown if in_sink == SinkContent::OldSecret => OwnCredential::No,
+            own => own,
+        })
     }
-}
-
-/// Reads a key; `None` if it was seen to be gone twice.
-pub(crate) async fn find(provider: &dyn Provider, key: &KeyId) -> api_keyring::Result<Option<ApiKey>> {
-    for _ in 0..2 {
-        match provider.get(key).await {
-            Err(error) if error.is_not_found() => {}
-            found => return found.map(Some),
-        }
-    }
-    Ok(None)
 }
 
 /// Returns the error for a key that cannot be rotated as requested.

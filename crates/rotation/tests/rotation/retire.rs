@@ -7,7 +7,7 @@ use api_keyring::{Error, ErrorKind, KeyId, ManualClock, Mark, Operation, Outcome
 use api_keyring_emulator::Emulator;
 use api_keyring_rotation::{
     Confirmation, Journal as _, JournalError, MemoryJournal, MemorySink, Record, RotateError, RotateKey, Rotator,
-    Sink as _, State,
+    Sink as _, Slot, State, Store as _,
 };
 use chrono::Utc;
 use futures_util::FutureExt as _;
@@ -75,8 +75,15 @@ async fn an_end_that_cannot_be_seen_can_be_waived() {
     let emulator = Emulator::builder().start().await.unwrap();
     let keys = emulator.monad().add_keys(2);
     let journal = MemoryJournal::new();
-    let rotator = Rotator::new(monad(&emulator), MemorySink::holding(keys[1].secret.clone()), journal.clone());
-    let rotator = rotator.clock(ManualClock::new(Utc::now()));
+    let sink = MemorySink::holding(keys[0].secret.clone());
+    let rotator = Rotator::new(monad(&emulator), sink.clone(), journal.clone());
+    let theirs = keys[1].secret.clone();
+    // Somebody puts another key's secret there before the promotion.
+    let rotator = rotator.clock(ManualClock::new(Utc::now())).observe(move |record| {
+        if record.state.name() == "verified" {
+            sink.write(&Slot::Current, &theirs.as_str().into()).now_or_never().unwrap().unwrap();
+        }
+    });
     let attention = rotator.rotate(&RotateKey::new(keys[0].id.parse().unwrap()).leaked()).await.unwrap();
     let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
     assert!(why.contains("another key's secret"), "{why}");

@@ -388,7 +388,7 @@ impl Scenario<'_> {
 
     /// Returns whether a rotation in place needs attention, has requested nothing, and finds another key under the id.
     fn is_replaced(&self, record: &Record) -> bool {
-        let is_possible = self.vendor.strategy == Strategy::InPlace && matches!(self.vendor.reuse, Reuse::OwnKeys(_));
+        let is_possible = self.vendor.strategy == Strategy::InPlace && self.vendor.reuse != Reuse::Never;
         let is_gone = matches!(&record.state, State::NeedsAttention { why, .. } if why.contains("is gone"));
         is_possible && is_gone && record.marks.is_empty()
     }
