@@ -159,7 +159,7 @@ const LATE_CREATES: [&[&str]; 3] =
 async fn late_creates(service: Service) {
     let vendor = Vendor::start(service, Strategy::Overlap).await;
     let mut tally = Tally::default();
-    let stride = usize::try_from(setting("ROTATION_STRIDE").unwrap_or(11)).unwrap();
+    let stride = usize::try_from(setting("ROTATION_STRIDE").unwrap_or(23)).unwrap();
     for faults in LATE_CREATES {
         explore(&vendor, faults, stride, &mut tally).await;
     }

@@ -76,12 +76,12 @@ async fn replace_each_of_abort(vendor: &Vendor, stride: usize, tally: &mut Tally
 async fn search(service: Service, strategy: Strategy) {
     let vendor = Vendor::start(service, strategy).await;
     let mut tally = Tally::default();
-    let stride = usize::try_from(setting("ROTATION_STRIDE").unwrap_or(5)).unwrap();
+    let stride = usize::try_from(setting("ROTATION_STRIDE").unwrap_or(17)).unwrap();
     for faults in LOST {
         replace_each(&vendor, faults, stride, &mut tally).await;
     }
     if strategy == Strategy::Overlap {
-        replace_each_of_abort(&vendor, stride.min(2), &mut tally).await;
+        replace_each_of_abort(&vendor, stride.min(4), &mut tally).await;
     }
     tally.report(&format!("gateways, {service:?}, {strategy:?}"));
 }

@@ -1,6 +1,6 @@
 //! Rotation in place, with obstacles.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -8,13 +8,15 @@ use api_keyring::{
     Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SharedSecret,
 };
 use api_keyring_rotation::{
-    Journal as _, MemorySink, Record, RotateError, Rotator, Sink as _, SinkError, Slot, State, Store,
+    Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotateError, RotationId, Rotator, Sink as _,
+    SinkError, Slot, State, Store,
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
+use crate::cut_points::{CutJournal, CutPoints};
 use crate::fixture::Fixture;
 
 async fn fixture_in_place() -> Fixture {
@@ -247,5 +249,121 @@ async fn a_late_request_does_not_reopen_an_aborted_rotation() {
         assert_eq!(record.state.name(), "aborted");
         let kept = fixture.sink.pending(&record.marks[0]).await.unwrap().unwrap();
         assert!(fixture.works(&kept).await && fixture.current().await == *fixture.old.secret());
+    }
+}
+
+#[tokio::test]
+async fn a_late_secret_is_kept_before_the_rotator_waits_for_the_lease() {
+    let fixture = fixture_in_place().await;
+    let (sink, clock, inner) = (fixture.sink.clone(), fixture.clock.clone(), fixture.journal.clone());
+    let taken = Arc::new(Mutex::new(Vec::new()));
+    let cut_points = {
+        let (taken, sink, inner) = (Arc::clone(&taken), sink.clone(), inner.clone());
+        CutPoints::new(None, move |point| {
+            let record = inner.latest(1).now_or_never().unwrap().unwrap();
+            if point == "before journal take"
+                && let Some(mark) = record.first().and_then(|record| record.marks.first())
+            {
+                taken.lock().unwrap().push(sink.pending(mark).now_or_never().unwrap().unwrap());
+            }
+        })
+    };
+    let journal = CutJournal { journal: inner.clone(), cut_points, begun: Arc::default() };
+    let late = Rotator::new(fixture.provider.clone(), sink.clone(), journal).clock(clock.clone()).observe(move |record| {
+        if record.state.name() == "issuing" {
+            clock.advance(Duration::from_secs(301));
+            inner.take(&record.id, "another process", Duration::from_secs(60)).now_or_never().unwrap().unwrap();
+        }
+    });
+    done(&fixture, late.rotate(&fixture.rotate().in_place()).await).await;
+    // While the other process holds the lease, the only secret that works is already in its pending slot.
+    let taken = taken.lock().unwrap();
+    assert!(taken.len() > 1 && taken.iter().all(|kept| kept.is_some()), "{taken:?}");
+}
+
+#[tokio::test]
+async fn several_keys_that_may_have_taken_the_place_are_named() {
+    let fixture = Fixture::with_provider(Memory::like_monad().replacing_on_regenerate()).await;
+    let lost = fixture.inject.clone().losing_answer(Operation::Regenerate);
+    let new = NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90));
+    let provider = fixture.provider.clone();
+    let created = Arc::new(Mutex::new(None));
+    let rotator = fixture.rotator.clone().observe({
+        let created = Arc::clone(&created);
+        move |record| {
+            if record.state.name() == "lost" && created.lock().unwrap().is_none() {
+                let other = provider.create(&new).now_or_never().unwrap().unwrap();
+                *created.lock().unwrap() = Some(other.id().clone());
+            }
+        }
+    });
+    let attention = rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
+    drop(lost);
+    let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
+    let other = created.lock().unwrap().clone().unwrap();
+    assert!(why.contains("may have taken its place") && why.contains(other.as_str()), "{why}");
+    // The key is not gone, so an abort that gives it up has to say so.
+    assert!(fixture.rotator.abort(&attention.id, "not today").await.is_err());
+    fixture.provider.delete(&other).await.unwrap();
+    done(&fixture, fixture.rotator.resume(&attention.id).await).await;
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_keeps_no_lease() {
+    let fixture = fixture_in_place().await;
+    let plan = fixture.rotator.plan(&fixture.rotate().in_place()).await.unwrap();
+    let record = fixture.rotator.start(plan).await.unwrap();
+    let unreadable = UnreadableJournal(fixture.journal.clone());
+    let rotator = Rotator::new(fixture.provider.clone(), fixture.sink.clone(), unreadable).clock(fixture.clock.clone());
+    let failed = rotator.resume(&record.id).await.unwrap_err();
+    assert!(matches!(failed, RotateError::Journal(JournalError::Unavailable(_))), "{failed:?}");
+    // Others need not wait for the end of the lease.
+    done(&fixture, fixture.rotator.resume(&record.id).await).await;
+}
+
+/// A journal whose records cannot be read.
+#[derive(Debug)]
+struct UnreadableJournal(MemoryJournal);
+
+#[async_trait]
+impl Journal for UnreadableJournal {
+    async fn begin(&self, record: &Record) -> Result<(), JournalError> {
+        self.0.begin(record).await
+    }
+
+    async fn load(&self, _: &RotationId) -> Result<Option<Record>, JournalError> {
+        Err(JournalError::Unavailable("the disk is slow".into()))
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
+        self.0.unfinished().await
+    }
+
+    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
+        self.0.latest(limit).await
+    }
+
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
+        self.0.find_by_mark(mark).await
+    }
+
+    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
+        self.0.history(id).await
+    }
+
+    async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
+        self.0.take(id, holder, time).await
+    }
+
+    async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {
+        self.0.save(lease, record).await
+    }
+
+    async fn renew(&self, lease: &Lease) -> Result<(), JournalError> {
+        self.0.renew(lease).await
+    }
+
+    async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
+        self.0.release(lease).await
     }
 }

@@ -29,3 +29,4 @@ mod strangers;
 
 mod transitions;
 mod users;
+mod words;

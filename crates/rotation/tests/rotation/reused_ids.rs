@@ -35,9 +35,10 @@ async fn search(service: Service, strategy: Strategy) {
     for reuse in REUSES {
         for faults in lost {
             let vendor = Vendor::reusing(service, strategy, reuse).await;
-            explore(&vendor, faults, stride("ROTATION_STRIDE", 9), &mut tally).await;
-            overtaken(&vendor, faults, stride("ROTATION_PAIR_STRIDE", 19).min(19), &mut tally).await;
-            aborted(&vendor, faults, stride("ROTATION_PAIR_STRIDE", 19), &mut tally).await;
+            explore(&vendor, faults, stride("ROTATION_STRIDE", 29), &mut tally).await;
+            let pairs = stride("ROTATION_PAIR_STRIDE", 8) * 4;
+            overtaken(&vendor, faults, pairs.min(31), &mut tally).await;
+            aborted(&vendor, faults, pairs.min(31), &mut tally).await;
         }
     }
     tally.report(&format!("reused ids, {service:?}, {strategy:?}"));
