@@ -3,7 +3,7 @@
 //! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
 //! one.
 
-use api_keyring::{Acceptance, Error, IssuedKey, KeyId, Mark, Provider as _, Secret};
+use api_keyring::{Acceptance, Error, IssuedKey, KeyId, Mark, Provider as _, Sameness, Secret};
 
 use super::overlap::MAX_REQUESTS;
 use super::vendor::{Found, Trial};
@@ -54,10 +54,26 @@ impl Run<'_> {
             record.state = State::Issuing { mark: mark.clone() };
         })
         .await?;
+        // A process that was held up must not end the secret of a key that is another one by now, or that another
+        // process has given a secret.
+        if !self.is_still_there(&key).await? {
+            return Ok(lost(mark));
+        }
+        self.rotator.journal.renew(&self.lease).await?;
         match self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await {
             Ok(issued) => self.keep(mark, issued).await,
             Err(error) => self.after_failed_regenerate(mark, error).await,
         }
+    }
+
+    /// Returns whether the key that was found a moment ago still has its id.
+    async fn is_still_there(&self, key: &KeyId) -> Result<bool> {
+        let old = &self.record.plan.old;
+        let shown = self.find(&*self.rotator.provider, key).await?;
+        Ok(shown.is_some_and(|shown| {
+            let is_old = *key == old.id && old.compare_in_place(&shown) != Sameness::Another;
+            is_old || self.is_successor(&shown)
+        }))
     }
 
     /// Says why no key can get a new secret, and what to do.

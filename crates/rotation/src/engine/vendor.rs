@@ -251,7 +251,7 @@ impl Run<'_> {
     }
 
     /// Returns whether a key may be the one that the vendor has put in the old one's place. It may have the same id.
-    fn is_successor(&self, key: &ApiKey) -> bool {
+    pub(super) fn is_successor(&self, key: &ApiKey) -> bool {
         let Plan { old, namesakes, .. } = &self.record.plan;
         let is_old = key.id() == &old.id && old.compare_in_place(key) != Sameness::Another;
         let is_another = is_old || namesakes.contains(key.id());

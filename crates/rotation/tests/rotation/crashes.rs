@@ -270,21 +270,31 @@ async fn aborted_anywhere(service: Service, strategy: Strategy) {
 pub(crate) async fn overtaken(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Tally) {
     let points = cut_points(vendor, faults, tally).await;
     for number in (0..points.len()).step_by(stride) {
-        let pause = Some((number, Event::PauseBeyondLease));
-        if is_unavoidable(vendor, &points[number], Event::PauseBeyondLease) {
-            continue;
+        if !is_unavoidable(vendor, &points[number], Event::PauseBeyondLease) {
+            overtaken_at(vendor, faults, (number, &points[number]), stride, tally).await;
         }
+    }
+}
+
+/// A process pauses at this point.
+pub(crate) async fn overtaken_at(
+    vendor: &Vendor,
+    faults: &[&str],
+    (number, point): (usize, &str),
+    stride: usize,
+    tally: &mut Tally,
+) {
+    let pause = Some((number, Event::PauseBeyondLease));
+    let scenario = vendor.key(faults);
+    let overtaker = scenario.cut_points(None);
+    drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
+    let overtaken = format!("{:?} {faults:?} overtaken at {number}, {point}", vendor.reuse);
+    tally.judge(overtaken.clone(), scenario).await;
+    for second in cuts(&overtaker.passed(), stride).filter(|cut| matches!(cut.event, Event::Crash | Event::Lose)) {
         let scenario = vendor.key(faults);
-        let overtaker = scenario.cut_points(None);
+        let overtaker = scenario.cut_points(Some((second.number, second.event)));
         drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
-        let overtaken = format!("{:?} {faults:?} overtaken at {number}, {}", vendor.reuse, points[number]);
-        tally.judge(overtaken.clone(), scenario).await;
-        for second in cuts(&overtaker.passed(), stride).filter(|cut| matches!(cut.event, Event::Crash | Event::Lose)) {
-            let scenario = vendor.key(faults);
-            let overtaker = scenario.cut_points(Some((second.number, second.event)));
-            drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
-            tally.judge(format!("{overtaken}, then {second:?}"), scenario).await;
-        }
+        tally.judge(format!("{overtaken}, then {second:?}"), scenario).await;
     }
 }
 

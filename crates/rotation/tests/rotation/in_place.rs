@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api_keyring::{
-    Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SharedSecret,
+    CallInfo, Layer, Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SendCall, SharedSecret,
 };
 use api_keyring_rotation::{
     Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotateError, RotationId, Rotator, Sink as _,
@@ -28,6 +28,32 @@ async fn done(fixture: &Fixture, rotated: Result<Record, RotateError>) {
     let record = rotated.unwrap();
     assert_eq!(record.state.name(), "done", "{record:?}");
     assert!(fixture.works(&fixture.current().await).await && !fixture.works(fixture.old.secret()).await);
+}
+
+/// A process that is held up right before it requests a secret, while something happens.
+#[derive(Clone)]
+struct HeldUp(Arc<dyn Fn() + Send + Sync>);
+
+impl HeldUp {
+    fn before_regenerate(meanwhile: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(meanwhile))
+    }
+}
+
+impl std::fmt::Debug for HeldUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HeldUp")
+    }
+}
+
+#[async_trait]
+impl Layer for HeldUp {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> api_keyring::Result<T> {
+        if call.operation == Operation::Regenerate {
+            (self.0)();
+        }
+        send().await
+    }
 }
 
 /// A sink that refuses writes for some time.
@@ -231,18 +257,18 @@ async fn a_late_request_does_not_reopen_an_aborted_rotation() {
         let (clock, journal) = (fixture.clock.clone(), fixture.journal.clone());
         let refusals = Arc::new(AtomicUsize::new(refusals));
         let busy = Busy { sink: fixture.sink.clone(), refusals, refused: Arc::default() };
-        let late = fixture.rotator.with_sink(busy).observe(move |record| {
-            if record.state.name() == "issuing" {
-                clock.advance(Duration::from_secs(301));
-                let lease = journal.take(&record.id, "another process", Duration::from_secs(300));
-                let lease = lease.now_or_never().unwrap().unwrap();
-                let mut aborted = record.clone();
-                aborted.version += 1;
-                aborted.state = State::Aborted { why: "a person aborted it".to_owned() };
-                journal.save(&lease, &aborted).now_or_never().unwrap().unwrap();
-                journal.release(&lease).now_or_never().unwrap().unwrap();
-            }
+        let aborting = HeldUp::before_regenerate(move || {
+            clock.advance(Duration::from_secs(301));
+            let mut aborted = journal.latest(1).now_or_never().unwrap().unwrap().remove(0);
+            let lease = journal.take(&aborted.id, "another process", Duration::from_secs(300));
+            let lease = lease.now_or_never().unwrap().unwrap();
+            aborted.version += 1;
+            aborted.state = State::Aborted { why: "a person aborted it".to_owned() };
+            journal.save(&lease, &aborted).now_or_never().unwrap().unwrap();
+            journal.release(&lease).now_or_never().unwrap().unwrap();
         });
+        let provider = fixture.provider.clone().layered(aborting);
+        let late = Rotator::new(provider, busy, fixture.journal.clone()).clock(fixture.clock.clone());
         let refused = late.rotate(&fixture.rotate().in_place()).await.unwrap_err();
         assert!(matches!(&refused, RotateError::Refused(why) if why.contains("was aborted")), "{refused:?}");
         let record = fixture.journal.latest(1).await.unwrap().remove(0);
@@ -269,12 +295,19 @@ async fn a_late_secret_is_kept_before_the_rotator_waits_for_the_lease() {
         })
     };
     let journal = CutJournal { journal: inner.clone(), cut_points, begun: Arc::default() };
-    let late = Rotator::new(fixture.provider.clone(), sink.clone(), journal).clock(clock.clone()).observe(move |record| {
-        if record.state.name() == "issuing" {
-            clock.advance(Duration::from_secs(301));
-            inner.take(&record.id, "another process", Duration::from_secs(60)).now_or_never().unwrap().unwrap();
-        }
-    });
+    let late = Rotator::new(
+        fixture.provider.clone().layered(HeldUp::before_regenerate({
+            let clock = clock.clone();
+            move || {
+                clock.advance(Duration::from_secs(301));
+                let record = inner.latest(1).now_or_never().unwrap().unwrap().remove(0);
+                inner.take(&record.id, "another process", Duration::from_secs(60)).now_or_never().unwrap().unwrap();
+            }
+        })),
+        sink.clone(),
+        journal,
+    )
+    .clock(clock);
     done(&fixture, late.rotate(&fixture.rotate().in_place()).await).await;
     // While the other process holds the lease, the only secret that works is already in its pending slot.
     let taken = taken.lock().unwrap();

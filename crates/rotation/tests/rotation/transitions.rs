@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api_keyring_emulator::{Revision, SparteraShape};
 use api_keyring_rotation::{StateKind, Strategy, TRANSITIONS};
 
-use crate::crashes::{Cut, Tally, cut_points, explore, faults_of, overtaken};
+use crate::crashes::{Cut, Tally, cut_points, explore, faults_of, overtaken_at};
 use crate::cut_points::Event;
 use crate::interference::{Interference, Response, abort_and_interfere, crash_and_interfere};
 use crate::scenario::{Service, Successor, Vendor};
@@ -56,9 +56,10 @@ async fn search(service: Service, strategy: Strategy) -> Changes {
     crash_and_interfere(&vendor, recorded, &mut tally).await;
     match strategy {
         Strategy::InPlace => {
-            overtaken(&vendor, &[], 3, &mut tally).await;
-            // The rotator that overtakes another one needs attention. Then the other's late request succeeds.
+            // Once a rotator is about to send its request, nothing stops it.
             let number = points.iter().position(|point| point == "before regenerate").unwrap();
+            overtaken_at(&vendor, &[], (number, "before regenerate"), 1, &mut tally).await;
+            // The rotator that overtakes another one needs attention. Then the other's late request succeeds.
             let scenario = vendor.key(RARE_IN_PLACE[0]);
             drop(scenario.run(&scenario.cut_points(Some((number, Event::PauseBeyondLease)))).await);
             tally.judge("a late request".to_owned(), scenario).await;
