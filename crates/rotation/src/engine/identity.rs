@@ -11,7 +11,7 @@ use crate::{RotateError, SinkContent, Strategy};
 #[derive(Debug)]
 pub(super) enum OldNow {
     /// The old key.
-    Ours(ApiKey),
+    Ours(Box<ApiKey>),
     /// Nothing, or another key. The old key is gone.
     Gone,
     /// A key of which nothing shows whether it is the old one. The text says what differs.
@@ -61,7 +61,7 @@ impl Run<'_> {
             return Ok(OldNow::Gone);
         }
         Ok(match old.compare(&found) {
-            Sameness::Same => OldNow::Ours(found),
+            Sameness::Same => OldNow::Ours(Box::new(found)),
             Sameness::Another => OldNow::Gone,
             Sameness::Unclear => {
                 let answer = match self.old_secret(new).await? {
@@ -70,7 +70,7 @@ impl Run<'_> {
                 };
                 match answer {
                     Acceptance::Unclear => OldNow::Unclear(self.difference(&found)),
-                    answer if answer.is_accepted() => OldNow::Ours(found),
+                    answer if answer.is_accepted() => OldNow::Ours(Box::new(found)),
                     _ => OldNow::Gone,
                 }
             }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::{Acceptance, ApiKey, Error, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Sameness, Secret};
+use api_keyring::{
+    Acceptance, ApiKey, Error, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Sameness, Secret,
+};
 use futures_util::TryStreamExt as _;
 
 use super::identity::OldNow;

@@ -1,7 +1,8 @@
 //! Preflight checks: the clock, the sink, your own credential, and whether the vendor shows use.
 
 use api_keyring::{
-    Acceptance, ApiKey, Capability, ErrorKind, KeyId, ListKeys, Mark, Provider as _, ProviderExt as _, Secret, SharedSecret,
+    Acceptance, ApiKey, Capability, ErrorKind, KeyId, ListKeys, Mark, Provider as _, ProviderExt as _, Secret,
+    SharedSecret,
 };
 use futures_util::TryStreamExt as _;
 

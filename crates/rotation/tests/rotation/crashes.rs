@@ -108,7 +108,8 @@ impl Cut {
 
 /// Returns each event at each of these cut points, or at one of every `stride`.
 fn cuts(cut_points: &[String], stride: usize) -> impl Iterator<Item = Cut> {
-    let numbers = (0..cut_points.len()).filter(move |number| number % stride == cut_points.len() / 2 % stride);
+    // The points before and after an effect come in pairs, and an even stride must not leave out one kind.
+    let numbers = (0..cut_points.len()).filter(move |number| number / 2 % stride == cut_points.len() / 4 % stride);
     let cuts = numbers.flat_map(|number| EVENTS.map(|event| Cut { number, event }));
     cuts.filter(|cut| cut.event != Event::Lose || cut_points[cut.number].starts_with("after"))
 }

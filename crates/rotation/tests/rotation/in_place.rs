@@ -1,11 +1,12 @@
 //! Rotation in place, with obstacles.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api_keyring::{
-    CallInfo, Layer, Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SendCall, SharedSecret,
+    CallInfo, Layer, Mark, Memory, NewKey, Operation, Provider as _, ProviderExt as _, Regeneration, Secret, SendCall,
+    SharedSecret,
 };
 use api_keyring_rotation::{
     Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotateError, RotationId, Rotator, Sink as _,

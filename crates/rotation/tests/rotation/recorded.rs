@@ -55,8 +55,11 @@ fn states(strategy: Strategy) -> BTreeSet<&'static str> {
     both.iter().chain(&["aborted", "stuck"]).chain(overlap).copied().collect()
 }
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/1")
+/// The layouts of the journal, oldest first.
+const LAYOUTS: [&str; 2] = ["1", "2"];
+
+fn fixtures(layout: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(layout)
 }
 
 /// A store whose content a file can keep.
@@ -413,7 +416,7 @@ impl Recorder {
 #[ignore = "writes into the source tree: only for a new layout of the journal"]
 async fn record_fixtures() {
     for setting in SETTINGS {
-        let folder = fixtures().join(setting.folder);
+        let folder = fixtures(LAYOUTS.last().unwrap()).join(setting.folder);
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("journal.sqlite");
         let working = tempfile::tempdir().unwrap();
@@ -455,7 +458,13 @@ async fn finish(rotator: &Rotator, record: &Record) -> Record {
 }
 
 async fn all_are_finished(setting: Setting) {
-    let folder = fixtures().join(setting.folder);
+    for layout in LAYOUTS {
+        all_of_layout_are_finished(layout, setting).await;
+    }
+}
+
+async fn all_of_layout_are_finished(layout: &str, setting: Setting) {
+    let folder = fixtures(layout).join(setting.folder);
     let working = tempfile::tempdir().unwrap();
     let path = working.path().join("journal.sqlite");
     fs::copy(folder.join("journal.sqlite"), &path).unwrap();
