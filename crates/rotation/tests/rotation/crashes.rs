@@ -232,7 +232,7 @@ async fn then_each(
         drop(scenario.run(&cut_points).await);
         tally.judge(format!("{:?} {faults:?} {first:?}", vendor.reuse), scenario).await;
         let points = cut_points.passed();
-        for second in cuts(&points, pair_stride()) {
+        for second in cuts(&points, pair_stride().div_ceil(2)) {
             if is_unavoidable(vendor, &points[second.number], second.event) {
                 continue;
             }
@@ -270,7 +270,7 @@ async fn aborted_anywhere(service: Service, strategy: Strategy) {
 /// A process pauses beyond its lease, another overtakes it and meets each event, and then the first continues.
 pub(crate) async fn overtaken(vendor: &Vendor, faults: &[&str], stride: usize, tally: &mut Tally) {
     let points = cut_points(vendor, faults, tally).await;
-    for number in (0..points.len()).step_by(stride) {
+    for number in (0..points.len()).filter(|number| number / 2 % stride == 0) {
         if !is_unavoidable(vendor, &points[number], Event::PauseBeyondLease) {
             overtaken_at(vendor, faults, (number, &points[number]), stride, tally).await;
         }
@@ -291,7 +291,9 @@ pub(crate) async fn overtaken_at(
     drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
     let overtaken = format!("{:?} {faults:?} overtaken at {number}, {point}", vendor.reuse);
     tally.judge(overtaken.clone(), scenario).await;
-    for second in cuts(&overtaker.passed(), stride).filter(|cut| matches!(cut.event, Event::Crash | Event::Lose)) {
+    for second in
+        cuts(&overtaker.passed(), stride - stride / 4).filter(|cut| matches!(cut.event, Event::Crash | Event::Lose))
+    {
         let scenario = vendor.key(faults);
         let overtaker = scenario.cut_points(Some((second.number, second.event)));
         drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
