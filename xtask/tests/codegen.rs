@@ -424,9 +424,9 @@ fn an_unnamed_object_that_would_lose_fields_is_rejected() {
         ),
         (
             "a list's item",
-            "          items: {$ref: '#/components/schemas/ApiKey'}\n",
-            "          items: {type: object, properties: {id: {type: string}}}\n",
-            "/components/schemas/ApiKeyList/properties/api_keys/items",
+            "      items: {$ref: '#/components/schemas/ApiKey'}\n",
+            "      items: {type: object, properties: {id: {type: string}}}\n",
+            "/components/schemas/ApiKeyRows/items",
         ),
     ] {
         let workspace = Workspace::copy();

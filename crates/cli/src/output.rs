@@ -1,8 +1,9 @@
 //! Prints results, for people or for programs.
 
+use std::borrow::Cow;
 use std::io::{self, Write as _};
 
-use api_keyring::{ApiKey, KeyStats, Timestamp, printable};
+use api_keyring::{ApiKey, KeyStats, Timestamp, lossy_text, printable};
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -36,12 +37,12 @@ pub(crate) fn table<Row: IntoIterator<Item = String>>(
 }
 
 /// Prints one line for each name that has a value.
-pub(crate) fn fields<'a>(fields: impl IntoIterator<Item = (&'a str, Option<String>)>) -> Result {
+pub(crate) fn fields(fields: impl IntoIterator<Item = (impl AsRef<str>, Option<String>)>) -> Result {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     for (name, value) in fields {
         if let Some(value) = value {
-            table.add_row([name, &printable(&value)]);
+            table.add_row([printable(name.as_ref()), printable(&value)]);
         }
     }
     print_lines(&table)
@@ -76,9 +77,9 @@ pub(crate) fn key_row(key: &ApiKey) -> [String; 6] {
 }
 
 /// Returns the fields of a key, in the order in which people read them.
-pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
+pub(crate) fn key_fields(key: &ApiKey) -> Vec<(Cow<'_, str>, Option<String>)> {
     let text = |text: Option<&str>| text.map(str::to_owned);
-    let mut fields = vec![
+    let fields = [
         ("key", Some(format!("{}/{}", key.provider(), key.id()))),
         ("name", text(key.name())),
         ("description", text(key.description())),
@@ -93,8 +94,8 @@ pub(crate) fn key_fields(key: &ApiKey) -> Vec<(&str, Option<String>)> {
         ("expires", Some(expiry(key))),
         ("last used", key.last_used_at().map(timestamp)),
     ];
-    fields.extend(key.extra().iter().map(|(name, value)| (name.as_str(), Some(plain(value)))));
-    fields
+    let extra = key.extra().iter().map(|(name, value)| (name, Some(plain(value))));
+    fields.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).chain(extra).collect()
 }
 
 /// Returns what the vendor shows about the use of a key.
@@ -127,6 +128,7 @@ pub(crate) fn utc(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
-fn plain(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// Returns a text without its quotes, and any other value as JSON.
+fn plain(json: &str) -> String {
+    lossy_text(json).map_or_else(|| json.to_owned(), Cow::into_owned)
 }

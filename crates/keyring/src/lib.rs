@@ -129,8 +129,10 @@ mod provider;
 mod testing;
 mod vendor;
 
+/// Decodes a JSON text, such as a value in [`ApiKey::extra`].
+pub use api_keyring_transport::json::lossy_text;
 pub use api_keyring_transport::{
-    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, Secret, Timestamp, Transport, TransportBuilder,
+    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, RawFields, Secret, Timestamp, Transport, TransportBuilder,
     TransportError,
 };
 #[cfg(feature = "memory")]
@@ -142,6 +144,7 @@ pub use layer::retry::{Retry, Retrying};
 pub use layer::throttle::Throttle;
 pub use layer::trace::Trace;
 pub use layer::{CallFuture, CallInfo, Layer, Layered, SendCall};
+pub use list::limits::ListLimits;
 pub use list::page::{Page, PageRequest, Paging};
 pub use list::query::{ListKeys, SortKeys};
 pub use model::capability::{Capabilities, Capability, Support};

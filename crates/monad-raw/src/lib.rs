@@ -20,7 +20,8 @@
 //! let client = Client::connect(monad_raw::BASE_URL, Credential::bearer(std::env::var("MONAD_BEARER_TOKEN")?)?)?;
 //!
 //! let page = client.list_api_keys().organization_id("acme").limit(100).send().await?;
-//! for key in page.api_keys.iter().flatten() {
+//! for key in page.api_keys.iter().flat_map(|rows| rows.iter()) {
+//!     let key = key?;
 //!     println!("{:?} {:?}", key.id, key.name);
 //! }
 //!
@@ -74,8 +75,8 @@ pub use api_keyring_transport::runtime::{
     ClientInfo, CommunicationError, Error, ResponseValue, UndecodedReason, UndecodedResponse,
 };
 pub use api_keyring_transport::{
-    Credential, InvalidCredential, Secret, SecretValue, Timestamp, Transport, TransportBuilder, TransportError,
-    exposed_json,
+    Credential, InvalidCredential, RawFields, RawJson, Rows, Secret, SecretFields, Timestamp, Transport,
+    TransportBuilder, TransportError, exposed_json,
 };
 pub use generated::client::{Client, builder, types};
 

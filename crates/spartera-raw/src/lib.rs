@@ -21,7 +21,8 @@
 //! let client = Client::connect(spartera_raw::BASE_URL, Credential::api_key(std::env::var("SPARTERA_API_KEY")?)?)?;
 //!
 //! let page = client.list_api_keys().company_id("acme").send().await?;
-//! for key in &page.data {
+//! for key in page.data.iter() {
+//!     let key = key?;
 //!     println!("{:?} {:?}", key.api_key_id, key.name);
 //! }
 //!
@@ -71,8 +72,8 @@ pub use api_keyring_transport::runtime::{
     ClientInfo, CommunicationError, Error, ResponseValue, UndecodedReason, UndecodedResponse,
 };
 pub use api_keyring_transport::{
-    Credential, InvalidCredential, Secret, SecretValue, Timestamp, Transport, TransportBuilder, TransportError,
-    exposed_json,
+    Credential, InvalidCredential, RawFields, RawJson, Rows, Secret, SecretFields, Timestamp, Transport,
+    TransportBuilder, TransportError, exposed_json,
 };
 pub use generated::client::{Client, builder, types};
 

@@ -8,6 +8,8 @@
 //!   answers.
 //! - A [`Timestamp`] keeps the text that the vendor wrote.
 //!
+//! The module [`json`] keeps what a client does not know as text: [`RawFields`], [`RawJson`] and [`Rows`].
+//!
 //! The module [`runtime`] is for generated code.
 //!
 //! ```
@@ -26,6 +28,7 @@
 
 mod base_url;
 mod credential;
+pub mod json;
 pub mod runtime;
 mod secret;
 mod timestamp;
@@ -33,8 +36,9 @@ mod transport;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use credential::{Credential, InvalidCredential};
+pub use json::{RawFields, RawJson, Rows, SecretFields};
 /// The HTTP client library. [`TransportBuilder::http_client_builder`] takes its `ClientBuilder`.
 pub use reqwest;
-pub use secret::{REDACTED, Secret, SecretValue, exposed_json};
+pub use secret::{REDACTED, Secret, exposed_json};
 pub use timestamp::Timestamp;
 pub use transport::{DEFAULT_MAX_RESPONSE_BYTES, Transport, TransportBuilder, TransportError};

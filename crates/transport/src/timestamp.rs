@@ -2,14 +2,17 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
-use serde::de::{Deserialize, Deserializer};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
+use serde::de::{Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
 /// A point in time. It keeps the vendor's text and parses it on demand.
 ///
 /// Vendors write RFC 3339, or a space instead of its `T`, or no offset, which means UTC. A timestamp keeps every other
-/// text as well, so an unreadable timestamp does not make its key unreadable.
+/// text as well, and numbers as text, so an unreadable timestamp does not make its key unreadable.
+///
+/// Some times stand for something else, because a service's language or database has no other way to write it:
+/// [`is_zero`](Self::is_zero), [`is_epoch`](Self::is_epoch) and [`is_end_of_time`](Self::is_end_of_time) tell.
 ///
 /// ```
 /// use api_keyring_transport::Timestamp;
@@ -44,6 +47,54 @@ impl Timestamp {
             .map(|time| time.and_utc())
     }
 
+    /// Returns whether the text stands for no time at all, rather than for a point in time: it is blank, a date of
+    /// zeros such as MySQL's, or a time before the year 2, such as the zero time of Go and of .NET in any time zone.
+    ///
+    /// ```
+    /// use api_keyring_transport::Timestamp;
+    ///
+    /// for zero in ["0001-01-01T00:00:00Z", "0000-12-31T16:07:02-07:52", "0000-00-00 00:00:00", ""] {
+    ///     assert!(Timestamp::from(zero).is_zero(), "{zero}");
+    /// }
+    /// assert!(!Timestamp::from("1970-01-01T00:00:00Z").is_zero());
+    /// ```
+    pub fn is_zero(&self) -> bool {
+        let text = self.0.trim();
+        let is_date_of_zeros = || {
+            let shape = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+            text.starts_with("0000-00-00") && shape.eq(text.bytes())
+        };
+        // PHP writes MySQL's date of zeros as a negative year, which no format above has.
+        text.is_empty()
+            || is_date_of_zeros()
+            || text.starts_with("-000")
+            || self.utc().is_some_and(|time| time.year() < 2)
+    }
+
+    /// Returns whether this is the Unix epoch, or the number 0. A program that stores no time as 0 writes it, and so
+    /// does one that means a long time ago.
+    pub fn is_epoch(&self) -> bool {
+        let is_number = || self.0.trim().parse::<f64>().is_ok_and(|number| number == 0.0);
+        self.utc() == Some(DateTime::UNIX_EPOCH) || is_number()
+    }
+
+    /// Returns whether the text stands for a time that never comes: the last day of the year 9999 in any time zone,
+    /// which is the greatest time of .NET, SQL and RFC 3339, or a word such as PostgreSQL's `infinity`.
+    ///
+    /// ```
+    /// use api_keyring_transport::Timestamp;
+    ///
+    /// for end in ["9999-12-31T23:59:59.9999999Z", "9999-12-31 23:59:59", "infinity", "never"] {
+    ///     assert!(Timestamp::from(end).is_end_of_time(), "{end}");
+    /// }
+    /// assert!(!Timestamp::from("2038-01-19T03:14:07Z").is_end_of_time());
+    /// ```
+    pub fn is_end_of_time(&self) -> bool {
+        let is_word = || ["infinity", "never"].iter().any(|word| self.0.trim().eq_ignore_ascii_case(word));
+        let is_late = |time: DateTime<Utc>| time.year() > 9999 || (time.year() == 9999 && time.ordinal() >= 364);
+        is_word() || self.utc().is_some_and(is_late)
+    }
+
     /// Returns the text as the vendor wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -74,13 +125,49 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Reads a text, or a number, `true`, `false` or `null`, which become text. A list or an object is no time.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Other JSON values, such as numbers, become their JSON text.
-        Ok(Self(match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::String(text) => text,
-            other => other.to_string(),
-        }))
+        deserializer.deserialize_any(Text)
+    }
+}
+
+/// Turns a value into the text of a timestamp.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Timestamp;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Timestamp, E> {
+        Ok(Timestamp(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Timestamp, E> {
+        Ok(Timestamp(text))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Timestamp, E> {
+        Ok(Timestamp(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Timestamp, E> {
+        Ok(Timestamp(number.to_string()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Timestamp, E> {
+        Ok(Timestamp(serde_json::Value::from(number).to_string()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Timestamp, E> {
+        Ok(Timestamp(value.to_string()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Timestamp, E> {
+        Ok(Timestamp("null".to_owned()))
     }
 }
 
@@ -118,5 +205,65 @@ mod tests {
         let number: Timestamp = serde_json::from_str("1743465600").unwrap();
         assert_eq!((number.as_str(), number.utc()), ("1743465600", None));
         assert_eq!(Timestamp::from(DateTime::UNIX_EPOCH).as_str(), "1970-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn special_times_are_recognized_in_every_spelling() {
+        for zero in [
+            "",
+            "  ",
+            "0001-01-01T00:00:00Z",
+            "0001-01-01T00:00:00",
+            "0001-01-01 00:00:00+00:00",
+            "0001-01-01T00:00:00.0000000",
+            "0001-01-01T00:00:00+08:05",
+            "0000-12-31T16:07:02-07:52",
+            "0000-00-00 00:00:00",
+            "0000-00-00",
+            "0000-00-00T00:00:00.000Z",
+            "-0001-11-30T00:00:00+00:00",
+        ] {
+            let time = Timestamp::from(zero);
+            assert_eq!((time.is_zero(), time.is_epoch(), time.is_end_of_time()), (true, false, false), "{zero:?}");
+        }
+        for epoch in ["1970-01-01T00:00:00Z", "1970-01-01 00:00:00", "1970-01-01T01:00:00+01:00", "0", "0.0", "-0"] {
+            let time = Timestamp::from(epoch);
+            assert_eq!((time.is_epoch(), time.is_end_of_time()), (true, false), "{epoch:?}");
+        }
+        for end in [
+            "9999-12-31T23:59:59Z",
+            "9999-12-31T23:59:59.9999999Z",
+            "9999-12-31 23:59:59.9999999",
+            "9999-12-31T23:59:59-08:00",
+            "9999-12-31T00:00:00+14:00",
+            "Infinity",
+            "never",
+        ] {
+            let time = Timestamp::from(end);
+            assert_eq!((time.is_zero(), time.is_epoch(), time.is_end_of_time()), (false, false, true), "{end:?}");
+        }
+        for plain in
+            ["0002-01-01T00:00:00Z", "1970-01-01T00:00:01Z", "9999-12-29T00:00:00Z", "soon", "00", "0000-00-0x"]
+        {
+            let time = Timestamp::from(plain);
+            let is_number = plain == "00";
+            assert_eq!(
+                (time.is_zero(), time.is_epoch(), time.is_end_of_time()),
+                (false, is_number, false),
+                "{plain:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn other_scalars_become_text_and_lists_are_no_time() {
+        for (json, text) in [("1.5", "1.5"), ("-1", "-1"), ("true", "true"), ("null", "null"), ("\"x\"", "x")] {
+            assert_eq!(serde_json::from_str::<Timestamp>(json).unwrap().as_str(), text);
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::from_value::<Timestamp>(value).unwrap().as_str(), text);
+        }
+        for json in ["[]", "{}", "1e400", "\"\\ud800\""] {
+            assert!(serde_json::from_str::<Timestamp>(json).is_err(), "{json}");
+        }
     }
 }

@@ -12,15 +12,17 @@ use schemars::schema::{InstanceType, SchemaObject};
 use sha2::{Digest, Sha256};
 
 use super::output::GeneratedFile;
-use super::rewire;
 use super::spec::Spec;
+use super::{decoding, rewire};
 use crate::vendors::Vendor;
 
 /// Schemas that our own types replace, in every spec that has a schema of that name.
-const HAND_WRITTEN: [(&str, &str); 3] = [
+const HAND_WRITTEN: [(&str, &str); 4] = [
+    ("ApiKeyRows", "::api_keyring_transport::Rows<crate::types::ApiKey>"),
     ("Timestamp", "::api_keyring_transport::Timestamp"),
-    ("UnknownValue", "::serde_json::Value"),
-    ("UnknownSecretValue", "::api_keyring_transport::SecretValue"),
+    // Maps of these two become `RawFields` and `SecretFields`.
+    ("UnknownValue", "::api_keyring_transport::RawJson"),
+    ("UnknownSecretValue", "::api_keyring_transport::SecretFields"),
 ];
 
 /// Generates a vendor's client and its mocks.
@@ -30,8 +32,10 @@ pub(super) fn client(vendor: Vendor, spec: &Spec) -> Result<[GeneratedFile; 2]> 
 
     let mut client = syn::parse2(client).context("cannot parse the generated client")?;
     rewire::client(&mut client, &spec.optional_bodies)?;
+    decoding::rewire(&mut client)?;
     let mut mocks = syn::parse2(mocks).context("cannot parse the generated mocks")?;
     rewire::mocks(&mut mocks)?;
+    decoding::keep_text(&mut mocks);
 
     let header = header(spec);
     let file = |name: &str, code: &syn::File| GeneratedFile {

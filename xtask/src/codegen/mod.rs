@@ -2,9 +2,10 @@
 //!
 //! 1. [`spec`] loads and checks the spec.
 //! 2. [`generate`] runs the generator.
-//! 3. [`rewire`] makes the generated code call our runtime.
+//! 3. [`rewire`] makes the generated code call our runtime, and [`decoding`] makes its types decode field by field.
 //! 4. [`output`] writes the files, or compares them with the existing ones.
 
+mod decoding;
 mod generate;
 mod output;
 mod rewire;

@@ -1,6 +1,6 @@
 //! Pages: how a vendor splits its list.
 
-use crate::{ApiKey, Result};
+use crate::{ApiKey, Error, Result};
 
 /// How a vendor splits its list into pages. This decides which fields of a [`PageRequest`] matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +53,17 @@ pub struct Page {
     pub page_size: Option<u64>,
     /// The cursor of the next page, if the vendor has cursors and there is a next page.
     pub next: Option<String>,
+    /// The size of the rows as the vendor sent them, in bytes. 0 if the provider does not know it. It counts against
+    /// [`ListLimits::bytes`](crate::ListLimits::bytes).
+    pub size: u64,
+    /// Why the page holds only the first of its rows. A list ends with this error, after the page's keys.
+    pub failure: Option<Error>,
 }
 
 impl Page {
     /// Creates a page with nothing but keys.
     pub fn new(keys: Vec<Result<ApiKey>>) -> Self {
-        Self { keys, total: None, page_size: None, next: None }
+        Self { keys, total: None, page_size: None, next: None, size: 0, failure: None }
     }
 
     /// Sets the number of keys on all pages together.
@@ -79,6 +84,20 @@ impl Page {
     #[must_use]
     pub fn with_next(mut self, next: Option<String>) -> Self {
         self.next = next;
+        self
+    }
+
+    /// Sets the size of the rows in bytes.
+    #[must_use]
+    pub fn with_size(mut self, size: u64) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Sets why the page holds only the first of its rows.
+    #[must_use]
+    pub fn with_failure(mut self, failure: Option<Error>) -> Self {
+        self.failure = failure;
         self
     }
 }

@@ -6,7 +6,8 @@ use std::fmt;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{self, StreamExt};
 
-use crate::{ApiKey, KeyStatus, KeyStream, Result};
+use crate::model::key::End;
+use crate::{ApiKey, KeyStatus, KeyStream, ListLimits, Result};
 
 /// Which keys to list, and in which order. The default is all keys, in the vendor's order.
 ///
@@ -23,6 +24,7 @@ use crate::{ApiKey, KeyStatus, KeyStream, Result};
 #[must_use]
 pub struct ListKeys {
     pub(crate) search: Option<String>,
+    pub(crate) limits: ListLimits,
     name_contains: Option<String>,
     status: Option<KeyStatus>,
     expiring_within: Option<TimeDelta>,
@@ -107,9 +109,16 @@ impl ListKeys {
         self
     }
 
-    /// Keeps only the search, which each provider does itself. The keyring filters and sorts across all providers.
+    /// Limits the list as a whole. [`ListLimits`] has the defaults.
+    pub fn limits(mut self, limits: ListLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Keeps only the search and the limits, which apply to each provider. The keyring filters and sorts across all
+    /// providers.
     pub(crate) fn search_only(&self) -> Self {
-        Self { search: self.search.clone(), ..Self::default() }
+        Self { search: self.search.clone(), limits: self.limits.clone(), ..Self::default() }
     }
 
     /// Filters and sorts keys. In a sorted list, errors come after all keys.
@@ -174,10 +183,11 @@ fn compare_missing_last<T: Ord>(a: Option<T>, b: Option<T>, direction: Direction
 fn expires_within(key: &ApiKey, now: DateTime<Utc>, time: TimeDelta) -> bool {
     let may_work = matches!(key.status_at(now), KeyStatus::Active | KeyStatus::Unknown);
     may_work
-        && match key.expires_at().map(crate::Timestamp::utc) {
-            Some(Some(expiry)) => expiry > now && expiry - now <= time,
-            Some(None) => true,
-            None => false,
+        && match key.end() {
+            End::At(expiry) => expiry > now && expiry - now <= time,
+            // A vendor that shows no expiry at all would otherwise select every key.
+            End::NotKnown => key.expires_at().is_some(),
+            End::Never => false,
         }
 }
 

@@ -7,14 +7,20 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::stream::{self, FuturesOrdered, StreamExt};
 
 use super::reader::{Reader, Verdict};
-use crate::{ApiKey, Error, ErrorKind, KeyStream, ListKeys, Operation, Outcome, Page, PageRequest, Provider, Result};
+use crate::{
+    ApiKey, Error, ErrorKind, KeyStream, ListKeys, ListLimits, Operation, Outcome, Page, PageRequest, Provider, Result,
+};
 
 /// The number of concurrent page requests once the total is known.
 const SIDE_BY_SIDE: usize = 4;
+
+/// The size up to which pages are requested concurrently, in bytes. Larger pages would need too much memory at a time.
+const MAX_CONCURRENT_PAGE: u64 = 256 * 1024;
 
 type PendingPage<'a> = Pin<Box<dyn Future<Output = (PageRequest, Result<Page>)> + Send + 'a>>;
 
@@ -28,6 +34,18 @@ struct Listing<'a, P: ?Sized> {
     requested_to: u64,
     ready: VecDeque<Result<ApiKey>>,
     ended: bool,
+    limits: ListLimits,
+    spent: Spent,
+}
+
+/// What a list has used of its limits.
+#[derive(Default)]
+struct Spent {
+    bytes: u64,
+    keys: u64,
+    time: Duration,
+    /// The size of the largest page.
+    largest_page: u64,
 }
 
 /// Lists all keys of a provider. It requests pages as the caller reads the stream.
@@ -39,6 +57,8 @@ pub(crate) fn stream<'a, P: Provider + ?Sized>(provider: &'a P, which: &ListKeys
         requested_to: 0,
         ready: VecDeque::new(),
         ended: false,
+        limits: which.limits.clone(),
+        spent: Spent::default(),
     };
     Box::pin(stream::unfold(listing, |mut listing| async move { listing.next().await.map(|row| (row, listing)) }))
 }
@@ -47,21 +67,48 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
     async fn next(&mut self) -> Option<Result<ApiKey>> {
         loop {
             if let Some(row) = self.ready.pop_front() {
-                return Some(row);
+                return Some(self.counted(row));
             }
             if self.ended {
                 return None;
             }
+            if self.spent.time >= self.limits.time {
+                let (time, clock) = (self.limits.time.as_secs_f64(), "ListLimits::time");
+                self.end_with(too_long(format!("{time} seconds"), clock));
+                continue;
+            }
             self.request_pages();
+            let begun = self.limits.clock.elapsed();
             let (request, page) = self.pending.next().await?;
+            self.spent.time += self.limits.clock.elapsed().saturating_sub(begun);
             match page {
                 Ok(page) => self.accept(&request, page),
-                Err(error) => {
-                    self.ended = true;
-                    self.ready.push_back(Err(error));
+                // Some services have no page after the last one, where others have an empty one.
+                Err(error) if error.is_not_found() && self.reader.may_end_before(&request) => {
+                    self.accept(&request, Page::new(Vec::new()));
                 }
+                Err(error) => self.end_with(error),
             }
         }
+    }
+
+    /// Ends the list in an error, after what is ready.
+    fn end_with(&mut self, error: Error) {
+        self.ended = true;
+        self.pending.clear();
+        self.ready.push_back(Err(error.under(self.provider.name())));
+    }
+
+    /// Counts a key against the limit. Returns the limit's error in its place if there are too many.
+    fn counted(&mut self, row: Result<ApiKey>) -> Result<ApiKey> {
+        if row.is_ok() && self.spent.keys >= self.limits.keys {
+            self.ready.clear();
+            self.ended = true;
+            let limit = format!("{} keys", self.limits.keys);
+            return Err(too_long(limit, "ListLimits::keys").under(self.provider.name()));
+        }
+        self.spent.keys += u64::from(row.is_ok());
+        row
     }
 
     /// Requests the next page, and more pages if the total says that there are more.
@@ -71,6 +118,7 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
         }
         while self.pending.is_empty()
             || (self.pending.len() < SIDE_BY_SIDE
+                && self.spent.largest_page <= MAX_CONCURRENT_PAGE
                 && self.reader.predicted_total().is_some_and(|total| self.requested_to < total))
         {
             let request = self.reader.request(self.requested_to);
@@ -83,19 +131,34 @@ impl<'a, P: Provider + ?Sized> Listing<'a, P> {
         }
     }
 
-    fn accept(&mut self, request: &PageRequest, page: Page) {
+    fn accept(&mut self, request: &PageRequest, mut page: Page) {
+        self.spent.bytes = self.spent.bytes.saturating_add(page.size);
+        self.spent.largest_page = self.spent.largest_page.max(page.size);
+        let failure = page.failure.take();
         let ready = &mut self.ready;
-        match self.reader.accept(request, page, |row| ready.push_back(row)) {
+        let verdict = self.reader.accept(request, page, |row| ready.push_back(row));
+        if let Some(failure) = failure {
+            return self.end_with(failure);
+        }
+        match verdict {
+            Verdict::Complete => self.ended = true,
+            Verdict::Incomplete(missing) => self.end_with(incomplete(missing)),
+            _ if self.spent.bytes >= self.limits.bytes => {
+                self.end_with(too_long(format!("{} bytes", self.limits.bytes), "ListLimits::bytes"));
+            }
             Verdict::ContinueInOrder => {}
             // The pages requested so far no longer fit.
             Verdict::ContinueElsewhere => self.pending.clear(),
-            Verdict::Complete => self.ended = true,
-            Verdict::Incomplete(missing) => {
-                self.ended = true;
-                self.ready.push_back(Err(incomplete(missing).under(self.provider.name())));
-            }
         }
     }
+}
+
+/// Creates the error of a list that reached a limit.
+fn too_long(limit: String, setting: &str) -> Error {
+    let problem = format!("the list does not end within its limit of {limit}");
+    Error::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem)
+        .about(Operation::List, None)
+        .advise(format!("The keys before this error are valid. To read more, raise the limit (`{setting}`)"))
 }
 
 /// Creates the error of a list that ended early. `missing` is the number of missing keys, if the total says so.

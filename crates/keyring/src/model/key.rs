@@ -3,10 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use api_keyring_transport::Timestamp;
+use api_keyring_transport::{RawFields, Timestamp};
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use serde_json::{Map, Value};
 
 use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 
@@ -19,7 +18,8 @@ use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 pub struct ApiKey {
     provider: Arc<str>,
     id: KeyId,
-    pub(crate) details: Details,
+    // A list may hold many keys, and moves each several times.
+    pub(crate) details: Box<Details>,
 }
 
 /// Everything about a key except its provider and id. The adapters fill it.
@@ -39,7 +39,9 @@ pub(crate) struct Details {
     pub(crate) reported_status: ReportedStatus,
     pub(crate) masked_secret: Option<String>,
     pub(crate) kind: Option<String>,
-    pub(crate) extra: Map<String, Value>,
+    pub(crate) extra: RawFields,
+    /// The documented fields that are in `extra` because their values do not have the documented form.
+    pub(crate) unreadable: Vec<&'static str>,
     pub(crate) as_of: Option<DateTime<Utc>>,
 }
 
@@ -57,7 +59,7 @@ pub(crate) enum ReportedStatus {
 
 impl ApiKey {
     pub(crate) fn new(provider: &Arc<str>, id: KeyId, details: Details) -> Self {
-        Self { provider: Arc::clone(provider), id, details }
+        Self { provider: Arc::clone(provider), id, details: Box::new(details) }
     }
 
     /// Returns a builder for a key, for a [`Provider`](crate::Provider) outside this crate or for tests.
@@ -173,7 +175,7 @@ impl ApiKey {
     ///
     /// If the vendor reports that the key no longer works, that report decides. Otherwise a key whose expiry has passed
     /// is expired. A key is active only if the vendor reports it as active, or lists only active keys, and its expiry
-    /// is known.
+    /// is known. An expiry at the Unix epoch is not known: some services write it for *never*, and others to end a key.
     pub fn status_at(&self, now: DateTime<Utc>) -> KeyStatus {
         let reported = match self.details.reported_status {
             ReportedStatus::Explicit(status) => status,
@@ -181,14 +183,23 @@ impl ApiKey {
             ReportedStatus::NotReported => KeyStatus::Unknown,
         };
         match reported {
-            KeyStatus::Active | KeyStatus::Unknown => match self.expires_at().map(Timestamp::utc) {
-                Some(Some(expiry)) if expiry <= now => KeyStatus::Expired,
+            KeyStatus::Active | KeyStatus::Unknown => match self.end() {
+                End::At(expiry) if expiry <= now => KeyStatus::Expired,
                 // An unreadable or unreported expiry may have passed.
-                Some(None) => KeyStatus::Unknown,
-                None if !self.never_expires() => KeyStatus::Unknown,
-                _ => reported,
+                End::NotKnown => KeyStatus::Unknown,
+                End::At(_) | End::Never => reported,
             },
             dead => dead,
+        }
+    }
+
+    /// Returns what the vendor says about the end of the key.
+    pub(crate) fn end(&self) -> End {
+        match self.expires_at() {
+            None if self.never_expires() => End::Never,
+            // Some services write the Unix epoch for a key that never expires, and others for one that they ended.
+            Some(expiry) if !expiry.is_epoch() => expiry.utc().map_or(End::NotKnown, End::At),
+            _ => End::NotKnown,
         }
     }
 
@@ -198,10 +209,36 @@ impl ApiKey {
         self.details.as_of
     }
 
-    /// Returns every field of the vendor's answer that this type does not name, unchanged.
-    pub fn extra(&self) -> &Map<String, Value> {
+    /// Returns every field of the vendor's answer that this type does not name, and every field whose value does not
+    /// have the documented form. They stay JSON text until you ask for a value, and `Serialize` writes them unchanged.
+    /// Only what looks like a secret is masked.
+    pub fn extra(&self) -> &RawFields {
         &self.details.extra
     }
+
+    /// Returns the vendor's names of the documented fields whose values do not have the documented form, such as a role
+    /// that is a list. The method that returns such a field returns `None`, with two exceptions: an expiry that cannot
+    /// be read is kept as text, and a broken part of a name becomes U+FFFD. [`extra`](Self::extra) has the values.
+    pub fn unreadable_fields(&self) -> &[&'static str] {
+        &self.details.unreadable
+    }
+}
+
+/// What a vendor says about the end of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    At(DateTime<Utc>),
+    Never,
+    NotKnown,
+}
+
+/// Returns the documented fields that `extra` holds because they could not be decoded.
+pub(crate) fn unreadable(extra: &RawFields, documented: &'static [&'static str]) -> Vec<&'static str> {
+    let mut names: Vec<_> =
+        extra.names().filter_map(|name| documented.iter().copied().find(|field| *field == name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// Writes only the names of the fields in [`extra`](ApiKey::extra). Their values may be secrets.
@@ -216,7 +253,7 @@ impl fmt::Debug for ApiKey {
             .field("created_at", &self.created_at())
             .field("expires_at", &self.expires_at())
             .field("reported_status", &self.details.reported_status)
-            .field("extra", &self.extra().keys().collect::<Vec<_>>())
+            .field("extra", self.extra())
             .finish_non_exhaustive()
     }
 }
@@ -331,7 +368,7 @@ mod tests {
     #[test]
     fn debug_output_names_unknown_fields_without_their_values() {
         let mut odd = key(ReportedStatus::NotReported, None);
-        odd.details.extra.insert("surprise".into(), "canary".into());
+        odd.details.extra.push("surprise", &"canary".into());
         assert!(format!("{odd:?}").contains("surprise"));
         assert!(!format!("{odd:#?}").contains("canary"));
         assert!(serde_json::to_string(&odd).unwrap().contains("canary"));

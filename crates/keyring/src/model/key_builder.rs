@@ -110,9 +110,9 @@ impl ApiKeyBuilder {
         self
     }
 
-    /// Adds a vendor's field that [`ApiKey`] does not name.
+    /// Adds a vendor's field that [`ApiKey`] does not name. It does not replace a field of the same name.
     pub fn extra(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.details.extra.insert(name.into(), value.into());
+        self.details.extra.push(&name.into(), &value.into());
         self
     }
 

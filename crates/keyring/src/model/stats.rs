@@ -1,8 +1,7 @@
 //! Usage statistics of a key.
 
-use api_keyring_transport::Timestamp;
+use api_keyring_transport::{RawFields, Timestamp};
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use crate::ApiKey;
 
@@ -31,8 +30,8 @@ impl KeyStats {
 
     /// Reads the numbers from the fields of the vendor's answer that usually hold them.
     pub(crate) fn from_extra(key: ApiKey) -> Self {
-        let number = |fields: &Map<String, Value>, names: [&str; 2]| {
-            names.iter().find_map(|name| fields.get(*name)).and_then(Value::as_u64)
+        let number = |fields: &RawFields, names: [&str; 2]| {
+            names.iter().find_map(|name| fields.get_raw(name)).and_then(|json| serde_json::from_str(json).ok())
         };
         Self {
             usage_count: number(key.extra(), ["usage_count", "total_requests"]),

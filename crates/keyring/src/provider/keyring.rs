@@ -208,6 +208,7 @@ impl Provider for NamedProvider {
         let mut page = self.provider.list_page(request).await.map_err(|error| self.error(error))?;
         let keys = page.keys.into_iter();
         page.keys = keys.map(|row| row.map(|key| self.key(key)).map_err(|error| self.error(error))).collect();
+        page.failure = page.failure.map(|error| self.error(error));
         Ok(page)
     }
 

@@ -169,41 +169,6 @@ impl Call<'_> {
         Err(self.failure(error))
     }
 
-    /// Returns a decoded list and its rows. `take` moves the rows out of the list; `rows_field` is their JSON field.
-    ///
-    /// If the list as a whole cannot be decoded, this decodes row by row. A malformed row then becomes one error and
-    /// does not hide the others.
-    pub(crate) fn list_rows<T: DeserializeOwned, R: DeserializeOwned, E: Serialize>(
-        &self,
-        result: RawResult<T, E>,
-        rows_field: &str,
-        take: impl FnOnce(&mut T) -> Vec<R>,
-    ) -> Result<(T, Vec<Result<R>>)> {
-        let error = match result {
-            Ok(answer) => {
-                let mut answer = answer.into_inner();
-                let rows = take(&mut answer).into_iter().map(Ok).collect();
-                return Ok((answer, rows));
-            }
-            Err(error) => error,
-        };
-        if let RawError::Undecoded(answer) = &error
-            && answer.status().is_success()
-            && let Ok(mut body) = serde_json::from_str::<Value>(answer.body().expose())
-            && let Some(Value::Array(rows)) = body.get_mut(rows_field)
-        {
-            let rows = std::mem::take(rows);
-            if let Ok(list) = serde_json::from_value(body) {
-                let malformed = |_| self.unexpected("a row of the list is malformed");
-                return Ok((
-                    list,
-                    rows.into_iter().map(|row| serde_json::from_value(row).map_err(malformed)).collect(),
-                ));
-            }
-        }
-        Err(self.failure(error))
-    }
-
     /// Checks that the vendor carried out a call whose answer holds nothing of interest.
     ///
     /// Only the documented form counts. A 202 never counts, because it only promises to act later.
@@ -297,8 +262,12 @@ impl Call<'_> {
     /// that the vendor documents for failures.
     fn undecoded_failure(&self, answer: &UndecodedResponse) -> Parts {
         let status = answer.status().as_u16();
-        let may_be_own =
-            matches!(answer.reason(), UndecodedReason::UndocumentedStatus | UndecodedReason::UnexpectedBody { .. });
+        let may_be_own = matches!(
+            answer.reason(),
+            UndecodedReason::UndocumentedStatus
+                | UndecodedReason::UnexpectedBody { .. }
+                | UndecodedReason::UnexpectedForm(_)
+        );
         if may_be_own
             && answer.is_declared_as_json()
             && answer.bytes().len() <= MAX_FAILURE_BYTES

@@ -6,6 +6,8 @@ mod foreign;
 #[cfg(feature = "monad")]
 pub(crate) mod monad;
 mod recover;
+mod rows;
 mod setup;
 #[cfg(feature = "spartera")]
 pub(crate) mod spartera;
+mod times;

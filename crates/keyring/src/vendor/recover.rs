@@ -1,7 +1,6 @@
 //! Finds a secret in an undocumented place of an answer.
 
-use api_keyring_transport::{Secret, SecretValue};
-use serde_json::{Map, Value};
+use api_keyring_transport::{RawFields, Secret, json};
 
 /// Returns whether a text has the form of a vendor's secrets.
 pub(crate) type LooksLikeSecret = fn(&str) -> bool;
@@ -18,68 +17,90 @@ const OTHER_NAMES: [&str; 5] = ["name", "description", "message", "status", "per
 /// A text is a candidate because of its form or its field name. One candidate by form and another by name are two
 /// candidates.
 pub(crate) fn secret_among<'a>(
-    fields: impl Iterator<Item = (&'a str, &'a Value)>,
+    fields: impl IntoIterator<Item = &'a RawFields>,
     looks_like_secret: LooksLikeSecret,
 ) -> Option<Secret> {
-    let mut texts = Vec::new();
-    for (name, value) in fields {
-        collect(name, value, &mut texts);
+    let mut candidates = Candidates { looks_like_secret, found: Found::None };
+    for (name, value) in fields.into_iter().flat_map(RawFields::iter) {
+        candidates.look(&name, value);
     }
-    let is_candidate = |name: &str, text: &str| {
-        let points_elsewhere = OTHER_NAMES.contains(&name) || name.ends_with("_id") || name.contains("prefix");
-        !points_elsewhere && (looks_like_secret(text) || COMMON_NAMES.contains(&name))
-    };
-    texts.retain(|(name, text)| is_candidate(name, text) && !text.is_empty() && !Secret::new(*text).is_masked());
-    only(texts.iter()).map(Secret::new)
+    candidates.only()
 }
 
 /// Returns the secret in a JSON text.
 pub(crate) fn secret_in_text(text: &Secret, looks_like_secret: LooksLikeSecret) -> Option<Secret> {
-    let value = SecretValue::new(serde_json::from_str(text.expose()).ok()?);
-    secret_among(std::iter::once(("", value.expose())), looks_like_secret)
+    // A text that is not JSON could be read in more than one way.
+    serde_json::from_str::<serde::de::IgnoredAny>(text.expose()).ok()?;
+    let mut candidates = Candidates { looks_like_secret, found: Found::None };
+    candidates.look("", text.expose());
+    candidates.only()
 }
 
-/// Returns the fields as one JSON text, which is secret because one of the fields may be. `None` if there are no
-/// fields.
-pub(crate) fn as_text(fields: Map<String, Value>) -> Option<Secret> {
-    let is_empty = fields.is_empty();
-    let fields = SecretValue::new(Value::Object(fields));
-    (!is_empty).then(|| Secret::new(fields.expose().to_string()))
-}
-
-/// Masks everything in a value that looks like a secret.
-pub(crate) fn mask(value: &mut Value, looks_like_secret: LooksLikeSecret) {
-    match value {
-        Value::String(text) if looks_like_secret(text) => *text = Secret::new(std::mem::take(text)).masked(),
-        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, looks_like_secret)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| mask(field, looks_like_secret)),
-        _ => {}
+/// Returns the fields as one JSON text, which is secret because one of the fields may be. The fields in `inner` belong
+/// to the field of that name. `None` if there are no fields.
+pub(crate) fn as_text(outer: &RawFields, inner: Option<(&str, &RawFields)>) -> Option<Secret> {
+    let inner = inner.filter(|(_, fields)| !fields.is_empty());
+    match inner {
+        None => (!outer.is_empty()).then(|| Secret::new(outer.to_json())),
+        Some((name, fields)) => {
+            let outer = Secret::new(outer.to_json());
+            let start = outer.expose().strip_suffix('}')?;
+            let comma = if start == "{" { "" } else { "," };
+            Some(Secret::new(format!("{start}{comma}\"{name}\":{}}}", Secret::new(fields.to_json()).expose())))
+        }
     }
 }
 
-fn collect<'a>(name: &'a str, value: &'a Value, texts: &mut Vec<(&'a str, &'a str)>) {
-    match value {
-        Value::String(text) => texts.push((name, text)),
-        Value::Array(items) => items.iter().for_each(|item| collect(name, item, texts)),
-        Value::Object(fields) => fields.iter().for_each(|(name, value)| collect(name, value, texts)),
-        _ => {}
-    }
+/// Masks everything in the fields that looks like a secret.
+pub(crate) fn mask(fields: &mut RawFields, looks_like_secret: LooksLikeSecret) {
+    fields.replace_texts(|text| looks_like_secret(text).then(|| Secret::new(text).masked()));
 }
 
-/// Returns the text if all of `texts` are the same.
-fn only<'a>(mut texts: impl Iterator<Item = &'a (&'a str, &'a str)>) -> Option<&'a str> {
-    let (_, first) = texts.next()?;
-    texts.all(|(_, other)| other == first).then_some(first)
+struct Candidates {
+    looks_like_secret: LooksLikeSecret,
+    found: Found,
+}
+
+enum Found {
+    None,
+    One(Secret),
+    Several,
+}
+
+impl Candidates {
+    /// Looks for candidates in a field's value.
+    fn look(&mut self, name: &str, json: &str) {
+        json::texts(name, json, |name, text| {
+            let points_elsewhere = OTHER_NAMES.contains(&name) || name.ends_with("_id") || name.contains("prefix");
+            let is_candidate = !points_elsewhere && ((self.looks_like_secret)(&text) || COMMON_NAMES.contains(&name));
+            let text = Secret::new(text.into_owned());
+            if !is_candidate || text.is_empty() || text.is_masked() {
+                return;
+            }
+            self.found = match std::mem::replace(&mut self.found, Found::None) {
+                Found::None => Found::One(text),
+                Found::One(first) if first == text => Found::One(first),
+                Found::One(_) | Found::Several => Found::Several,
+            };
+        });
+    }
+
+    fn only(self) -> Option<Secret> {
+        match self.found {
+            Found::One(secret) => Some(secret),
+            Found::None | Found::Several => None,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn find(value: &Value) -> Option<String> {
-        let secret = secret_among(std::iter::once(("", value)), |text| text.starts_with("sk_"));
+        let secret = secret_in_text(&value.to_string().into(), |text| text.starts_with("sk_"));
         secret.map(|secret| secret.expose().to_owned())
     }
 

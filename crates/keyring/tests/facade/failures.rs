@@ -426,7 +426,7 @@ async fn a_failed_lookup_changes_nothing() {
 #[tokio::test]
 async fn a_vendors_message_cannot_do_harm() {
     let escape = "\u{1b}[2J\u{1b}]0;owned\u{7}line one\r\nline two\u{0}\u{9b}31m\u{7f}";
-    let long = "x".repeat(1_000_000);
+    let long = "x".repeat(200_000);
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         for status in [400, 401, 418, 500] {
@@ -437,7 +437,7 @@ async fn a_vendors_message_cannot_do_harm() {
             assert!(words.contains("line one") && words.contains("line two"), "{words:?}");
 
             let error = fixture.error(Operation::Create, Answer::json(status, &vendor.failure(status, &long))).await;
-            assert_readable(&error, "a megabyte");
+            assert_readable(&error, "a long message");
             let length = error.to_string().len();
             assert!((100..2000).contains(&length), "{length}");
             assert!(format!("{error:?}").len() < 4000);
@@ -448,7 +448,7 @@ async fn a_vendors_message_cannot_do_harm() {
     }
     let fixture = Fixture::start(Vendor::Spartera).await;
     let fields: serde_json::Map<String, Value> =
-        (0..10_000).map(|n| (format!("f{n}\u{1b}[31m"), json!([escape]))).collect();
+        (0..1000).map(|n| (format!("f{n}\u{1b}[31m"), json!([escape]))).collect();
     let body = json!({"code": 400, "message": "no", "errors": fields});
     let error = fixture.error(Operation::Create, Answer::json(400, &body)).await;
     let shown: Vec<_> = error.field_errors().iter().flat_map(|wrong| [&wrong.field, &wrong.message]).collect();

@@ -290,5 +290,5 @@ async fn texts_arrive_unchanged() {
     let issued = provider.create(&new_key()).await.unwrap();
     provider.revoke(issued.id(), &Revocation::new().role("3").reason(texts[0])).await.unwrap();
     let key = provider.get(issued.id()).await.unwrap();
-    assert_eq!(key.extra()["revocation_reason"], texts[0]);
+    assert_eq!(key.extra().get("revocation_reason"), Some(texts[0].into()));
 }

@@ -157,7 +157,7 @@ fn malformed_rows(vendor: Vendor) -> Vec<Value> {
         json!("a text"),
         json!(["a list"]),
         json!({"name": "without an id"}),
-        json!({id_name: "k9", "role_id": {}}),
+        json!({id_name: 1.5, "name": "ci"}),
     ];
     for id in ["../x", "a/b", "..", "", "a b", "%2e", "k\r\n"] {
         malformed.push(json!({id_name: id, "name": "ci"}));

@@ -8,6 +8,7 @@ mod failures;
 mod hostile;
 mod life;
 mod lists;
+mod odd_rows;
 mod properties;
 mod requests;
 mod retries;

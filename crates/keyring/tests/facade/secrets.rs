@@ -107,17 +107,17 @@ async fn an_unreadable_answer_returns_the_secret_but_does_not_print_it() {
     for (vendor, operation) in ISSUING {
         let fixture = Fixture::start(vendor).await;
         let secret = canary(vendor);
-        // These answers cannot be decoded, but the secret is recognizable.
+        // These answers cannot be decoded or show no id, but the secret is recognizable.
         let recognizable = [
             json!(secret),
             json!([secret]),
             match vendor {
                 Vendor::Spartera => json!({"data": secret}),
-                Vendor::Monad => json!({"id": 7, "token": secret}),
+                Vendor::Monad => json!({"id": 7.5, "token": secret}),
             },
             match vendor {
                 Vendor::Spartera => json!({"data": {"api_key_id": {}, "key": secret}}),
-                Vendor::Monad => json!({"id": "7", "name": [], "token": secret}),
+                Vendor::Monad => json!({"id": "../7", "name": [], "token": secret}),
             },
             match vendor {
                 Vendor::Spartera => json!({"key": secret, "api_key_id": "7"}),
@@ -368,7 +368,7 @@ async fn an_unexpected_secret_in_an_answer_stays_hidden() {
         fixture.stub.answer_all(Answer::json(200, &vendor.list(std::slice::from_ref(&key))));
         assert_debug_hides(&keys(&*fixture.provider).await, "list");
 
-        // The same holds if such an answer is unreadable.
+        // The same holds if a field of such an answer has another type than documented.
         key["name"] = json!({"odd": canary(vendor)});
         for &operation in vendor.operations() {
             for body in [envelope(&key), json!({"data": canary(vendor), "api_keys": canary(vendor), "id": 7})] {
@@ -380,6 +380,11 @@ async fn an_unexpected_secret_in_an_answer_stays_hidden() {
             }
         }
         fixture.stub.answer_all(Answer::json(200, &vendor.list(&[key])));
+        for row in rows(&*fixture.provider).await {
+            assert_hidden(&format!("{:?}", row.unwrap()), "row with an odd field");
+        }
+        let malformed = json!({"name": canary(vendor), canary(vendor): [canary(vendor)]});
+        fixture.stub.answer_all(Answer::json(200, &vendor.list(&[malformed])));
         for row in rows(&*fixture.provider).await {
             assert_hidden(&printed(&row.unwrap_err()), "malformed row");
         }

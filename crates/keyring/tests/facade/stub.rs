@@ -137,6 +137,13 @@ impl Request {
         serde_json::from_slice(&self.body).unwrap()
     }
 
+    /// Returns the number in a query parameter.
+    pub(crate) fn query(&self, name: &str) -> usize {
+        let query = self.target.split_once('?').unwrap().1;
+        let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        value.unwrap().parse().unwrap()
+    }
+
     /// Returns the method and the target.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.target)

@@ -125,19 +125,19 @@ async fn a_page_and_its_position_are_decoded() {
         "request_id": "r",
     }))
     .await;
-    let keys = page.api_keys.unwrap();
+    let keys: Vec<_> = page.api_keys.unwrap().iter().map(Result::unwrap).collect();
     let ids: Vec<_> = keys.iter().map(|key| text(&key.id)).collect();
     assert_eq!(ids, [Some("key-1"), Some("key-2")]);
-    assert_eq!(keys[1].extra["new"], 1);
+    assert_eq!(keys[1].extra.get("new"), Some(json!(1)));
     let pagination = page.pagination.unwrap();
     assert_eq!((pagination.limit, pagination.offset, pagination.total), (Some(2), Some(4), Some(9)));
-    assert_eq!(pagination.extra["next"], "x");
-    assert_eq!(page.extra["request_id"], "r");
+    assert_eq!(pagination.extra.get("next"), Some(json!("x")));
+    assert_eq!(page.extra.get("request_id"), Some(json!("r")));
 }
 
 #[tokio::test]
 async fn every_form_of_empty_page_is_decoded() {
-    assert_eq!(list(json!({"api_keys": []})).await.api_keys.map(|keys| keys.len()), Some(0));
+    assert_eq!(list(json!({"api_keys": []})).await.api_keys.map(|keys| keys.count()), Some(0));
     assert!(list(json!({"api_keys": null, "pagination": null})).await.api_keys.is_none());
     let bare = list(json!({})).await;
     assert!(bare.api_keys.is_none() && bare.pagination.is_none());

@@ -1,7 +1,5 @@
 //! Checks the exact request of every operation: method, path, query, headers and body.
 
-use std::collections::BTreeMap;
-
 use api_keyring_test_support::Expectation;
 use httpmock::MockServer;
 use monad_raw::mock::MockServerExt as _;
@@ -19,21 +17,16 @@ fn key() -> types::ApiKeyId {
 }
 
 fn token() -> types::ApiKeyWithToken {
-    types::ApiKeyWithToken::builder()
-        .id("k".to_owned())
-        .token(Secret::new("t"))
-        .extra(BTreeMap::new())
-        .try_into()
-        .unwrap()
+    types::ApiKeyWithToken::builder().id("k".to_owned()).token(Secret::new("t")).try_into().unwrap()
 }
 
 fn plain_key() -> types::ApiKey {
     let key = types::ApiKey::builder().id("k".to_owned());
-    key.extra(BTreeMap::new()).try_into().unwrap()
+    key.try_into().unwrap()
 }
 
 fn no_keys() -> types::ApiKeyList {
-    types::ApiKeyList::builder().extra(BTreeMap::new()).try_into().unwrap()
+    types::ApiKeyList::builder().try_into().unwrap()
 }
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Builder<'_> {
     }
 
     fn carried_over(&self) -> CarriedOver {
-        let mut missing: Vec<String> = self.key.extra().keys().cloned().collect();
+        let mut missing: Vec<String> = self.key.extra().names().map(|name| name.into_owned()).collect();
         let mut carry = |name: &str, value: Option<&str>, capability| {
             let carried = value.filter(|_| self.offers(capability));
             if value.is_some() && carried.is_none() {

@@ -7,6 +7,10 @@ use super::undecoded::UndecodedReason;
 use crate::transport::DEFAULT_MAX_RESPONSE_BYTES;
 use crate::{Credential, Transport};
 
+/// The limit on the body of a failure, in bytes. A failure says why in a few words, and its decoded values may be a
+/// hundred times as large.
+const MAX_FAILURE_BYTES: usize = 256 * 1024;
+
 /// What limits the reading of an answer. The hooks store it in the answer's extensions.
 #[derive(Clone)]
 pub(super) struct ReadLimits {
@@ -32,6 +36,7 @@ pub(super) struct Body {
 pub(super) async fn read(response: &mut Response) -> Body {
     let limits = response.extensions().get::<ReadLimits>().cloned();
     let max_bytes = limits.as_ref().map_or(DEFAULT_MAX_RESPONSE_BYTES, |limits| limits.max_bytes);
+    let max_bytes = if response.status().is_success() { max_bytes } else { max_bytes.min(MAX_FAILURE_BYTES) };
     // A server may declare a false length, so the declared length reserves at most 64 KiB.
     let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
     let capacity = declared.min(max_bytes).min(64 * 1024);

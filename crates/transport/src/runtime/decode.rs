@@ -20,7 +20,7 @@ impl<T: DeserializeOwned> ResponseValue<T> {
         let body = body::read(&mut response).await;
         let reason = match body.incomplete.or_else(|| undecodable(response.headers())) {
             Some(reason) => reason,
-            None => match serde_json::from_slice(without_mark(&body.bytes)) {
+            None => match crate::json::decode::from_slice(without_mark(&body.bytes)) {
                 Ok(inner) => {
                     return Ok(Self::new(inner, response.status(), std::mem::take(response.headers_mut())));
                 }

@@ -16,6 +16,8 @@ mod request;
 mod response;
 mod undecoded;
 
+pub use crate::json::decode::{Form, ObjectFields, Odd, ScalarForm, Slot, through_text};
+pub use crate::json::fields::UnknownFields;
 pub use communication::CommunicationError;
 pub use error::Error;
 pub use hooks::ClientHooks;

@@ -7,6 +7,8 @@ use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::decode;
+use crate::json::DecodeError;
+use crate::json::decode::Undecodable;
 use crate::{REDACTED, Secret};
 
 const COMMON_MEDIA_TYPES: [&str; 6] =
@@ -30,7 +32,7 @@ impl UndecodedResponse {
             Ok(text) => (text, None),
             Err(error) => {
                 let bytes = Zeroizing::new(error.into_bytes());
-                (String::from_utf8_lossy(&bytes).into_owned(), Some(bytes))
+                (crate::json::repair::lossy(&bytes), Some(bytes))
             }
         };
         Self {
@@ -108,6 +110,9 @@ impl fmt::Display for UndecodedResponse {
             UndecodedReason::UndocumentedStatus => {
                 f.write_str("a status that the specification does not list for this operation")
             }
+            UndecodedReason::UnexpectedForm(error) => {
+                write!(f, "with a body that does not match the specification: {error}")
+            }
             UndecodedReason::UnexpectedBody { line, column } => {
                 write!(f, "with a body that does not match the specification (line {line}, column {column}")?;
                 match self.media_type() {
@@ -154,6 +159,8 @@ pub enum UndecodedReason {
     UnexpectedMediaType,
     /// The answer declares a content encoding, such as gzip. Every request asks for an answer without one.
     Encoded,
+    /// The body is valid JSON, and something in it does not have the documented form.
+    UnexpectedForm(DecodeError),
     /// The connection failed before the whole body arrived.
     Interrupted {
         /// Whether the time limit caused it.
@@ -168,7 +175,10 @@ pub enum UndecodedReason {
 
 impl UndecodedReason {
     // Keeps only the position: the error's text repeats the value that it rejects.
-    pub(super) fn unexpected_body(error: &serde_json::Error) -> Self {
-        Self::UnexpectedBody { line: error.line(), column: error.column() }
+    pub(super) fn unexpected_body(error: &Undecodable) -> Self {
+        match error {
+            Undecodable::Form(error) => Self::UnexpectedForm(*error),
+            Undecodable::Json(error) => Self::UnexpectedBody { line: error.line(), column: error.column() },
+        }
     }
 }

@@ -145,6 +145,12 @@ impl Reader {
         PageRequest { offset, limit, cursor: self.cursor.clone(), search: self.search.clone() }
     }
 
+    /// Returns whether the list may end before this request, which a service may answer with *not found* instead of an
+    /// empty page. The first page must exist, and so must the page that a cursor identifies.
+    pub(super) fn may_end_before(&self, request: &PageRequest) -> bool {
+        self.pages > 0 && request.offset > 0 && self.mode != Mode::Cursor
+    }
+
     /// Accepts a page, and emits the rows that no earlier page had.
     pub(super) fn accept(&mut self, request: &PageRequest, page: Page, emit: impl FnMut(Result<ApiKey>)) -> Verdict {
         self.pages += 1;

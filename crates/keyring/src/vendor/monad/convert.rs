@@ -1,13 +1,16 @@
 //! Converts Monad's answers.
 
-use api_keyring_transport::SecretValue;
+use api_keyring_transport::RawFields;
+use api_keyring_transport::json::{self, FromJson as _};
 use monad_raw::types;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::model::key::{Details, ReportedStatus};
+use crate::model::key::{Details, ReportedStatus, unreadable};
 use crate::vendor::call::{Call, RawResult, is_code_of};
 use crate::vendor::recover;
-use crate::{ApiKey, IssuedKey, KeyId, Page, Result};
+use crate::vendor::rows::{Malformed, Table, count, key_id};
+use crate::vendor::times::{WithoutExpiry, expiry, moment};
+use crate::{ApiKey, IssuedKey, Page, PageRequest, Result};
 
 /// Returns whether a text has the form of a JWT: it starts with the base64 of `{"` and has three parts.
 pub(super) fn looks_like_secret(text: &str) -> bool {
@@ -28,54 +31,50 @@ pub(super) fn is_failure(status: u16, body: &Value) -> bool {
 }
 
 /// Converts a key.
-pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
-    let id = key_id(call, raw.id)?;
-    let mut extra = Map::from_iter(raw.extra);
+pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malformed> {
+    let mut extra = raw.extra;
+    let id = key_id([("id", raw.id)], &extra)?;
+    let unreadable = unreadable(&extra, types::ApiKey::FIELDS);
+    // A rotation finds its keys by a mark in the name, so a name counts even if a part of it is broken.
+    let name = raw.name.or_else(|| Some(json::lossy_text(extra.get_raw("name")?)?.into_owned()));
+    // Every key expires, so a zero time means that the expiry is not known.
+    let expires_at = expiry([("expiration_time", raw.expiration_time)], &extra, WithoutExpiry::NotKnown);
     if let Some(version) = raw.token_version {
-        extra.insert("token_version".to_owned(), version.into());
+        extra.push("token_version", &version.into());
     }
     if let Some(signer) = raw.jwt_signing_key_id {
-        extra.insert("jwt_signing_key_id".to_owned(), signer.into());
+        extra.push("jwt_signing_key_id", &signer.into());
     }
-    extra.values_mut().for_each(|value| recover::mask(value, looks_like_secret));
+    recover::mask(&mut extra, looks_like_secret);
     let details = Details {
-        name: raw.name,
+        name,
         description: raw.description,
         scope: raw.organization_id,
         role: raw.role_id,
         owner: None,
-        created_at: raw.created_at,
-        updated_at: raw.updated_at,
-        expires_at: raw.expiration_time,
-        last_used_at: raw.last_used_at,
+        created_at: moment([raw.created_at]),
+        updated_at: moment([raw.updated_at]),
+        expires_at,
+        last_used_at: moment([raw.last_used_at]),
         never_expires_by_default: false,
         // Deleting is the only way to end a key before its expiry, and a deleted key is not listed.
         reported_status: ReportedStatus::ActiveIfListed,
         masked_secret: None,
         kind: None,
         extra,
+        unreadable,
         as_of: None,
     };
     Ok(ApiKey::new(&call.provider.into(), id, details))
-}
-
-fn key_id(call: &Call<'_>, id: Option<String>) -> Result<KeyId> {
-    let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
-    id.parse().map_err(|why| call.unexpected("a key in the answer has an invalid id").caused_by(why))
 }
 
 /// Converts a new or regenerated key. The token may be anywhere in the answer.
 pub(super) fn issued(call: &Call<'_>, answer: types::ApiKeyWithToken) -> Result<IssuedKey> {
     let types::ApiKeyWithToken { extra, token, .. } = &answer;
     let documented = token.clone().filter(|token| !token.is_empty() && !token.is_masked());
-    let unknown = || extra.iter().map(|(name, value): (&String, &SecretValue)| (name.as_str(), value.expose()));
-    let secret = documented.or_else(|| recover::secret_among(unknown(), looks_like_secret));
-    let rest = || {
-        recover::as_text(
-            extra.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect::<Map<_, _>>(),
-        )
-    };
-    let id = key_id(call, answer.id.clone());
+    let secret = documented.or_else(|| recover::secret_among([extra.expose()], looks_like_secret));
+    let rest = || recover::as_text(extra.expose(), None);
+    let id = key_id([("id", answer.id.clone())], extra.expose()).map_err(|malformed| call.malformed(malformed));
     let (id, secret) = call.issued(id, secret, rest)?;
     // The secret is returned even if the rest of the answer is malformed.
     let key = key(call, without_token(answer)).ok();
@@ -96,17 +95,24 @@ fn without_token(answer: types::ApiKeyWithToken) -> types::ApiKey {
         role_id: answer.role_id,
         token_version: answer.token_version,
         updated_at: answer.updated_at,
-        extra: std::collections::BTreeMap::<String, Value>::new(),
+        extra: RawFields::new(),
     }
 }
 
 /// Converts a page of keys. A malformed row becomes one error.
-pub(super) fn page(call: &Call<'_>, result: RawResult<types::ApiKeyList, types::Error>) -> Result<Page> {
-    let (answer, rows) = call
-        .list_rows(result, "api_keys", |answer: &mut types::ApiKeyList| answer.api_keys.take().unwrap_or_default())?;
-    let pagination = answer.pagination.as_ref();
-    let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
-    Ok(Page::new(keys)
-        .with_total(pagination.and_then(|pagination| pagination.total?.try_into().ok()))
-        .with_page_size(pagination.and_then(|pagination| pagination.limit?.try_into().ok())))
+pub(super) fn page(
+    call: &Call<'_>,
+    request: &PageRequest,
+    max_bytes: usize,
+    result: RawResult<types::ApiKeyList, types::Error>,
+) -> Result<Page> {
+    let answer: types::ApiKeyList = call.answer(result)?;
+    let table = Table { rows: answer.api_keys.as_ref(), request, ids: &["id"], max_bytes };
+    let page = call.page(&table, |raw| key(call, raw));
+    Ok(match answer.pagination {
+        None => page,
+        Some(at) => {
+            page.with_total(count(at.total, &at.extra, "total")).with_page_size(count(at.limit, &at.extra, "limit"))
+        }
+    })
 }

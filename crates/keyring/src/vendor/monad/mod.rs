@@ -113,7 +113,7 @@ impl Provider for Monad {
             .organization_id(self.organization_id.clone())
             .limit(request.limit)
             .offset(request.offset);
-        convert::page(&call, page.send().await)
+        convert::page(&call, request, client.transport().max_response_bytes(), page.send().await)
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
@@ -124,7 +124,8 @@ impl Provider for Monad {
             .organization_id(self.organization_id.clone())
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let (answer, date) = call.answer_with_date(request.send().await)?;
-        Ok(call.same_key(convert::key(&call, answer)?)?.with_as_of(date))
+        let key = convert::key(&call, answer).map_err(|malformed| call.malformed(malformed))?;
+        Ok(call.same_key(key)?.with_as_of(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
@@ -171,7 +172,7 @@ impl Provider for Monad {
             .api_key_id(call.vendor_id::<types::ApiKeyId>(id)?)
             .body(body);
         let key: types::ApiKey = call.answer(request.send().await)?;
-        convert::key(&call, key).map(Some)
+        convert::key(&call, key).map(Some).map_err(|malformed| call.malformed(malformed))
     }
 
     async fn regenerate(&self, id: &KeyId, how: &Regeneration) -> Result<IssuedKey> {

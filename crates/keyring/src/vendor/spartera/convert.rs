@@ -1,15 +1,19 @@
 //! Converts Spartera's answers in every known form.
 
-use std::collections::BTreeMap;
-
-use api_keyring_transport::{Secret, SecretValue};
-use serde_json::{Map, Value};
+use api_keyring_transport::Secret;
+use api_keyring_transport::json::{self, FromJson as _};
+use serde_json::Value;
 use spartera_raw::types;
 
-use crate::model::key::{Details, ReportedStatus};
+use crate::model::key::{Details, ReportedStatus, unreadable};
 use crate::vendor::call::{Call, RawResult, is_code_of};
 use crate::vendor::recover;
-use crate::{ApiKey, IssuedKey, KeyId, KeyStatus, Page, Result};
+use crate::vendor::rows::{Malformed, Table, count, key_id};
+use crate::vendor::times::{WithoutExpiry, expiry, moment};
+use crate::{ApiKey, IssuedKey, KeyStatus, Page, PageRequest, Result};
+
+/// The names of a key's id, in the SDK documentation and in the reference guide.
+const IDS: [&str; 2] = ["api_key_id", "id"];
 
 /// Returns whether a text has the form of a secret: `sk_…`, or `ep_…` for a key that belongs to an endpoint, and long
 /// enough.
@@ -25,42 +29,42 @@ pub(super) fn is_failure(status: u16, body: &Value) -> bool {
 }
 
 /// Converts a key. If the documented fields are missing, it reads the reference guide's fields.
-pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey> {
-    let id = key_id(call, raw.api_key_id.or(raw.id))?;
-    let mut extra = Map::from_iter(raw.extra);
-    let mut keep = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            extra.insert(name.to_owned(), value);
-        }
+pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malformed> {
+    let mut extra = raw.extra;
+    let id = key_id(ids(raw.api_key_id, raw.id), &extra)?;
+    let unreadable = unreadable(&extra, types::ApiKey::FIELDS);
+    // A rotation finds its keys by a mark in the name, so a name counts even if a part of it is broken.
+    let name = raw.name.or_else(|| Some(json::lossy_text(extra.get_raw("name")?)?.into_owned()));
+    let times = [("expiration_date_utc", raw.expiration_date_utc), ("expires_at", raw.expires_at)];
+    let expires_at = expiry(times, &extra, WithoutExpiry::Never);
+    let reported_status = match raw.status {
+        Some(word) => ReportedStatus::Explicit(status(&word)),
+        None if extra.contains("status") => ReportedStatus::Explicit(KeyStatus::Unknown),
+        None => ReportedStatus::NotReported,
     };
+    let mut keep = |name: &str, value: Option<Value>| value.into_iter().for_each(|value| extra.push(name, &value));
     keep("endpoint_id", raw.endpoint_id.map(Value::from));
     keep("mcp_deployment_id", raw.mcp_deployment_id.map(Value::from));
     keep("is_system_generated", raw.is_system_generated.map(Value::from));
     keep("rate_limit", raw.rate_limit.map(Value::from));
     keep("permissions", raw.permissions.map(Value::from));
-    let description = match extra.get("description") {
-        Some(Value::String(_)) => extra.remove("description"),
-        _ => None,
-    };
-    extra.values_mut().for_each(|value| recover::mask(value, looks_like_secret));
+    recover::mask(&mut extra, looks_like_secret);
     let details = Details {
-        name: raw.name,
-        description: description.and_then(|text| text.as_str().map(str::to_owned)),
+        name,
+        description: raw.description,
         scope: raw.company_id,
         role: raw.role_id.map(|role| role.to_string()),
         owner: raw.user_id,
-        created_at: raw.date_created.or(raw.created_at),
-        updated_at: raw.last_updated,
-        expires_at: raw.expiration_date_utc.or(raw.expires_at),
-        last_used_at: raw.last_used,
+        created_at: moment([raw.date_created, raw.created_at]),
+        updated_at: moment([raw.last_updated]),
+        expires_at,
+        last_used_at: moment([raw.last_used]),
         never_expires_by_default: true,
-        reported_status: raw
-            .status
-            .as_deref()
-            .map_or(ReportedStatus::NotReported, |word| ReportedStatus::Explicit(status(word))),
+        reported_status,
         masked_secret: raw.key.as_ref().map(Secret::masked),
         kind: raw.key_type,
         extra,
+        unreadable,
         as_of: None,
     };
     Ok(ApiKey::new(&call.provider.into(), id, details))
@@ -76,41 +80,43 @@ fn status(word: &str) -> KeyStatus {
     }
 }
 
-fn key_id(call: &Call<'_>, id: Option<types::AnsweredApiKeyId>) -> Result<KeyId> {
-    let id = id.ok_or_else(|| call.unexpected("a key in the answer has no id"))?;
-    id.to_string().parse().map_err(|why| call.unexpected("a key in the answer has an invalid id").caused_by(why))
+/// Returns the names and values of the fields that may hold an id.
+fn ids(
+    documented: Option<types::AnsweredApiKeyId>,
+    guide: Option<types::AnsweredApiKeyId>,
+) -> [(&'static str, Option<String>); 2] {
+    let text = |id: Option<types::AnsweredApiKeyId>| id.map(|id| id.to_string());
+    [(IDS[0], text(documented)), (IDS[1], text(guide))]
 }
 
 /// Converts a new key. The secret may be anywhere in the answer.
 pub(super) fn issued(call: &Call<'_>, answer: types::CreateApiKeyResponse) -> Result<IssuedKey> {
     let types::CreateApiKeyResponse { data, extra, .. } = answer;
-    let id = key_id(call, data.api_key_id.or(data.id));
+    let id = key_id(ids(data.api_key_id.clone(), data.id.clone()), data.extra.expose());
     let documented = data.key.as_ref().filter(|key| !key.is_empty() && !key.is_masked());
-    let secret = documented.cloned().or_else(|| {
-        let unknown = data.extra.iter().chain(&extra).map(|(name, value)| (name.as_str(), value.expose()));
-        recover::secret_among(unknown, looks_like_secret)
-    });
-    let rest = || {
-        let open = |fields: &BTreeMap<String, SecretValue>| {
-            fields.iter().map(|(name, value)| (name.clone(), value.expose().clone())).collect::<Map<_, _>>()
-        };
-        let mut rest = open(&extra);
-        let inner = open(&data.extra);
-        if !inner.is_empty() {
-            rest.insert("data".to_owned(), Value::Object(inner));
-        }
-        recover::as_text(rest)
-    };
-    let (id, secret) = call.issued(id, secret, rest)?;
+    let secret =
+        documented.cloned().or_else(|| recover::secret_among([data.extra.expose(), extra.expose()], looks_like_secret));
+    let rest = || recover::as_text(extra.expose(), Some(("data", data.extra.expose())));
+    let (id, secret) = call.issued(id.map_err(|malformed| call.malformed(malformed)), secret, rest)?;
     Ok(IssuedKey::new(id, secret, None))
 }
 
 /// Converts a page of keys. A malformed row becomes one error.
-pub(super) fn page(call: &Call<'_>, result: RawResult<types::ListApiKeysResponse, types::Error>) -> Result<Page> {
-    let (answer, rows) = call.list_rows(result, "data", |answer| std::mem::take(&mut answer.data))?;
-    let meta = answer.meta.as_ref();
-    let keys = rows.into_iter().map(|row| row.and_then(|raw| key(call, raw))).collect();
-    Ok(Page::new(keys)
-        .with_total(meta.and_then(|meta| meta.total?.try_into().ok()))
-        .with_page_size(meta.and_then(|meta| meta.per_page?.try_into().ok())))
+pub(super) fn page(
+    call: &Call<'_>,
+    request: &PageRequest,
+    max_bytes: usize,
+    result: RawResult<types::ListApiKeysResponse, types::Error>,
+) -> Result<Page> {
+    let answer: types::ListApiKeysResponse = call.answer(result)?;
+    let table = Table { rows: Some(&answer.data), request, ids: &IDS, max_bytes };
+    let page = call.page(&table, |raw| key(call, raw));
+    Ok(match answer.meta {
+        None => page,
+        Some(meta) => page.with_total(count(meta.total, &meta.extra, "total")).with_page_size(count(
+            meta.per_page,
+            &meta.extra,
+            "per_page",
+        )),
+    })
 }

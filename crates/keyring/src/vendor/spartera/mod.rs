@@ -13,6 +13,7 @@ use spartera_raw::{Client, types};
 pub use self::builder::SparteraBuilder;
 use crate::vendor::call::{Call, VendorWords};
 use crate::vendor::credential::{API_KEY, Access, RawClient};
+use crate::vendor::rows::Malformed;
 use crate::{
     ApiKey, Capabilities, Capability, Expiry, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page,
     PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support,
@@ -116,7 +117,7 @@ impl Provider for Spartera {
             Some(text) => page.search(text),
             None => page,
         };
-        convert::page(&call, page.send().await)
+        convert::page(&call, request, client.transport().max_response_bytes(), page.send().await)
     }
 
     async fn get(&self, id: &KeyId) -> Result<ApiKey> {
@@ -125,7 +126,8 @@ impl Provider for Spartera {
         let request =
             client.get_api_key().company_id(self.company_id.clone()).api_key_id(call.vendor_id::<types::ApiKeyId>(id)?);
         let (answer, date): (types::GetApiKeyResponse, _) = call.answer_with_date(request.send().await)?;
-        Ok(call.same_key(convert::key(&call, answer.data)?)?.with_as_of(date))
+        let key = convert::key(&call, answer.data).map_err(|malformed| call.malformed(malformed))?;
+        Ok(call.same_key(key)?.with_as_of(date))
     }
 
     async fn create(&self, new: &NewKey) -> Result<IssuedKey> {
@@ -220,14 +222,19 @@ impl Provider for Spartera {
         let answer: types::GetApiKeyStatsResponse = call.answer(request.send().await)?;
         let key = match answer.data {
             types::ApiKeyStats::ApiKey(key) => key,
-            types::ApiKeyStats::List(keys) => match <[_; 1]>::try_from(keys) {
-                Ok([key]) => key,
-                Err(keys) => {
-                    return Err(call.unexpected(format!("the answer holds {} keys instead of one", keys.len())));
+            types::ApiKeyStats::List(rows) => {
+                let mut keys = rows.iter();
+                match (keys.next(), keys.next()) {
+                    (Some(Ok(key)), None) => key,
+                    (Some(Err(why)), None) => return Err(call.malformed(Malformed::new(why.to_string()))),
+                    _ => {
+                        return Err(call.unexpected(format!("the answer holds {} keys instead of one", rows.count())));
+                    }
                 }
-            },
+            }
         };
-        convert::key(&call, key).map(KeyStats::from_extra)
+        let key = convert::key(&call, key).map_err(|malformed| call.malformed(malformed))?;
+        Ok(KeyStats::from_extra(key))
     }
 
     async fn whoami(&self) -> Result<KeyId> {

@@ -1,0 +1,317 @@
+//! Decodes objects field by field.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Deserializer};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use super::JsonType;
+
+/// A type that is decoded from a JSON text. The generated types of objects implement it.
+///
+/// - A documented field of another type than documented becomes `None`, and `extra` keeps its value.
+/// - A field that the type requires must have the documented type, and so must a list of rows.
+/// - No documented field may occur twice, because nobody can say which one the service means.
+///
+/// The types of failures are stricter: each of their fields must have the documented type. The types that hold a new
+/// secret are more lenient: `extra` keeps a repeated field, unless it is the secret.
+pub trait FromJson: Sized {
+    /// The names of the documented fields.
+    const FIELDS: &'static [&'static str];
+
+    /// Decodes a JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong, and with which field. It repeats no part of the text.
+    fn from_json(json: &str) -> Result<Self, DecodeError>;
+}
+
+/// Why a value cannot be decoded. It repeats no part of the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeError {
+    /// The field that is wrong, or `None` if the value as a whole is.
+    pub field: Option<&'static str>,
+    /// What is wrong.
+    pub problem: DecodeProblem,
+}
+
+/// What is wrong with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeProblem {
+    /// The value is not an object. It has this type.
+    NotAnObject(JsonType),
+    /// The field is required, and missing.
+    Missing,
+    /// The field occurs more than once.
+    Repeated,
+    /// The field does not have the documented type. It has this type.
+    Unreadable(JsonType),
+    /// No documented form matches.
+    NoForm,
+}
+
+impl DecodeError {
+    /// Creates the error of a field.
+    pub const fn of(field: &'static str, problem: DecodeProblem) -> Self {
+        Self { field: Some(field), problem }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field {
+            Some(field) => write!(f, "the field `{field}` ")?,
+            None => f.write_str("the value ")?,
+        }
+        match self.problem {
+            DecodeProblem::NotAnObject(found) => write!(f, "is {} instead of an object", found.with_article()),
+            DecodeProblem::Missing => f.write_str("is missing"),
+            DecodeProblem::Repeated => f.write_str("occurs more than once"),
+            DecodeProblem::Unreadable(found) => {
+                write!(f, "does not have the documented form ({})", found.with_article())
+            }
+            DecodeProblem::NoForm => f.write_str("has none of the documented forms"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+/// Why an answer cannot be decoded.
+#[derive(Debug)]
+pub(crate) enum Undecodable {
+    /// It is not JSON, or not of the documented type.
+    Json(serde_json::Error),
+    /// Something in it does not have the documented form.
+    Form(DecodeError),
+}
+
+thread_local! {
+    // An error of the JSON parser holds only text, and this one holds the field.
+    static LAST_ERROR: Cell<Option<DecodeError>> = const { Cell::new(None) };
+}
+
+/// Decodes an answer. Where its texts or numbers are not valid JSON, only the fields that hold them are lost.
+pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
+    LAST_ERROR.set(None);
+    parse(bytes).map_err(|error| match LAST_ERROR.take() {
+        // An error of a decoded object has no position.
+        Some(form) if error.line() == 0 => Undecodable::Form(form),
+        _ => Undecodable::Json(error),
+    })
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
+    match serde_json::from_slice(bytes) {
+        // The position in the original says more than the one in the repaired text.
+        Err(error) if error.is_syntax() || error.is_data() => {
+            let repaired = super::repair::repaired(bytes).and_then(|json| serde_json::from_str(&json).ok());
+            repaired.ok_or(error)
+        }
+        result => result,
+    }
+}
+
+/// Reads a value as text, and decodes it. The text is wiped, because it may hold a secret.
+///
+/// # Errors
+///
+/// The error of `decode`.
+pub fn through_text<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    decode: impl FnOnce(&str) -> Result<T, DecodeError>,
+) -> Result<T, D::Error> {
+    let json = <Box<RawValue> as serde::Deserialize>::deserialize(deserializer)?;
+    let json = Zeroizing::new(String::from(Box::<str>::from(json)));
+    decode(&json).map_err(|error| {
+        LAST_ERROR.set(Some(error));
+        serde::de::Error::custom(error)
+    })
+}
+
+/// What happens to a field that is repeated, or has another type than documented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Odd {
+    /// A repeated field is an error, and `extra` keeps a field of another type.
+    Kept,
+    /// Both are errors.
+    Refused,
+    /// `extra` keeps both.
+    AllKept,
+}
+
+/// A field of an object that is being decoded.
+#[derive(Debug)]
+pub struct Slot<T> {
+    value: Option<T>,
+    is_seen: bool,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self { value: None, is_seen: false }
+    }
+}
+
+impl<T: DeserializeOwned> Slot<T> {
+    /// Reads the field from a JSON text. Returns whether `extra` must keep the text instead.
+    ///
+    /// # Errors
+    ///
+    /// [`Odd`] says when.
+    pub fn read(&mut self, name: &'static str, json: &str, odd: Odd) -> Result<bool, DecodeError> {
+        if std::mem::replace(&mut self.is_seen, true) {
+            let error = DecodeError::of(name, DecodeProblem::Repeated);
+            return if odd == Odd::AllKept { Ok(true) } else { Err(error) };
+        }
+        match serde_json::from_str(json) {
+            Ok(value) => self.value = Some(value),
+            Err(_) if odd == Odd::Refused => {
+                return Err(DecodeError::of(name, DecodeProblem::Unreadable(JsonType::of(json))));
+            }
+            Err(_) => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// Returns the value of a required field.
+    ///
+    /// # Errors
+    ///
+    /// If the field is missing.
+    pub fn required(self, name: &'static str) -> Result<T, DecodeError> {
+        self.value.ok_or(DecodeError::of(name, DecodeProblem::Missing))
+    }
+}
+
+impl<T: Default> Slot<T> {
+    /// Returns the value of an optional field.
+    pub fn optional(self) -> T {
+        self.value.unwrap_or_default()
+    }
+}
+
+/// Implements [`FromJson`] and `Deserialize` for the generated type of an object that keeps undocumented fields.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! decode_object {
+    (
+        $type:ident, $odd:ident, $extra:ident,
+        required { $($required_name:literal => $required:ident,)* }
+        rows { $($rows_name:literal => $rows:ident,)* }
+        secret { $($secret_name:literal => $secret:ident,)* }
+        optional { $($name:literal => $field:ident,)* }
+    ) => {
+        impl $crate::json::FromJson for $type {
+            const FIELDS: &'static [&'static str] =
+                &[$($required_name,)* $($rows_name,)* $($secret_name,)* $($name,)*];
+
+            fn from_json(json: &str) -> ::std::result::Result<Self, $crate::json::DecodeError> {
+                use $crate::runtime::{Odd, ObjectFields, Slot, UnknownFields};
+                $(let mut $required = Slot::default();)*
+                $(let mut $rows = Slot::default();)*
+                $(let mut $secret = Slot::default();)*
+                $(let mut $field = Slot::default();)*
+                let mut extra: $crate::$extra = UnknownFields::begin(json);
+                for (name_json, name, value) in ObjectFields::of(json)? {
+                    let keeps = match &*name {
+                        $($required_name => $required.read($required_name, value, Odd::Refused)?,)*
+                        $($rows_name => $rows.read($rows_name, value, Odd::Refused)?,)*
+                        $($secret_name => $secret.read($secret_name, value, Odd::Kept)?,)*
+                        $($name => $field.read($name, value, Odd::$odd)?,)*
+                        _ => true,
+                    };
+                    if keeps {
+                        extra.keep(name_json, value);
+                    }
+                }
+                Ok(Self {
+                    $($required: $required.required($required_name)?,)*
+                    $($rows: $rows.optional(),)*
+                    $($secret: $secret.optional(),)*
+                    $($field: $field.optional(),)*
+                    extra: extra.end(),
+                })
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $type {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                $crate::runtime::through_text(deserializer, $crate::json::FromJson::from_json)
+            }
+        }
+    };
+}
+
+/// Implements `Deserialize` for the generated type of a value with several documented forms.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! decode_one_of {
+    ($type:ident { $($form:ident($form_type:ty),)* }) => {
+        impl<'de> ::serde::Deserialize<'de> for $type {
+            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                $crate::runtime::through_text(deserializer, |json| {
+                    #[allow(unused_imports)]
+                    use $crate::runtime::ScalarForm as _;
+                    $(if let Some(value) = $crate::runtime::Form::<$form_type>::decode(json) {
+                        return Ok(Self::$form(value));
+                    })*
+                    Err($crate::json::DecodeError { field: None, problem: $crate::json::DecodeProblem::NoForm })
+                })
+            }
+        }
+    };
+}
+
+/// Decodes one form of a value: an object here, and anything else by [`ScalarForm`]. An object is decoded where it is,
+/// because a copy of it may be large.
+#[derive(Debug)]
+pub struct Form<T>(std::marker::PhantomData<T>);
+
+impl<T: FromJson> Form<T> {
+    /// Decodes an object.
+    pub fn decode(json: &str) -> Option<T> {
+        T::from_json(json).ok()
+    }
+}
+
+/// Decodes a form that is no object.
+pub trait ScalarForm<T> {
+    /// Decodes a value.
+    fn decode(json: &str) -> Option<T>;
+}
+
+impl<T: DeserializeOwned> ScalarForm<T> for Form<T> {
+    fn decode(json: &str) -> Option<T> {
+        serde_json::from_str(json).ok()
+    }
+}
+
+/// The fields of an object: the name as JSON text, the name, and the value as JSON text.
+#[derive(Debug)]
+pub struct ObjectFields<'a>(super::scan::Fields<'a>);
+
+impl<'a> ObjectFields<'a> {
+    /// Starts to read an object.
+    ///
+    /// # Errors
+    ///
+    /// If the value is not an object.
+    pub fn of(json: &'a str) -> Result<Self, DecodeError> {
+        let problem = DecodeProblem::NotAnObject(JsonType::of(json));
+        super::scan::Fields::of(json).map(Self).ok_or(DecodeError { field: None, problem })
+    }
+}
+
+impl<'a> Iterator for ObjectFields<'a> {
+    type Item = (&'a str, std::borrow::Cow<'a, str>, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, value) = self.0.next()?;
+        Some((name, super::scan::lossy_text(name)?, value))
+    }
+}
