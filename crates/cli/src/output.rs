@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use api_keyring::{ApiKey, KeyStats, Timestamp, lossy_text, printable};
 use chrono::{DateTime, Utc};
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, Table, Width, presets};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
@@ -21,6 +21,66 @@ pub(crate) fn json(value: &impl Serialize) -> Result {
         serde_json::to_writer_pretty(&mut *stdout, value)?;
         writeln!(stdout)
     })
+}
+
+/// The number of rows that share their widths before a [`StreamedTable`] prints them.
+const BLOCK: usize = 500;
+
+/// The maximum number of characters in a cell of a [`StreamedTable`], apart from the first column.
+const MAX_CELL: usize = 80;
+
+/// A table that prints its rows while they arrive, and does not hold them.
+///
+/// It prints the rows in blocks. Each block has at least the column widths of the blocks before it.
+pub(crate) struct StreamedTable<const N: usize> {
+    header: Option<[&'static str; N]>,
+    block: Vec<[String; N]>,
+    widths: [u16; N],
+}
+
+impl<const N: usize> StreamedTable<N> {
+    pub(crate) fn new(header: [&'static str; N]) -> Self {
+        Self { header: Some(header), block: Vec::new(), widths: [0; N] }
+    }
+
+    /// Adds a row. Cuts its cells, apart from the first one, which identifies the row.
+    pub(crate) fn add(&mut self, row: [String; N]) -> Result {
+        let mut at = 0;
+        self.block.push(row.map(|cell| {
+            at += 1;
+            if at == 1 { printable(&cell) } else { cut(&printable(&cell)) }
+        }));
+        if self.block.len() < BLOCK { Ok(()) } else { self.print() }
+    }
+
+    /// Prints the rows that are left. Without any rows, prints only the header.
+    pub(crate) fn end(mut self) -> Result {
+        if self.block.is_empty() && self.header.is_none() { Ok(()) } else { self.print() }
+    }
+
+    fn print(&mut self) -> Result {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        if let Some(header) = self.header.take() {
+            table.set_header(header);
+        }
+        table.add_rows(self.block.drain(..));
+        for (width, content) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
+            *width = content.max(*width);
+        }
+        // A column has a blank on either side.
+        let bound = |width: &u16| ColumnConstraint::LowerBoundary(Width::Fixed(width.saturating_add(2)));
+        table.set_constraints(self.widths.iter().map(bound));
+        print_lines(&table)
+    }
+}
+
+/// Cuts a text to the size of a cell.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_CELL) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(MAX_CELL - 1).chain(['…']).collect(),
+    }
 }
 
 /// Prints rows below a header.

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 
 use crate::arguments::Format;
 use crate::failure::Result;
+use crate::output::StreamedTable;
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
@@ -20,7 +21,8 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
             let mut separator = "[\n";
             while let Some(key) = keys.next().await {
                 if let Some(key) = problems.keep_key(key) {
-                    write!(stdout, "{separator}{}", serde_json::to_string(&key)?)?;
+                    write!(stdout, "{separator}")?;
+                    serde_json::to_writer(&mut stdout, &key)?;
                     separator = ",\n";
                 }
             }
@@ -33,12 +35,16 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
             stdout.flush()?;
         }
         Format::Table => {
-            let mut rows = Vec::new();
+            let mut table = StreamedTable::new(output::KEY_HEADER);
+            let mut is_empty = true;
             while let Some(key) = keys.next().await {
-                rows.extend(problems.keep_key(key).as_ref().map(output::key_row));
+                if let Some(key) = problems.keep_key(key) {
+                    table.add(output::key_row(&key))?;
+                    is_empty = false;
+                }
             }
-            if !rows.is_empty() || problems.last.is_none() {
-                output::table(output::KEY_HEADER, rows)?;
+            if !is_empty || problems.last.is_none() {
+                table.end()?;
             }
         }
     }
@@ -55,12 +61,25 @@ impl Problems {
     /// Returns the key, or keeps the error.
     fn keep_key(&mut self, key: Result<ApiKey, Error>) -> Option<ApiKey> {
         let error = match key {
-            Ok(key) => return Some(key),
+            Ok(key) => {
+                tell_unreadable(&key);
+                return Some(key);
+            }
             Err(error) => error,
         };
         if let Some(earlier) = self.last.replace(error) {
             crate::print_error(&earlier.into());
         }
         None
+    }
+}
+
+/// Says which fields of a key do not have the documented form.
+fn tell_unreadable(key: &ApiKey) {
+    if let [fields @ .., last] = key.unreadable_fields() {
+        let mut names: String = fields.iter().map(|field| format!("`{field}`, ")).collect();
+        names.push_str(&format!("`{last}`"));
+        let (provider, id) = (key.provider(), key.id());
+        output::notice(&format!("note: {provider}/{id} does not have the documented form in: {names}"));
     }
 }
