@@ -1,13 +1,15 @@
 //! Fleets: many keys of one provider, rotated in waves.
 
+use std::collections::HashSet;
 use std::future::ready;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use api_keyring::{ApiKey, KeyId, Provider};
+use api_keyring::{ApiKey, Capability, KeyId, Provider, ProviderExt as _, Secret, SharedSecret};
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::FutureExt as _;
 use futures_util::stream::Peekable;
 use futures_util::{Stream, StreamExt as _};
 
@@ -79,16 +81,38 @@ impl Selector {
 
     /// Returns whether the selector selects this key. It never selects a key that no longer works.
     pub fn matches(&self, key: &ApiKey, now: DateTime<Utc>) -> bool {
+        self.exclusion(key, now).is_none()
+    }
+
+    /// Returns the first condition that excludes this key, or `None` if the selector selects it.
+    pub fn exclusion(&self, key: &ApiKey, now: DateTime<Utc>) -> Option<Exclusion> {
         let is_named =
             |pattern: &glob::Pattern| pattern.matches(api_keyring::Mark::unmarked(key.name().unwrap_or_default()));
         let is_old = |age: TimeDelta| key.created_at().and_then(|time| time.utc()).is_none_or(|time| now - time >= age);
         let expires =
             |within: TimeDelta| key.expires_at().and_then(|time| time.utc()).is_some_and(|time| time - now <= within);
-        !key.status().is_dead()
-            && self.name.as_ref().is_none_or(is_named)
-            && self.older_than.is_none_or(is_old)
-            && self.expiring_within.is_none_or(expires)
+        let conditions = [
+            (!key.status().is_dead(), Exclusion::Dead),
+            (self.name.as_ref().is_none_or(is_named), Exclusion::Name),
+            (self.older_than.is_none_or(is_old), Exclusion::Age),
+            (self.expiring_within.is_none_or(expires), Exclusion::Expiry),
+        ];
+        conditions.into_iter().find(|(is_met, _)| !is_met).map(|(_, exclusion)| exclusion)
     }
+}
+
+/// Why a [`Selector`] does not select a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Exclusion {
+    /// The key no longer works.
+    Dead,
+    /// Its name does not match the pattern.
+    Name,
+    /// It was issued too recently.
+    Age,
+    /// It does not expire, or not soon enough.
+    Expiry,
 }
 
 /// A key of a fleet.
@@ -116,6 +140,11 @@ pub enum KeyResult {
     Replaced(RotationId),
     /// The rotation was aborted or needs attention, for this reason.
     NotRotated(String),
+    /// The rotation was cancelled between two steps. You can resume it.
+    Unfinished,
+    /// The key is your own credential, and the request does not [allow that](RotateKey::even_own). The fleet left the
+    /// key alone.
+    OwnCredential,
     /// The rotation stopped with an error. If it had started, you can resume it.
     Failed(RotateError),
 }
@@ -130,8 +159,12 @@ pub struct FleetSummary {
     pub waiting: usize,
     /// How many keys no longer existed or were already replaced.
     pub not_found: usize,
-    /// How many keys were not rotated, or have a rotation that stopped.
+    /// How many keys have a rotation that was cancelled between two steps. You can resume these rotations.
+    pub unfinished: usize,
+    /// How many keys were not rotated, or have a rotation that stopped with an error.
     pub failed: usize,
+    /// How many times a key came again. The fleet rotates a key once, and counts it once.
+    pub repeated: usize,
     /// Why the fleet halted and left the remaining keys alone. `None` if it did not halt.
     pub halted: Option<String>,
 }
@@ -139,16 +172,19 @@ pub struct FleetSummary {
 /// Rotates many keys of one provider, several at a time.
 ///
 /// A fleet begins with waves of a limited size, the canaries, and then rotates all other keys. A failure among the
-/// canaries halts the fleet: it starts no further rotations. Later, only a rejected credential, an unusable journal or
-/// a cancellation halts it. Rotations that have started are finished, or can be resumed from the journal.
+/// canaries halts the fleet: it starts no further rotations. Later, only a rejected credential, an unusable journal, a
+/// cancellation, or [many keys in a row](Self::give_up_after) for which the vendor cannot be reached halts it.
+/// Rotations that have started are finished, or can be resumed from the journal.
 ///
-/// Your own credential comes last, if the rotator knows [its secret](Rotator::own_credential). So does every key that
-/// may be your own credential.
+/// Your own credential comes last and is never a canary, if the rotator knows [its secret](Rotator::own_credential).
+/// The fleet rotates it only if its request [allows that](RotateKey::even_own). A key that may be your own credential
+/// comes last, too. If such a key cannot even be planned, nothing happens to it, so it may fail earlier.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     rotator: Rotator,
     concurrency: usize,
     waves: Vec<usize>,
+    give_up_after: Option<usize>,
 }
 
 impl Fleet {
@@ -156,7 +192,7 @@ impl Fleet {
     /// the end of a grace.
     pub fn new(provider: impl Provider + 'static, journal: impl Journal + 'static) -> Self {
         let rotator = Rotator::new(provider, SinkSet::new([]), journal).patience(std::time::Duration::ZERO);
-        Self { rotator, concurrency: 8, waves: vec![1] }
+        Self { rotator, concurrency: 8, waves: vec![1], give_up_after: None }
     }
 
     /// Configures the rotator that rotates each key.
@@ -180,29 +216,63 @@ impl Fleet {
         self
     }
 
+    /// Sets how many rotations in a row may fail because the vendor cannot be reached, before the fleet halts. The
+    /// default is twice the [concurrency](Self::concurrency), but at least three.
+    #[must_use]
+    pub fn give_up_after(mut self, failures: usize) -> Self {
+        self.give_up_after = Some(failures.max(1));
+        self
+    }
+
     /// Rotates these keys, and calls `observe` with the result of each as soon as its rotation stops.
     ///
-    /// Apart from the keys that it leaves to the end, it holds only as many in memory as it rotates at a time.
+    /// Apart from the keys that it leaves to the end, it holds only as many in memory as it rotates at a time, and the
+    /// ids of all others. If a key comes again, it skips the key: the first entry says how to rotate it.
     pub async fn rotate(
         &self,
         keys: impl Stream<Item = FleetKey>,
         observe: impl FnMut(&KeyId, &KeyResult),
     ) -> FleetSummary {
+        let (repeated, mut seen) = (AtomicUsize::new(0), HashSet::new());
+        let keys = keys.filter(|key| {
+            let is_new = seen.insert(key.rotate.key.clone());
+            repeated.fetch_add(usize::from(!is_new), Ordering::Relaxed);
+            ready(is_new)
+        });
         let mut keys = pin!(keys.peekable());
-        let mut run = Run { fleet: self, observe, summary: FleetSummary::default(), deferred: Vec::new() };
+        let summary = FleetSummary::default();
+        let mut run = Run { fleet: self, observe, summary, unreachable_in_a_row: 0, deferred: Vec::new() };
         for size in self.waves.iter().copied().chain([usize::MAX]) {
             let stage = if size < usize::MAX { Stage::Canary } else { Stage::Rest };
             run.wave(keys.as_mut(), size, stage).await;
         }
         run.deferred().await;
-        run.summary
+        let repeated = repeated.load(Ordering::Relaxed);
+        FleetSummary { repeated, ..run.summary }
     }
 
-    /// Rotates one key. If it may be your own credential and `own` defers that, gives the key back.
-    async fn rotate_key(&self, key: FleetKey, own: OwnKey) -> Result<(KeyId, KeyResult), FleetKey> {
+    /// Rotates one key, unless it is, or may be, your own credential and it is not yet time for that.
+    async fn rotate_key(&self, key: FleetKey, turn: Turn) -> Step {
         let rotator = self.rotator.with_sink(Arc::clone(&key.sink));
-        let record = match rotator.plan(&key.rotate).await {
-            Ok(plan) if own == OwnKey::Defer && plan.own_credential != OwnCredential::No => return Err(key),
+        let planned = rotator.plan(&key.rotate).await;
+        let (own, defers) = match (&planned, turn) {
+            (Ok(plan), _) => (plan.own_credential, plan.own_credential != OwnCredential::No),
+            (Err(_), Turn::Last(own)) => (own, false),
+            (Err(error), Turn::First) => {
+                let own = self.own_despite(error, &key.rotate.key).await;
+                (own, own == OwnCredential::Yes)
+            }
+        };
+        if defers && turn == Turn::First {
+            return Step::Deferred(key, own);
+        }
+        if own == OwnCredential::Yes && !key.rotate.even_own {
+            return Step::Ended(key.rotate.key, KeyResult::OwnCredential);
+        }
+        if self.rotator.cancelled.clone().now_or_never().is_some() {
+            return Step::Cancelled;
+        }
+        let record = match planned {
             Ok(plan) => rotator.carry_out(plan).await,
             Err(error) => Err(error),
         };
@@ -212,24 +282,55 @@ impl Fleet {
                 State::Aborted { why } | State::NeedsAttention { why, .. } => KeyResult::NotRotated(why),
                 _ => KeyResult::Waiting,
             },
-            Err(RotateError::Provider(error)) if error.is_not_found() && error.key() == Some(&key.rotate.key) => {
-                KeyResult::NotFound
-            }
+            Err(error) if is_gone(&error, &key.rotate.key) => KeyResult::NotFound,
             Err(RotateError::Journal(JournalError::UnderWay(rotation))) => KeyResult::UnderWay(rotation),
             Err(RotateError::Journal(JournalError::Replaced(rotation))) => KeyResult::Replaced(rotation),
+            Err(RotateError::Cancelled) => KeyResult::Unfinished,
             Err(error) => KeyResult::Failed(error),
         };
-        Ok((key.rotate.key, result))
+        Step::Ended(key.rotate.key, result)
+    }
+
+    /// Returns whether a key is your own credential although it could not be planned.
+    async fn own_despite(&self, error: &RotateError, key: &KeyId) -> OwnCredential {
+        // These concern every key, or leave the key alone anyway.
+        let is_moot = match error {
+            RotateError::Provider(error) => error.is_unauthenticated(),
+            RotateError::Journal(_) => true,
+            _ => false,
+        };
+        if is_moot || is_gone(error, key) {
+            return OwnCredential::Unknown;
+        }
+        match self.rotator.provider.get(key).await {
+            Ok(key) => self.rotator.own_credential_is(&key).await.unwrap_or(OwnCredential::Unknown),
+            Err(_) => OwnCredential::Unknown,
+        }
     }
 }
 
-/// What to do with a key that may be your own credential.
+/// Returns whether this error says that the key no longer exists.
+fn is_gone(error: &RotateError, key: &KeyId) -> bool {
+    matches!(error, RotateError::Provider(error) if error.is_not_found() && error.key() == Some(key))
+}
+
+/// When a key is rotated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum OwnKey {
-    /// Give it back, so that it comes last.
-    Defer,
-    /// Rotate it.
-    Rotate,
+enum Turn {
+    /// Before the keys that may be your own credential.
+    First,
+    /// After all others, because this says that it may be your own credential.
+    Last(OwnCredential),
+}
+
+/// What became of a key at its turn.
+enum Step {
+    /// The key has a result.
+    Ended(KeyId, KeyResult),
+    /// It comes last, because this says that it may be your own credential.
+    Deferred(FleetKey, OwnCredential),
+    /// The fleet was cancelled before the rotation started.
+    Cancelled,
 }
 
 /// The part of a fleet that a key belongs to.
@@ -246,8 +347,10 @@ struct Run<'a, F> {
     fleet: &'a Fleet,
     observe: F,
     summary: FleetSummary,
-    /// Keys that may be your own credential. They come last.
-    deferred: Vec<FleetKey>,
+    /// How many rotations, up to the last one, have failed because the vendor could not be reached.
+    unreachable_in_a_row: usize,
+    /// Keys that are, or may be, your own credential. They come last.
+    deferred: Vec<(FleetKey, OwnCredential)>,
 }
 
 impl<F: FnMut(&KeyId, &KeyResult)> Run<'_, F> {
@@ -264,16 +367,15 @@ impl<F: FnMut(&KeyId, &KeyResult)> Run<'_, F> {
         let fleet = self.fleet;
         let halted = AtomicBool::new(false);
         let keys = keys.take(size).take_while(|_| ready(!halted.load(Ordering::Relaxed)));
-        let results = keys.map(|key| fleet.rotate_key(key, OwnKey::Defer)).buffer_unordered(fleet.concurrency);
-        let mut results = pin!(results);
+        let steps = keys.map(|key| fleet.rotate_key(key, Turn::First)).buffer_unordered(fleet.concurrency);
+        let mut steps = pin!(steps);
         let mut deferred = 0;
-        while let Some(result) = results.next().await {
-            match result {
-                Ok((key, result)) => self.record(&key, &result, stage),
-                Err(key) => {
-                    self.deferred.push(key);
-                    deferred += 1;
-                }
+        while let Some(step) = steps.next().await {
+            if let Step::Deferred(key, own) = step {
+                self.deferred.push((key, own));
+                deferred += 1;
+            } else {
+                self.record(step, stage);
             }
             halted.store(self.summary.halted.is_some(), Ordering::Relaxed);
         }
@@ -282,22 +384,95 @@ impl<F: FnMut(&KeyId, &KeyResult)> Run<'_, F> {
 
     /// Rotates the deferred keys, one after the other.
     async fn deferred(&mut self) {
-        for key in mem::take(&mut self.deferred) {
+        // A key that is certainly your own credential comes after those that only may be.
+        self.deferred.sort_by_key(|(_, own)| *own == OwnCredential::Yes);
+        for (key, own) in mem::take(&mut self.deferred) {
             if self.summary.halted.is_some() {
                 return;
             }
-            if let Ok((key, result)) = self.fleet.rotate_key(key, OwnKey::Rotate).await {
-                self.record(&key, &result, Stage::Rest);
-            }
+            let step = self.fleet.rotate_key(key, Turn::Last(own)).await;
+            self.record(step, Stage::Rest);
         }
     }
 
-    fn record(&mut self, key: &KeyId, result: &KeyResult, stage: Stage) {
-        if let Some(why) = self.summary.count(key, result, stage) {
+    fn record(&mut self, step: Step, stage: Stage) {
+        let Step::Ended(key, result) = step else {
+            self.summary.halted.get_or_insert_with(|| "it was cancelled".to_owned());
+            return;
+        };
+        let halts = self.summary.count(&key, &result, stage).or_else(|| self.count_unreachable(&result));
+        if let Some(why) = halts {
             self.summary.halted.get_or_insert(why);
         }
-        (self.observe)(key, result);
+        (self.observe)(&key, &result);
     }
+
+    /// Counts the failures in a row that are due to the connection. If there are too many, returns why to halt.
+    fn count_unreachable(&mut self, result: &KeyResult) -> Option<String> {
+        let KeyResult::Failed(RotateError::Provider(error)) = result else {
+            self.unreachable_in_a_row = 0;
+            return None;
+        };
+        self.unreachable_in_a_row = if error.is_transient() { self.unreachable_in_a_row + 1 } else { 0 };
+        let limit = self.fleet.give_up_after.unwrap_or((2 * self.fleet.concurrency).max(3));
+        let count = self.unreachable_in_a_row;
+        (count >= limit).then(|| format!("the vendor could not be reached for {count} keys in a row: {error}"))
+    }
+}
+
+impl Rotator {
+    /// Returns whether the provider authenticates with this key, as far as anything shows it.
+    ///
+    /// # Errors
+    ///
+    /// Those of the requests that it takes to find out.
+    pub async fn own_credential_is(&self, key: &ApiKey) -> api_keyring::Result<OwnCredential> {
+        own_credential(&*self.provider, key, self.own.as_ref().map(SharedSecret::get).as_ref()).await
+    }
+}
+
+/// Returns whether `provider` authenticates with `key`. If the vendor does not show it, finds out by trying.
+///
+/// `secret` is the secret that the provider authenticates with, if it is known.
+///
+/// # Errors
+///
+/// Those of the requests that it takes to find out.
+pub async fn own_credential(
+    provider: &dyn Provider,
+    key: &ApiKey,
+    secret: Option<&Secret>,
+) -> api_keyring::Result<OwnCredential> {
+    match provider.is_own_credential(key, secret).await? {
+        OwnCredential::Unknown if is_used_by_every_request(provider, key.id()).await? => Ok(OwnCredential::Yes),
+        shown => Ok(shown),
+    }
+}
+
+/// How many requests must each raise the number of a key's uses, so that the key counts as your own credential.
+const TRIALS: usize = 3;
+
+/// Returns whether each of a few requests raises the number of uses of the key. Then the key is your own credential, or
+/// it is in such heavy use that it should be treated like it.
+async fn is_used_by_every_request(provider: &dyn Provider, key: &KeyId) -> api_keyring::Result<bool> {
+    if !provider.capabilities().support(Capability::Stats).is_supported() {
+        return Ok(false);
+    }
+    let mut before = None;
+    for trial in 0..=TRIALS {
+        let uses = match provider.stats(key).await {
+            Ok(stats) => stats.usage_count,
+            // The credential may not read this, or the vendor does not have it for this key.
+            Err(error) if error.is_permission_denied() || error.is_not_found() || error.is_unsupported() => None,
+            Err(error) => return Err(error),
+        };
+        let Some(uses) = uses else { return Ok(false) };
+        if trial > 0 && before.is_none_or(|before| uses <= before) {
+            return Ok(false);
+        }
+        before = Some(uses);
+    }
+    Ok(true)
 }
 
 impl FleetSummary {
@@ -316,13 +491,18 @@ impl FleetSummary {
                 self.not_found += 1;
                 return None;
             }
+            KeyResult::Unfinished => {
+                self.unfinished += 1;
+                return Some("it was cancelled".to_owned());
+            }
+            KeyResult::OwnCredential => "it is your own credential".to_owned(),
             KeyResult::NotRotated(why) => why.clone(),
             KeyResult::Failed(error) => error.to_string(),
         };
         self.failed += 1;
         let concerns_all_keys = match result {
             KeyResult::Failed(RotateError::Provider(error)) => error.is_unauthenticated(),
-            KeyResult::Failed(RotateError::Journal(JournalError::Unavailable(_)) | RotateError::Cancelled) => true,
+            KeyResult::Failed(RotateError::Journal(JournalError::Unavailable(_))) => true,
             _ => false,
         };
         (concerns_all_keys || stage == Stage::Canary).then(|| format!("key {key}: {why}"))

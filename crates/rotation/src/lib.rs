@@ -21,7 +21,7 @@ mod sink;
 pub use api_keyring::OwnCredential;
 pub use engine::{TRANSITIONS, Transition};
 pub use error::RotateError;
-pub use fleet::{Fleet, FleetKey, FleetSummary, InvalidPattern, KeyResult, Selector};
+pub use fleet::{Exclusion, Fleet, FleetKey, FleetSummary, InvalidPattern, KeyResult, Selector, own_credential};
 pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
