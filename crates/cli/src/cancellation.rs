@@ -45,6 +45,15 @@ impl CancelRequests {
     }
 }
 
+/// Returns the result of `work`, or `None` if somebody cancels the process first.
+pub(crate) async fn until_cancelled<T>(work: impl Future<Output = T>) -> Option<T> {
+    let Ok(mut requests) = CancelRequests::listen() else { return Some(work.await) };
+    tokio::select! {
+        result = work => Some(result),
+        Ok(()) = requests.next() => None,
+    }
+}
+
 /// Finishes `work` even if somebody cancels the process.
 ///
 /// Until a new secret is stored, this process holds the only copy. Each request to cancel gets a line that says so.

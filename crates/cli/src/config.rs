@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api_keyring::{
-    Keyring, KeyringBuilder, Monad, NamedProvider, Provider, ProviderExt as _, Retry, Secret, SharedSecret, Spartera,
-    printable,
+    ApiKey, Error, Keyring, KeyringBuilder, Monad, NamedProvider, Provider, ProviderExt as _, Retry, SharedSecret,
+    Spartera, printable,
 };
+use api_keyring_rotation::{OwnCredential, own_credential};
 
 use crate::failure::{Failure, Result};
 use crate::output;
@@ -15,52 +16,84 @@ use crate::output;
 /// Returns the value of an environment variable.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// A provider, and the secret of your own credential if that is a key.
-pub(crate) type Account<P> = (P, Option<SharedSecret>);
+/// A provider, and what the environment says about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Account<P> {
+    pub(crate) provider: P,
+    /// The secret that the provider authenticates with. The provider shares it: when a rotation replaces it, the
+    /// provider uses the new one.
+    pub(crate) own: SharedSecret,
+    /// How often, and for how long, to repeat what is safe to repeat.
+    pub(crate) retry: Retry,
+}
 
-/// Configures a provider. Returns `None` if the environment has none of its variables.
-type Configure = fn(Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>>;
+impl<P: Provider> Account<P> {
+    /// Returns whether the provider authenticates with this key, as far as anything shows it.
+    pub(crate) async fn is_own_credential(&self, key: &ApiKey) -> Result<OwnCredential, Error> {
+        own_credential(&self.provider, key, Some(&self.own.get())).await
+    }
+}
 
-/// Each provider by its name.
-const PROVIDERS: [(&str, Configure); 2] = [("monad", monad), ("spartera", spartera)];
+/// Configures a provider, with its own secret. Returns `None` if the environment has none of its variables.
+type Configure = fn(Environment<'_>) -> Result<Option<(Arc<dyn Provider>, SharedSecret)>>;
+
+/// Each provider by its name, and the variables that may hold its credential.
+const PROVIDERS: [(&str, Configure, &str); 2] =
+    [("monad", monad, "MONAD_API_KEY or MONAD_BEARER_TOKEN"), ("spartera", spartera, "SPARTERA_API_KEY")];
+
+/// Returns the name of the variable that holds the credential of this provider.
+pub(crate) fn credential_variable(provider: &str) -> &'static str {
+    let named = PROVIDERS.iter().find(|(name, ..)| *name == provider);
+    named.map_or("the variable that holds it", |(.., variable)| variable)
+}
 
 /// Returns the providers that the environment of this process configures, as [`keyring`] describes.
 pub(crate) fn from_environment(only: Option<&str>) -> Result<Keyring> {
     keyring(&|variable| std::env::var_os(variable), only).map(|(keyring, _)| keyring)
 }
 
-/// Returns the provider with that name, and the secret of your own credential.
-///
-/// The provider shares that secret: when a rotation replaces it, the provider uses the new one.
-pub(crate) fn account(name: &str) -> Result<Account<NamedProvider>> {
-    let (keyring, own_credential) = keyring(&|variable| std::env::var_os(variable), Some(name))?;
-    Ok((keyring.provider(name)?, own_credential))
+/// Returns the accounts that the environment of this process configures, as [`keyring`] describes.
+pub(crate) fn accounts(only: Option<&str>) -> Result<Vec<Account<NamedProvider>>> {
+    let environment: Environment<'_> = &|variable| std::env::var_os(variable);
+    let (keyring, secrets) = keyring(environment, only)?;
+    let retry = retry(environment)?;
+    let account = |(name, own): (&'static str, SharedSecret)| {
+        Ok(Account { provider: keyring.provider(name)?, own, retry: retry.clone() })
+    };
+    secrets.into_iter().map(account).collect()
 }
 
-/// Returns all configured providers, and the secret of the last one's credential.
+/// Returns the account of the provider with that name.
+pub(crate) fn account(name: &str) -> Result<Account<NamedProvider>> {
+    let missing = || Failure::Usage(format!("the provider {name} is not configured"));
+    accounts(Some(name))?.pop().ok_or_else(missing)
+}
+
+/// All configured providers, and the secret of each one's credential by the provider's name.
+type KeyringWithSecrets = (Keyring, Vec<(&'static str, SharedSecret)>);
+
+/// Returns all configured providers, and the secrets of their credentials.
 ///
 /// The providers retry calls that fail temporarily if a repetition does no harm, and report each retry on standard
 /// error.
 ///
 /// A provider is not configured if none of its variables is set. If only some are set, that is an error, except if
 /// `only` names another provider.
-pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<Account<Keyring>> {
-    let wanted = PROVIDERS.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
+pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<KeyringWithSecrets> {
+    let wanted = PROVIDERS.iter().filter(|(name, ..)| only.is_none_or(|only| only == *name));
     let retry = retry(environment)?;
     let mut keyring: KeyringBuilder = Keyring::builder();
-    let mut configured = 0;
-    let mut own_credential = None;
-    for (name, configure) in wanted {
+    let mut secrets = Vec::new();
+    for (name, configure, _) in wanted {
         if let Some((provider, secret)) = configure(environment)? {
-            own_credential = secret;
+            secrets.push((*name, secret));
             keyring = keyring.add(*name, provider.retrying(retry.clone()));
-            configured += 1;
         }
     }
     match only {
-        _ if configured > 0 => Ok((keyring.build()?, own_credential)),
-        Some(name) if !PROVIDERS.iter().any(|(known, _)| *known == name) => {
-            let names: Vec<_> = PROVIDERS.iter().map(|(name, _)| *name).collect();
+        _ if !secrets.is_empty() => Ok((keyring.build()?, secrets)),
+        Some(name) if !PROVIDERS.iter().any(|(known, ..)| *known == name) => {
+            let names: Vec<_> = PROVIDERS.iter().map(|(name, ..)| *name).collect();
             Err(Failure::Usage(format!("unknown provider {name:?}: use {}", names.join(" or "))))
         }
         Some(name) => Err(Failure::Usage(format!(
@@ -99,7 +132,7 @@ fn retry(environment: Environment<'_>) -> Result<Retry> {
     }
 }
 
-fn spartera(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>> {
+fn spartera(environment: Environment<'_>) -> Result<Option<(Arc<dyn Provider>, SharedSecret)>> {
     let (key, company) = ("SPARTERA_API_KEY", "SPARTERA_COMPANY_ID");
     let secret = text(environment, key)?.map(SharedSecret::new);
     let (secret, company) = match (secret, text(environment, company)?) {
@@ -112,24 +145,24 @@ fn spartera(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provi
     if let Some(url) = text(environment, "SPARTERA_BASE_URL")? {
         builder = builder.base_url(url);
     }
-    Ok(Some((Arc::new(builder.build()?), Some(secret))))
+    Ok(Some((Arc::new(builder.build()?), secret)))
 }
 
-fn monad(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider>>>> {
+fn monad(environment: Environment<'_>) -> Result<Option<(Arc<dyn Provider>, SharedSecret)>> {
     let (key, bearer, organization) = ("MONAD_API_KEY", "MONAD_BEARER_TOKEN", "MONAD_ORGANIZATION_ID");
     let builder = Monad::builder();
-    let token = text(environment, key)?.map(SharedSecret::new);
-    let builder = match (token.clone(), text(environment, bearer)?.map(Secret::new)) {
+    let secret = |name| Ok::<_, Failure>(text(environment, name)?.map(SharedSecret::new));
+    let builder = match (secret(key)?, secret(bearer)?) {
         (Some(_), Some(_)) => {
             return Err(Failure::Usage(format!(
                 "both {key} and {bearer} are set: unset the one that you do not want to use"
             )));
         }
-        (Some(token), None) => Some(builder.api_key_from(token)),
-        (None, Some(jwt)) => Some(builder.bearer(jwt)),
+        (Some(token), None) => Some((builder.api_key_from(token.clone()), token)),
+        (None, Some(jwt)) => Some((builder.bearer_from(jwt.clone()), jwt)),
         (None, None) => None,
     };
-    let (builder, id) = match (builder, text(environment, organization)?) {
+    let ((builder, secret), id) = match (builder, text(environment, organization)?) {
         (None, None) => return Ok(None),
         (Some(builder), Some(id)) => (builder, id),
         (None, _) => return Err(missing(&format!("{key} or {bearer}"), organization)),
@@ -139,7 +172,7 @@ fn monad(environment: Environment<'_>) -> Result<Option<Account<Arc<dyn Provider
     if let Some(url) = text(environment, "MONAD_BASE_URL")? {
         builder = builder.base_url(url);
     }
-    Ok(Some((Arc::new(builder.build()?), token)))
+    Ok(Some((Arc::new(builder.build()?), secret)))
 }
 
 /// Returns the value of a variable. An empty variable counts as not set.

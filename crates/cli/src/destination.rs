@@ -89,7 +89,7 @@ impl ReadyDestination {
     /// Writes a secret. A file is on the disk when this returns.
     pub(crate) fn deliver(self, secret: &Secret) -> Result<(), DeliveryError> {
         match self {
-            Self::Stdout => write_line(secret).map_err(DeliveryError::Lost),
+            Self::Stdout => write_line(secret.expose().as_bytes()).map_err(DeliveryError::Lost),
             Self::File { file, existing } => match file.put(secret, existing) {
                 Ok(()) => Ok(()),
                 Err(SecretFileError::Elsewhere { why, path }) => Err(DeliveryError::Elsewhere { why, path }),
@@ -105,10 +105,10 @@ impl ReadyDestination {
         }
     }
 
-    /// Saves text that may contain the secret, and returns its destination.
+    /// Saves an answer that may contain the secret, and returns its destination.
     ///
-    /// The text goes to a file beside the destination, because it must not overwrite a secret that works.
-    pub(crate) fn set_aside(self, unclaimed: &Secret) -> io::Result<String> {
+    /// The answer goes to a file beside the destination, because it must not overwrite a secret that works.
+    pub(crate) fn set_aside(self, unclaimed: &[u8]) -> io::Result<String> {
         match self {
             Self::Stdout => write_line(unclaimed).map(|()| STDOUT.to_owned()),
             Self::File { file, .. } => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
@@ -120,9 +120,10 @@ fn file_name(path: &Path) -> String {
     format!("file:{}", path.display())
 }
 
-fn write_line(secret: &Secret) -> io::Result<()> {
+fn write_line(secret: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{}", secret.expose())?;
+    stdout.write_all(secret)?;
+    writeln!(stdout)?;
     stdout.flush()
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Keyring(Error),
     /// The journal has no rotation with that id.
     RotationNotFound(String),
+    /// Somebody cancelled the command. What has begun can be continued.
+    Unfinished(String),
     /// Something on this machine failed, or a check did.
     Other(String),
     /// The command finished its work, but cannot print the result.
@@ -29,11 +31,12 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// Returns 1 for failed, 2 for wrong usage, 4 for authentication or permission, and 5 for not found.
+    /// Returns 1 for failed, 2 for wrong usage, 3 for unfinished, 4 for authentication or permission, and 5 for not found.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::OutputClosed => 0,
             Self::Usage(_) => 2,
+            Self::Unfinished(_) => 3,
             Self::RotationNotFound(_) => 5,
             Self::Other(_) | Self::Unprintable(_) => 1,
             Self::Keyring(error) => match error.kind() {
@@ -55,7 +58,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OutputClosed => f.write_str("standard output is closed"),
-            Self::Usage(text) | Self::RotationNotFound(text) | Self::Other(text) => f.write_str(text),
+            Self::Usage(text) | Self::RotationNotFound(text) | Self::Unfinished(text) | Self::Other(text) => {
+                f.write_str(text)
+            }
             Self::Unprintable(error) => {
                 write!(f, "cannot print the result: {error}. The command itself finished its work")
             }
@@ -85,6 +90,7 @@ impl From<RotateError> for Failure {
             RotateError::Provider(error) => Self::Keyring(error),
             RotateError::Refused(why) => Self::Usage(why),
             RotateError::Journal(error) => error.into(),
+            RotateError::Cancelled => Self::Unfinished(error.to_string()),
             other => Self::Other(with_causes(&other)),
         }
     }

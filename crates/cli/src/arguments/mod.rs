@@ -3,6 +3,7 @@
 mod rotation;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use api_keyring::{Expiry, KeyRef, Timestamp};
 use api_keyring_emulator::Fault;
@@ -55,7 +56,8 @@ Durations:
 Exit codes:
   0  done, or the rotation waits to be resumed
   1  failed, or the rotation was aborted or needs attention
-  2  wrong usage
+  2  wrong usage, or refused
+  3  unfinished, because you cancelled it: what has begun can be resumed
   4  authentication failed or permission denied
   5  not found";
 
@@ -115,9 +117,11 @@ pub(crate) enum Command {
     Abort(Abort),
     /// List all rotations, finished and unfinished, or show every step of one
     History(History),
-    /// Find keys that rotations left behind, and delete them on request
+    /// Find keys that rotations and interrupted creates left behind, and delete them on request
     ///
-    /// Without --retire the command only lists the keys.
+    /// Without --retire the command only lists the keys. A `create` that was interrupted leaves a key whose name ends
+    /// in a mark, which no journal knows. The command never deletes such a key unless you ask for that with
+    /// --even-unknown: if nothing uses it, delete it with `api-keyring delete`.
     Sweep(Sweep),
     /// Revoke a key, so that it stops working
     ///
@@ -142,14 +146,20 @@ pub(crate) struct Emulator {
     /// Form of a key in Spartera's answers
     #[arg(long, value_enum, default_value_t = SparteraShape::Documented)]
     pub(crate) spartera_shape: SparteraShape,
+    /// Which id of a deleted key a new key gets; without this option, none
+    ///
+    /// A vendor whose ids are rows of a database, or names, gives the id of a deleted key to another one.
+    #[arg(long, value_enum)]
+    pub(crate) reuse_ids: Option<ReuseIds>,
     /// Inject a fault, written OPERATION:FAULT[:COUNT]
     ///
     /// OPERATION is list, create, get, update, regenerate, revoke, delete, stats, or * for all of them. FAULT is one of
     /// delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, status-after=504, rate-limit=5/10s,
-    /// redirect=URL, truncate, empty, html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum,
-    /// clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, repeat-page, empty-page, duplicate-rows
-    /// and quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the fault hits
-    /// all.
+    /// redirect=URL, held-up=1m, gateway-404, waf, captive-portal, unknown-is-403, truncate, empty, html, html=502,
+    /// wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, encoded, odd-row, odd-field, zero-time,
+    /// past-end-404, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page,
+    /// empty-page, duplicate-rows and quota=10; the values are examples. COUNT is how many requests the fault hits;
+    /// without it, the fault hits all.
     ///
     /// With create:reset-after:1, for example, the first create takes effect, but its answer is lost. A percentage
     /// after OPERATION, as in *%20:reset-before, hits requests at random. A provider before it, as in
@@ -172,7 +182,7 @@ pub(crate) struct Emulator {
     #[arg(long)]
     pub(crate) seed: Option<u64>,
     /// How many seconds a secret keeps working after its key expires
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=LONGEST.as_secs()))]
     pub(crate) expiry_lag: u64,
     /// Log each request on one line of standard error, with secrets masked
     #[arg(long)]
@@ -193,6 +203,16 @@ pub(crate) enum SparteraShape {
     Documented,
     /// As in the reference guide
     Guide,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReuseIds {
+    /// The id of the key that was deleted last
+    Next,
+    /// The lowest free id
+    Lowest,
+    /// The key's name
+    Name,
 }
 
 #[derive(Debug, Args)]
@@ -226,6 +246,18 @@ pub(crate) struct Create {
     /// Id of the user who owns the key, for a vendor that records owners
     #[arg(long)]
     pub(crate) owner: Option<String>,
+    /// Put no mark into the key's name while it is issued
+    ///
+    /// Usually the name ends in a random mark until the secret is at its destination, and the command then removes the
+    /// mark. If the vendor's answer is lost, or the command is interrupted, the mark finds the new key. Without a mark
+    /// nothing tells that key from others, so it may live on, and `api-keyring sweep` does not find it.
+    #[arg(long)]
+    pub(crate) exact_name: bool,
+    /// How long a new key may be missing from the vendor's list
+    ///
+    /// If the vendor's answer is lost, the command looks for the new key that long, and deletes it.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    pub(crate) settle: Duration,
     #[command(flatten)]
     pub(crate) delivery: DeliveryArguments,
 }
@@ -261,6 +293,8 @@ pub(crate) struct Revoke {
     #[arg(long)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
+    pub(crate) even_own: EvenOwn,
+    #[command(flatten)]
     pub(crate) consent: Consent,
 }
 
@@ -269,7 +303,20 @@ pub(crate) struct Delete {
     #[command(flatten)]
     pub(crate) key: Key,
     #[command(flatten)]
+    pub(crate) even_own: EvenOwn,
+    #[command(flatten)]
     pub(crate) consent: Consent,
+}
+
+/// Permission to end your own credential.
+#[derive(Debug, Args)]
+pub(crate) struct EvenOwn {
+    /// Allow this for your own credential, which locks you out
+    ///
+    /// Without this option, the command refuses the key that api-keyring itself uses, as far as anything shows which
+    /// key that is.
+    #[arg(long)]
+    pub(crate) even_own: bool,
 }
 
 /// When a key expires.
@@ -290,9 +337,31 @@ impl ExpiryArguments {
     }
 }
 
+/// The longest duration that an option accepts: a hundred years.
+const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d, 12h or 30s"))?;
+    if duration > LONGEST { Err("the duration is longer than a hundred years".to_owned()) } else { Ok(duration) }
+}
+
+/// Reads a duration that must be longer than zero.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("the duration must be longer than zero".to_owned()),
+        duration => Ok(duration),
+    }
+}
+
+fn time_delta(text: &str) -> Result<TimeDelta, String> {
+    TimeDelta::from_std(duration(text)?).map_err(|_| "the duration is too long".to_owned())
+}
+
 fn expires_in(text: &str) -> Result<Expiry, String> {
-    let duration = humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d or 12h"))?;
-    TimeDelta::from_std(duration).map(Expiry::In).map_err(|_| "the duration is too long".to_owned())
+    match time_delta(text)? {
+        duration if duration.is_zero() => Err("the key would have expired before you could use it".to_owned()),
+        duration => Ok(Expiry::In(duration)),
+    }
 }
 
 fn expires_at(text: &str) -> Result<Expiry, String> {

@@ -9,7 +9,7 @@ use api_keyring_rotation::{InvalidPattern, RotateKey, RotationId, Selector, Sink
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::{Consent, Key, expires_at, expires_in};
+use super::{Consent, Key, duration, expires_at, expires_in, positive_duration, time_delta};
 use crate::destination;
 
 #[derive(Debug, Args)]
@@ -26,8 +26,20 @@ pub(crate) struct Rotate {
     /// previous-MARK.
     #[arg(long = "to", value_name = "DEST")]
     pub(crate) to: Vec<Target>,
+    /// Allow --in-place for your own credential
+    ///
+    /// If the vendor's answer is lost, this can lock you out.
+    #[arg(long, requires = "in_place")]
+    pub(crate) even_own: bool,
     #[command(flatten)]
     pub(crate) options: RotateOptions,
+}
+
+impl Rotate {
+    /// Returns the request that the arguments describe.
+    pub(crate) fn request(&self) -> RotateKey {
+        self.options.request(self.key.key.id(), self.even_own)
+    }
 }
 
 // clap's own usage lists every option of the selection and does not wrap.
@@ -44,15 +56,33 @@ pub(crate) struct RotateFleet {
     #[arg(long = "to", value_name = "DEST", required = true)]
     pub(crate) to: Vec<String>,
     /// How many keys to rotate at the same time
-    #[arg(long, value_name = "COUNT", default_value_t = 8)]
-    pub(crate) concurrency: usize,
-    /// Sizes of the canary waves, such as 1,10
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub(crate) concurrency: u16,
+    /// Sizes of the canary waves, such as 1,10; 0 for no canaries
     ///
     /// The fleet rotates these waves first. If a rotation in one of them fails, the fleet starts no further rotations.
-    #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1")]
-    pub(crate) canaries: Vec<usize>,
+    #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    pub(crate) canaries: Vec<u32>,
+    /// How many rotations in a row may fail because the vendor cannot be reached
+    ///
+    /// The fleet then starts no further rotations. The default is twice the --concurrency, but at least 3.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) give_up_after: Option<u32>,
+    /// Rotate your own credential, too
+    ///
+    /// Without this option, the fleet leaves it alone and reports it as failed. With this option, the fleet rotates it
+    /// last. With --in-place, this can lock you out if the vendor's answer is lost.
+    #[arg(long)]
+    pub(crate) even_own: bool,
     #[command(flatten)]
     pub(crate) options: RotateOptions,
+}
+
+impl RotateFleet {
+    /// Returns the request that the arguments describe for this key.
+    pub(crate) fn request(&self, key: &KeyId) -> RotateKey {
+        self.options.request(key, self.even_own)
+    }
 }
 
 /// The heading of the options that select keys.
@@ -100,11 +130,6 @@ pub(crate) struct RotateOptions {
     /// requested another one.
     #[arg(long)]
     pub(crate) in_place: bool,
-    /// Allow --in-place for your own credential
-    ///
-    /// If the vendor's answer is lost, this can lock you out.
-    #[arg(long, requires = "in_place")]
-    pub(crate) even_own: bool,
     /// Show what the command would do, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -153,12 +178,12 @@ pub(crate) struct RotateOptions {
 
 impl RotateOptions {
     /// Returns the request that these options describe.
-    pub(crate) fn request(&self, key: &KeyId) -> RotateKey {
+    pub(crate) fn request(&self, key: &KeyId, even_own: bool) -> RotateKey {
         let mut rotate = RotateKey::new(key.clone());
         if self.in_place {
             rotate = rotate.in_place();
         }
-        rotate.even_own = self.even_own;
+        rotate.even_own = even_own;
         rotate.expire_old = self.expire_old;
         rotate.adopt_sink = self.adopt;
         rotate.unused_for = self.unused_for;
@@ -256,7 +281,7 @@ struct TimingArguments {
     #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
     clock_tolerance: Duration,
     /// How long to wait between two checks
-    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "2s")]
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = positive_duration, default_value = "2s")]
     poll: Duration,
 }
 
@@ -277,14 +302,14 @@ impl TimingArguments {
 /// How a rotator works on rotations, and where it records them.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RotatorArguments {
-    /// How long to wait for the end of the grace and for evidence of use
+    /// How long to wait in all for the end of the grace and for evidence of use
     ///
-    /// A rotation that needs more time stays unfinished. To continue it later, run `api-keyring resume`. An abort waits
-    /// for neither.
+    /// A rotation that needs more time waits to be resumed. To continue it later, run `api-keyring resume`. An abort
+    /// waits for neither.
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
     /// How long other processes wait before they take over a rotation whose process has died
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "5m")]
     pub(crate) lease: Duration,
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
@@ -330,8 +355,8 @@ pub(crate) struct History {
     #[arg(value_name = "ROTATION")]
     pub(crate) rotation: Option<RotationId>,
     /// How many rotations to list
-    #[arg(long, value_name = "COUNT", default_value_t = 50)]
-    pub(crate) limit: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
 }
@@ -367,7 +392,7 @@ pub(crate) struct Sweep {
     /// The command keeps a key whose secret is there. You can give this option several times.
     #[arg(long = "in", value_name = "DEST")]
     pub(crate) destinations: Vec<Target>,
-    /// With --retire, also delete keys whose rotation is not in the journal
+    /// With --retire, also delete keys whose mark is not in the journal
     ///
     /// The command deletes such a key only if the vendor's masked secret shows that no --in destination holds the key's
     /// secret.
@@ -377,12 +402,4 @@ pub(crate) struct Sweep {
     pub(crate) journal: JournalArguments,
     #[command(flatten)]
     pub(crate) consent: Consent,
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|why| format!("{why}; write 90d, 12h or 30s"))
-}
-
-fn time_delta(text: &str) -> Result<TimeDelta, String> {
-    TimeDelta::from_std(duration(text)?).map_err(|_| "the duration is too long".to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use api_keyring::{Error, IssuedKey, KeyId, NamedProvider, Provider as _, Secret};
+use api_keyring::{Error, IssuedKey, NamedProvider, Provider as _};
 use api_keyring_rotation::Existing;
 use serde_json::{Value, json};
 
@@ -10,15 +10,6 @@ use crate::arguments::{DeliveryArguments, Format};
 use crate::destination::{self, DeliveryError, Destination, ReadyDestination};
 use crate::failure::{Failure, Result};
 use crate::output;
-
-/// How to clean up after a secret that was issued and cannot be delivered.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Undo {
-    /// Delete the key. It is new, and nothing uses it yet.
-    Delete,
-    /// Do nothing. The key existed before.
-    Impossible,
-}
 
 /// Returns the destination that the user names, and what to do with an existing file there.
 pub(super) fn requested_destination(arguments: DeliveryArguments) -> Result<(Destination, Existing)> {
@@ -33,66 +24,97 @@ pub(super) fn requested_destination(arguments: DeliveryArguments) -> Result<(Des
     Ok((destination, existing))
 }
 
-/// Issues a key once its destination is ready, then delivers the secret and prints the key.
+/// A secret at its destination.
+pub(super) struct Delivered {
+    pub(super) issued: IssuedKey,
+    /// The destination as users write it.
+    destination: String,
+    /// Whether the result is printed, because the same document holds the secret.
+    is_printed: bool,
+}
+
+/// Why a secret is not at its destination.
+pub(super) enum Undelivered {
+    /// Nothing was issued, or the secret is in another place, which the failure names.
+    Failed(Failure),
+    /// The answer was lost, or holds no secret. The text says why an answer that arrived is lost.
+    Unanswered(Error, Option<String>),
+    /// The answer cannot be read. It is saved at this place, because it may hold the secret.
+    SetAside(Error, String),
+    /// The secret could not be delivered for this reason, and nobody has it.
+    Lost(Box<IssuedKey>, String),
+}
+
+/// Issues a key once its destination is ready, then delivers the secret.
+///
+/// If the secret and the result go to standard output as one document, `complete` completes that document.
 pub(super) async fn issue_and_deliver(
     format: Format,
     provider: &NamedProvider,
     (destination, existing): (Destination, Existing),
     issuing: impl Future<Output = Result<IssuedKey, Error>>,
-    undo: Undo,
-) -> Result {
-    let destination = destination.prepare(existing)?;
-    let (name, to_stdout) = (destination.name(), destination.is_stdout());
+    complete: impl FnOnce(&mut Value),
+) -> Result<Delivered, Undelivered> {
+    let ready = destination.prepare(existing).map_err(Undelivered::Failed)?;
+    let destination = ready.name();
     let issued = match issuing.await {
         Ok(issued) => issued,
-        Err(error) => return Err(handle_failed_issue(format, provider, destination, error, undo).await),
+        Err(error) => return Err(without_answer(format, ready, error)),
     };
-    let key = format!("{}/{}", provider.name(), issued.id());
-    if to_stdout && format == Format::Json {
+    if ready.is_stdout() && format == Format::Json {
         // Standard output takes only one document, so this one contains the secret.
-        let mut document = delivery_document(provider, &issued, &name);
+        let mut document = document(provider, &issued, &destination);
+        complete(&mut document);
         document["secret"] = issued.secret().expose().into();
         return match output::json(&document) {
-            Ok(()) => Ok(()),
-            Err(failure) => Err(handle_lost_secret(provider, issued.id(), undo, &describe(&failure)).await),
+            Ok(()) => Ok(Delivered { issued, destination, is_printed: true }),
+            Err(failure) => Err(Undelivered::Lost(issued.into(), describe(&failure))),
         };
     }
-    match destination.deliver(issued.secret()) {
-        Ok(()) => {}
-        Err(DeliveryError::Lost(why)) => {
-            return Err(handle_lost_secret(provider, issued.id(), undo, &why.to_string()).await);
-        }
+    match ready.deliver(issued.secret()) {
+        Ok(()) => Ok(Delivered { issued, destination, is_printed: false }),
+        Err(DeliveryError::Lost(why)) => Err(Undelivered::Lost(issued.into(), why.to_string())),
         Err(DeliveryError::Elsewhere { why, path }) => {
-            let place = path.display();
-            return Err(Failure::Other(format!("the secret of {key} is in {place} instead of {name}: {why}")));
+            let (key, place) = (format!("{}/{}", provider.name(), issued.id()), path.display());
+            let why = format!("the secret of {key} is in {place} instead of {destination}: {why}");
+            Err(Undelivered::Failed(Failure::Other(why)))
         }
     }
-    print_delivered(format, provider, &issued, &name)
 }
 
-/// Prints the key, and where its secret is.
-fn print_delivered(format: Format, provider: &NamedProvider, issued: &IssuedKey, name: &str) -> Result {
-    let key = format!("{}/{}", provider.name(), issued.id());
-    let printed = match format {
-        Format::Json => output::json(&delivery_document(provider, issued, name)),
-        Format::Table if name == destination::STDOUT => {
-            // Standard output holds only the secret, so that another program can read it.
-            output::notice(&format!("issued {key}"));
-            Ok(())
+impl Delivered {
+    /// Prints the key, and where its secret is. `complete` completes the document.
+    pub(super) fn print(&self, format: Format, provider: &NamedProvider, complete: impl FnOnce(&mut Value)) -> Result {
+        if self.is_printed {
+            return Ok(());
         }
-        Format::Table => output::fields([
-            ("key", Some(key.clone())),
-            ("secret", Some(issued.secret().masked())),
-            ("destination", Some(name.to_owned())),
-        ]),
-    };
-    printed.map_err(|failure| match failure {
-        Failure::OutputClosed => failure,
-        Failure::Unprintable(why) => Failure::Other(format!(
-            "{key} has a new secret, which is in {name}, but api-keyring cannot print the result: {why}"
-        )),
-        other => other,
-    })
+        let (issued, destination) = (&self.issued, &self.destination);
+        let key = format!("{}/{}", provider.name(), issued.id());
+        let printed = match format {
+            Format::Json => {
+                let mut document = document(provider, issued, destination);
+                complete(&mut document);
+                output::json(&document)
+            }
+            Format::Table if destination == destination::STDOUT => {
+                // Standard output holds only the secret, so that another program can read it.
+                output::notice(&format!("issued {key}"));
+                Ok(())
+            }
+            Format::Table => output::fields([
+                ("key", Some(key.clone())),
+                ("secret", Some(issued.secret().masked())),
+                ("destination", Some(destination.clone())),
+            ]),
+        };
+        printed.map_err(|failure| match failure {
+            Failure::OutputClosed => failure,
+            Failure::Unprintable(why) => Failure::Other(format!(
+                "{key} has a new secret, which is in {destination}, but api-keyring cannot print the result: {why}"
+            )),
+            other => other,
+        })
+    }
 }
 
 /// Describes why a secret that goes to standard output is not there.
@@ -103,7 +125,7 @@ fn describe(failure: &Failure) -> String {
     }
 }
 
-fn delivery_document(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> Value {
+fn document(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) -> Value {
     json!({
         "provider": provider.name(),
         "id": issued.id(),
@@ -113,75 +135,21 @@ fn delivery_document(provider: &NamedProvider, issued: &IssuedKey, delivered_to:
     })
 }
 
-/// Saves an answer that api-keyring cannot read, because it may contain the secret. Deletes a new key if no answer
-/// arrived.
-async fn handle_failed_issue(
-    format: Format,
-    provider: &NamedProvider,
-    destination: ReadyDestination,
-    error: Error,
-    undo: Undo,
-) -> Failure {
-    let saved = error.unclaimed_secret().map(|unclaimed| save_unclaimed(format, destination, unclaimed));
-    let note = match saved {
-        Some(Ok(place)) => {
-            format!("api-keyring saved the answer, as far as it arrived, in {place}: look there for the secret")
-        }
-        Some(Err(why)) => {
-            let undone = undo_issue(provider, &error, undo).await;
-            format!("The answer is lost, because it cannot be saved: {}. {undone}", describe(&why))
-        }
-        None => undo_issue(provider, &error, undo).await,
+/// Saves an answer that api-keyring cannot read, because it may contain the secret.
+fn without_answer(format: Format, destination: ReadyDestination, error: Error) -> Undelivered {
+    let Some(bytes) = error.unclaimed_bytes() else {
+        return Undelivered::Unanswered(error, None);
     };
-    match note.trim_end() {
-        "" => error.into(),
-        note => Failure::Keyring(error.advise(note.to_owned())),
-    }
-}
-
-fn save_unclaimed(format: Format, destination: ReadyDestination, unclaimed: &Secret) -> Result<String> {
-    if destination.is_stdout() && format == Format::Json {
-        output::json(&json!({"unclaimed": unclaimed.expose()}))?;
-        return Ok(destination::STDOUT.to_owned());
-    }
-    Ok(destination.set_aside(unclaimed)?)
-}
-
-/// Deletes a new key whose secret did not arrive.
-///
-/// Returns a sentence about the key, or nothing if no key is known to exist.
-async fn undo_issue(provider: &NamedProvider, error: &Error, undo: Undo) -> String {
-    match error.key() {
-        Some(id) if undo == Undo::Delete => match provider.delete(id).await {
-            Ok(()) => format!("api-keyring deleted the new key {id}"),
-            Err(why) => format!(
-                "The key {id} still exists, because deleting it failed: {why}. Nobody has its secret, so delete it \
-                 with `api-keyring delete {}/{id}`",
-                provider.name()
-            ),
-        },
-        _ => String::new(),
-    }
-}
-
-/// Cleans up after a lost secret, so that no new key remains whose secret nobody has.
-async fn handle_lost_secret(provider: &NamedProvider, id: &KeyId, undo: Undo, why: &str) -> Failure {
-    let key = format!("{}/{id}", provider.name());
-    Failure::Other(match undo {
-        Undo::Impossible => {
-            format!(
-                "the old secret of {key} no longer works, and the new one could not be delivered: {why}. Rotate it \
-                 again to get another secret, with `api-keyring rotate {key} --in-place`"
-            )
+    let text = error.unclaimed_secret().filter(|_| destination.is_stdout() && format == Format::Json);
+    let saved = match text {
+        Some(text) => output::json(&json!({"unclaimed": text.expose()})).map(|()| destination::STDOUT.to_owned()),
+        None => destination.set_aside(bytes).map_err(Failure::from),
+    };
+    match saved {
+        Ok(place) => Undelivered::SetAside(error, place),
+        Err(why) => {
+            let why = format!("The answer is lost, because it cannot be saved: {}", describe(&why));
+            Undelivered::Unanswered(error, Some(why))
         }
-        Undo::Delete => match provider.delete(id).await {
-            Ok(()) => format!("the secret of {key} could not be delivered: {why}. api-keyring deleted the new key"),
-            Err(error) => {
-                format!(
-                    "the secret of {key} could not be delivered: {why}. The key still exists, because deleting it \
-                     failed: {error}. Delete it with `api-keyring delete {key}`"
-                )
-            }
-        },
-    })
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use api_keyring::Secret;
-use api_keyring_emulator::{Emulator, EmulatorBuilder, Revision, SparteraShape, State};
+use api_keyring_emulator::{Emulator, EmulatorBuilder, ReuseIds, Revision, SparteraShape, State};
 use api_keyring_rotation::Existing;
 
 use crate::arguments::{self, Format};
@@ -82,6 +82,13 @@ fn builder(arguments: &arguments::Emulator) -> EmulatorBuilder {
             arguments::SparteraShape::Documented => SparteraShape::Documented,
             arguments::SparteraShape::Guide => SparteraShape::Guide,
         });
+    if let Some(reuse) = arguments.reuse_ids {
+        builder = builder.reuse_ids(match reuse {
+            arguments::ReuseIds::Next => ReuseIds::Next,
+            arguments::ReuseIds::Lowest => ReuseIds::LowestFree,
+            arguments::ReuseIds::Name => ReuseIds::Name,
+        });
+    }
     builder = arguments.seed.into_iter().fold(builder, EmulatorBuilder::seed);
     builder = arguments.faults.iter().cloned().fold(builder, EmulatorBuilder::fault);
     if !arguments.control {

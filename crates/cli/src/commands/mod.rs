@@ -14,6 +14,7 @@ mod rotate;
 mod rotations;
 mod rotator;
 mod sweep;
+mod undo;
 mod update;
 
 use api_keyring::{KeyRef, NamedProvider};

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use api_keyring::{Capability, NamedProvider, Provider as _, Regeneration, Support};
+use api_keyring::{Capability, KeyRef, NamedProvider, Provider as _, Regeneration, Support};
 use api_keyring_rotation::{Downtime, Existing, Journal, JournalError, Plan, Sink, SinkSet, State, Strategy};
 use serde_json::json;
 
-use super::deliver::{self, Undo};
+use super::deliver::{self, Undelivered};
 use super::journal::WhenMissing;
 use super::rotator::RotatorFactory;
 use super::{journal, rotator};
@@ -19,8 +19,8 @@ use crate::failure::{Failure, Result};
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
-    let (provider, own_credential) = config::account(arguments.key.key.provider())?;
-    check_strategy(&provider, &arguments.options)?;
+    let account = config::account(arguments.key.key.provider())?;
+    check_strategy(&account.provider, &arguments.options)?;
     let is_to_stdout = arguments.options.in_place && matches!(arguments.to[..], [Target::Stdout]);
     if is_to_stdout && arguments.options.dry_run {
         return Err(Failure::Usage(
@@ -28,14 +28,14 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
         ));
     }
     if is_to_stdout {
-        return to_stdout(format, (provider, own_credential), &arguments).await;
+        return to_stdout(format, account, &arguments).await;
     }
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
-    let request = arguments.options.request(arguments.key.key.id());
+    let request = arguments.request();
     let journal = journal::for_rotation(&arguments.options, WhenMissing::for_run(&arguments.options))?;
     let factory = RotatorFactory::new(format, &arguments.options.rotator);
-    let rotator = factory.rotator((provider, own_credential), Arc::clone(&sinks), journal.clone());
+    let rotator = factory.rotator(account, Arc::clone(&sinks), journal.clone());
     let plan = rotator.plan(&request).await?;
     refuse_if_under_way(&*journal, &plan).await?;
     if arguments.options.dry_run {
@@ -114,25 +114,39 @@ async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
 /// Rotates in place without a journal. The secret goes to standard output, so nobody could resume this rotation.
 async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &Rotate) -> Result {
     let key = &arguments.key.key;
-    let provider = &account.0.clone();
+    let provider = &account.provider.clone();
     let journal = journal::for_rotation(&arguments.options, WhenMissing::UseEmpty)?;
     // The user does not say where the old secret is stored, so the plan has no sink.
     let nowhere = Arc::new(SinkSet::new([]));
     let rotator = RotatorFactory::new(format, &arguments.options.rotator).rotator(account, nowhere, journal.clone());
-    let plan = rotator.plan(&arguments.options.request(key.id()).adopt_sink()).await?;
+    let plan = rotator.plan(&arguments.request().adopt_sink()).await?;
     refuse_if_under_way(&*journal, &plan).await?;
     confirm(&arguments.options.consent, &arguments.options.warning(&key.to_string()), "Rotate it?")?;
     let mut regeneration = Regeneration::new();
     regeneration.expiry = arguments.options.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &regeneration);
-    defer_cancellation(deliver::issue_and_deliver(
-        format,
-        provider,
-        (Destination::Stdout, Existing::Keep),
-        regenerating,
-        Undo::Impossible,
-    ))
-    .await
+    let destination = (Destination::Stdout, Existing::Keep);
+    let issuing = deliver::issue_and_deliver(format, provider, destination, regenerating, |_| {});
+    match defer_cancellation(issuing).await {
+        Ok(delivered) => delivered.print(format, provider, |_| {}),
+        Err(undelivered) => Err(without_secret(key, undelivered)),
+    }
+}
+
+/// Explains that the key has a new secret that nobody has, or may have.
+fn without_secret(key: &KeyRef, undelivered: Undelivered) -> Failure {
+    match undelivered {
+        Undelivered::Failed(failure) => failure,
+        Undelivered::Unanswered(error, Some(lost)) => Failure::Keyring(error.advise(lost)),
+        Undelivered::Unanswered(error, None) => error.into(),
+        Undelivered::SetAside(error, place) => Failure::Keyring(error.advise(format!(
+            "api-keyring saved the answer, as far as it arrived, in {place}: look there for the secret"
+        ))),
+        Undelivered::Lost(_, why) => Failure::Other(format!(
+            "the old secret of {key} no longer works, and the new one could not be delivered: {why}. Rotate it again \
+             to get another secret, with `api-keyring rotate {key} --in-place`"
+        )),
+    }
 }
 
 /// Prints what a rotation would do.

@@ -157,7 +157,7 @@ pub(super) async fn status(format: Format, arguments: &Status) -> Result {
 pub(super) async fn history(format: Format, arguments: &History) -> Result {
     let journal = journal::existing(&arguments.journal)?;
     let Some(id) = &arguments.rotation else {
-        return list(format, &journal.latest(arguments.limit).await?);
+        return list(format, &journal.latest(usize::try_from(arguments.limit).unwrap_or(usize::MAX)).await?);
     };
     let versions = journal.history(id).await?;
     if versions.is_empty() {

@@ -4,15 +4,15 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::{NamedProvider, SharedSecret};
-use api_keyring_rotation::{Confirmation, Journal, OwnCredential, Record, RotationId, Rotator, Sink, State, Strategy};
+use api_keyring::{NamedProvider, SharedSecret, SystemClock};
+use api_keyring_rotation::{Journal, OwnCredential, Record, RotationId, Rotator, Sink, State, Strategy};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
 use crate::arguments::{Format, RotatorArguments};
 use crate::cancellation::CancelRequests;
 use crate::config::Account;
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::{config, output};
 
 /// Returns a future that ends when somebody cancels the command.
 ///
@@ -35,6 +35,9 @@ pub(super) fn cancel_requested() -> Shared<BoxFuture<'static, ()>> {
     }
 }
 
+/// The clock that decides for rotators and for the selection of keys.
+pub(super) const CLOCK: SystemClock = SystemClock;
+
 /// Makes the rotators of one command.
 pub(super) struct RotatorFactory<'a> {
     format: Format,
@@ -49,12 +52,12 @@ impl<'a> RotatorFactory<'a> {
     /// Returns a rotator that prints each step for people.
     pub(super) fn rotator(
         &self,
-        (provider, own_credential): Account<NamedProvider>,
+        Account { provider, own, .. }: Account<NamedProvider>,
         sinks: Arc<dyn Sink>,
         journal: impl Journal + 'static,
     ) -> Rotator {
         let format = self.format;
-        self.configure(Rotator::new(provider, sinks, journal), own_credential).observe(move |record| {
+        self.configure(Rotator::new(provider, sinks, journal), own).observe(move |record| {
             if format == Format::Table {
                 output::notice(&format!("{}: {}", record.id, record.state.kind().label()));
             }
@@ -62,12 +65,9 @@ impl<'a> RotatorFactory<'a> {
     }
 
     /// Configures a rotator as the arguments say.
-    pub(super) fn configure(&self, rotator: Rotator, own_credential: Option<SharedSecret>) -> Rotator {
+    pub(super) fn configure(&self, rotator: Rotator, own: SharedSecret) -> Rotator {
         let rotator = rotator.patience(self.arguments.wait).lease(self.arguments.lease);
-        match own_credential {
-            Some(secret) => rotator.own_credential(secret),
-            None => rotator,
-        }
+        rotator.clock(CLOCK).own_credential(own)
     }
 }
 
@@ -77,9 +77,7 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
     let record = if is_refused { journal.load(id).await.ok().flatten() } else { None };
     let Some(record) = record.filter(|record| record.plan.own_credential == OwnCredential::Yes) else { return failure };
     match record.state {
-        State::Promoted { .. } | State::Retiring(_) | State::Retired { .. } | State::Done { .. } => {
-            output::notice(&own_credential_replaced(&record));
-        }
+        _ if replaces_own_credential(&record) => output::notice(&own_credential_replaced(&record)),
         _ if record.plan.strategy == Strategy::InPlace && !record.marks.is_empty() => output::notice(
             "The vendor replaced the secret of your own credential, and its answer was lost. Resume with another \
              credential that can regenerate the key.",
@@ -89,12 +87,34 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
     failure
 }
 
-fn own_credential_replaced(record: &Record) -> String {
-    format!("This rotation replaced your own credential. Its new secret is in {}.", record.plan.sinks.join(" and "))
+/// Says where the new secret of your own credential is, and who needs it.
+pub(super) fn own_credential_replaced(record: &Record) -> String {
+    format!(
+        "This rotation replaced your own credential. Its new secret is in {}: set {} to it",
+        record.plan.sinks.join(" and "),
+        config::credential_variable(&record.plan.provider)
+    )
+}
+
+/// Returns whether a rotation has put a new secret for your own credential into its destination, to stay there.
+pub(super) fn replaces_own_credential(record: &Record) -> bool {
+    record.plan.own_credential == OwnCredential::Yes
+        && matches!(
+            record.state,
+            State::Promoted { .. } | State::Retiring(_) | State::Retired { .. } | State::Done { .. }
+        )
 }
 
 /// Returns what people should know about a rotation besides its state.
 pub(super) fn note(record: &Record) -> Option<String> {
+    let own = replaces_own_credential(record).then(|| own_credential_replaced(record));
+    match (own, note_on_state(record)) {
+        (Some(own), Some(note)) => Some(format!("{note}. {own}")),
+        (own, note) => own.or(note),
+    }
+}
+
+fn note_on_state(record: &Record) -> Option<String> {
     match &record.state {
         State::Promoted { until, .. } => {
             let until = output::utc(*until);
@@ -115,11 +135,6 @@ pub(super) fn note(record: &Record) -> Option<String> {
         }
         State::Aborting { why, .. } | State::Aborted { why } | State::NeedsAttention { why, .. } => Some(why.clone()),
         State::Lost { abort, .. } => abort.clone(),
-        State::Done { confirmed: Confirmation::SecretRefused, .. }
-            if record.plan.own_credential == OwnCredential::Yes =>
-        {
-            Some(own_credential_replaced(record))
-        }
         _ => None,
     }
 }

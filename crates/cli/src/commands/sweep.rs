@@ -1,19 +1,20 @@
-//! `sweep` finds keys that rotations left behind, and deletes them.
+//! `sweep` finds keys that rotations and interrupted creates left behind, and deletes them.
 
 use std::sync::Arc;
 
-use api_keyring::{Keyring, NamedProvider, Provider as _};
-use api_keyring_rotation::{Journal, Orphan, Sink, find_orphans, open_sinks};
+use api_keyring::{ApiKey, Ended, NamedProvider, Provider as _, ProviderExt as _, Sameness};
+use api_keyring_rotation::{Journal, Orphan, OwnCredential, Sink, find_orphans, open_sinks};
 use serde_json::json;
 
 use super::journal;
 use crate::arguments::{Consent, Format, Sweep, Target};
+use crate::config::{self, Account};
 use crate::confirm::confirm;
 use crate::failure::{Failure, Result};
-use crate::{config, output};
+use crate::output;
 
 pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
-    let keyring: Keyring = config::from_environment(arguments.provider.as_deref())?;
+    let accounts = config::accounts(arguments.provider.as_deref())?;
     let destinations = arguments.destinations.iter().map(|destination| match destination {
         Target::Sink(sink) => Ok(Arc::clone(sink)),
         Target::Stdout => {
@@ -27,10 +28,13 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     }
     let journal = journal::existing(&arguments.journal)?;
     let mut candidates = Vec::new();
-    for provider in keyring.providers() {
-        for orphan in find_orphans(&provider, &journal).await? {
-            let verdict = inspect(&orphan, &*journal, &destinations, unknown).await?;
-            candidates.push(Candidate::new(provider.clone(), orphan, verdict));
+    for account in accounts {
+        for orphan in find_orphans(&account.provider, &journal).await? {
+            let verdict = match account.is_own_credential(&orphan.key).await? {
+                OwnCredential::Yes => Verdict::Keep("it is your own credential".to_owned()),
+                _ => inspect(&account, &orphan, &*journal, &destinations, unknown).await?,
+            };
+            candidates.push(Candidate::new(account.clone(), orphan, verdict));
         }
     }
     let failed = if arguments.retire { delete(&mut candidates, &arguments.consent).await? } else { 0 };
@@ -51,15 +55,19 @@ enum UnknownRotations {
     Delete,
 }
 
+/// Why a key is in the list although no rotation in the journal issued it.
+const UNKNOWN_MARK: &str = "no rotation in the journal has its mark: a `create` was interrupted, or another journal has \
+                            its rotation";
+
 /// Whether an orphan may be deleted, and why.
 enum Verdict {
     Delete(String),
     Keep(String),
 }
 
-/// A key that a rotation left behind, and what the command does with it.
+/// A key that was left behind, and what the command does with it.
 struct Candidate {
-    provider: NamedProvider,
+    account: Account<NamedProvider>,
     orphan: Orphan,
     note: String,
     may_be_deleted: bool,
@@ -80,17 +88,41 @@ async fn refuse_empty(destinations: &[Arc<dyn Sink>]) -> Result {
 }
 
 impl Candidate {
-    fn new(provider: NamedProvider, orphan: Orphan, verdict: Verdict) -> Self {
+    fn new(account: Account<NamedProvider>, orphan: Orphan, verdict: Verdict) -> Self {
         let (note, may_be_deleted) = match verdict {
             Verdict::Delete(note) => (note, true),
             Verdict::Keep(note) => (note, false),
         };
-        Self { provider, orphan, note, may_be_deleted, is_deleted: false }
+        Self { account, orphan, note, may_be_deleted, is_deleted: false }
+    }
+
+    /// Deletes the key if its id still belongs to it. Returns whether it is deleted now, and a note, or why it could
+    /// not be deleted.
+    async fn delete(&self) -> Result<(bool, String), String> {
+        let provider = &self.account.provider;
+        let found = provider.find(self.orphan.key.id()).await.map_err(|error| error.to_string())?;
+        let is_same = |found: &ApiKey| {
+            self.orphan.mark.is_on(found) && self.orphan.key.identity().compare(found) != Sameness::Another
+        };
+        match found {
+            None => Ok((false, "it was already gone".to_owned())),
+            Some(found) if !is_same(&found) => {
+                Ok((false, "it was already gone, and another key has its id".to_owned()))
+            }
+            Some(found) => match provider.delete_and_confirm(&found, &self.account.retry).await {
+                Ok(Ended::Gone | Ended::Dead) => Ok((true, "deleted".to_owned())),
+                Ok(_) => {
+                    Err("the vendor accepted the delete, but does not show whether the key still works".to_owned())
+                }
+                Err(error) => Err(error.to_string()),
+            },
+        }
     }
 }
 
 /// Decides whether an orphan may be deleted. It may only if no program can use its secret.
 async fn inspect(
+    account: &Account<NamedProvider>,
     orphan: &Orphan,
     journal: &dyn Journal,
     destinations: &[Arc<dyn Sink>],
@@ -120,17 +152,18 @@ async fn inspect(
     if let (Some(twin), false) = (&orphan.twin, deletes_unknown && is_surely_unused) {
         return Ok(Verdict::Keep(format!("it has the same mark as {twin}, and only one of the two is in use")));
     }
+    let key = format!("{}/{}", account.provider.name(), orphan.key.id());
     Ok(match (record.is_some(), is_surely_unused, deletes_unknown) {
         // The journal records that its rotation ended without it.
         (true, ..) => Verdict::Delete("left behind".to_owned()),
-        (false, true, true) => {
-            Verdict::Delete("its rotation is not in the journal, and no destination holds its secret".to_owned())
+        (false, true, true) => Verdict::Delete(format!("{UNKNOWN_MARK}, and no destination holds its secret")),
+        (false, false, true) => Verdict::Keep(format!(
+            "{UNKNOWN_MARK}, and the vendor does not show whether a destination holds its secret. If nothing uses it, \
+             run `api-keyring delete {key}`"
+        )),
+        (false, _, false) => {
+            Verdict::Keep(format!("{UNKNOWN_MARK}. If nothing uses it, run `api-keyring delete {key}`"))
         }
-        (false, false, true) => Verdict::Keep(
-            "its rotation is not in the journal, and the vendor does not show whether a destination holds its secret"
-                .to_owned(),
-        ),
-        (false, _, false) => Verdict::Keep("its rotation is not in the journal".to_owned()),
     })
 }
 
@@ -138,29 +171,23 @@ async fn inspect(
 async fn delete(candidates: &mut [Candidate], consent: &Consent) -> Result<usize> {
     let count = candidates.iter().filter(|candidate| candidate.may_be_deleted).count();
     if count > 0 {
-        confirm(consent, &format!("{count} keys that rotations left behind stop working."), "Delete them?")?;
+        confirm(consent, &format!("{count} keys that were left behind stop working."), "Delete them?")?;
     }
     let mut failed = 0;
     for candidate in candidates.iter_mut().filter(|candidate| candidate.may_be_deleted) {
-        match candidate.provider.delete(candidate.orphan.key.id()).await {
-            Err(error) if !error.is_not_found() => {
-                candidate.note = error.to_string();
-                failed += 1;
-            }
-            _ => {
-                candidate.note = "deleted".to_owned();
-                candidate.is_deleted = true;
-            }
-        }
+        (candidate.is_deleted, candidate.note) = candidate.delete().await.unwrap_or_else(|why| {
+            failed += 1;
+            (false, why)
+        });
     }
     Ok(failed)
 }
 
 fn print(format: Format, candidates: &[Candidate]) -> Result {
     if format == Format::Json {
-        let documents = candidates.iter().map(|Candidate { provider, orphan, note, is_deleted, .. }| {
+        let documents = candidates.iter().map(|Candidate { account, orphan, note, is_deleted, .. }| {
             json!({
-                "provider": provider.name(), "id": orphan.key.id(), "name": orphan.key.name(), "mark": orphan.mark,
+                "provider": account.provider.name(), "id": orphan.key.id(), "name": orphan.key.name(), "mark": orphan.mark,
                 "rotation": orphan.rotation, "deleted": is_deleted, "what": note,
             })
         });
@@ -168,9 +195,9 @@ fn print(format: Format, candidates: &[Candidate]) -> Result {
     }
     output::table(
         ["KEY", "NAME", "ROTATION", "RESULT"],
-        candidates.iter().map(|Candidate { provider, orphan, note, .. }| {
+        candidates.iter().map(|Candidate { account, orphan, note, .. }| {
             [
-                format!("{}/{}", provider.name(), orphan.key.id()),
+                format!("{}/{}", account.provider.name(), orphan.key.id()),
                 orphan.key.name().unwrap_or("-").to_owned(),
                 orphan.rotation.as_ref().map_or("-".to_owned(), ToString::to_string),
                 note.clone(),

@@ -46,6 +46,20 @@ fn a_fault_happens_as_often_as_its_count_says() {
 }
 
 #[test]
+fn the_ids_of_deleted_keys_are_reused_on_request() {
+    for (options, second) in [(&[][..], "1003"), (&["--reuse-ids", "next"], "1002"), (&["--reuse-ids", "name"], "test")]
+    {
+        let emulator = Emulator::with(options);
+        let create = || {
+            let create = ["create", "spartera", "--name", "test", "--exact-name", "--role", "3", "--to", "-"];
+            format!("spartera/{}", emulator.json(&create)["id"].as_str().unwrap())
+        };
+        emulator.json(&["delete", &create(), "--yes"]);
+        assert_eq!(create(), format!("spartera/{second}"), "{options:?}");
+    }
+}
+
+#[test]
 fn the_log_has_one_line_per_request_and_no_secret() {
     let mut emulator = Emulator::with_stderr(&["--log"], Stdio::piped());
     request(&emulator, "GET", "/api-keys", "");
@@ -87,6 +101,7 @@ fn a_mistake_is_a_usage_error_that_lists_valid_values() {
         (["--fault", "create:explode"], "reset-before, reset-after"),
         (["--fault", "make:reset-after"], "list, create, get"),
         (["--fault", "create:reset-after:0"], "not a count"),
+        (["--reuse-ids", "all"], "next, lowest, name"),
         (["--revision", "latest"], "documented, current"),
         (["--spartera-shape", "round"], "documented, guide"),
     ] {

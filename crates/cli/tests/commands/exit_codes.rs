@@ -1,4 +1,4 @@
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 4 authentication or permission, 5 not found.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 unfinished, 4 authentication or permission, 5 not found.
 
 use crate::harness::{Emulator, Run, program};
 
@@ -100,7 +100,7 @@ fn a_repeatable_call_is_retried_and_the_retry_is_reported() {
     assert!(run.stderr.starts_with("attempt 1 failed, retrying in "), "{}", run.stderr);
     assert!(run.stdout.contains("spartera/1001"), "{}", run.stdout);
     // A create that may have taken effect is not retried.
-    let run = with_retries(&["create", "spartera", "--name", "x", "--role", "3", "--to", "-"]);
+    let run = with_retries(&["create", "spartera", "--name", "x", "--role", "3", "--settle", "0s", "--to", "-"]);
     assert_eq!(run.code, 1, "{}", run.stderr);
     assert!(!run.stderr.contains("attempt"), "{}", run.stderr);
     assert_eq!(emulator.ids("spartera").len(), 1);

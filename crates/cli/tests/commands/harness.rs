@@ -3,14 +3,33 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::thread;
 
+use api_keyring_emulator::EmulatorBuilder;
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 /// Returns the program without this process's environment. It retries nothing, so that no test waits.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_api-keyring"));
     command.env_clear().env("API_KEYRING_ATTEMPTS", "1").stdin(Stdio::null());
     command
+}
+
+/// Starts an emulator in this process, so that a test can look into it. Dropping it stops it.
+pub(crate) fn in_process(builder: EmulatorBuilder) -> api_keyring_emulator::Emulator {
+    static SERVER: OnceLock<Handle> = OnceLock::new();
+    // All emulators share one thread.
+    let server = SERVER.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let handle = runtime.handle().clone();
+        thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+        handle
+    });
+    let (sender, receiver) = mpsc::channel();
+    server.spawn(async move { sender.send(builder.start().await.unwrap()) });
+    receiver.recv().unwrap()
 }
 
 /// A running `api-keyring emulator`. Dropping it kills the process.

@@ -85,22 +85,89 @@ fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
     assert_eq!((run.code, &document["unclaimed"]), (1, &format!("<html>{SECRET}</html>").into()));
 }
 
+/// The id of a key that exists before.
+const THEIRS: usize = 99;
+
+/// Plays a Spartera that creates `copies` keys at once, and answers a create with `created`. Returns the requests, the
+/// output, and the ids of the new keys that are left.
+fn run_against_copies(copies: usize, created: Option<&'static str>) -> (Vec<String>, Run, Vec<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--settle", "0s", "--to", "-"];
+    let mut command = client(&listener, &create);
+    let state = std::sync::Arc::new(std::sync::Mutex::new((Vec::new(), vec![THEIRS])));
+    let shared = std::sync::Arc::clone(&state);
+    thread::spawn(move || {
+        let mut name = String::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = read_request(&mut stream);
+            let mut state = shared.lock().unwrap();
+            let (requests, ids): &mut (Vec<String>, Vec<usize>) = &mut state;
+            requests.push(request.lines().next().unwrap().to_owned());
+            let row = |id: &usize| {
+                let name = if *id == THEIRS { "theirs" } else { &name };
+                format!(r#"{{"api_key_id": {id}, "role_id": 3, "company_id": "acme", "name": "{name}"}}"#)
+            };
+            let id = |request: &str| request.split(' ').nth(1)?.rsplit('/').next()?.parse::<usize>().ok();
+            if request.starts_with("POST") {
+                let body: serde_json::Value = serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap();
+                name = body["name"].as_str().unwrap().to_owned();
+                ids.extend((0..copies).map(|copy| 77 + copy));
+                match created {
+                    Some(body) => answer(&mut stream, "200 OK", body),
+                    None => drop(stream),
+                }
+            } else if let Some(id) = id(&request) {
+                match ids.iter().find(|known| **known == id) {
+                    None => answer(&mut stream, "404 Not Found", r#"{"code": 404, "message": "Resource not found"}"#),
+                    Some(known) if request.starts_with("GET") => {
+                        answer(&mut stream, "200 OK", &format!(r#"{{"message": "ok", "data": {}}}"#, row(known)));
+                    }
+                    Some(_) => {
+                        ids.retain(|known| *known != id);
+                        let body = format!(r#"{{"message": "ok", "data": {{"api_key_id": "{id}"}}}}"#);
+                        answer(&mut stream, "200 OK", &body);
+                    }
+                }
+            } else {
+                let rows: Vec<_> = ids.iter().map(row).collect();
+                answer(&mut stream, "200 OK", &format!(r#"{{"message": "ok", "data": [{}]}}"#, rows.join(", ")));
+            }
+        }
+    });
+    let run: Run = command.output().unwrap().into();
+    let (requests, mut left) = state.lock().unwrap().clone();
+    assert_eq!(left.remove(0), THEIRS);
+    (requests, run, left)
+}
+
 #[test]
 fn a_new_key_without_a_secret_is_deleted() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", "-"];
-    let child = client(&listener, &create).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut requests = Vec::new();
-    for _ in 0..2 {
-        let (mut stream, _) = listener.accept().unwrap();
-        requests.push(read_request(&mut stream));
-        answer(&mut stream, "200 OK", r#"{"message": "ok", "data": {"api_key_id": "77"}}"#);
+    let created = r#"{"message": "ok", "data": {"api_key_id": "77"}}"#;
+    let (requests, run, left) = run_against_copies(1, Some(created));
+    assert_eq!((run.code, &*run.stdout, left.len()), (1, "", 0), "{}", run.stderr);
+    assert!(run.stderr.contains("api-keyring deleted the new key spartera/77"), "{}", run.stderr);
+    let begins = |prefix: &str| requests.iter().position(|request| request.starts_with(prefix));
+    let (look, delete) = (begins("GET /companies/acme/api-keys/77"), begins("DELETE /companies/acme/api-keys/77"));
+    assert!(look.is_some() && look < delete, "{requests:?}");
+}
+
+#[test]
+fn a_key_that_has_the_id_of_the_new_one_by_now_is_spared() {
+    let (requests, run, left) = run_against_copies(0, Some(r#"{"message": "ok", "data": {"api_key_id": "99"}}"#));
+    assert_eq!((run.code, &*run.stdout, left.len()), (1, "", 0), "{}", run.stderr);
+    assert!(run.stderr.contains("Another key has the id spartera/99 by now"), "{}", run.stderr);
+    assert!(!requests.iter().any(|request| request.starts_with("DELETE")), "{requests:?}");
+}
+
+#[test]
+fn every_key_of_a_create_that_was_carried_out_twice_is_deleted() {
+    let (requests, run, left) = run_against_copies(2, None);
+    assert_eq!((run.code, &*run.stdout, left.len()), (1, "", 0), "{}", run.stderr);
+    for key in ["spartera/77", "spartera/78"] {
+        assert!(run.stderr.contains(&format!("deleted the new key {key}")), "{}", run.stderr);
     }
-    let run: Run = child.wait_with_output().unwrap().into();
-    assert_eq!((run.code, &*run.stdout), (1, ""));
-    assert!(run.stderr.contains("api-keyring deleted the new key 77"), "{}", run.stderr);
-    assert!(requests[0].starts_with("POST /companies/acme/api-keys "), "{requests:?}");
-    assert!(requests[1].starts_with("DELETE /companies/acme/api-keys/77 "), "{requests:?}");
+    assert_eq!(requests.iter().filter(|request| request.starts_with("POST")).count(), 1, "{requests:?}");
 }
 
 #[test]
@@ -165,7 +232,8 @@ fn ctrl_c_loses_no_secret_that_is_being_issued() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ci.key");
     let destination = format!("file:{}", path.display());
-    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", &destination];
+    // This service answers one request, so the command must not rename the key afterwards.
+    let create = ["create", "spartera", "--name", "ci", "--exact-name", "--role", "3", "--to", &destination];
     let mut child = client(&listener, &create).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
 
     let (mut stream, _) = listener.accept().unwrap();

@@ -3,14 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use api_keyring_emulator::{Emulator, ExistingKey};
 use tempfile::TempDir;
 
-use crate::harness::program;
+use crate::harness::{in_process, program};
 
 /// Returns the number in an environment variable, or `usual` if the variable is not set.
 fn count_from(variable: &str, usual: u64) -> u64 {
@@ -19,15 +18,7 @@ fn count_from(variable: &str, usual: u64) -> u64 {
 
 /// Starts an emulator in a thread of its own.
 fn emulator() -> Emulator {
-    let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            sender.send(Emulator::builder().seed(3).start().await.unwrap()).unwrap();
-            std::future::pending::<()>().await;
-        });
-    });
-    receiver.recv().unwrap()
+    in_process(Emulator::builder().seed(3))
 }
 
 /// A key to rotate, and a directory with its secret and the journal.

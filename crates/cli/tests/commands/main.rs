@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod consent;
+mod create;
 mod delivery;
+mod destroy;
 mod documents;
 mod emulator;
 mod exit_codes;

@@ -154,8 +154,8 @@ impl SecretFile {
     /// # Errors
     ///
     /// If the file cannot be written.
-    pub fn set_aside(mut self, unclaimed: &Secret, suffix: &str) -> io::Result<PathBuf> {
-        self.fill(unclaimed.expose().as_bytes())?;
+    pub fn set_aside(mut self, unclaimed: &[u8], suffix: &str) -> io::Result<PathBuf> {
+        self.fill(unclaimed)?;
         let Self { temporary, folder, mut path } = self;
         path.as_mut_os_string().push(suffix);
         let path = match temporary.persist_noclobber(&path) {
@@ -274,7 +274,7 @@ mod tests {
         fs::write(&path, "the old secret").unwrap();
         let mut paths = Vec::new();
         for text in ["first", "second"] {
-            let aside = SecretFile::reserve(&path).unwrap().set_aside(&text.into(), ".unclaimed").unwrap();
+            let aside = SecretFile::reserve(&path).unwrap().set_aside(text.as_bytes(), ".unclaimed").unwrap();
             assert_eq!(fs::read_to_string(&aside).unwrap(), text);
             paths.push(aside);
         }
