@@ -400,10 +400,9 @@ impl Call<'_> {
     /// Turns a vendor's text into one line of limited length. It removes control characters and everything that looks
     /// like a secret, because a failure may quote the key that it is about.
     fn printable(&self, text: &str) -> String {
-        let start: String = text.trim().chars().take(500).collect();
-        let line = crate::printable(&start);
+        let line = crate::printable(whole_words(text.trim(), MAX_SHOWN));
         let mut shown = String::with_capacity(line.len());
-        for word in line.split_inclusive(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')) {
+        for word in line.split_inclusive(separates_words) {
             let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
             match (self.words.looks_like_secret)(bare) {
                 true => shown.extend([api_keyring_transport::REDACTED, &word[bare.len()..]]),
@@ -417,6 +416,24 @@ impl Call<'_> {
 /// The maximum length of a failure's body that does not match the specification and is still read. Such a body can take
 /// a hundred times its length in memory.
 const MAX_FAILURE_BYTES: usize = 64 * 1024;
+
+/// The maximum length of a vendor's text in an error, in bytes.
+const MAX_SHOWN: usize = 500;
+
+/// Returns whether a character separates words. A secret is one word.
+fn separates_words(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.')
+}
+
+/// Returns the start of a text, at most `length` bytes of it. The last word is whole: nobody recognizes a part of a
+/// secret.
+pub(super) fn whole_words(text: &str, length: usize) -> &str {
+    if text.len() <= length {
+        return text;
+    }
+    let start = &text[..text.floor_char_boundary(length)];
+    start.rfind(separates_words).map_or("", |end| &start[..end])
+}
 
 /// Finds the system's reason among an error's causes, if it is a well-known one.
 fn io_error_kind(error: &(dyn std::error::Error + 'static)) -> Option<std::io::ErrorKind> {

@@ -2,13 +2,14 @@
 
 use api_keyring_transport::runtime::UndecodedResponse;
 
+use super::call::whole_words;
+
 /// The maximum number of bytes of an answer that are searched for text.
 const SEARCHED: usize = 4096;
 
 /// Returns the visible text of an answer: the body without its markup, on one line.
 pub(crate) fn text(answer: &UndecodedResponse) -> String {
-    let body = answer.bytes();
-    visible(&String::from_utf8_lossy(&body[..body.len().min(SEARCHED)]))
+    visible(whole_words(answer.body().expose(), SEARCHED))
 }
 
 fn visible(body: &str) -> String {
