@@ -54,6 +54,8 @@ impl Run<'_> {
             record.state = State::Issuing { mark: mark.clone() };
         })
         .await?;
+        // A process that was held up must not issue a key after another one has gone on.
+        self.rotator.journal.renew(&self.lease).await?;
         match self.rotator.provider.create(&self.record.plan.new_key(&mark)).await {
             Ok(issued) if self.is_spent(issued.id()) => self.hold_id(mark, issued.id()).await,
             Ok(issued) => self.deliver(mark, issued).await,

@@ -61,3 +61,27 @@ async fn a_create_after_an_abort_whose_answer_is_lost_leaves_no_key() {
         }
     }
 }
+
+/// A process is held up between its record and its create. The one that overtakes it dies before it delivers its own key.
+/// No other key is issued while that one is an orphan.
+#[tokio::test]
+async fn an_overtaken_process_issues_no_key() {
+    for service in [SPARTERA, GUIDE, MONAD] {
+        let vendor = Vendor::start(service, Strategy::Overlap).await;
+        let points = cut_points(&vendor, &[], &mut Tally::default()).await;
+        let number = nth(&points, "after journal issuing", 0);
+        let pause = at(number, Event::PauseBeyondLease);
+        let scenario = vendor.key(&[]);
+        let overtaker = scenario.cut_points(None);
+        drop(scenario.run_overtaken_by(&scenario.cut_points(pause), &overtaker).await);
+        judged(scenario, &format!("{service:?}")).await;
+        for death in ["after create", "after journal issued", "after journal delivered"] {
+            let scenario = vendor.key(&[]);
+            let dies = scenario.cut_points(at(nth(&overtaker.passed(), death, 0), Event::Crash));
+            let late = scenario.cut_points(pause);
+            drop(scenario.run_overtaken_by(&late, &dies).await);
+            assert!(!late.passed().contains(&"before create".to_owned()), "{service:?} {death}");
+            judged(scenario, &format!("{service:?} {death}")).await;
+        }
+    }
+}

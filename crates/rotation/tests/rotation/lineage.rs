@@ -66,7 +66,9 @@ impl Lineage {
         let Some(record) = begun.and_then(load) else { return Err("the rotation has no record".to_owned()) };
         let wanted = match &record.state {
             State::Issuing { mark } => vec![mark],
-            // Another process has continued the rotation meanwhile.
+            // Another process has continued the rotation meanwhile, and the one that was held up right before its
+            // create cannot know that.
+            State::Issued(new) => vec![&new.mark],
             _ => {
                 record.marks.iter().filter(|mark| self.marks.lock().unwrap().values().any(|put| put == *mark)).collect()
             }
