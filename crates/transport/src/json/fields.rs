@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroize;
 
 use super::JsonType;
+use super::portable::is_portable;
 use super::scan::{Fields, lossy_text, replace_texts};
 use crate::REDACTED;
 use crate::secret::ensure_exposed;
@@ -80,7 +81,8 @@ impl Serialize for RawJson {
 ///
 /// - A value that cannot be parsed is kept like any other.
 /// - If the service repeats a field, [`iter`](Self::iter) yields it each time, and [`get`](Self::get) returns the last.
-/// - `Serialize` writes the values unchanged.
+/// - `Serialize` writes the values unchanged. A value that many parsers refuse, such as `1e999`, becomes a text that
+///   holds its JSON, so that it does not make the whole output unreadable.
 /// - `Debug` prints the names of the fields, and not their values.
 ///
 /// ```
@@ -197,8 +199,11 @@ impl Serialize for RawFields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (name, value) in self.iter() {
-            let value: &RawValue = serde_json::from_str(value).map_err(S::Error::custom)?;
-            map.serialize_entry(&name, value)?;
+            if is_portable(value) {
+                map.serialize_entry(&name, serde_json::from_str::<&RawValue>(value).map_err(S::Error::custom)?)?;
+            } else {
+                map.serialize_entry(&name, value)?;
+            }
         }
         map.end()
     }
@@ -299,8 +304,10 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
         let object = format!(r#"{{"big":1e400,"half":"\ud800","deep":{deep},"a":1}}"#);
         let read = fields(&object);
-        assert_eq!(serde_json::to_string(&read).unwrap(), object);
         assert_eq!(read.to_json(), object);
+        // Every parser reads what is serialized.
+        let expected = json!({"big": "1e400", "half": r#""\ud800""#, "deep": deep, "a": 1});
+        assert_eq!(serde_json::to_value(&read).unwrap(), expected);
         assert_eq!(read.names().collect::<Vec<_>>(), ["big", "half", "deep", "a"]);
         assert_eq!(
             (read.get("a"), read.get("big"), read.get("half"), read.get("deep")),

@@ -5,6 +5,7 @@
 
 pub(crate) mod decode;
 pub(crate) mod fields;
+mod portable;
 pub(crate) mod repair;
 mod rows;
 pub(crate) mod scan;

@@ -98,7 +98,7 @@ async fn in_an_unreadable_head() {
 #[tokio::test]
 async fn many_times_in_a_failures_body() {
     let credential = "canary_0123456789abcdef";
-    let body = credential.repeat((4 << 20) / credential.len());
+    let body = credential.repeat((250 << 10) / credential.len());
     let (address, served) = answer_once(answer(500, "x: y", &body)).await;
     let api = Api::with_credential(address, Credential::api_key(credential).unwrap());
     let start = Instant::now();
