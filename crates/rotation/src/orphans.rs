@@ -76,6 +76,7 @@ pub async fn find_orphans_at(
     let mut found = Vec::new();
     let mut keys = provider.list(ListKeys::new());
     while let Some(key) = keys.try_next().await? {
+        let key = provider.with_readable_name(key).await?;
         if key.status_at(now).is_dead() {
             continue;
         }

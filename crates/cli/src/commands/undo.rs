@@ -86,6 +86,10 @@ impl Undo<'_> {
         let (mut found, mut problem) = (Vec::new(), None);
         let mut keys = self.account.provider.list(ListKeys::new());
         while let Some(key) = keys.next().await {
+            let key = match key {
+                Ok(key) => self.account.provider.with_readable_name(key).await,
+                error => error,
+            };
             match key {
                 Ok(key) if mark.is_on(&key) && !key.status().is_dead() => found.push(key),
                 Ok(_) => {}

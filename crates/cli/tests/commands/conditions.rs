@@ -357,7 +357,10 @@ impl Cell<'_> {
                 let listed: Vec<_> = document.as_array().into_iter().flatten().map(|key| &key["id"]).collect();
                 let keys: Vec<_> =
                     self.keys().into_iter().filter(|key| key.provider.to_string() == *provider).collect();
-                check(listed.len() == keys.len() || run.code != 0, "it hides a key and says nothing")?;
+                check(
+                    listed.len() == keys.len() || run.code != 0,
+                    &format!("it hides a key and says nothing ({} of {})", listed.len(), keys.len()),
+                )?;
                 let is_one_row = run.code == 0 || !fault.contains("odd-row");
                 check(is_one_row || listed.len() + 1 >= keys.len(), "one odd row hides others")?;
                 check(listed.iter().all(|id| keys.iter().any(|key| **id == *key.id)), "it lists a key that is none")?;

@@ -303,7 +303,7 @@ fn two_rotations_never_share_a_key_or_a_destination() {
     let to = format!("file:{}", fixture.path("ci.key"));
     for (key, why) in [(&other, "puts another key's secret"), (&new, "belongs to the unfinished rotation")] {
         let refused = fixture.run(&["rotate", key, "--to", &to, "--role", "role-reader", "--yes"]);
-        assert_eq!(refused.code, 1);
+        assert_eq!(refused.code, 1, "{}", refused.stderr);
         assert!(refused.stderr.contains(why) && refused.stderr.contains("resume or abort"), "{}", refused.stderr);
     }
     // Somebody else's secret stays in the destination.

@@ -87,8 +87,28 @@ pub trait ProviderExt: Provider {
     ///
     /// The first error of [`list`](Self::list).
     async fn resolve(&self, mark: &Mark) -> Result<Vec<ApiKey>> {
-        let marked = |key: &ApiKey| std::future::ready(mark.is_on(key));
-        self.list(ListKeys::new()).try_filter(marked).try_collect().await
+        let mut found = Vec::new();
+        let mut keys = self.list(ListKeys::new());
+        while let Some(key) = keys.try_next().await? {
+            found.extend(Some(self.with_readable_name(key).await?).filter(|key| mark.is_on(key)));
+        }
+        Ok(found)
+    }
+
+    /// Returns a key of a list. If the list shows its name in a form that cannot be read, this reads the key alone, so
+    /// that an odd row does not hide the key's [`Mark`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`get`](Provider::get) except `NotFound`.
+    async fn with_readable_name(&self, key: ApiKey) -> Result<ApiKey> {
+        if !key.unreadable_fields().contains(&"name") {
+            return Ok(key);
+        }
+        match self.get(key.id()).await {
+            Err(error) if error.is_not_found() => Ok(key),
+            read => read,
+        }
     }
 
     /// Finds a key. Returns `None` only if the key was seen gone twice: the vendor answered two reads with its own 404.

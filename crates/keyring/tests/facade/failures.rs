@@ -449,7 +449,7 @@ async fn a_vendors_message_cannot_do_harm() {
             let error = fixture.error(Operation::Create, Answer::json(status, &vendor.failure(status, &long))).await;
             assert_readable(&error, "a long message");
             let length = error.to_string().len();
-            assert!((60..2000).contains(&length), "{length}");
+            assert!(length < 2000, "{length}");
             assert!(format!("{error:?}").len() < 4000);
         }
         // A blank message counts as no message.

@@ -76,6 +76,7 @@ impl Run<'_> {
         let mut keys = self.rotator.provider.list(ListKeys::new());
         let mut living = Vec::new();
         while let Some(key) = keys.try_next().await? {
+            let key = self.rotator.provider.with_readable_name(key).await?;
             if !self.status(&key).is_dead() {
                 living.extend(marks.iter().find(|mark| mark.is_on(&key)).map(|mark| (key.id().clone(), mark.clone())));
             }
