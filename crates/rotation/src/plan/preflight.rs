@@ -8,7 +8,9 @@ use futures_util::TryStreamExt as _;
 
 use super::{Adoption, Findings};
 use crate::engine::usage_of;
-use crate::{JournalError, OwnCredential, Plan, PlannedExpiry, RotateError, Rotator, SinkContent, Timing, UnusedFor};
+use crate::{
+    JournalError, OwnCredential, Plan, PlannedExpiry, Record, RotateError, Rotator, SinkContent, Timing, UnusedFor,
+};
 
 impl Rotator {
     /// Refuses a clock that is wrong, because it determines the new key's lifetime and the end of the grace.
@@ -121,15 +123,19 @@ impl Rotator {
 
     /// Returns the error for a sink that does not hold the key's secret.
     pub(crate) async fn refuse_sink(&self, plan: &Plan) -> RotateError {
-        // An unfinished rotation of the same key explains the sink better: the sink may hold the new key's secret by
-        // now.
-        match self.journal.unfinished().await {
-            Ok(unfinished) => {
-                if let Some(other) = unfinished.into_iter().find(|other| other.plan.rotates_same_key(plan)) {
-                    return JournalError::UnderWay(other.id).into();
-                }
-            }
+        // An unfinished rotation of the same key, or into the same sink, explains the sink better.
+        let unfinished = match self.journal.unfinished().await {
+            Ok(unfinished) => unfinished,
             Err(error) => return error.into(),
+        };
+        if let Some(other) = unfinished.iter().find(|other| other.plan.rotates_same_key(plan)) {
+            return JournalError::UnderWay(other.id.clone()).into();
+        }
+        let in_use = |other: &&Record| other.plan.sinks.iter().any(|sink| plan.sinks.contains(sink));
+        if let Some(other) = unfinished.iter().find(in_use)
+            && let Some(sink) = other.plan.sinks.iter().find(|sink| plan.sinks.contains(sink))
+        {
+            return JournalError::SinkInUse { sink: sink.clone(), by: other.id.clone() }.into();
         }
         let problem = match plan.in_sink {
             SinkContent::Nothing => "is empty",
