@@ -30,11 +30,7 @@ impl Tally {
     #[track_caller]
     pub(crate) fn report(&self, what: &str) {
         println!("{what}: {} schedules, {} violations", self.schedules, self.violations.len());
-        assert!(
-            self.violations.is_empty(),
-            "{what}: {:#?}",
-            &self.violations[..self.violations.len().min(setting("SHOW").unwrap_or(10) as usize)]
-        );
+        assert!(self.violations.is_empty(), "{what}: {:#?}", &self.violations[..self.violations.len().min(10)]);
     }
 }
 
@@ -145,7 +141,7 @@ async fn one_event(vendor: Vendor) {
     let mut tally = Tally::default();
     for faults in faults_of(strategy) {
         // Schedules with users take long.
-        let stride = if faults.is_empty() { 1 } else { 7 } * if has_users { 3 } else { 1 };
+        let stride = if faults.is_empty() { 1 } else { 13 } * if has_users { 3 } else { 1 };
         let stride = setting("ROTATION_STRIDE").unwrap_or(stride);
         explore(&vendor, faults, usize::try_from(stride).unwrap(), &mut tally).await;
     }
@@ -209,7 +205,7 @@ async fn two_events(service: Service, strategy: Strategy) {
 
 /// Returns the stride between the cut points of a pair. A plain test run takes a sample.
 fn pair_stride() -> usize {
-    usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(40)).unwrap()
+    usize::try_from(setting("ROTATION_PAIR_STRIDE").unwrap_or(80)).unwrap()
 }
 
 /// Runs each first event, and after it each event at each cut point of the process that resumes, or aborts, the rotation.
