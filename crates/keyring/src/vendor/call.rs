@@ -431,8 +431,8 @@ pub(super) fn whole_words(text: &str, length: usize) -> &str {
     if text.len() <= length {
         return text;
     }
-    let start = &text[..text.floor_char_boundary(length)];
-    start.rfind(separates_words).map_or("", |end| &start[..end])
+    let end = (0..=length).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    text[..end].rfind(separates_words).map_or("", |end| &text[..end])
 }
 
 /// Finds the system's reason among an error's causes, if it is a well-known one.
