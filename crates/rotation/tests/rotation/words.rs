@@ -101,6 +101,29 @@ async fn a_403_that_a_wrong_secret_gets_as_well_promotes_nothing() {
 }
 
 #[tokio::test]
+async fn a_gateways_403_is_no_success() {
+    for form in ["html", "json", "azure"] {
+        let bench = Bench::monad().await;
+        // The new secret never works. Of its trials, a gateway answers the first, the third and the fourth. A control
+        // after the first one would reach the vendor.
+        bench.inject(&["create:late=1000:1"]);
+        let faults = [format!("list:gateway-403={form}:1"), format!("list:gateway-403={form}:2@3")];
+        let promoted = Arc::new(std::sync::Mutex::new(false));
+        let seen = Arc::clone(&promoted);
+        let bench = Arc::new(bench);
+        let lying = Arc::clone(&bench);
+        let rotator = bench.rotator.clone().observe(move |record| match record.state.name() {
+            "delivered" => faults.iter().for_each(|fault| lying.inject(&[fault])),
+            "verified" | "promoted" => *seen.lock().unwrap() = true,
+            _ => {}
+        });
+        let record = rotator.rotate(&bench.rotate()).await.unwrap();
+        assert_eq!(record.state.name(), "aborted", "{form}: {record:?}");
+        assert!(!*promoted.lock().unwrap() && bench.old_works().await, "{form}");
+    }
+}
+
+#[tokio::test]
 async fn a_vendor_that_answers_every_unknown_secret_with_403_can_be_rotated() {
     for is_spartera in [true, false] {
         let bench = Bench::new(is_spartera).await;
