@@ -175,12 +175,6 @@ impl Error {
         self
     }
 
-    /// Sets the number of attempts, after each of which the effect was looked at.
-    pub(crate) fn with_attempts_made(mut self, attempts: u32) -> Self {
-        self.0.attempts = attempts;
-        self
-    }
-
     /// Records that the call could have been retried, but the limits of the [`Retry`](crate::Retry) were reached.
     pub(crate) fn with_retries_exhausted(mut self) -> Self {
         self.0.retries_exhausted = true;

@@ -2,9 +2,10 @@
 
 use futures_util::TryStreamExt as _;
 
+use crate::error::EarlierAttempts;
 use crate::{
-    ApiKey, Error, ErrorKind, KeyId, ListKeys, Operation, Outcome, Provider, ProviderExt, Result, Retry, Revocation,
-    Sameness,
+    ApiKey, Error, ErrorKind, KeyId, KeyStatus, ListKeys, Operation, Outcome, Provider, ProviderExt, Result, Retry,
+    Revocation, Sameness,
 };
 
 /// How far the end of a key is confirmed.
@@ -82,6 +83,7 @@ pub(crate) async fn end(
     let identity = key.identity();
     let begun = retry.begin();
     let mut attempts = 0;
+    let mut earlier = EarlierAttempts::HadNoEffect;
     loop {
         attempts += 1;
         let sent = request.send(provider, key.id()).await;
@@ -89,24 +91,31 @@ pub(crate) async fn end(
             && !error.is_not_found()
             && !error.may_have_taken_effect()
         {
-            return sent.map(|()| Ended::Acknowledged);
+            // The vendor may still carry out an earlier attempt.
+            return sent.map(|()| Ended::Acknowledged).map_err(|error| error.with_attempts(attempts, earlier));
         }
         let shown = match find(provider, key.id()).await {
             Ok(shown) => shown.filter(|shown| identity.compare(shown) != Sameness::Another),
             // The look failed. What the request did is all that is known.
-            Err(look) => return Err(unconfirmed(sent, look, request.operation(), key)),
+            Err(look) => {
+                return Err(unconfirmed(sent, look, request.operation(), key).with_attempts(attempts, earlier));
+            }
         };
         let Some(shown) = shown else { return Ok(Ended::Gone) };
-        if shown.status_at(retry.now()).is_dead() {
-            return Ok(Ended::Dead);
-        }
+        let (before, status) = (key.status_at(retry.now()), shown.status_at(retry.now()));
         let error = match sent {
-            Ok(()) if shown.status_at(retry.now()) != crate::KeyStatus::Active => return Ok(Ended::Acknowledged),
+            Ok(()) if status.is_dead() => return Ok(Ended::Dead),
+            Ok(()) if status != KeyStatus::Active => return Ok(Ended::Acknowledged),
             Ok(()) => still_active(request.operation(), key),
+            // An expiry, or what was there before, does not show that a request has arrived.
+            Err(_) if status.is_dead() && status != KeyStatus::Expired && !before.is_dead() => return Ok(Ended::Dead),
             Err(error) => error,
         };
         if identity.compare(&shown) == Sameness::Unclear || !retry.again(attempts, &error, begun).await {
-            return Err(error.with_attempts_made(attempts));
+            return Err(error.with_attempts(attempts, earlier));
+        }
+        if error.may_have_taken_effect() {
+            earlier = EarlierAttempts::MayHaveTakenEffect;
         }
     }
 }

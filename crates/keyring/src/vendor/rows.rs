@@ -33,11 +33,12 @@ pub(crate) fn key_id<const N: usize>(
     extra: &RawFields,
 ) -> std::result::Result<KeyId, Malformed> {
     for (name, id) in ids {
-        let id = match (id, extra.get_raw(name)) {
-            (Some(id), _) => id,
-            (None, Some(json)) if json.bytes().all(|byte| byte.is_ascii_digit()) => json.to_owned(),
-            (None, Some(_)) => return Err(Malformed::new(format!("its id (`{name}`) cannot be read"))),
-            (None, None) => continue,
+        // Only an id that was not decoded is searched for.
+        let id = match id.map_or_else(|| Err(extra.get_raw(name)), Ok) {
+            Ok(id) => id,
+            Err(Some(json)) if json.bytes().all(|byte| byte.is_ascii_digit()) => json.to_owned(),
+            Err(Some(_)) => return Err(Malformed::new(format!("its id (`{name}`) cannot be read"))),
+            Err(None) => continue,
         };
         let problem = format!("its id (`{name}`) is invalid");
         return id.parse().map_err(|why| Malformed { problem, source: Some(why) });

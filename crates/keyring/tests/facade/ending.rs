@@ -214,6 +214,64 @@ async fn a_key_that_stays_active_is_not_claimed_to_be_gone() {
 }
 
 #[tokio::test]
+async fn a_refusal_does_not_hide_that_an_earlier_attempt_may_still_take_effect() {
+    for vendor in Vendor::ALL {
+        let fixture = Fixture::start(vendor).await;
+        let key = shown(&fixture).await;
+        let living = || Answer::json(200, &vendor.success(Operation::Get));
+        for lost in [Answer::hang_up(), Answer::html(502), Answer::html(404)] {
+            for status in [400, 401, 403, 429] {
+                let refused = Answer::json(status, &vendor.failure(status, "no"));
+                let deletes = vec![lost.clone(), refused];
+                Script { deletes, gets: vec![living()], list: vendor.list(&[vendor.key("7")]) }.start(&fixture);
+                let error = fixture.provider.delete_and_confirm(&key, &retry()).await.unwrap_err();
+                let context = format!("{vendor:?} {lost:?} {status}");
+                assert_eq!((error.outcome(), error.attempts()), (Outcome::Unknown, 2), "{context}: {error}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_dead_before_does_not_show_that_a_lost_request_arrived() {
+    let fixture = Fixture::start(Vendor::Spartera).await;
+    let with = |field: &str, value: &str| {
+        let mut body = Vendor::Spartera.success(Operation::Get);
+        body["data"][field] = value.into();
+        Answer::json(200, &body)
+    };
+    let (living, expired) = (with("status", "active"), with("expires_at", "2025-01-01T00:00:00Z"));
+    let (revoked, inactive) = (with("status", "revoked"), with("status", "inactive"));
+    for (before, after, ended) in [
+        (&living, &revoked, Some(Ended::Dead)),
+        (&living, &inactive, Some(Ended::Dead)),
+        (&living, &expired, None),
+        (&expired, &expired, None),
+        (&revoked, &revoked, None),
+    ] {
+        let context = format!("{before:?} {after:?}");
+        fixture.stub.answer_all(before.clone());
+        let key = fixture.provider.get(&id("7")).await.unwrap();
+        let end = async |deletes: Vec<Answer>| {
+            let list = Vendor::Spartera.list(&[]);
+            let seen = Script { deletes, gets: vec![after.clone()], list }.start(&fixture);
+            let ended = fixture.provider.delete_and_confirm(&key, &retry()).await;
+            let count = seen.lock().unwrap().iter().filter(|request| *request == "DELETE").count();
+            (ended, count)
+        };
+        let (lost, count) = end(vec![Answer::hang_up()]).await;
+        match ended {
+            Some(ended) => assert_eq!((lost.unwrap(), count), (ended, 1), "{context}"),
+            None => assert_eq!((lost.unwrap_err().outcome(), count), (Outcome::Unknown, 3), "{context}"),
+        }
+        let done = Answer::json(200, &Vendor::Spartera.success(Operation::Delete));
+        let (ended, count) = end(vec![Answer::hang_up(), done]).await;
+        assert_eq!(ended.unwrap(), Ended::Dead, "{context}");
+        assert!(count <= 2, "{context}");
+    }
+}
+
+#[tokio::test]
 async fn identity_is_more_than_an_id() {
     let key = |created: &str, name: &str, masked: Option<&str>| {
         let key = ApiKey::builder("vault", id("7")).name(name).role("3");
