@@ -1,11 +1,13 @@
 //! The credential that a client authenticates with.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use serde_json::Value;
 
+use crate::json::lossy_text;
 use crate::{REDACTED, Secret};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -90,6 +92,17 @@ impl Credential {
         is_verbatim.then(|| replace(body, secret.as_bytes()))
     }
 
+    /// Returns the start of a text, at most `length` bytes of it, with `[REDACTED]` in place of the secret.
+    pub(crate) fn redact_in_start(&self, text: &str, length: usize) -> String {
+        let secret = self.secret.expose();
+        // A copy that begins in the start is whole in this part. An escape is up to six times as long as its character.
+        let part = start(text, length.saturating_add(6 * secret.len()));
+        let decoded = lossy_text(&format!("\"{part}\"")).map(Cow::into_owned).unwrap_or_default();
+        // JSON may hold the secret in escaped form. Decoded, it also has the copies without escapes.
+        let redacted = if decoded.contains(secret) { decoded.replace(secret, REDACTED) } else { part.to_owned() };
+        start(&redacted, length).to_owned()
+    }
+
     /// Replaces the value of every header that holds the secret with `[REDACTED]`.
     pub(crate) fn redact_in_headers(&self, headers: &mut HeaderMap) {
         let secret = self.secret.expose().as_bytes();
@@ -99,6 +112,12 @@ impl Credential {
             }
         }
     }
+}
+
+/// Returns the start of a text, at most `length` bytes of it.
+fn start(text: &str, length: usize) -> &str {
+    let end = (0..=length.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
 }
 
 /// Redacts `secret` in every text of a value. Returns whether the value holds it.
@@ -195,6 +214,14 @@ mod tests {
     #[test]
     fn redaction_replaces_every_copy() {
         let credential = Credential::api_key("can/ary").unwrap();
+        for text in ["x can/ary y", r"x can\/ary y", r"x can\u002fary y", r#"{"a": "can\/ary can/ary"}"#] {
+            for length in 0..=text.len() + 1 {
+                let shown = credential.redact_in_start(text, length);
+                assert!(shown.len() <= length && !shown.contains("ary"), "{shown}");
+            }
+            assert!(credential.redact_in_start(text, 100).contains(REDACTED), "{text}");
+        }
+        assert_eq!(credential.redact_in_start(r#"{"a": "b\n"}"#, 100), r#"{"a": "b\n"}"#);
         for (body, redacted) in [
             ("can/ary and can/arycan/ary, not can", Some("[REDACTED] and [REDACTED][REDACTED], not can")),
             (r#"["x can/ary",{"a":"can\/ary"},1]"#, Some(r#"["x [REDACTED]",{"a":"[REDACTED]"},1]"#)),

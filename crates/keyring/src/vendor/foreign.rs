@@ -9,7 +9,8 @@ const SEARCHED: usize = 4096;
 
 /// Returns the visible text of an answer: the body without its markup, on one line.
 pub(crate) fn text(answer: &UndecodedResponse) -> String {
-    visible(whole_words(answer.body().expose(), SEARCHED))
+    // Longer than what is searched, so that the last word is known to be cut.
+    visible(whole_words(&answer.start_without_credential(2 * SEARCHED), SEARCHED))
 }
 
 fn visible(body: &str) -> String {

@@ -24,6 +24,11 @@ impl From<&Transport> for ReadLimits {
     }
 }
 
+/// Returns the credential that the answer's request sent, if the hooks ran.
+pub(super) fn credential_of(response: &Response) -> Option<Credential> {
+    response.extensions().get::<ReadLimits>().map(|limits| limits.credential.clone())
+}
+
 /// The part of a body that was read, and the reason if it is not the whole body.
 pub(super) struct Body {
     pub(super) bytes: Zeroizing<Vec<u8>>,

@@ -6,10 +6,10 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
-use super::decode;
+use super::{body, decode};
 use crate::json::DecodeError;
 use crate::json::decode::Undecodable;
-use crate::{REDACTED, Secret};
+use crate::{Credential, REDACTED, Secret};
 
 const COMMON_MEDIA_TYPES: [&str; 6] =
     ["application/json", "application/problem+json", "application/xml", "text/html", "text/plain", "text/xml"];
@@ -24,6 +24,8 @@ pub struct UndecodedResponse {
     /// The body, if it is not valid UTF-8.
     raw: Option<Zeroizing<Vec<u8>>>,
     reason: UndecodedReason,
+    /// The credential that the request sent, if it is known.
+    credential: Option<Credential>,
 }
 
 impl UndecodedResponse {
@@ -36,6 +38,7 @@ impl UndecodedResponse {
             }
         };
         Self {
+            credential: body::credential_of(response),
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
             body: Secret::new(body),
@@ -63,6 +66,15 @@ impl UndecodedResponse {
     /// valid UTF-8, such as an encoded body.
     pub fn bytes(&self) -> &[u8] {
         self.raw.as_ref().map_or(self.body.expose().as_bytes(), |bytes| bytes)
+    }
+
+    /// Returns the start of the body, at most `length` bytes of it, without the credential that the request sent. It may
+    /// still hold a new key's secret.
+    pub fn start_without_credential(&self, length: usize) -> String {
+        match &self.credential {
+            Some(credential) => credential.redact_in_start(self.body.expose(), length),
+            None => self.body.expose().chars().take(length / 4).collect(),
+        }
     }
 
     /// Returns whether the answer declares the media type `application/json` and no content encoding.
