@@ -162,10 +162,10 @@ fn named(field: &Field) -> Result<proc_macro2::TokenStream> {
     Ok(quote!(#name => #ident))
 }
 
-/// Returns whether a field may be missing.
+/// Returns whether a field may be missing. The generator marks a field that may be null but not missing.
 fn is_optional(field: &Field) -> bool {
     let is_option = matches!(&field.ty, Type::Path(path) if last_is(&path.path, "Option"));
-    is_option || has_serde(&field.attrs, "default")
+    (is_option && !has_serde(&field.attrs, "deserialize_with")) || has_serde(&field.attrs, "default")
 }
 
 fn last_is(path: &Path, name: &str) -> bool {

@@ -229,7 +229,6 @@ async fn an_empty_list_is_not_an_error() {
         json!({"api_keys": null}),
         json!({"api_keys": null, "pagination": {"limit": 100, "offset": 0, "total": 0}}),
         json!({"api_keys": [], "pagination": null}),
-        json!({}),
     ] {
         fixture.stub.answer_all(Answer::json(200, &body));
         let found = rows(&*fixture.provider).await;
@@ -238,6 +237,21 @@ async fn an_empty_list_is_not_an_error() {
     let fixture = Fixture::start(Vendor::Spartera).await;
     fixture.stub.answer_all(Answer::json(200, &json!({"data": []})));
     assert!(rows(&*fixture.provider).await.is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_without_rows_is_not_an_empty_list() {
+    for vendor in Vendor::ALL {
+        let fixture = Fixture::start(vendor).await;
+        for body in [json!({}), json!({"message": "OK"}), json!({"status": "ok"}), json!({"pagination": {"total": 0}})]
+        {
+            fixture.stub.answer_all(Answer::json(200, &body));
+            let found = rows(&*fixture.provider).await;
+            assert!(matches!(&found[..], [Err(error)] if error.kind() == ErrorKind::Intermediary), "{body}: {found:?}");
+            let missing = fixture.provider.find(&crate::support::id("7")).await;
+            assert!(missing.is_err(), "{vendor:?} {body}: {missing:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use httpmock::MockServer;
 use monad_raw::mock::MockServerExt as _;
-use monad_raw::{Client, types};
+use monad_raw::{Client, Error, ResponseValue, types};
 use serde_json::{Value, json};
 
 use crate::support::{KEY, ORGANIZATION, client, new_key, stub};
@@ -108,13 +108,17 @@ async fn no_form_of_timestamp_makes_a_key_unreadable() {
 }
 
 async fn list(body: Value) -> types::ApiKeyList {
+    try_list(body).await.unwrap()
+}
+
+async fn try_list(body: Value) -> Result<types::ApiKeyList, Error<types::Error>> {
     let server = MockServer::start_async().await;
     server.list_api_keys(|_, then| {
         then.into_inner().status(200).header("content-type", "application/json").json_body(body);
     });
     let client = client(&server.base_url());
     let call = client.list_api_keys().organization_id(ORGANIZATION);
-    call.send().await.unwrap().into_inner()
+    call.send().await.map(ResponseValue::into_inner)
 }
 
 #[tokio::test]
@@ -139,10 +143,19 @@ async fn a_page_and_its_position_are_decoded() {
 async fn every_form_of_empty_page_is_decoded() {
     assert_eq!(list(json!({"api_keys": []})).await.api_keys.map(|keys| keys.count()), Some(0));
     assert!(list(json!({"api_keys": null, "pagination": null})).await.api_keys.is_none());
-    let bare = list(json!({})).await;
+    let bare = list(json!({"api_keys": null})).await;
     assert!(bare.api_keys.is_none() && bare.pagination.is_none());
-    let pagination = list(json!({"pagination": {"limit": null}})).await.pagination.unwrap();
+    let pagination = list(json!({"api_keys": null, "pagination": {"limit": null}})).await.pagination.unwrap();
     assert!(pagination.limit.is_none() && pagination.total.is_none());
+}
+
+/// Such an answer may come from a gateway, and would look like an empty list.
+#[tokio::test]
+async fn an_answer_without_the_field_of_the_rows_is_no_list() {
+    for body in [json!({}), json!({"message": "OK"}), json!({"pagination": {"total": 0}}), json!({"data": []})] {
+        let error = try_list(body.clone()).await.unwrap_err();
+        assert!(error.to_string().contains("`api_keys` is missing"), "{body}: {error}");
+    }
 }
 
 async fn create(client: &Client) -> types::ApiKeyWithToken {

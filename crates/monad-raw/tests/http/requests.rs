@@ -26,7 +26,7 @@ fn plain_key() -> types::ApiKey {
 }
 
 fn no_keys() -> types::ApiKeyList {
-    types::ApiKeyList::builder().try_into().unwrap()
+    types::ApiKeyList::builder().api_keys(None).try_into().unwrap()
 }
 
 #[tokio::test]
