@@ -7,13 +7,16 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use api_keyring::{ApiKey, Capability, KeyId, Provider, ProviderExt as _, Secret, SharedSecret};
+use api_keyring::{ApiKey, KeyId, Provider, SharedSecret};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::FutureExt as _;
 use futures_util::stream::Peekable;
 use futures_util::{Stream, StreamExt as _};
 
-use super::{Journal, JournalError, OwnCredential, RotateError, RotateKey, RotationId, Rotator, Sink, SinkSet, State};
+use super::{
+    Journal, JournalError, OwnCredential, RotateError, RotateKey, RotationId, Rotator, Sink, SinkSet, State,
+    own_credential,
+};
 
 /// Selects the keys to rotate. A key must meet every condition that you set.
 ///
@@ -303,7 +306,11 @@ impl Fleet {
             return OwnCredential::Unknown;
         }
         match self.rotator.provider.get(key).await {
-            Ok(key) => self.rotator.own_credential_is(&key).await.unwrap_or(OwnCredential::Unknown),
+            Ok(key) => {
+                let secret = self.rotator.own.as_ref().map(SharedSecret::get);
+                let own = own_credential(&*self.rotator.provider, &key, secret.as_ref()).await;
+                own.unwrap_or(OwnCredential::Unknown)
+            }
             Err(_) => OwnCredential::Unknown,
         }
     }
@@ -418,61 +425,6 @@ impl<F: FnMut(&KeyId, &KeyResult)> Run<'_, F> {
         let count = self.unreachable_in_a_row;
         (count >= limit).then(|| format!("the vendor could not be reached for {count} keys in a row: {error}"))
     }
-}
-
-impl Rotator {
-    /// Returns whether the provider authenticates with this key, as far as anything shows it.
-    ///
-    /// # Errors
-    ///
-    /// Those of the requests that it takes to find out.
-    pub async fn own_credential_is(&self, key: &ApiKey) -> api_keyring::Result<OwnCredential> {
-        own_credential(&*self.provider, key, self.own.as_ref().map(SharedSecret::get).as_ref()).await
-    }
-}
-
-/// Returns whether `provider` authenticates with `key`. If the vendor does not show it, finds out by trying.
-///
-/// `secret` is the secret that the provider authenticates with, if it is known.
-///
-/// # Errors
-///
-/// Those of the requests that it takes to find out.
-pub async fn own_credential(
-    provider: &dyn Provider,
-    key: &ApiKey,
-    secret: Option<&Secret>,
-) -> api_keyring::Result<OwnCredential> {
-    match provider.is_own_credential(key, secret).await? {
-        OwnCredential::Unknown if is_used_by_every_request(provider, key.id()).await? => Ok(OwnCredential::Yes),
-        shown => Ok(shown),
-    }
-}
-
-/// How many requests must each raise the number of a key's uses, so that the key counts as your own credential.
-const TRIALS: usize = 3;
-
-/// Returns whether each of a few requests raises the number of uses of the key. Then the key is your own credential, or
-/// it is in such heavy use that it should be treated like it.
-async fn is_used_by_every_request(provider: &dyn Provider, key: &KeyId) -> api_keyring::Result<bool> {
-    if !provider.capabilities().support(Capability::Stats).is_supported() {
-        return Ok(false);
-    }
-    let mut before = None;
-    for trial in 0..=TRIALS {
-        let uses = match provider.stats(key).await {
-            Ok(stats) => stats.usage_count,
-            // The credential may not read this, or the vendor does not have it for this key.
-            Err(error) if error.is_permission_denied() || error.is_not_found() || error.is_unsupported() => None,
-            Err(error) => return Err(error),
-        };
-        let Some(uses) = uses else { return Ok(false) };
-        if trial > 0 && before.is_none_or(|before| uses <= before) {
-            return Ok(false);
-        }
-        before = Some(uses);
-    }
-    Ok(true)
 }
 
 impl FleetSummary {

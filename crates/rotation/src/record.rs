@@ -465,8 +465,8 @@ impl Record {
             _ if other.is_at_work_on(&self.plan) => Some(JournalError::UnderWay(other.id.clone())),
             _ => {
                 // A key that this rotation issued a moment ago may have the id of a key that is gone.
-                let sink = self.plan.sinks.iter().find(|sink| other.plan.sinks.contains(sink))?;
-                Some(JournalError::SinkInUse { sink: sink.clone(), by: other.id.clone() })
+                let sink = self.plan.shared_sink(&other.plan)?.to_owned();
+                Some(JournalError::SinkInUse { sink, by: other.id.clone() })
             }
         }
     }

@@ -98,6 +98,11 @@ impl Plan {
             && !self.old.was_created_apart(&other.old)
     }
 
+    /// Returns the first sink that both plans put their secrets into.
+    pub(crate) fn shared_sink(&self, other: &Self) -> Option<&str> {
+        self.sinks.iter().find(|sink| other.sinks.contains(sink)).map(String::as_str)
+    }
+
     /// Returns the key to issue under this mark.
     pub(crate) fn new_key(&self, mark: &Mark) -> NewKey {
         let mut new = NewKey::new(&self.name).marked(mark);

@@ -8,9 +8,7 @@ use futures_util::TryStreamExt as _;
 
 use super::{Adoption, Findings};
 use crate::engine::usage_of;
-use crate::{
-    JournalError, OwnCredential, Plan, PlannedExpiry, Record, RotateError, Rotator, SinkContent, Timing, UnusedFor,
-};
+use crate::{JournalError, OwnCredential, Plan, PlannedExpiry, RotateError, Rotator, SinkContent, Timing, UnusedFor};
 
 impl Rotator {
     /// Refuses a clock that is wrong, because it determines the new key's lifetime and the end of the grace.
@@ -131,11 +129,9 @@ impl Rotator {
         if let Some(other) = unfinished.iter().find(|other| other.plan.rotates_same_key(plan)) {
             return JournalError::UnderWay(other.id.clone()).into();
         }
-        let in_use = |other: &&Record| other.plan.sinks.iter().any(|sink| plan.sinks.contains(sink));
-        if let Some(other) = unfinished.iter().find(in_use)
-            && let Some(sink) = other.plan.sinks.iter().find(|sink| plan.sinks.contains(sink))
+        if let Some((sink, by)) = unfinished.iter().find_map(|other| plan.shared_sink(&other.plan).zip(Some(&other.id)))
         {
-            return JournalError::SinkInUse { sink: sink.clone(), by: other.id.clone() }.into();
+            return JournalError::SinkInUse { sink: sink.to_owned(), by: by.clone() }.into();
         }
         let problem = match plan.in_sink {
             SinkContent::Nothing => "is empty",

@@ -30,7 +30,7 @@ pub struct RotateKey {
     pub reason: Option<String>,
     /// Whether a new key or a new secret replaces the old secret.
     pub strategy: Strategy,
-    /// Whether your own credential may be rotated in place.
+    /// Whether your own credential may be rotated in place, or by a [fleet](crate::Fleet).
     pub even_own: bool,
     /// Whether the old key expires at the end of the grace. The vendor has to support a change of expiry.
     pub expire_old: bool,
@@ -69,7 +69,8 @@ impl RotateKey {
         self
     }
 
-    /// Allows a rotation in place of your own credential. If the vendor's answer is lost, the provider is locked out.
+    /// Allows a rotation in place of your own credential, or one by a [fleet](crate::Fleet). In place, the provider is
+    /// locked out if the vendor's answer is lost.
     #[must_use]
     pub fn even_own(mut self) -> Self {
         self.even_own = true;

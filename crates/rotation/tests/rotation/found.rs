@@ -25,40 +25,36 @@ async fn a_create_that_takes_effect_after_the_settle_time_leaves_no_second_key()
     }
 }
 
+/// Holds a process up at each of these points. Another process takes over and aborts the rotation, before the first one
+/// continues.
+async fn held_up_and_aborted(service: Service, faults: &[&str], held_up_at: [&str; 2]) {
+    let vendor = Vendor::start(service, Strategy::Overlap).await;
+    let points = cut_points(&vendor, &[], &mut Tally::default()).await;
+    for point in held_up_at {
+        let mut scenario = vendor.key(faults);
+        scenario.successor = Successor::Aborts;
+        let number = nth(&points, point, 0);
+        drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
+        let record = judged(scenario, &format!("{service:?} {point}")).await;
+        assert_eq!(record.state.name(), "aborted");
+    }
+}
+
 /// Without taking the expiry back, the old key ends at the end of a grace that nobody waits for.
 #[tokio::test]
 async fn an_expiry_that_is_set_after_an_abort_is_taken_back() {
     for revision in [Revision::Documented, Revision::Current] {
         let service = Service::Spartera(revision, SparteraShape::Guide);
-        let vendor = Vendor::start(service, Strategy::Overlap).await;
-        let points = cut_points(&vendor, &[], &mut Tally::default()).await;
-        for point in ["before update", "after update"] {
-            let mut scenario = vendor.key(&[]);
-            // Another process takes over and aborts the rotation, before the first one continues.
-            scenario.successor = Successor::Aborts;
-            let number = nth(&points, point, 0);
-            drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
-            let record = judged(scenario, &format!("{service:?} {point}")).await;
-            assert_eq!(record.state.name(), "aborted");
-        }
+        held_up_and_aborted(service, &[], ["before update", "after update"]).await;
     }
 }
 
-/// A process is held up before its create, and another one aborts the rotation. Then the create takes effect, and its
-/// answer is lost.
+/// After the abort, the create takes effect, and its answer is lost.
 #[tokio::test]
 async fn a_create_after_an_abort_whose_answer_is_lost_leaves_no_key() {
     for service in [SPARTERA, MONAD] {
-        let vendor = Vendor::start(service, Strategy::Overlap).await;
-        let points = cut_points(&vendor, &[], &mut Tally::default()).await;
-        for point in ["after journal issuing", "before create"] {
-            let mut scenario = vendor.key(&["create:reset-after:1"]);
-            scenario.successor = Successor::Aborts;
-            let number = nth(&points, point, 0);
-            drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
-            let record = judged(scenario, &format!("{service:?} {point}")).await;
-            assert_eq!(record.state.name(), "aborted");
-        }
+        let faults = ["create:reset-after:1"];
+        held_up_and_aborted(service, &faults, ["after journal issuing", "before create"]).await;
     }
 }
 
