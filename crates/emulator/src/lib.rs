@@ -71,6 +71,7 @@
 //! | [`odd-row`](FaultKind::OddRow), [`odd-field`](FaultKind::OddField), [`zero-time`](FaultKind::ZeroTime) | one row or field that is not as documented, among others that are |
 //! | [`encoded`](FaultKind::Encoded), [`media-type`](FaultKind::MediaType), [`no-media-type`](FaultKind::NoMediaType), [`bom`](FaultKind::ByteOrderMark), [`other-error`](FaultKind::OtherError) | the right answer in another wrapping |
 //! | [`past-end-404`](FaultKind::PastEnd404) | a list whose end is an error |
+//! | [`page-length`](FaultKind::PageLength) | pages of a length that nobody requested |
 //! | [`held-up`](FaultKind::HeldUp) | a write that takes effect long after its connection broke |
 //! | [`reuse-ids`](FaultKind::ReuseIds), or [`EmulatorBuilder::reuse_ids`] for every request | another key under the id of a deleted one |
 //!

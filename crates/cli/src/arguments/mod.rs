@@ -97,9 +97,9 @@ pub(crate) enum Command {
     /// Rotate many keys of one provider
     ///
     /// SELECTION stands for --all, or for one or more of --named, --older-than and --expiring-within. A key must meet
-    /// every condition that you give. The fleet rotates your own credential last. If the fleet cannot tell which
-    /// destination belongs to a key, for example because two keys have the same name, it leaves the key alone and
-    /// reports it as failed. Rotate such a key with `api-keyring rotate`.
+    /// every condition that you give. The fleet rotates your own credential only with --even-own, and last. If the
+    /// fleet cannot tell which destination belongs to a key, for example because two keys have the same name, it leaves
+    /// the key alone and reports it as failed. Rotate such a key with `api-keyring rotate`.
     RotateFleet(RotateFleet),
     /// Continue unfinished rotations
     ///
@@ -110,18 +110,19 @@ pub(crate) enum Command {
     Status(Status),
     /// Undo a rotation: restore the old secret and retire the new key
     ///
-    /// You can abort a rotation until it starts to retire the old key. After that, you can abort it only if it needs
-    /// attention and the vendor never confirmed the retirement, or with --leave-destination. A rotation in place can be
-    /// aborted until it has requested a new secret, and after that only while it needs attention: if the key is gone,
-    /// or with --leave-destination.
+    /// You can abort a rotation until it starts to retire the old key. While it retires that key, you can abort it only
+    /// with --leave-destination, or if it needs attention, the vendor never accepted the retirement, and the old key
+    /// still works. After that, you cannot abort it. You can abort a rotation in place until it has requested a new
+    /// secret. After that, you can abort it only while it needs attention because it cannot request another one: if the
+    /// key is gone, or with --leave-destination.
     Abort(Abort),
     /// List all rotations, finished and unfinished, or show every step of one
     History(History),
     /// Find keys that rotations and interrupted creates left behind, and delete them on request
     ///
     /// Without --retire the command only lists the keys. A `create` that was interrupted leaves a key whose name ends
-    /// in a mark, which no journal knows. The command never deletes such a key unless you ask for that with
-    /// --even-unknown: if nothing uses it, delete it with `api-keyring delete`.
+    /// in a mark that no journal knows. The command deletes such a key only with --even-unknown. If nothing uses the
+    /// key, you can also delete it with `api-keyring delete`.
     Sweep(Sweep),
     /// Revoke a key, so that it stops working
     ///
@@ -155,11 +156,12 @@ pub(crate) struct Emulator {
     ///
     /// OPERATION is list, create, get, update, regenerate, revoke, delete, stats, or * for all of them. FAULT is one of
     /// delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, status-after=504, rate-limit=5/10s,
-    /// redirect=URL, held-up=1m, gateway-404, waf, captive-portal, unknown-is-403, truncate, empty, html, html=502,
-    /// wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, encoded, odd-row, odd-field, zero-time,
-    /// past-end-404, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page,
-    /// empty-page, duplicate-rows and quota=10; the values are examples. COUNT is how many requests the fault hits;
-    /// without it, the fault hits all.
+    /// redirect=URL, held-up=1m, gateway-404, gateway-404-after, waf, captive-portal, unknown-is-403, truncate, empty,
+    /// html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, encoded, media-type=text/plain,
+    /// no-media-type, bom, other-error, odd-row, odd-field, zero-time, past-end-404, page-length=250, clock-ahead=5m,
+    /// clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, empty-page, duplicate-rows and
+    /// quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the fault hits all. In
+    /// list:empty-page:1@2, the part @2 lets the first request pass.
     ///
     /// With create:reset-after:1, for example, the first create takes effect, but its answer is lost. A percentage
     /// after OPERATION, as in *%20:reset-before, hits requests at random. A provider before it, as in

@@ -94,7 +94,7 @@ const fn list(fault: &'static str) -> Condition {
     Condition { fault, only: Some("list"), is_foreign: false }
 }
 
-const CONDITIONS: [Condition; 38] = [
+const CONDITIONS: [Condition; 40] = [
     // A: whose word counts.
     foreign("gateway-404"),
     foreign("gateway-404-after"),
@@ -134,6 +134,8 @@ const CONDITIONS: [Condition; 38] = [
     list("odd-row"),
     list("odd-row=number"),
     list("past-end-404"),
+    list("page-length=1"),
+    list("page-length=3"),
     list("duplicate-rows"),
 ];
 

@@ -69,6 +69,7 @@ impl fmt::Display for FaultKind {
             Self::EmptyPage => f.write_str("empty-page"),
             Self::DuplicateRows => f.write_str("duplicate-rows"),
             Self::PastEnd404 => f.write_str("past-end-404"),
+            Self::PageLength(keys) => write!(f, "page-length={keys}"),
             Self::OddRow(row) => f.write_str(&written("odd-row", *row)),
             Self::Quota(keys) => write!(f, "quota={keys}"),
         }

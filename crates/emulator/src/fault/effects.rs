@@ -43,6 +43,8 @@ pub(crate) enum PageFault {
     Duplicate,
     /// A page after the last does not exist.
     PastEnd,
+    /// Pages have this length.
+    Length(usize),
 }
 
 impl PageFault {
@@ -51,13 +53,18 @@ impl PageFault {
         fault == Some(Self::PastEnd) && before > 0 && before >= total
     }
 
+    /// Returns the length of the service's pages, if a request asks for `limit` rows.
+    pub(crate) fn length(fault: Option<Self>, limit: usize) -> usize {
+        if let Some(Self::Length(length)) = fault { length } else { limit }
+    }
+
     /// Returns the rows of the requested page, distorted by `fault`.
     ///
     /// `before` is the number of rows before the page, `limit` its size.
     pub(crate) fn page<T: Copy>(fault: Option<Self>, mut rows: Vec<T>, before: usize, limit: usize) -> Vec<T> {
         let page = |before: usize| rows.iter().skip(before).take(limit).copied();
         match fault {
-            None | Some(Self::PastEnd) => {
+            None | Some(Self::PastEnd | Self::Length(_)) => {
                 rows.drain(..before.min(rows.len()));
                 rows.truncate(limit);
                 rows

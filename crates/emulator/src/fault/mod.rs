@@ -18,6 +18,7 @@ mod schedule;
 mod variant;
 mod zero_time;
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 pub(crate) use body::{Body, Delivery};
@@ -65,7 +66,8 @@ use crate::settings::ReuseIds;
 /// - all faults of the connection, the status and the body, from [`FaultKind::Refuse`] to [`FaultKind::SlowBody`] (a
 ///   rate limit only when it refuses a request);
 /// - [`FaultKind::Late`] and [`FaultKind::Flaky`];
-/// - the faults of pages, from [`FaultKind::RepeatPage`] to [`FaultKind::PastEnd404`];
+/// - [`FaultKind::ClockAhead`] and [`FaultKind::ClockBehind`];
+/// - the faults of pages, from [`FaultKind::RepeatPage`] to [`FaultKind::PageLength`];
 /// - two faults of the same kind.
 ///
 /// A fault counts each request that it hits, even if the service refuses that request. If a fault stops the exchange
@@ -237,9 +239,9 @@ pub enum FaultKind {
     /// Fields beside the id and the secret have another type than documented, at every depth of the answer.
     /// (`odd-field`, `odd-field=time`, and so on)
     OddField(OddField),
-    /// A key that never expires has an expiry, and a key that nobody has used a time of use, which stand for no time. At
-    /// Monad, where every key expires, this hits keys that live for more than 50 years. (`zero-time`, `zero-time=1970`,
-    /// and so on)
+    /// The answer has a time that stands for no time: a key that never expires gets it as its expiry, and a key that
+    /// nobody has used gets it as its time of use. At Monad, where every key expires, this hits keys that live for more
+    /// than 50 years. (`zero-time`, `zero-time=1970`, and so on)
     ZeroTime(ZeroTime),
     /// The service writes its errors in another form that its vendor documents. At Monad, the form is not that of
     /// [`MonadErrorShape`](crate::MonadErrorShape) but the other one. At Spartera, `code` is text. (`other-error`)
@@ -278,6 +280,9 @@ pub enum FaultKind {
     /// A page after the last is a 404 in the service's own form, instead of an empty page. The first page never is. A
     /// list without pages is whole. (`past-end-404`)
     PastEnd404,
+    /// A list's pages have this many keys, whatever limit the request sets, and a page number counts pages of that
+    /// length. A list without pages is whole. (`page-length=250`)
+    PageLength(NonZeroUsize),
     /// One row in the middle of a list is odd; the others are whole. Faults that change the fields of an answer do not
     /// change a list that is then not readable. (`odd-row`, `odd-row=deep`, and so on)
     OddRow(OddRow),
@@ -295,9 +300,12 @@ impl FaultKind {
             Self::Late(_) | Self::Flaky | Self::ReuseIds(_) => matches!(operation, Create | Regenerate),
             Self::Linger(_) => matches!(operation, Delete | Revoke | Regenerate),
             Self::StaleList(_) => matches!(operation, Create | Delete | Regenerate),
-            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows | Self::PastEnd404 | Self::OddRow(_) => {
-                operation == List
-            }
+            Self::RepeatPage
+            | Self::EmptyPage
+            | Self::DuplicateRows
+            | Self::PastEnd404
+            | Self::PageLength(_)
+            | Self::OddRow(_) => operation == List,
             Self::Quota(_) => operation == Create,
             _ => true,
         }

@@ -32,7 +32,7 @@ const FAULTS: &str = "delay=20ms, refuse=2s, reset-before, reset-after, reset-bo
     status-after=504, redirect=URL, held-up=1m, gateway-404, gateway-502=json, gateway-404-after, waf, \
     captive-portal, truncate, empty, html, html=502, wrong-type, encoded, media-type=text/plain, no-media-type, bom, endless, slow-body=10ms, extra-fields, \
     unknown-enum, odd-field, zero-time, other-error, unknown-is-403, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, \
-    empty-page, duplicate-rows, past-end-404, odd-row, quota=10";
+    empty-page, duplicate-rows, past-end-404, page-length=250, odd-row, quota=10";
 
 impl FromStr for Fault {
     type Err = ParseFaultError;
@@ -160,6 +160,7 @@ impl FromStr for FaultKind {
             ("empty-page", None) => Self::EmptyPage,
             ("duplicate-rows", None) => Self::DuplicateRows,
             ("past-end-404", None) => Self::PastEnd404,
+            ("page-length", Some(keys)) => Self::PageLength(read_number(name, keys)?),
             ("odd-row", row) => Self::OddRow(read_variant(name, row)?),
             ("quota", Some(keys)) => Self::Quota(read_number(name, keys)?),
             _ => match Intermediary::read(name, value)? {
@@ -214,12 +215,12 @@ fn read_rate(name: &str, text: &str) -> Result<FaultKind> {
         return refuse(format!("`{name}` needs a number of requests and a time, such as 5/10s, not `{text}`"));
     };
     match read_number(name, requests)? {
-        0 => refuse(format!("`{name}` must allow at least one request")),
+        0_u64 => refuse(format!("`{name}` must allow at least one request")),
         requests => Ok(FaultKind::RateLimit { requests, per: read_span(name, per)? }),
     }
 }
 
-fn read_number(name: &str, text: &str) -> Result<u64> {
+fn read_number<N: FromStr>(name: &str, text: &str) -> Result<N> {
     match text.parse() {
         Ok(number) => Ok(number),
         Err(_) => refuse(format!("`{name}` needs a whole number, not `{text}`")),
@@ -357,6 +358,8 @@ mod tests {
             ("get:held-up=60s", "cannot hit `get`"),
             ("create:held-up=60", "with a unit"),
             ("create:past-end-404", "cannot hit `create`"),
+            ("create:page-length=2", "cannot hit `create`"),
+            ("list:page-length=0", "whole number"),
             ("get:odd-row", "cannot hit `get`"),
             ("get:media-type=text", "needs a type, such as text/plain"),
             ("get:media-type", "is not a fault"),

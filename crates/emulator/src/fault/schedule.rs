@@ -223,7 +223,9 @@ impl FaultKind {
             Self::Late(_) | Self::Flaky => Group::Warmup,
             Self::Linger(_) => Group::Linger,
             Self::StaleList(_) => Group::StaleList,
-            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows | Self::PastEnd404 => Group::Page,
+            Self::RepeatPage | Self::EmptyPage | Self::DuplicateRows | Self::PastEnd404 | Self::PageLength(_) => {
+                Group::Page
+            }
             Self::OddRow(_) => Group::OddRow,
             Self::Quota(_) => Group::Quota,
         }
@@ -289,6 +291,7 @@ impl Plan {
             FaultKind::EmptyPage => self.effects.page = Some(PageFault::Empty),
             FaultKind::DuplicateRows => self.effects.page = Some(PageFault::Duplicate),
             FaultKind::PastEnd404 => self.effects.page = Some(PageFault::PastEnd),
+            FaultKind::PageLength(keys) => self.effects.page = Some(PageFault::Length(keys.get())),
             FaultKind::OddRow(row) => self.effects.odd_row = Some(*row),
             FaultKind::Quota(keys) => self.effects.quota = Some(*keys),
         }

@@ -49,6 +49,7 @@ impl Organization {
 
     fn list(&mut self, input: &OperationInput<'_>) -> Result<Answer, Refusal> {
         let ListQuery { limit, offset } = ListQuery::read(input.query)?;
+        let limit = PageFault::length(input.effects.page, limit);
         self.keys.begin_list();
         let keys = self.keys.listed();
         let pagination = Pagination { limit, offset, total: keys.len() };

@@ -69,7 +69,7 @@ impl Company {
                 if query.order == SortOrder::Descending {
                     keys.reverse();
                 }
-                (keys.len(), query.page, query.limit)
+                (keys.len(), query.page, PageFault::length(input.effects.page, query.limit))
             }
         };
         let before = (page - 1).saturating_mul(per_page);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use api_keyring::{
     ErrorKind, Keyring, ListKeys, Memory, NewKey, Operation, Outcome, Provider as _, ProviderExt as _, SortKeys,
 };
-use api_keyring_emulator::{Emulator, Revision, SparteraShape};
+use api_keyring_emulator::{Emulator, Fault, Revision, SparteraShape};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
@@ -327,6 +327,24 @@ async fn a_list_loses_no_key_while_others_are_deleted() {
         assert!(gone.len() >= 8, "{context}");
         let lost: Vec<_> = seeded.iter().filter(|key| !gone.contains(&key.id) && !unique.contains(&key.id)).collect();
         assert!(lost.is_empty(), "{context}: {lost:?}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_a_length_that_nobody_requested_lose_no_key() {
+    for (vendor, revision, shape) in VARIANTS {
+        for length in [1, 3, 99, 101, 150, 250, 1000] {
+            let emulator = emulator(revision, shape).await;
+            emulator.inject(format!("list:page-length={length}").parse::<Fault>().unwrap());
+            match vendor {
+                Vendor::Spartera => emulator.spartera().add_keys(320),
+                Vendor::Monad => emulator.monad().add_keys(320),
+            };
+            let (ids, errors) = sorted(administrator(&emulator, vendor).list(ListKeys::new()).collect().await);
+            let context = format!("{vendor:?} {revision:?} {shape:?} {length}: {errors:?}");
+            assert_eq!((ids.len(), errors.len()), (321, 0), "{context}");
+            assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 321, "{context}");
+        }
     }
 }
 

@@ -237,6 +237,22 @@ async fn the_page_after_the_last_is_missing() {
 }
 
 #[tokio::test]
+async fn pages_have_the_services_own_length() {
+    let emulator = with(&["list:page-length=2"]).await;
+    emulator.spartera().add_keys(4);
+    emulator.monad().add_keys(4);
+    let [(spartera, _), (monad, _)] = services(&emulator);
+    for (query, keys) in
+        [("", 2), ("?limit=1", 2), ("?limit=5", 2), ("?page=2&limit=4", 2), ("?page=3", 1), ("?page=4", 0)]
+    {
+        assert_eq!(rows(&spartera.get(query).await.ok()).len(), keys, "{query}");
+    }
+    for (query, keys) in [("", 2), ("?limit=1", 2), ("?limit=5&offset=1", 2), ("?offset=4", 1), ("?offset=5", 0)] {
+        assert_eq!(rows(&monad.get(query).await.ok()).len(), keys, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn errors_have_the_vendors_other_form() {
     for shape in [MonadErrorShape::Text, MonadErrorShape::Object] {
         let emulator = with_builder(builder().0.monad_error_shape(shape), &["*:other-error"]).await;

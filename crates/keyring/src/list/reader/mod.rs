@@ -140,6 +140,10 @@ impl Reader {
         let (offset, limit) = match self.paging {
             Paging::Cursor => (end, PAGE_SIZE),
             Paging::Offset => (end - overlap, most.max(overlap + 1).min(self.page_size)),
+            // The server may count in pages of its own length.
+            Paging::Number if self.mode == Mode::Disjoint => {
+                (end.div_ceil(self.page_size) * self.page_size, self.page_size)
+            }
             Paging::Number => numbered(end, overlap, most.max(2).min(self.page_size)),
         };
         PageRequest { offset, limit, cursor: self.cursor.clone(), search: self.search.clone() }
@@ -165,7 +169,7 @@ impl Reader {
         if self.must_repeat_a_row(request) && counts.known > 0 {
             self.mode = self.mode.after(Evidence::RepeatedRow);
         }
-        let length = self.learn_page_size(page.page_size, counts.rows);
+        let length = self.learn_page_size(request, page.page_size, counts.rows);
         let new_rows = self.emit_new_rows(request, page.keys, &counts, emit);
         if self.mode == Mode::Cursor {
             self.barren = if new_rows == NewRows::Keys { 0 } else { self.barren + 1 };
@@ -207,12 +211,16 @@ impl Reader {
     }
 
     /// Learns the server's page size from the first page.
-    fn learn_page_size(&mut self, declared: Option<u64>, rows: u64) -> PageLength {
+    fn learn_page_size(&mut self, request: &PageRequest, declared: Option<u64>, rows: u64) -> PageLength {
         let is_first = self.latest.is_empty();
         if is_first {
             let observed = if rows == 0 { PAGE_SIZE } else { rows.min(PAGE_SIZE) };
             self.page_size = declared.map_or(observed, |size| size.clamp(1, PAGE_SIZE));
-            if self.page_size == 1 {
+            if rows > request.limit && self.paging == Paging::Number {
+                // The server ignores the limit, so it counts in pages of this length, whatever it declares.
+                self.page_size = rows;
+                self.mode = self.mode.after(Evidence::TooLong);
+            } else if self.page_size == 1 {
                 self.mode = self.mode.after(Evidence::SingleRows);
             }
         }

@@ -83,7 +83,7 @@ fn read(paging: Paging, mut answer: impl FnMut(&PageRequest) -> Page) -> Read {
         read.requests += 1;
         assert!(read.requests < 2000, "the list does not end");
         let request = reader.request(reader.end());
-        assert!((1..=100).contains(&request.limit), "{request:?}");
+        assert!(request.limit > 0, "{request:?}");
         let page = answer(&request);
         let taken = reader.accept(&request, page, |row| match row {
             Ok(key) => read.ids.push(key.id().as_str().parse().unwrap()),
@@ -116,10 +116,10 @@ fn assert_whole(read: &Read, expected: impl Iterator<Item = u64>, context: &str)
 fn a_list_is_complete_for_every_count_and_page_size() {
     for paging in STYLES {
         for count in [0, 1, 2, 3, 19, 20, 21, 99, 100, 101, 200, 1234] {
-            for cap in [1, 2, 3, 7, 20, 100] {
+            for cap in [1, 2, 3, 7, 20, 100, 101, 150, 250, 1000] {
                 for reported in 0..4 {
                     for ignores_limit in [false, true] {
-                        if ignores_limit && paging == Paging::Offset {
+                        if ignores_limit && paging == Paging::Offset && cap < 100 {
                             continue;
                         }
                         let (reports_total, reports_size) = (reported & 1 > 0, reported & 2 > 0);
@@ -130,7 +130,8 @@ fn a_list_is_complete_for_every_count_and_page_size() {
                         assert_whole(&read, 0..count, &context);
                         // There are more requests than pages, because pages overlap and the reader must see the end. It
                         // takes a few more to notice that a server ignores the limit.
-                        let least = count.div_ceil(cap).max(1);
+                        let length = if ignores_limit { cap } else { cap.min(100) };
+                        let least = count.div_ceil(length).max(1);
                         let most = match cap {
                             _ if ignores_limit => least + 9,
                             0..=3 => 2 * least + 9,
