@@ -162,7 +162,7 @@ async fn select(
         }
         let name = Mark::unmarked(key.name().unwrap_or_default()).to_owned();
         let under_way = unfinished.rotation_of(&key);
-        if !key.status().is_dead() {
+        if !key.status_at(now).is_dead() {
             let owner = under_way.as_ref().map_or_else(|| key.id().to_string(), ToString::to_string);
             owners_of_name.entry(name.clone()).or_default().insert(owner);
         }

@@ -361,6 +361,8 @@ async fn keys_are_selected_by_name_age_and_expiry() {
     assert!(matches(Selector::new().expiring_within(days(91))) && !matches(Selector::new().expiring_within(days(89))));
     assert!(!matches(Selector::new().older_than(days(1))));
     assert!(Selector::new().older_than(days(1)).matches(&key, now + days(2)));
+    // The caller's clock decides which keys have expired, not this machine's.
+    assert_eq!(Selector::new().exclusion(&key, now + days(91)), Some(Exclusion::Dead));
     assert!(Selector::new().named("[").is_err());
     bench.provider.revoke(key.id(), &api_keyring::Revocation::new()).await.unwrap();
     let dead = bench.provider.get(key.id()).await.unwrap();
