@@ -110,7 +110,7 @@ impl ReadyDestination {
     /// The answer goes to a file beside the destination, because it must not overwrite a secret that works.
     pub(crate) fn set_aside(self, unclaimed: &[u8]) -> io::Result<String> {
         match self {
-            Self::Stdout => write_line(unclaimed).map(|()| STDOUT.to_owned()),
+            Self::Stdout => write_line(unclaimed).map(|()| "standard output".to_owned()),
             Self::File { file, .. } => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
         }
     }

@@ -204,7 +204,10 @@ impl RotateOptions {
             }
             (false, unused) => {
                 let grace = humantime::format_duration(grace);
-                format!("The old secret of {key} stops working {grace} after a new key has replaced it{unused}.")
+                format!(
+                    "The old secret of {key} stops working no earlier than {grace} after a new key has replaced \
+                     it{unused}."
+                )
             }
         }
     }
@@ -321,7 +324,7 @@ pub(crate) struct JournalArguments {
     /// File that records rotations
     ///
     /// The default is the file that API_KEYRING_JOURNAL names, or else api-keyring/rotations.sqlite in your state
-    /// directory ($XDG_STATE_HOME, or else ~/.local/state).
+    /// directory ($XDG_STATE_HOME, or else %LOCALAPPDATA% or ~/.local/state).
     #[arg(long, value_name = "FILE")]
     pub(crate) journal: Option<PathBuf>,
 }

@@ -89,7 +89,7 @@ async fn clean_up(undo: &Undo<'_>, undelivered: Undelivered) -> Failure {
         Undelivered::SetAside(error, place) => {
             let keys = undo.keys_of_saved_answer(&error).await;
             Failure::Keyring(error.advise(format!(
-                "api-keyring saved the answer, as far as it arrived, in {place}: look there for the secret. {keys}"
+                "api-keyring wrote the answer, as far as it arrived, to {place}: look there for the secret. {keys}"
             )))
         }
         Undelivered::Lost(issued, why) => {

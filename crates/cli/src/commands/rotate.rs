@@ -140,7 +140,7 @@ fn without_secret(key: &KeyRef, undelivered: Undelivered) -> Failure {
         Undelivered::Unanswered(error, Some(lost)) => Failure::Keyring(error.advise(lost)),
         Undelivered::Unanswered(error, None) => error.into(),
         Undelivered::SetAside(error, place) => Failure::Keyring(error.advise(format!(
-            "api-keyring saved the answer, as far as it arrived, in {place}: look there for the secret"
+            "api-keyring wrote the answer, as far as it arrived, to {place}: look there for the secret"
         ))),
         Undelivered::Lost(_, why) => Failure::Other(format!(
             "the old secret of {key} no longer works, and the new one could not be delivered: {why}. Rotate it again \

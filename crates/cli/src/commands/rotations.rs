@@ -117,9 +117,10 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, ResumeError>)>) -
     };
     match failed {
         0 => printed,
-        failed => {
-            Err(Failure::Other(format!("{failed} of {} rotations cannot continue: see their notes", documents.len())))
-        }
+        failed => Err(Failure::Other(format!(
+            "{failed} of {} rotations were aborted, need attention or failed: see their notes",
+            documents.len()
+        ))),
     }
 }
 

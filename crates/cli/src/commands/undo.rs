@@ -91,7 +91,7 @@ impl Undo<'_> {
                 error => error,
             };
             match key {
-                Ok(key) if mark.is_on(&key) && !key.status().is_dead() => found.push(key),
+                Ok(key) if mark.is_on(&key) && !key.status_at(SystemClock.now()).is_dead() => found.push(key),
                 Ok(_) => {}
                 Err(error) => problem = Some(error),
             }
@@ -141,7 +141,7 @@ impl Undo<'_> {
 
     fn how_to_find(&self, mark: &Mark) -> String {
         let provider = self.account.provider.name();
-        format!("If it appears later, its name ends in ~{mark}, and `api-keyring sweep {provider}` lists it")
+        format!("If the key appears later, its name ends in ~{mark}, and `api-keyring sweep {provider}` lists it")
     }
 
     /// Says which key may be the new one if nothing in its name tells it from others.
@@ -174,7 +174,11 @@ impl Undo<'_> {
         let found: Vec<_> = found.iter().map(|id| format!("{provider}/{id}")).collect();
         match (&found[..], self.mark) {
             ([], Some(mark)) => self.how_to_find(mark),
-            ([], None) => format!("The new key is named {:?}", self.name),
+            ([], None) => format!(
+                "If the secret is not there, find the key named {:?} with `api-keyring list {provider}`, and delete it \
+                 with `api-keyring delete`",
+                self.name
+            ),
             ([key], _) => format!("If the secret is not there, delete the key with `api-keyring delete {key}`"),
             (keys, _) => {
                 format!("If the secret is not there, delete these keys with `api-keyring delete`: {}", keys.join(", "))

@@ -78,7 +78,7 @@ impl ApiKey {
     /// Returns whether the masked secret that the vendor shows can be this secret's; `None` if the vendor shows none, or
     /// too little of it.
     ///
-    /// A vendor shows only the end of a secret. A match by chance is unlikely, but possible.
+    /// This compares only the end of the secret, so a match by chance is unlikely, but possible.
     pub fn shows_secret(&self, secret: &Secret) -> Option<bool> {
         let masked = self.masked_secret()?;
         let end = masked.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();

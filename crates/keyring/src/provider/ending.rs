@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ended {
-    /// The key no longer exists: it was seen gone twice, or another key has its id.
+    /// The key no longer exists: it was seen gone twice, a whole list does not hold it, or another key has its id.
     Gone,
     /// The vendor still shows the key, as one that no longer works.
     Dead,

@@ -111,9 +111,10 @@ pub trait ProviderExt: Provider {
         }
     }
 
-    /// Finds a key. Returns `None` only if the key was seen gone twice: the vendor answered two reads with its own 404.
+    /// Finds a key. Returns `None` if the vendor answered two reads with its own 404.
     ///
-    /// If a 404 has another form than the vendor documents, the whole list decides. A gateway also answers 404.
+    /// If a 404 has another form than the vendor documents, it may come from a gateway. The whole list then decides:
+    /// returns `None` if the list does not hold the key.
     ///
     /// # Errors
     ///

@@ -118,7 +118,7 @@ impl Run<'_> {
         let history = self.rotator.journal.history(&self.record.id).await?;
         if history.iter().any(|record| matches!(record.state.underlying(), State::Retired { .. })) {
             return refuse(
-                "the vendor already confirmed the retirement of the old key, so there is no way back: resume the \
+                "the vendor already accepted the retirement of the old key, so there is no way back: resume the \
                  rotation",
             );
         }

@@ -62,8 +62,9 @@ impl Run<'_> {
     /// Records the usage that this rotation caused itself.
     async fn begin_evidence(&mut self, old: Option<Usage>, new_key: Usage, lag: u64) -> Result<Option<Next>> {
         if !new_key.is_any() {
-            let why = "this rotation used the new key, but the vendor does not show it. Waive the evidence \
-                       (`--waive-evidence`), or abort the rotation";
+            let why = "this rotation used the new key, but the vendor does not show it. The old key was left \
+                       alone. If your programs use the new key, waive the evidence (`--waive-evidence`). If not, \
+                       abort the rotation";
             return Ok(Some(Next::State(self.needs_attention(why))));
         }
         let now = self.now();

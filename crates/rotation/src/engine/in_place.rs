@@ -112,7 +112,10 @@ impl Run<'_> {
             return Ok(lost(mark));
         }
         if !error.is_transient() && !is_first {
-            let why = format!("the key's secret may be lost, and the vendor refuses to issue another: {error}");
+            let why = format!(
+                "the key's secret may be lost, and the vendor refuses to issue another: {error}. Fix the cause and \
+                 resume, or end the rotation (`abort --leave-destination`)"
+            );
             return Ok(Next::State(self.needs_attention(why)));
         }
         // The vendor changed nothing under this mark, and the mark is not used again.

@@ -55,7 +55,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Promoted,       Aborting,       "the rotation is aborted, or nobody can use either key"),
     Transition(Overlap, Promoted,       NeedsAttention, "users do not have a new secret that works"),
     Transition(Overlap, Retiring,       Retired,        "the vendor accepted the retirement of the old key"),
-    Transition(Overlap, Retiring,       Aborting,       "nobody can use either key, or the destination is left as it is"),
+    Transition(Overlap, Retiring,       Aborting,       "nobody can use either key, or the sink is left as it is"),
     Transition(Overlap, Retiring,       NeedsAttention, "the old key cannot be retired, or users lost the new secret"),
     Transition(Overlap, Retired,        Done,           "nothing is left of the old secret"),
     Transition(Overlap, Retired,        NeedsAttention, "the old key, or the secret that was in the sink, still works"),

@@ -35,7 +35,10 @@ impl Run<'_> {
     /// Issues a key under a new mark, and delivers its secret.
     async fn issue(&mut self) -> Result<Next> {
         if self.record.marks.len() >= MAX_REQUESTS {
-            let why = format!("{MAX_REQUESTS} requests for a new key failed");
+            let why = format!(
+                "{MAX_REQUESTS} requests for a new key failed. The old key was left alone: check the connection to \
+                 the vendor, and rotate the key again (`rotate`)"
+            );
             return Ok(Next::State(State::Aborting { new: None, why }));
         }
         self.check_sink().await?;

@@ -67,7 +67,7 @@ impl Rotator {
                      wrong one",
                     self.sink.name()
                 );
-                let hint = "Allow the key to list keys, or adopt the sink (`adopt_sink`, `--adopt`)";
+                let hint = "Allow the key to list keys, or adopt the destination (`adopt_sink`, `--adopt`)";
                 return Err(refusal(self.provider.name(), key.id(), &problem, hint));
             }
         };
@@ -138,7 +138,7 @@ impl Rotator {
             _ => "does not hold its secret",
         };
         let problem = format!("{} {problem}, so the key's users seem to read its secret elsewhere", self.sink.name());
-        let hint = "Name the sink that holds the secret (`--to`), or adopt this one (`adopt_sink`, `--adopt`)";
+        let hint = "Name the destination that holds the secret (`--to`), or adopt this one (`adopt_sink`, `--adopt`)";
         refusal(&plan.provider, &plan.old.id, &problem, hint)
     }
 

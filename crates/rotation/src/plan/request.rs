@@ -69,7 +69,7 @@ impl RotateKey {
         self
     }
 
-    /// Allows a rotation in place of your own credential, or one by a [fleet](crate::Fleet). In place, the provider is
+    /// Allows the rotation of your own credential in place, or by a [fleet](crate::Fleet). In place, the provider is
     /// locked out if the vendor's answer is lost.
     #[must_use]
     pub fn even_own(mut self) -> Self {

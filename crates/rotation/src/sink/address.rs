@@ -30,7 +30,7 @@ use super::{Sink, SinkError};
 pub fn open_sinks(names: &[impl AsRef<str>]) -> Result<Arc<dyn Sink>, SinkError> {
     let mut sinks = names.iter().map(|name| open(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
     match (sinks.pop(), sinks.is_empty()) {
-        (None, _) => Err(SinkError::new("no sink is named. Name at least one (`--to`)")),
+        (None, _) => Err(SinkError::new("no destination is named. Name at least one (`--to`)")),
         (Some(only), true) => Ok(only),
         (Some(last), false) => Ok(Arc::new(SinkSet::new(sinks.into_iter().chain([last])))),
     }
@@ -57,6 +57,6 @@ fn open(name: &str) -> Result<Arc<dyn Sink>, SinkError> {
             ),
         },
         Some(("command", program)) => Ok(Arc::new(CommandSink::new(program, [""; 0]))),
-        _ => refuse("this is not the name of a sink. Write file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM"),
+        _ => refuse("this is not a destination. Write file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM"),
     }
 }

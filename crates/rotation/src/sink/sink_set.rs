@@ -25,7 +25,8 @@ impl SinkSet {
     where
         F: Future<Output = Result<(), SinkError>>,
     {
-        let mut failed = self.0.is_empty().then(|| SinkError::new("the set has no sinks. Name at least one (`--to`)"));
+        let none = || SinkError::new("no destination is named. Name at least one (`--to`)");
+        let mut failed = self.0.is_empty().then(none);
         for sink in &self.0 {
             if let Err(error) = act(sink).await {
                 failed.get_or_insert(error.at(sink));

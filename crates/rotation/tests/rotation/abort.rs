@@ -314,7 +314,7 @@ async fn a_confirmed_retirement_cannot_be_aborted() {
     let attention = fixture.rotator.resume(&attention.id).await.unwrap();
     assert!(matches!(&attention.state, State::NeedsAttention { was, .. } if was.name() == "retiring"), "{attention:?}");
     let why = refusal(fixture.rotator.abort(&attention.id, "not today").await);
-    assert!(why.contains("already confirmed the retirement"), "{why}");
+    assert!(why.contains("already accepted the retirement"), "{why}");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ pub enum JsonType {
 }
 
 impl JsonType {
-    /// Returns the type of the value that starts with this JSON text.
+    /// Returns the type of the value with which this JSON text starts.
     pub fn of(json: &str) -> Self {
         match json.trim_start().as_bytes().first() {
             Some(b'{') => Self::Object,

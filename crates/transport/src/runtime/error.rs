@@ -18,7 +18,7 @@ use super::undecoded::UndecodedResponse;
 pub enum Error<E = ()> {
     /// An argument does not match the specification. Nothing was sent.
     InvalidRequest(String),
-    /// No answer arrived. [`CommunicationError::was_surely_not_sent`] returns whether the service may have acted.
+    /// No answer arrived. If [`CommunicationError::was_surely_not_sent`] returns `false`, the service may have acted.
     Communication(CommunicationError),
     /// The service answered with a documented failure.
     ErrorResponse(ResponseValue<E>),
