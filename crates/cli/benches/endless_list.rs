@@ -26,14 +26,23 @@ enum Pages {
     WithATotal,
     /// One key whose name is nearly as large as an answer may be.
     LongNames,
-    /// Five thousand keys of 200 bytes, whatever is requested.
+    /// Five thousand keys of 160 bytes, whatever is requested.
     Large,
+    /// Nearly as many keys as an answer may hold, whatever is requested.
+    Full,
+    /// The same, and the length of the answer is not announced.
+    FullInChunks,
+}
+
+impl Pages {
+    const ALL: [Self; 6] =
+        [Self::AsRequested, Self::WithATotal, Self::LongNames, Self::Large, Self::Full, Self::FullInChunks];
 }
 
 fn main() -> Result<()> {
     // `cargo test --all-targets` does not pass `--bench`. It checks that the benchmark works, so lists that end do.
     let measures = env::args().any(|argument| argument == "--bench");
-    for pages in [Pages::AsRequested, Pages::WithATotal, Pages::LongNames, Pages::Large] {
+    for pages in Pages::ALL {
         for output in ["table", "json"] {
             let url = serve(pages, if measures { usize::MAX } else { 300 })?;
             let (peak, lines, problem) = list(&url, output)?;
@@ -108,10 +117,16 @@ fn respond(mut stream: TcpStream, pages: Pages, end: usize) -> std::io::Result<(
             line.clear();
         }
         let body = page(pages, end, &target);
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
         let length = body.len();
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
         // One write: the system would hold the second one back until the first one is acknowledged.
-        stream.write_all((head + &body).as_bytes())?;
+        let answer = match pages {
+            Pages::FullInChunks => {
+                format!("{head}transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n")
+            }
+            _ => format!("{head}content-length: {length}\r\n\r\n{body}"),
+        };
+        stream.write_all(answer.as_bytes())?;
         target.clear();
     }
     Ok(())
@@ -127,9 +142,14 @@ fn page(pages: Pages, end: usize, target: &str) -> String {
         Pages::AsRequested | Pages::WithATotal => parameter("limit"),
         Pages::LongNames => 1,
         Pages::Large => 5000,
+        Pages::Full | Pages::FullInChunks => 32_000,
     };
     let start = (parameter("page") - 1) * limit;
-    let filling = if matches!(pages, Pages::LongNames) { (8 << 20) - 300 } else { 100 };
+    let filling = match pages {
+        Pages::LongNames => (8 << 20) - 300,
+        Pages::Full | Pages::FullInChunks => 190,
+        _ => 100,
+    };
     let name = "x".repeat(filling);
     let rows: Vec<_> = (start..end.min(start + limit))
         .map(|n| format!("{{\"api_key_id\":{n},\"company_id\":\"acme\",\"role_id\":3,\"name\":\"{name}\"}}"))

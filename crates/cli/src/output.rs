@@ -34,28 +34,34 @@ const MAX_CELL: usize = 80;
 /// It prints the rows in blocks. Each block has at least the column widths of the blocks before it.
 pub(crate) struct StreamedTable<const N: usize> {
     header: Option<[&'static str; N]>,
-    block: Vec<[String; N]>,
+    /// The rows of this block, a line each, with their cells between tabs. It is one text, because thousands of small ones
+    /// would outlive a page of the list, and keep the next page from using its memory.
+    block: String,
+    rows: usize,
     widths: [u16; N],
 }
 
 impl<const N: usize> StreamedTable<N> {
     pub(crate) fn new(header: [&'static str; N]) -> Self {
-        Self { header: Some(header), block: Vec::new(), widths: [0; N] }
+        Self { header: Some(header), block: String::new(), rows: 0, widths: [0; N] }
     }
 
     /// Adds a row. Cuts its cells, apart from the first one, which identifies the row.
     pub(crate) fn add(&mut self, row: [String; N]) -> Result {
-        let mut at = 0;
-        self.block.push(row.map(|cell| {
-            at += 1;
-            if at == 1 { printable(&cell) } else { cut(&printable(&cell)) }
-        }));
-        if self.block.len() < BLOCK { Ok(()) } else { self.print() }
+        for (at, cell) in row.iter().enumerate() {
+            // A printable text has neither tabs nor line ends.
+            let cell = printable(cell);
+            self.block.push_str(if at == 0 { "" } else { "\t" });
+            self.block.push_str(&if at == 0 { cell } else { cut(&cell) });
+        }
+        self.block.push('\n');
+        self.rows += 1;
+        if self.rows < BLOCK { Ok(()) } else { self.print() }
     }
 
     /// Prints the rows that are left. Without any rows, prints only the header.
     pub(crate) fn end(mut self) -> Result {
-        if self.block.is_empty() && self.header.is_none() { Ok(()) } else { self.print() }
+        if self.rows == 0 && self.header.is_none() { Ok(()) } else { self.print() }
     }
 
     fn print(&mut self) -> Result {
@@ -64,13 +70,14 @@ impl<const N: usize> StreamedTable<N> {
         if let Some(header) = self.header.take() {
             table.set_header(header);
         }
-        table.add_rows(self.block.drain(..));
+        table.add_rows(self.block.lines().map(|row| row.split('\t')));
         for (width, content) in self.widths.iter_mut().zip(table.column_max_content_widths()) {
             *width = content.max(*width);
         }
         // A column has a blank on either side.
         let bound = |width: &u16| ColumnConstraint::LowerBoundary(Width::Fixed(width.saturating_add(2)));
         table.set_constraints(self.widths.iter().map(bound));
+        (self.block, self.rows) = (String::new(), 0);
         print_lines(&table)
     }
 }

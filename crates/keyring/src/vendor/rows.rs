@@ -9,7 +9,7 @@ use crate::{ApiKey, Error, ErrorKind, InvalidName, KeyId, Outcome, Page, PageReq
 
 /// The smallest size that a row is assumed to have, in bytes. A page may hold as many rows of this size as its answer
 /// may hold bytes. Otherwise an answer of tiny rows would need a hundred times its size in memory.
-const SMALLEST_ROW: usize = 160;
+const SMALLEST_ROW: usize = 256;
 
 /// Why a value in an answer is not a valid key.
 #[derive(Debug)]

@@ -544,7 +544,7 @@ async fn a_complete_list_reaches_no_limit() {
 
 #[tokio::test]
 async fn an_answer_of_countless_tiny_rows_is_cut_short_and_says_so() {
-    let limit = (8 << 20) / 160;
+    let limit = (8 << 20) / 256;
     for vendor in Vendor::ALL {
         let fixture = Fixture::start(vendor).await;
         let tiny =

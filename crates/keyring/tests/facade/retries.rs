@@ -310,6 +310,14 @@ async fn a_server_cannot_ask_for_a_longer_wait_than_allowed() {
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
     assert_eq!(clock.waits(), []);
 
+    // The default is one minute, even where the limit of all attempts leaves room for more.
+    for (asked, attempts) in [("60", 2), ("61", 1)] {
+        stub.answer_all(failure(Vendor::Monad, 429).header("retry-after", asked));
+        let provider = connect(Vendor::Monad, &stub.base_url()).retrying(retry(&self::clock()).max_attempts(2));
+        let error = perform(&provider, Operation::Get).await.unwrap_err();
+        assert_eq!((error.attempts(), error.retries_exhausted()), (attempts, true), "{asked}");
+    }
+
     // Three waits of 40 s exceed the limit of 100 s.
     stub.answer_all(failure(Vendor::Monad, 429).header("retry-after", "40"));
     let limited = retry(&clock).max_attempts(10).max_elapsed(Duration::from_secs(100));

@@ -124,7 +124,13 @@ async fn check_leases(journal: &dyn Journal, clock: &ManualClock, first: &Record
     clock.advance(LEASE / 2);
     let planned = next(first, State::Planned);
     journal.save(&lease, &planned).await.unwrap();
-    clock.advance(LEASE / 2);
+    clock.advance(LEASE - Duration::from_secs(1));
+    match journal.take(id, "b", LEASE).await {
+        Err(JournalError::Held { by, until }) => {
+            assert_eq!((&*by, until), ("a", clock.now() + TimeDelta::seconds(1)), "the write extends the lease");
+        }
+        other => panic!("{other:?}"),
+    }
     journal.renew(&lease).await.unwrap();
     clock.advance(LEASE - Duration::from_secs(1));
     match journal.take(id, "b", LEASE).await {
@@ -150,6 +156,7 @@ async fn check_leases(journal: &dyn Journal, clock: &ManualClock, first: &Record
     assert!(matches!(journal.take(id, "c", LEASE).await, Err(JournalError::Held { by, .. }) if by == "b"));
     journal.save(&newer, &finished).await.unwrap();
     journal.release(&newer).await.unwrap();
+    assert!(matches!(journal.renew(&newer).await, Err(JournalError::LeaseLost)), "a released lease stays released");
     let released = journal.take(id, "c", LEASE).await.unwrap();
     assert!(matches!(journal.renew(&newer).await, Err(JournalError::LeaseLost)));
     journal.release(&released).await.unwrap();

@@ -317,3 +317,78 @@ async fn a_set_of_sinks_behaves_like_a_sink() {
     let differing = SinkSet::new(["a", "b"].map(|held| Arc::new(MemorySink::holding(held)) as Arc<dyn Sink>));
     assert!(differing.current().await.unwrap_err().to_string().contains("do not hold the same"));
 }
+
+/// A sink that forgets what is put into it, or fails whatever is asked of it.
+#[derive(Debug)]
+struct Broken {
+    fails: bool,
+}
+
+#[async_trait::async_trait]
+impl Sink for Broken {
+    fn name(&self) -> String {
+        "broken".to_owned()
+    }
+
+    async fn check(&self) -> Result<(), SinkError> {
+        self.answer(())
+    }
+
+    async fn current(&self) -> Result<Option<Secret>, SinkError> {
+        self.answer(None)
+    }
+
+    async fn put(&self, _: &Mark, _: &Secret) -> Result<(), SinkError> {
+        self.answer(())
+    }
+
+    async fn pending(&self, _: &Mark) -> Result<Option<Secret>, SinkError> {
+        self.answer(None)
+    }
+
+    async fn promote(&self, _: &Mark) -> Result<(), SinkError> {
+        self.answer(())
+    }
+
+    async fn previous(&self, _: &Mark) -> Result<Option<Secret>, SinkError> {
+        self.answer(None)
+    }
+
+    async fn withdraw(&self, _: &Mark) -> Result<(), SinkError> {
+        self.answer(())
+    }
+
+    async fn forget_previous(&self, _: &Mark) -> Result<(), SinkError> {
+        self.answer(())
+    }
+}
+
+impl Broken {
+    fn answer<T>(&self, answer: T) -> Result<T, SinkError> {
+        if self.fails { Err(SinkError::new("out of order")) } else { Ok(answer) }
+    }
+}
+
+#[tokio::test]
+async fn a_set_reads_back_what_each_of_its_sinks_holds() {
+    let sink = SinkSet::new([Arc::new(MemorySink::new()) as Arc<dyn Sink>, Arc::new(Broken { fails: false })]);
+    let error = sink.put(&Mark::random(), &secret("sk_live_1").unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("broken") && error.contains("read back"), "{error}");
+}
+
+#[tokio::test]
+async fn a_sink_that_fails_does_not_keep_a_set_from_the_others() {
+    let (mark, held) = (Mark::random(), MemorySink::holding("sk_live_0"));
+    let sink = SinkSet::new([Arc::new(Broken { fails: true }) as Arc<dyn Sink>, Arc::new(held.clone())]);
+    let failed = |result: Result<(), SinkError>| assert!(result.unwrap_err().to_string().contains("out of order"));
+    failed(sink.put(&mark, &secret("sk_live_1").unwrap()).await);
+    assert_eq!(held.pending(&mark).await.unwrap(), secret("sk_live_1"));
+    failed(sink.promote(&mark).await);
+    assert_eq!(held.current().await.unwrap(), secret("sk_live_1"));
+    failed(sink.withdraw(&mark).await);
+    assert_eq!(held.current().await.unwrap(), secret("sk_live_0"));
+    failed(sink.put(&mark, &secret("sk_live_2").unwrap()).await);
+    failed(sink.promote(&mark).await);
+    failed(sink.forget_previous(&mark).await);
+    assert_eq!(held.previous(&mark).await.unwrap(), None);
+}

@@ -1,6 +1,5 @@
 //! Decodes objects field by field.
 
-use std::cell::Cell;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer};
@@ -28,6 +27,22 @@ pub trait FromJson: Sized {
     /// Says what is wrong, and with which field. It repeats no part of the text.
     fn from_json(json: &str) -> Result<Self, DecodeError>;
 }
+
+/// Decodes answers that are no objects with documented fields.
+macro_rules! decode_whole {
+    ($($type:ty),*) => {
+        $(impl FromJson for $type {
+            const FIELDS: &'static [&'static str] = &[];
+
+            fn from_json(json: &str) -> Result<Self, DecodeError> {
+                let problem = DecodeProblem::Unreadable(JsonType::of(json));
+                serde_json::from_str(json).map_err(|_| DecodeError { field: None, problem })
+            }
+        })*
+    };
+}
+
+decode_whole!(String, serde_json::Value);
 
 /// Why a value cannot be decoded. It repeats no part of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,29 +105,19 @@ pub(crate) enum Undecodable {
     Form(DecodeError),
 }
 
-thread_local! {
-    // An error of the JSON parser holds only text, and this one holds the field.
-    static LAST_ERROR: Cell<Option<DecodeError>> = const { Cell::new(None) };
-}
-
-/// Decodes an answer. Where its texts or numbers are not valid JSON, only the fields that hold them are lost.
-pub(crate) fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
-    LAST_ERROR.set(None);
-    parse(bytes).map_err(|error| match LAST_ERROR.take() {
-        // An error of a decoded object has no position.
-        Some(form) if error.line() == 0 => Undecodable::Form(form),
-        _ => Undecodable::Json(error),
-    })
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> serde_json::Result<T> {
-    match serde_json::from_slice(bytes) {
-        // The position in the original says more than the one in the repaired text.
-        Err(error) if error.is_syntax() || error.is_data() => {
-            let repaired = super::repair::repaired(bytes).and_then(|json| serde_json::from_str(&json).ok());
-            repaired.ok_or(error)
+/// Decodes an answer where it is, because a copy of it may be large. Where its texts or numbers are not valid JSON, only
+/// the fields that hold them are lost.
+pub(crate) fn from_slice<T: FromJson>(bytes: &[u8]) -> Result<T, Undecodable> {
+    match serde_json::from_slice::<&RawValue>(bytes) {
+        Ok(json) => T::from_json(json.get()).map_err(Undecodable::Form),
+        Err(error) if error.is_syntax() => {
+            let repaired = super::repair::repaired(bytes);
+            let json = repaired.as_ref().and_then(|json| serde_json::from_str::<&RawValue>(json).ok());
+            let decoded = json.and_then(|json| T::from_json(json.get()).ok());
+            // The position in the original says more than what is wrong with the repaired text.
+            decoded.ok_or(Undecodable::Json(error))
         }
-        result => result,
+        Err(error) => Err(Undecodable::Json(error)),
     }
 }
 
@@ -127,10 +132,7 @@ pub fn through_text<'de, D: Deserializer<'de>, T>(
 ) -> Result<T, D::Error> {
     let json = <Box<RawValue> as serde::Deserialize>::deserialize(deserializer)?;
     let json = Zeroizing::new(String::from(Box::<str>::from(json)));
-    decode(&json).map_err(|error| {
-        LAST_ERROR.set(Some(error));
-        serde::de::Error::custom(error)
-    })
+    decode(&json).map_err(serde::de::Error::custom)
 }
 
 /// What happens to a field that is repeated, or has another type than documented.
@@ -252,16 +254,22 @@ macro_rules! decode_object {
 #[macro_export]
 macro_rules! decode_one_of {
     ($type:ident { $($form:ident($form_type:ty),)* }) => {
+        impl $crate::json::FromJson for $type {
+            const FIELDS: &'static [&'static str] = &[];
+
+            fn from_json(json: &str) -> ::std::result::Result<Self, $crate::json::DecodeError> {
+                #[allow(unused_imports)]
+                use $crate::runtime::ScalarForm as _;
+                $(if let Some(value) = $crate::runtime::Form::<$form_type>::decode(json) {
+                    return Ok(Self::$form(value));
+                })*
+                Err($crate::json::DecodeError { field: None, problem: $crate::json::DecodeProblem::NoForm })
+            }
+        }
+
         impl<'de> ::serde::Deserialize<'de> for $type {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
-                $crate::runtime::through_text(deserializer, |json| {
-                    #[allow(unused_imports)]
-                    use $crate::runtime::ScalarForm as _;
-                    $(if let Some(value) = $crate::runtime::Form::<$form_type>::decode(json) {
-                        return Ok(Self::$form(value));
-                    })*
-                    Err($crate::json::DecodeError { field: None, problem: $crate::json::DecodeProblem::NoForm })
-                })
+                $crate::runtime::through_text(deserializer, $crate::json::FromJson::from_json)
             }
         }
     };

@@ -42,9 +42,9 @@ pub(super) async fn read(response: &mut Response) -> Body {
     let limits = response.extensions().get::<ReadLimits>().cloned();
     let max_bytes = limits.as_ref().map_or(DEFAULT_MAX_RESPONSE_BYTES, |limits| limits.max_bytes);
     let max_bytes = if response.status().is_success() { max_bytes } else { max_bytes.min(MAX_FAILURE_BYTES) };
-    // A server may declare a false length, so the declared length reserves at most 64 KiB.
+    // A server may declare a false length.
     let declared = response.content_length().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
-    let capacity = declared.min(max_bytes).min(64 * 1024);
+    let capacity = declared.min(max_bytes).min(DEFAULT_MAX_RESPONSE_BYTES);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
     let incomplete = loop {
         match response.chunk().await {
@@ -54,7 +54,7 @@ pub(super) async fn read(response: &mut Response) -> Body {
                 bytes.extend_from_slice(&chunk[..room]);
                 break Some(UndecodedReason::TooLarge { max_bytes });
             }
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => append(&mut bytes, &chunk, max_bytes),
             Ok(None) => break None,
             Err(error) => {
                 break Some(UndecodedReason::Interrupted { timeout: error.is_timeout() });
@@ -67,4 +67,17 @@ pub(super) async fn read(response: &mut Response) -> Body {
         bytes = Zeroizing::new(redacted);
     }
     Body { bytes, incomplete }
+}
+
+/// Appends to a body whose length is not known. The body grows in large steps, because each step leaves a gap in the
+/// memory where it was, and in a way that leaves no copy there.
+fn append(bytes: &mut Zeroizing<Vec<u8>>, chunk: &[u8], max_bytes: usize) {
+    let needed = bytes.len() + chunk.len();
+    if needed > bytes.capacity() {
+        let capacity = bytes.capacity().saturating_mul(8).min(max_bytes).max(needed);
+        let mut larger = Zeroizing::new(Vec::with_capacity(capacity));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(chunk);
 }

@@ -22,12 +22,15 @@
 
 mod cycle;
 mod mode;
+mod seen;
 
 use std::collections::{HashSet, VecDeque};
+use std::mem;
 
 use self::cycle::Cycle;
 use self::mode::{Evidence, Mode};
-use crate::{ApiKey, KeyId, Page, PageRequest, Paging, Result};
+use self::seen::{Fingerprint, Fingerprints};
+use crate::{ApiKey, Page, PageRequest, Paging, Result};
 
 /// The number of keys to request at a time: the maximum that Spartera allows.
 const PAGE_SIZE: u64 = 100;
@@ -43,6 +46,10 @@ const MAX_PAGES: u64 = 100_000;
 
 /// The number of latest pages whose ids the reader remembers.
 const REMEMBERED_PAGES: usize = 4;
+
+/// The number of ids of the latest pages that the reader remembers, if the latest page does not have more. A server that
+/// chooses its own page length may send tens of thousands at a time.
+const MAX_REMEMBERED: usize = 1000;
 
 /// What to do after a page.
 #[derive(Debug, PartialEq, Eq)]
@@ -81,8 +88,12 @@ pub(super) struct Reader {
     accounted: u64,
     /// The number of rows that the skipped empty pages should have had.
     skipped: u64,
-    first_page: HashSet<KeyId>,
-    latest: VecDeque<HashSet<KeyId>>,
+    fingerprints: Fingerprints,
+    first_page: HashSet<Fingerprint>,
+    latest: VecDeque<HashSet<Fingerprint>>,
+    /// A set that is no longer in use. The next page uses its memory: a new set would lie elsewhere each time, and long
+    /// pages need large sets.
+    spare: HashSet<Fingerprint>,
     cycle: Cycle,
 }
 
@@ -103,8 +114,10 @@ impl Reader {
             barren: 0,
             accounted: 0,
             skipped: 0,
+            fingerprints: Fingerprints::default(),
             first_page: HashSet::new(),
             latest: VecDeque::new(),
+            spare: HashSet::new(),
             cycle: Cycle::default(),
         }
     }
@@ -164,19 +177,21 @@ impl Reader {
         }
         let counts = self.count(&page.keys);
         if self.discards(request, &counts) {
+            self.spare = counts.ids;
             return Verdict::ContinueElsewhere;
         }
         if self.must_repeat_a_row(request) && counts.known > 0 {
             self.mode = self.mode.after(Evidence::RepeatedRow);
         }
-        let length = self.learn_page_size(request, page.page_size, counts.rows);
-        let new_rows = self.emit_new_rows(request, page.keys, &counts, emit);
+        let rows = counts.rows;
+        self.learn_page_size(request, page.page_size, rows);
+        let new_rows = self.emit_new_rows(request, page.keys, counts, emit);
         if self.mode == Mode::Cursor {
             self.barren = if new_rows == NewRows::Keys { 0 } else { self.barren + 1 };
             return self.follow_cursor(page.next);
         }
-        self.advance(request, counts.rows, new_rows);
-        self.verdict(request, counts.rows, length, new_rows)
+        self.advance(request, rows, new_rows);
+        self.verdict(request, rows, new_rows)
     }
 
     /// Discards a page that does not fit, and moves to the position to read next. Returns `false` if the page fits.
@@ -211,9 +226,8 @@ impl Reader {
     }
 
     /// Learns the server's page size from the first page.
-    fn learn_page_size(&mut self, request: &PageRequest, declared: Option<u64>, rows: u64) -> PageLength {
-        let is_first = self.latest.is_empty();
-        if is_first {
+    fn learn_page_size(&mut self, request: &PageRequest, declared: Option<u64>, rows: u64) {
+        if self.latest.is_empty() {
             let observed = if rows == 0 { PAGE_SIZE } else { rows.min(PAGE_SIZE) };
             self.page_size = declared.map_or(observed, |size| size.clamp(1, PAGE_SIZE));
             if rows > request.limit && self.paging == Paging::Number {
@@ -224,7 +238,6 @@ impl Reader {
                 self.mode = self.mode.after(Evidence::SingleRows);
             }
         }
-        if declared.is_none() && is_first { PageLength::Guessed } else { PageLength::Known }
     }
 
     /// Moves on after a page.
@@ -247,10 +260,10 @@ impl Reader {
     }
 
     /// Decides whether the list ends here.
-    fn verdict(&self, request: &PageRequest, rows: u64, length: PageLength, new_rows: NewRows) -> Verdict {
-        // A short first page may already be a full page of this server. Unless the server declares its page length, a
-        // short first page proves nothing.
-        let is_last = rows < request.limit.min(self.page_size) && length == PageLength::Known;
+    fn verdict(&self, request: &PageRequest, rows: u64, new_rows: NewRows) -> Verdict {
+        // A short first page may already be a full page of this server. Unless the server declares its page length, the
+        // first page has the length of a page.
+        let is_last = rows < request.limit.min(self.page_size);
         let is_barren = self.barren >= MAX_BARREN_PAGES;
         let is_behind = self.mode.overlaps() && self.end <= self.reached && self.stalls > 0 && !is_last;
         // With overlap, every row before a known row has arrived, whatever the total says.
@@ -318,26 +331,35 @@ impl Reader {
         if request.offset + counts.rows > self.reached { Reach::Further } else { Reach::NoFurther }
     }
 
-    fn has_seen(&self, id: &KeyId) -> bool {
-        self.first_page.contains(id) || self.latest.iter().any(|page| page.contains(id))
+    fn has_seen(&self, id: Fingerprint) -> bool {
+        self.first_page.contains(&id) || self.latest.iter().any(|page| page.contains(&id))
     }
 
-    fn count(&self, rows: &[Result<ApiKey>]) -> PageCounts {
-        let mut ids = HashSet::with_capacity(rows.len());
-        let mut malformed = 0;
-        for row in rows {
-            match row {
-                Ok(key) => drop(ids.insert(key.id())),
-                Err(_) => malformed += 1,
-            }
-        }
+    fn count(&mut self, rows: &[Result<ApiKey>]) -> PageCounts {
+        let mut ids = mem::take(&mut self.spare);
+        ids.clear();
+        ids.reserve(rows.len());
+        let (mut known, mut malformed) = (0, 0);
+        let is_new = rows.iter().map(|row| {
+            let Ok(key) = row else {
+                malformed += 1;
+                return false;
+            };
+            let id = self.fingerprints.of(key.id());
+            let (is_first, has_seen) = (ids.insert(id), self.has_seen(id));
+            known += u64::from(is_first && has_seen);
+            is_first && !has_seen
+        });
+        let is_new = is_new.collect();
         PageCounts {
             rows: ids.len() as u64 + malformed,
-            known: ids.iter().filter(|id| self.has_seen(id)).count() as u64,
+            known,
             is_all_malformed: malformed > 0 && ids.is_empty(),
             is_first_again: !ids.is_empty()
                 && ids.len() == self.first_page.len()
-                && ids.iter().all(|id| self.first_page.contains(*id)),
+                && ids.iter().all(|id| self.first_page.contains(id)),
+            is_new,
+            ids,
         }
     }
 
@@ -346,20 +368,19 @@ impl Reader {
         &mut self,
         request: &PageRequest,
         rows: Vec<Result<ApiKey>>,
-        counts: &PageCounts,
+        counts: PageCounts,
         mut emit: impl FnMut(Result<ApiKey>),
     ) -> NewRows {
-        let (reach, old_rows) = (self.reach(request, counts), self.old_rows(request, counts));
-        let previous_overlap = std::mem::take(&mut self.overlap);
-        let mut ids = HashSet::with_capacity(rows.len());
+        let (reach, old_rows) = (self.reach(request, &counts), self.old_rows(request, &counts));
+        let previous_overlap = mem::take(&mut self.overlap);
         let mut malformed = Vec::new();
         let mut new_rows = NewRows::None;
-        for (position, row) in (0..).zip(rows) {
+        for ((position, row), is_new) in (0..).zip(rows).zip(counts.is_new) {
             self.overlap += u64::from(self.overlap > 0);
             match row {
                 Ok(key) => {
                     self.overlap = 1;
-                    if ids.insert(key.id().clone()) && !self.has_seen(key.id()) {
+                    if is_new {
                         new_rows = NewRows::Keys;
                         self.accounted += 1;
                         emit(Ok(key));
@@ -374,7 +395,7 @@ impl Reader {
         }
         self.accounted += malformed.len() as u64;
         malformed.into_iter().map(Err).for_each(emit);
-        self.remember(ids, reach);
+        self.remember(counts.ids, reach);
         if counts.rows == 0 && self.mode.overlaps() {
             self.overlap = previous_overlap;
         }
@@ -391,18 +412,26 @@ impl Reader {
         if is_old { u64::MAX } else { self.reached.saturating_sub(request.offset) }
     }
 
-    fn remember(&mut self, ids: HashSet<KeyId>, reach: Reach) {
+    fn remembers_too_much(&self) -> bool {
+        let ids: usize = self.latest.iter().map(HashSet::len).sum();
+        self.latest.len() > REMEMBERED_PAGES || ids > MAX_REMEMBERED
+    }
+
+    fn remember(&mut self, mut ids: HashSet<Fingerprint>, reach: Reach) {
         match self.latest.back_mut() {
             None => {
                 self.first_page.clone_from(&ids);
                 self.latest.push_back(ids);
             }
             // A page that was read again from further back must not displace the pages ahead of it.
-            Some(latest) if reach == Reach::NoFurther => latest.extend(ids),
+            Some(latest) if reach == Reach::NoFurther => {
+                latest.extend(ids.drain());
+                self.spare = ids;
+            }
             Some(_) => {
                 self.latest.push_back(ids);
-                if self.latest.len() > REMEMBERED_PAGES {
-                    self.latest.pop_front();
+                while self.latest.len() > 1 && self.remembers_too_much() {
+                    self.spare = self.latest.pop_front().unwrap_or_default();
                 }
             }
         }
@@ -419,6 +448,10 @@ struct PageCounts {
     is_all_malformed: bool,
     /// Whether the keys are those of the first page.
     is_first_again: bool,
+    /// Whether each row, in order, holds a key that neither this page nor an earlier one had before.
+    is_new: Vec<bool>,
+    /// The ids of the keys.
+    ids: HashSet<Fingerprint>,
 }
 
 /// Whether a page leads beyond the rows read so far.
@@ -426,15 +459,6 @@ struct PageCounts {
 enum Reach {
     Further,
     NoFurther,
-}
-
-/// Whether the reader knows the length of the server's pages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PageLength {
-    /// The server declares the length, or a page before this one shows it.
-    Known,
-    /// Only this first page shows it, and it may be short because the list is.
-    Guessed,
 }
 
 /// The rows of a page that no earlier page had.

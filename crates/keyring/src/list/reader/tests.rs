@@ -322,6 +322,25 @@ fn a_page_of_malformed_rows_does_not_end_the_list_but_endless_ones_do() {
     }
 }
 
+/// The first pages overlap. From then on, the server has other keys under each position whenever it is asked.
+#[test]
+fn a_list_whose_pages_stop_overlapping_is_incomplete() {
+    for paging in STYLES {
+        let mut server = Server::new(paging, 1000);
+        let read = read(paging, |request| {
+            if server.requests < 3 {
+                return server.answer(request);
+            }
+            server.requests += 1;
+            let start = server.requests * 1000;
+            let rows_left = 1000_u64.saturating_sub(request.offset).min(request.limit);
+            Page::new(rows(start..start + rows_left))
+        });
+        assert!(read.ids.len() > 200, "{paging:?}: {}", read.ids.len());
+        assert_eq!(read.incomplete, Some(None), "{paging:?}: {} requests", read.requests);
+    }
+}
+
 #[test]
 fn pages_that_repeat_in_a_cycle_end() {
     for paging in STYLES {
@@ -348,11 +367,12 @@ fn cursors_are_followed_to_their_end_but_not_in_cycles() {
     assert_eq!(whole.requests, 3);
     let stuck = read(Paging::Cursor, |request| page(request).with_next(Some("100".to_owned())));
     assert_eq!(stuck.incomplete, Some(None));
-    assert_eq!(stuck.ids.len(), 200);
+    assert_eq!((stuck.ids.len(), stuck.requests), (200, 2));
     let mut requests = 0;
     let circle = read(Paging::Cursor, |_| {
         requests += 1;
         Page::new(rows(0..100)).with_next(Some((requests % 3).to_string()))
     });
     assert_eq!((circle.ids.len(), circle.incomplete), (100, Some(None)));
+    assert!(circle.requests <= 5, "{}", circle.requests);
 }
