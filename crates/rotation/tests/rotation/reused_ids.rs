@@ -114,6 +114,22 @@ async fn a_late_delete_of_a_discarded_key_never_ends_the_promoted_one() {
     }
 }
 
+#[tokio::test]
+async fn a_late_delete_of_a_discarded_key_never_ends_a_strangers() {
+    for service in SERVICES {
+        for reuse in [ReuseIds::Next, ReuseIds::LowestFree] {
+            let vendor = Vendor::reusing(service, Strategy::Overlap, Reuse::Strangers(reuse)).await;
+            let points = cut_points(&vendor, &LOST, &mut Tally::default()).await;
+            // The process is held up after its last look at the key. It renews its lease before the request.
+            let number = nth(&points, "before delete", 0) - 1;
+            let scenario = vendor.key(&LOST);
+            drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
+            let what = format!("{service:?} {reuse:?} {}", points[number]);
+            assert_eq!(judged(scenario, &what).await.state.name(), "done", "{what}");
+        }
+    }
+}
+
 /// Returns the points that a process passes that resumes, or aborts, after a crash at this point.
 async fn points_after(vendor: &Vendor, crash: usize, successor: Successor) -> Vec<String> {
     let scenario = crashed(vendor, crash, successor).await;

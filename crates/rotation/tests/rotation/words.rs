@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api_keyring::{Expiry, KeyId, KeyUpdate, ManualClock, Memory, NewKey, Provider, ProviderExt as _, Spartera};
+use api_keyring::{Expiry, KeyId, KeyUpdate, ManualClock, Mark, Memory, NewKey, Provider, ProviderExt as _, Spartera};
 use api_keyring_emulator::{self as emulator, ChangeKind, Emulator, Fault, Operation};
 use api_keyring_rotation::{
-    Confirmation, MemoryJournal, MemorySink, PlannedExpiry, Record, RotateKey, Rotator, Sink as _, State, Timing,
+    Confirmation, Journal as _, MemoryJournal, MemorySink, PlannedExpiry, Record, RotateKey, Rotator, Sink as _, State,
+    Timing,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 
 use crate::fixture::{Fixture, monad};
 
@@ -28,6 +30,7 @@ struct Bench {
     emulator: Emulator,
     provider: Arc<dyn Provider>,
     rotator: Rotator,
+    journal: MemoryJournal,
     old: KeyId,
 }
 
@@ -49,9 +52,9 @@ impl Bench {
         };
         let sink = MemorySink::holding(old.secret.as_str());
         let journal = MemoryJournal::new().clock(clock.clone());
-        let rotator = Rotator::new(Arc::clone(&provider), sink, journal).clock(clock);
+        let rotator = Rotator::new(Arc::clone(&provider), sink, journal.clone()).clock(clock);
         emulator.clear_requests();
-        Self { emulator, provider, rotator, old: old.id.parse().unwrap() }
+        Self { emulator, provider, rotator, journal, old: old.id.parse().unwrap() }
     }
 
     fn inject(&self, faults: &[&str]) {
@@ -178,6 +181,30 @@ async fn a_request_that_ends_a_key_is_not_repeated_without_a_look() {
         bench.inject(&[fault]);
         assert_eq!(bench.rotator.rotate(&bench.rotate()).await.unwrap().state.name(), "done", "{fault}");
         assert_eq!(bench.count(Operation::Delete), 3, "{fault}");
+    }
+}
+
+/// The journal says that the key is gone. The vendor's answers said so, and were wrong.
+#[tokio::test]
+async fn a_discarded_key_that_is_seen_alive_again_is_deleted_again() {
+    for is_spartera in [true, false] {
+        let bench = Bench::new(is_spartera).await;
+        let mark = Mark::random();
+        let role = if is_spartera { "3" } else { "role-reader" };
+        let new = NewKey::new("ci").role(role).expires_in(TimeDelta::days(90)).marked(&mark);
+        let discarded = bench.provider.create(&new).await.unwrap();
+        let plan = bench.rotator.plan(&bench.rotate()).await.unwrap();
+        let mut record = bench.rotator.start(plan).await.unwrap();
+        record.version += 1;
+        let discard = json!({"key": discarded.id(), "mark": mark, "confirmed": Confirmation::KeyGone});
+        record.discards.push(serde_json::from_value(discard).unwrap());
+        record.marks.push(mark);
+        let lease = bench.journal.take(&record.id, "test", Duration::from_secs(60)).await.unwrap();
+        bench.journal.save(&lease, &record).await.unwrap();
+        bench.journal.release(&lease).await.unwrap();
+        let record = bench.rotator.resume(&record.id).await.unwrap();
+        assert_eq!(record.state.name(), "done");
+        assert!(bench.emulator.keys().iter().all(|key| key.id != discarded.id().as_str()), "{record:?}");
     }
 }
 
