@@ -1,5 +1,8 @@
 //! Every schedule that ever found a fault. They run always, and not only as a part of a search.
 
+use std::time::Duration;
+
+use api_keyring::ProviderExt as _;
 use api_keyring_emulator::{Revision, SparteraShape};
 use api_keyring_rotation::Strategy;
 
@@ -21,6 +24,23 @@ async fn a_create_that_takes_effect_after_the_settle_time_leaves_no_second_key()
             let record = judged(vendor.key(&[late]), &format!("{service:?} {late}")).await;
             assert_eq!(record.state.name(), "done", "{record:?}");
             assert!(record.discards.iter().any(|discard| discard.mark == record.marks[0]), "{record:?}");
+        }
+    }
+}
+
+/// Without the settle time, the late request ends the secret that the next one got.
+#[tokio::test]
+async fn a_regenerate_that_takes_effect_within_the_settle_time_does_not_end_the_next_secret() {
+    for revision in [Revision::Documented, Revision::Current] {
+        let vendor = Vendor::start(Service::Monad(revision), Strategy::InPlace).await;
+        for late in ["regenerate:held-up=5s:1", "regenerate:held-up=25s:1", "regenerate:held-up=25s:2"] {
+            let scenario = vendor.key(&[late]);
+            let record = scenario.finish().await;
+            assert_eq!(record.state.name(), "done", "{record:?}");
+            // The service has carried out everything by now.
+            vendor.clock.advance(Duration::from_secs(60));
+            vendor.provider.find(&scenario.old).await.unwrap();
+            assert_eq!(scenario.judge(&record).await, Vec::<String>::new(), "{revision:?} {late}");
         }
     }
 }
