@@ -11,6 +11,9 @@ use crate::{ApiKey, Error, ErrorKind, InvalidName, KeyId, Outcome, Page, PageReq
 /// may hold bytes. Otherwise an answer of tiny rows would need a hundred times its size in memory.
 const SMALLEST_ROW: usize = 256;
 
+/// The number of rows that a page may hold, however small the limit of an answer is: as many as a request asks for.
+const LEAST_ROWS: usize = 100;
+
 /// Why a value in an answer is not a valid key.
 #[derive(Debug)]
 pub(crate) struct Malformed {
@@ -71,7 +74,7 @@ impl Call<'_> {
         table: &Table<'_, T>,
         convert: impl Fn(T) -> std::result::Result<ApiKey, Malformed>,
     ) -> Page {
-        let limit = (table.max_bytes / SMALLEST_ROW).max(1);
+        let limit = (table.max_bytes / SMALLEST_ROW).max(LEAST_ROWS);
         let mut keys = Vec::new();
         let mut failure = None;
         for (index, json) in table.rows.into_iter().flat_map(Rows::raw).enumerate() {

@@ -51,7 +51,7 @@ pub(super) async fn read(response: &mut Response) -> Body {
             Ok(Some(chunk)) if bytes.len() + chunk.len() > max_bytes => {
                 // The part below the limit may hold a secret that no other answer shows.
                 let room = max_bytes - bytes.len();
-                bytes.extend_from_slice(&chunk[..room]);
+                append(&mut bytes, &chunk[..room], max_bytes);
                 break Some(UndecodedReason::TooLarge { max_bytes });
             }
             Ok(Some(chunk)) => append(&mut bytes, &chunk, max_bytes),

@@ -12,7 +12,7 @@
 //! | `Cursor` | at the vendor's cursor | nothing |
 //! | `Untested` | before the last known row | a repeated row: `Overlapping`. A page that is too long, pages of single rows, or a stall: `Disjoint` |
 //! | `Overlapping` | before the last known row | a page that is too long: `Disjoint`. A stall: `Doubtful` |
-//! | `Disjoint` | after the last row | nothing |
+//! | `Disjoint` | after the last row, or at the next page number | nothing |
 //! | `Doubtful` | after the last row | nothing; the list ends in an error |
 //!
 //! The table's *stall* means that more than [`MAX_STALLS`] pages in a row lead no further. [`Mode::after`] holds all
@@ -47,10 +47,6 @@ const MAX_PAGES: u64 = 100_000;
 /// The number of latest pages whose ids the reader remembers.
 const REMEMBERED_PAGES: usize = 4;
 
-/// The number of ids of the latest pages that the reader remembers, if the latest page does not have more. A server that
-/// chooses its own page length may send tens of thousands at a time.
-const MAX_REMEMBERED: usize = 1000;
-
 /// What to do after a page.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -76,7 +72,8 @@ pub(super) struct Reader {
     reached: u64,
     /// The distance from `end` back to the last row with a known id. 0 if there is no such row.
     overlap: u64,
-    /// The maximum number of rows on one of this server's pages, as far as known.
+    /// The maximum number of rows on one of this server's pages, as far as known. A server that chooses its own page
+    /// length counts pages of this length.
     page_size: u64,
     total: Option<u64>,
     pages: u64,
@@ -153,10 +150,7 @@ impl Reader {
         let (offset, limit) = match self.paging {
             Paging::Cursor => (end, PAGE_SIZE),
             Paging::Offset => (end - overlap, most.max(overlap + 1).min(self.page_size)),
-            // The server may count in pages of its own length.
-            Paging::Number if self.mode == Mode::Disjoint => {
-                (end.div_ceil(self.page_size) * self.page_size, self.page_size)
-            }
+            Paging::Number if self.counts_pages() => (end.div_ceil(self.page_size) * self.page_size, self.page_size),
             Paging::Number => numbered(end, overlap, most.max(2).min(self.page_size)),
         };
         PageRequest { offset, limit, cursor: self.cursor.clone(), search: self.search.clone() }
@@ -220,6 +214,12 @@ impl Reader {
         lacks_known_row || is_repetition
     }
 
+    /// Returns whether the reader counts pages instead of rows, because the server chooses the length of its pages and
+    /// numbers them.
+    fn counts_pages(&self) -> bool {
+        self.paging == Paging::Number && self.mode == Mode::Disjoint
+    }
+
     /// Returns whether the page starts before the end of the rows read so far, so that it must repeat a row.
     fn must_repeat_a_row(&self, request: &PageRequest) -> bool {
         self.mode.overlaps() && request.offset < self.end
@@ -246,6 +246,9 @@ impl Reader {
             // Skip the empty page as if it had been full.
             self.end = request.offset + request.limit;
             self.skipped += request.limit;
+        } else if self.counts_pages() {
+            // A page may have a few rows more or fewer than the others.
+            self.end = request.offset + self.page_size;
         } else {
             self.end = request.offset + rows;
         }
@@ -262,8 +265,8 @@ impl Reader {
     /// Decides whether the list ends here.
     fn verdict(&self, request: &PageRequest, rows: u64, new_rows: NewRows) -> Verdict {
         // A short first page may already be a full page of this server. Unless the server declares its page length, the
-        // first page has the length of a page.
-        let is_last = rows < request.limit.min(self.page_size);
+        // first page has the length of a page. If the server chooses the length, no short page proves anything.
+        let is_last = rows < request.limit.min(self.page_size) && !self.counts_pages();
         let is_barren = self.barren >= MAX_BARREN_PAGES;
         let is_behind = self.mode.overlaps() && self.end <= self.reached && self.stalls > 0 && !is_last;
         // With overlap, every row before a known row has arrived, whatever the total says.
@@ -412,11 +415,6 @@ impl Reader {
         if is_old { u64::MAX } else { self.reached.saturating_sub(request.offset) }
     }
 
-    fn remembers_too_much(&self) -> bool {
-        let ids: usize = self.latest.iter().map(HashSet::len).sum();
-        self.latest.len() > REMEMBERED_PAGES || ids > MAX_REMEMBERED
-    }
-
     fn remember(&mut self, mut ids: HashSet<Fingerprint>, reach: Reach) {
         match self.latest.back_mut() {
             None => {
@@ -430,7 +428,7 @@ impl Reader {
             }
             Some(_) => {
                 self.latest.push_back(ids);
-                while self.latest.len() > 1 && self.remembers_too_much() {
+                if self.latest.len() > REMEMBERED_PAGES {
                     self.spare = self.latest.pop_front().unwrap_or_default();
                 }
             }

@@ -11,7 +11,7 @@ pub(super) enum Mode {
     Untested,
     /// The reader requests pages that overlap, and has seen two pages overlap.
     Overlapping,
-    /// The server cannot repeat a row, so each page starts where the one before ended.
+    /// The server cannot repeat a row, so each page starts where the one before ended, or has the next number.
     Disjoint,
     /// Pages overlapped earlier but no longer do. The reader reads on without overlap, and the list ends in an error.
     Doubtful,

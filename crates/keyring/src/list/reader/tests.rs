@@ -146,6 +146,80 @@ fn a_list_is_complete_for_every_count_and_page_size() {
     }
 }
 
+/// The server chooses the length of its pages, and one of them has a few rows more or fewer, or each twice.
+#[test]
+fn a_page_of_another_length_hides_no_key_of_a_server_that_chooses_the_length() {
+    #[derive(Clone, Copy, Debug)]
+    enum Odd {
+        /// The page lacks its last rows, and no other page has them.
+        Short(u64),
+        /// The page also has the first rows of the next page.
+        Long(u64),
+        Doubled,
+    }
+    for (length, odd_pages) in [(20, 1..=1), (99, 1..=1), (100, 1..=1), (101, 1..=5), (150, 1..=5), (250, 1..=5)] {
+        for odd_page in odd_pages {
+            for odd in [Odd::Short(1), Odd::Short(7), Odd::Long(1), Odd::Long(19), Odd::Doubled] {
+                if length < 100 && matches!(odd, Odd::Long(_)) {
+                    // The pages after it are shorter than the first one, and a short page is the last one.
+                    continue;
+                }
+                for reports_total in [false, true] {
+                    for count in [length * 2, length * 6 - 3, length * 12] {
+                        let lost = |id: u64| match odd {
+                            Odd::Short(rows) => id / length + 1 == odd_page && id % length >= length - rows,
+                            _ => false,
+                        };
+                        let expected: Vec<_> = (0..count).filter(|id| !lost(*id)).collect();
+                        let read = read(Paging::Number, |request| {
+                            let number = request.number();
+                            let (start, end) = ((number - 1) * length, number * length);
+                            let end = match odd {
+                                Odd::Long(rows) if number == odd_page => end + rows,
+                                _ => end,
+                            };
+                            let page = (start..end.min(count)).filter(|id| !lost(*id));
+                            let times = if matches!(odd, Odd::Doubled) && number == odd_page { 2 } else { 1 };
+                            let page = Page::new(rows(page.flat_map(|id| std::iter::repeat_n(id, times))));
+                            page.with_total(reports_total.then_some(expected.len() as u64))
+                        });
+                        let context = format!("{odd:?} page {odd_page} of {count} keys in pages of {length}");
+                        assert_whole(&read, expected.iter().copied(), &format!("{context}, {reports_total}"));
+                        let unique: BTreeSet<_> = read.ids.iter().collect();
+                        assert_eq!(unique.len(), read.ids.len(), "{context}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The server honours the limit, but answers some requests with a few rows more.
+#[test]
+fn a_few_pages_that_are_too_long_hide_no_key() {
+    for paging in STYLES {
+        for long in [&[1][..], &[2], &[2, 3], &[2, 5], &[1, 2, 3, 4, 5, 6]] {
+            for reports_total in [false, true] {
+                for count in [105, 250, 997, 1000] {
+                    let mut server = Server { reports_total, ..Server::new(paging, count) };
+                    let read = read(paging, |request| {
+                        let mut page = server.answer(request);
+                        if long.contains(&server.requests) {
+                            // A request of at most 100 rows, as the vendor allows.
+                            let limit = request.limit.min(100);
+                            let next = (request.number() - 1) * limit + limit;
+                            let next = if paging == Paging::Number { next } else { request.offset + limit };
+                            page.keys.extend(rows((next..next + 5).filter(|id| *id < count)));
+                        }
+                        page
+                    });
+                    assert_whole(&read, 0..count, &format!("{paging:?} {long:?} {count} {reports_total}"));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn ten_thousand_keys_take_few_more_requests_than_pages() {
     for paging in STYLES {
