@@ -57,6 +57,9 @@ impl Rotator {
     }
 
     /// Sets the clock that tells the time and waits. The default is the machine's.
+    ///
+    /// The provider counts the lifetimes of new keys. Give it the same clock, with the method `clock` of
+    /// its builder.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);

@@ -184,7 +184,7 @@ impl Memory {
 
     /// Returns the requested expiry, or `None` if the key never expires.
     fn expiry(&self, call: &Call<'_>, asked: Option<crate::Expiry>) -> Result<Option<DateTime<Utc>>> {
-        let time = asked.map(|expiry| call.expiry_time_at(expiry, self.clock.now())).transpose()?.flatten();
+        let time = asked.map(|expiry| call.expiry_time(expiry, self.clock.now())).transpose()?.flatten();
         if time.is_none() {
             call.require(self.capabilities, Capability::CreateWithoutExpiry)?;
         }
@@ -333,7 +333,7 @@ impl Provider for Memory {
         let expires = match update.expiry {
             None => None,
             Some(expiry) => {
-                let time = call.expiry_time_at(expiry, self.clock.now())?;
+                let time = call.expiry_time(expiry, self.clock.now())?;
                 Some(time.ok_or_else(|| call.invalid("an update cannot remove an expiry"))?)
             }
         };

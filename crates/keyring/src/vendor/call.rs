@@ -97,13 +97,8 @@ impl Call<'_> {
         id.as_str().parse().map_err(|why| self.invalid(format!("this vendor has no key ids of this form: {why}")))
     }
 
-    /// Returns the point in time that an expiry means now, or `None` for never.
-    pub(crate) fn expiry_time(&self, expiry: Expiry) -> Result<Option<DateTime<Utc>>> {
-        self.expiry_time_at(expiry, Utc::now())
-    }
-
     /// Returns the point in time that an expiry means at `now`, or `None` for never.
-    pub(crate) fn expiry_time_at(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+    pub(crate) fn expiry_time(&self, expiry: Expiry, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
         expiry.time_at(now).map_err(|error| self.add_context(error))
     }
 

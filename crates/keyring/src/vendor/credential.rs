@@ -8,9 +8,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use api_keyring_transport::{Credential, InvalidCredential, Secret, Transport};
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::vendor::call::Call;
-use crate::{ErrorKind, Outcome, Result};
+use crate::{Clock, ErrorKind, Outcome, Result};
 
 /// Supplies a provider's secret when it may change.
 ///
@@ -132,17 +133,28 @@ pub(crate) const API_KEY: Scheme = |secret| Credential::api_key(secret);
 /// Puts a secret into the vendor's header.
 pub(crate) type Scheme = fn(Secret) -> Result<Credential, InvalidCredential>;
 
-/// A generated client and the source of its credential.
+/// A generated client, the source of its credential, and the clock for the lifetimes of keys.
 #[derive(Clone)]
 pub(crate) struct Access<C> {
     client: C,
     scheme: Scheme,
     source: Option<Arc<dyn SecretSource>>,
+    clock: Arc<dyn Clock>,
 }
 
 impl<C: RawClient> Access<C> {
-    pub(crate) fn new(transport: Transport, scheme: Scheme, source: Option<Arc<dyn SecretSource>>) -> Self {
-        Self { client: C::over(transport), scheme, source }
+    pub(crate) fn new(
+        transport: Transport,
+        scheme: Scheme,
+        source: Option<Arc<dyn SecretSource>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { client: C::over(transport), scheme, source, clock }
+    }
+
+    /// Returns the time from which a lifetime counts.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
     }
 
     /// Returns the service's URL.
@@ -173,7 +185,7 @@ impl<C: RawClient> Access<C> {
         let credential =
             scheme(secret.clone()).map_err(|why| call.invalid("no header can hold the secret").caused_by(why))?;
         let client = C::over(self.client.transport().with_credential(credential));
-        Ok(Self { client, scheme, source: None })
+        Ok(Self { client, scheme, source: None, clock: Arc::clone(&self.clock) })
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api_keyring_transport::{Secret, Transport, TransportBuilder};
 
 use crate::vendor::credential::{Access, RawClient, Scheme};
-use crate::{Error, ErrorKind, Outcome, Result, SecretSource};
+use crate::{Clock, Error, ErrorKind, Outcome, Result, SecretSource, SystemClock};
 
 type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
 
@@ -21,6 +21,7 @@ enum CredentialSource {
 #[derive(Default)]
 pub(crate) struct Settings {
     pub(crate) base_url: Option<String>,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
     secret: Option<CredentialSource>,
     adjust: Vec<Adjust>,
 }
@@ -56,7 +57,8 @@ impl Settings {
         let builder = self.adjust.into_iter().fold(builder, |builder, adjust| adjust(builder));
         let transport = builder.build();
         let transport = transport.map_err(|why| refuse(provider, "cannot set up the HTTP client").caused_by(why))?;
-        Ok(Access::new(transport, scheme, source))
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock));
+        Ok(Access::new(transport, scheme, source, clock))
     }
 }
 

@@ -283,6 +283,27 @@ async fn one_clock_decides_whether_a_key_has_expired() {
 }
 
 #[tokio::test]
+async fn a_new_keys_lifetime_counts_from_the_providers_clock() {
+    use api_keyring::Clock as _;
+    for ahead in [TimeDelta::days(-400), TimeDelta::days(400)] {
+        let clock = ManualClock::new(Utc::now() + ahead);
+        let emulator = Emulator::builder().clock(SameClock(clock.clone())).start().await.unwrap();
+        let service = emulator.spartera();
+        let provider = Spartera::builder().company_id(service.company_id()).api_key(service.admin_key());
+        let provider = provider.base_url(service.base_url()).clock(clock.clone()).build().unwrap();
+        let old = provider.create(&NewKey::new("ci").role("3").expires_in(TimeDelta::days(7))).await.unwrap();
+        let sink = MemorySink::holding(old.secret().clone());
+        let journal = MemoryJournal::new().clock(clock.clone());
+        let rotator = Rotator::new(provider.clone(), sink, journal).clock(clock.clone());
+        let record = rotator.rotate(&RotateKey::new(old.id().clone()).leaked()).await.unwrap();
+        let State::Done { key, .. } = record.state else { panic!("{record:?}") };
+        let expires = provider.get(&key).await.unwrap().expires_at().unwrap().utc().unwrap();
+        let off = expires - clock.now() - TimeDelta::days(7);
+        assert!(off.abs() < TimeDelta::minutes(5), "{ahead}: {off}");
+    }
+}
+
+#[tokio::test]
 async fn a_lifetime_stays_the_same_from_rotation_to_rotation() {
     let emulator = Emulator::builder().start().await.unwrap();
     let provider = monad(&emulator);

@@ -1,12 +1,14 @@
 //! Settings of the Monad provider.
 
+use std::sync::Arc;
+
 use api_keyring_transport::{Credential, Secret, TransportBuilder};
 use monad_raw::{BASE_URL, types};
 
 use super::{Monad, VENDOR};
 use crate::vendor::credential::{API_KEY, Scheme};
 use crate::vendor::setup::{self, Settings};
-use crate::{Result, SecretSource};
+use crate::{Clock, Result, SecretSource};
 
 /// Builds a [`Monad`] provider.
 #[derive(Debug)]
@@ -63,6 +65,13 @@ impl MonadBuilder {
     /// Sets the service's URL. The default is `https://monad.com/api`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(url.into());
+        self
+    }
+
+    /// Sets the clock from which the provider counts the lifetimes of keys ([`Expiry::In`](crate::Expiry::In)). The
+    /// default is the machine's.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.settings.clock = Some(Arc::new(clock));
         self
     }
 

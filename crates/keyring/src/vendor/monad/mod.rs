@@ -136,7 +136,7 @@ impl Provider for Monad {
         let role = role.ok_or_else(|| call.invalid("Monad requires a role, which is an id").advise(SET_ROLE))?;
         let expiry =
             new.expiry.ok_or_else(|| call.invalid("Monad requires an expiry: every key expires").advise(SET_EXPIRY))?;
-        let expiry = call.expiry_time(expiry)?;
+        let expiry = call.expiry_time(expiry, self.access.now())?;
         let expiry = expiry.ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?;
         let body = types::CreateApiKeyRequest::builder()
             .name(new.name.as_str())
@@ -180,7 +180,7 @@ impl Provider for Monad {
         let expiry = match how.expiry {
             None => None,
             Some(expiry) => Some(
-                call.expiry_time(expiry)?
+                call.expiry_time(expiry, self.access.now())?
                     .ok_or_else(|| call.unsupported(CAPABILITIES, Capability::CreateWithoutExpiry))?,
             ),
         };

@@ -1,11 +1,13 @@
 //! Settings of the Spartera provider.
 
+use std::sync::Arc;
+
 use api_keyring_transport::{Credential, Secret, TransportBuilder};
 use spartera_raw::{BASE_URL, types};
 
 use super::{Spartera, VENDOR};
 use crate::vendor::setup::{self, Settings};
-use crate::{Result, SecretSource};
+use crate::{Clock, Result, SecretSource};
 
 /// Builds a [`Spartera`] provider.
 #[derive(Debug, Default)]
@@ -37,6 +39,13 @@ impl SparteraBuilder {
     /// Sets the service's URL. The default is `https://api.spartera.com`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.settings.base_url = Some(url.into());
+        self
+    }
+
+    /// Sets the clock from which the provider counts the lifetimes of keys ([`Expiry::In`](crate::Expiry::In)). The
+    /// default is the machine's.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.settings.clock = Some(Arc::new(clock));
         self
     }
 

@@ -137,7 +137,7 @@ impl Provider for Spartera {
             .role
             .as_deref()
             .ok_or_else(|| call.invalid("Spartera requires a role, which is a number").advise(SET_ROLE))?;
-        let expiry = new.expiry.map(|expiry| call.expiry_time(expiry)).transpose()?.flatten();
+        let expiry = new.expiry.map(|expiry| call.expiry_time(expiry, self.access.now())).transpose()?.flatten();
         let body = types::CreateApiKeyRequest::builder()
             .company_id(self.company_id.clone())
             .role_id(role_number(&call, role)?)
@@ -154,7 +154,7 @@ impl Provider for Spartera {
         let call = self.call(Operation::Update, Some(id));
         update.check().map_err(|error| call.add_context(error))?;
         let role = update.role.as_deref().map(|role| role_number(&call, role)).transpose()?;
-        let expiry = update.expiry.map(|expiry| changed_expiry(&call, expiry)).transpose()?;
+        let expiry = update.expiry.map(|expiry| changed_expiry(&call, expiry, self.access.now())).transpose()?;
         let body = types::UpdateApiKeyRequest::builder()
             .role_id(role)
             .name(update.name.clone())
@@ -246,8 +246,8 @@ fn role_number(call: &Call<'_>, role: &str) -> Result<i64> {
     role.parse().map_err(|_| call.invalid(format!("the role {role:?} is not a number, but all Spartera roles are")))
 }
 
-fn changed_expiry(call: &Call<'_>, expiry: Expiry) -> Result<DateTime<Utc>> {
-    call.expiry_time(expiry)?.ok_or_else(|| {
+fn changed_expiry(call: &Call<'_>, expiry: Expiry, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    call.expiry_time(expiry, now)?.ok_or_else(|| {
         call.invalid("Spartera documents no request that removes an expiry")
             .advise("Create a key that never expires instead")
     })
