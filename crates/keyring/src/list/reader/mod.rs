@@ -29,7 +29,7 @@ use std::mem;
 
 use self::cycle::Cycle;
 use self::mode::{Evidence, Mode};
-use self::seen::{Fingerprint, Fingerprints};
+use self::seen::{Fingerprint, Fingerprints, SeenIds};
 use crate::{ApiKey, Page, PageRequest, Paging, Result};
 
 /// The number of keys to request at a time: the maximum that Spartera allows.
@@ -86,11 +86,11 @@ pub(super) struct Reader {
     /// The number of rows that the skipped empty pages should have had.
     skipped: u64,
     fingerprints: Fingerprints,
-    first_page: HashSet<Fingerprint>,
-    latest: VecDeque<HashSet<Fingerprint>>,
-    /// A set that is no longer in use. The next page uses its memory: a new set would lie elsewhere each time, and long
-    /// pages need large sets.
-    spare: HashSet<Fingerprint>,
+    first_page: SeenIds,
+    latest: VecDeque<SeenIds>,
+    /// Two collections that are no longer in use. The next page uses their memory: new ones would lie elsewhere each
+    /// time, and long pages need large ones.
+    spare: (HashSet<Fingerprint>, SeenIds),
     cycle: Cycle,
 }
 
@@ -112,9 +112,9 @@ impl Reader {
             accounted: 0,
             skipped: 0,
             fingerprints: Fingerprints::default(),
-            first_page: HashSet::new(),
+            first_page: SeenIds::default(),
             latest: VecDeque::new(),
-            spare: HashSet::new(),
+            spare: Default::default(),
             cycle: Cycle::default(),
         }
     }
@@ -171,7 +171,7 @@ impl Reader {
         }
         let counts = self.count(&page.keys);
         if self.discards(request, &counts) {
-            self.spare = counts.ids;
+            self.spare.0 = counts.ids;
             return Verdict::ContinueElsewhere;
         }
         if self.must_repeat_a_row(request) && counts.known > 0 {
@@ -335,11 +335,11 @@ impl Reader {
     }
 
     fn has_seen(&self, id: Fingerprint) -> bool {
-        self.first_page.contains(&id) || self.latest.iter().any(|page| page.contains(&id))
+        self.first_page.contains(id) || self.latest.iter().any(|page| page.contains(id))
     }
 
     fn count(&mut self, rows: &[Result<ApiKey>]) -> PageCounts {
-        let mut ids = mem::take(&mut self.spare);
+        let mut ids = mem::take(&mut self.spare.0);
         ids.clear();
         ids.reserve(rows.len());
         let (mut known, mut malformed) = (0, 0);
@@ -360,7 +360,7 @@ impl Reader {
             is_all_malformed: malformed > 0 && ids.is_empty(),
             is_first_again: !ids.is_empty()
                 && ids.len() == self.first_page.len()
-                && ids.iter().all(|id| self.first_page.contains(id)),
+                && ids.iter().all(|id| self.first_page.contains(*id)),
             is_new,
             ids,
         }
@@ -417,22 +417,22 @@ impl Reader {
 
     fn remember(&mut self, mut ids: HashSet<Fingerprint>, reach: Reach) {
         match self.latest.back_mut() {
-            None => {
-                self.first_page.clone_from(&ids);
-                self.latest.push_back(ids);
-            }
             // A page that was read again from further back must not displace the pages ahead of it.
-            Some(latest) if reach == Reach::NoFurther => {
-                latest.extend(ids.drain());
-                self.spare = ids;
-            }
-            Some(_) => {
-                self.latest.push_back(ids);
+            Some(latest) if reach == Reach::NoFurther => latest.add(ids.drain()),
+            latest => {
+                let is_first = latest.is_none();
+                let mut page = mem::take(&mut self.spare.1);
+                page.replace(ids.drain());
+                if is_first {
+                    self.first_page.clone_from(&page);
+                }
+                self.latest.push_back(page);
                 if self.latest.len() > REMEMBERED_PAGES {
-                    self.spare = self.latest.pop_front().unwrap_or_default();
+                    self.spare.1 = self.latest.pop_front().unwrap_or_default();
                 }
             }
         }
+        self.spare.0 = ids;
     }
 }
 
