@@ -11,6 +11,9 @@ use api_keyring_rotation::{Existing, SecretFile, SecretFileError};
 use crate::failure::{Failure, Result};
 use crate::output;
 
+/// What messages call standard output.
+pub(crate) const STDOUT_NAME: &str = "standard output";
+
 /// How users write standard output as a destination.
 pub(crate) const STDOUT: &str = "-";
 
@@ -110,7 +113,7 @@ impl ReadyDestination {
     /// The answer goes to a file beside the destination, because it must not overwrite a secret that works.
     pub(crate) fn set_aside(self, unclaimed: &[u8]) -> io::Result<String> {
         match self {
-            Self::Stdout => write_line(unclaimed).map(|()| "standard output".to_owned()),
+            Self::Stdout => write_line(unclaimed).map(|()| STDOUT_NAME.to_owned()),
             Self::File { file, .. } => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
         }
     }

@@ -34,8 +34,8 @@ const MAX_CELL: usize = 80;
 /// It prints the rows in blocks. Each block has at least the column widths of the blocks before it.
 pub(crate) struct StreamedTable<const N: usize> {
     header: Option<[&'static str; N]>,
-    /// The rows of this block, a line each, with their cells between tabs. It is one text, because thousands of small ones
-    /// would outlive a page of the list, and keep the next page from using its memory.
+    /// The rows of this block, a line each, with tabs between their cells. Thousands of small texts would outlive a page
+    /// of the list, and keep the next page from using its memory.
     block: String,
     rows: usize,
     widths: [u16; N],

@@ -58,8 +58,8 @@ impl Rotator {
 
     /// Sets the clock that tells the time and waits. The default is the machine's.
     ///
-    /// The provider counts the lifetimes of new keys. Give it the same clock, with the method `clock` of
-    /// its builder.
+    /// The provider counts the lifetimes of new keys. Give it the same clock: its builder has a method
+    /// `clock`, too.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);

@@ -115,7 +115,7 @@ impl Credential {
 }
 
 /// Returns the start of a text, at most `length` bytes of it.
-fn start(text: &str, length: usize) -> &str {
+pub(crate) fn start(text: &str, length: usize) -> &str {
     let end = (0..=length.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
 }

@@ -91,7 +91,7 @@ impl Undo<'_> {
                 error => error,
             };
             match key {
-                Ok(key) if mark.is_on(&key) && !key.status_at(SystemClock.now()).is_dead() => found.push(key),
+                Ok(key) if mark.is_on(&key) && !key.status().is_dead() => found.push(key),
                 Ok(_) => {}
                 Err(error) => problem = Some(error),
             }

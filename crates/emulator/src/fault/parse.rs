@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 
 use hyper::header::HeaderValue;
@@ -160,7 +161,7 @@ impl FromStr for FaultKind {
             ("empty-page", None) => Self::EmptyPage,
             ("duplicate-rows", None) => Self::DuplicateRows,
             ("past-end-404", None) => Self::PastEnd404,
-            ("page-length", Some(keys)) => Self::PageLength(read_number(name, keys)?),
+            ("page-length", Some(keys)) => Self::PageLength(read_page_length(name, keys)?),
             ("odd-row", row) => Self::OddRow(read_variant(name, row)?),
             ("quota", Some(keys)) => Self::Quota(read_number(name, keys)?),
             _ => match Intermediary::read(name, value)? {
@@ -217,6 +218,13 @@ fn read_rate(name: &str, text: &str) -> Result<FaultKind> {
     match read_number(name, requests)? {
         0_u64 => refuse(format!("`{name}` must allow at least one request")),
         requests => Ok(FaultKind::RateLimit { requests, per: read_span(name, per)? }),
+    }
+}
+
+fn read_page_length(name: &str, text: &str) -> Result<NonZeroUsize> {
+    match NonZeroUsize::new(read_number(name, text)?) {
+        Some(keys) => Ok(keys),
+        None => refuse(format!("`{name}` must be at least one key")),
     }
 }
 
@@ -359,7 +367,8 @@ mod tests {
             ("create:held-up=60", "with a unit"),
             ("create:past-end-404", "cannot hit `create`"),
             ("create:page-length=2", "cannot hit `create`"),
-            ("list:page-length=0", "whole number"),
+            ("list:page-length=0", "at least one key"),
+            ("list:page-length=x", "whole number"),
             ("get:odd-row", "cannot hit `get`"),
             ("get:media-type=text", "needs a type, such as text/plain"),
             ("get:media-type", "is not a fault"),

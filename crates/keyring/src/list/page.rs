@@ -21,9 +21,7 @@ pub enum Paging {
 pub struct PageRequest {
     /// The number of keys before this page.
     pub offset: u64,
-    /// The maximum number of keys on this page: 1 to 100. It is larger if the server's first page is longer than
-    /// requested and [`number`](Self::number) counts pages of that length; a provider then requests as many keys as
-    /// its vendor allows.
+    /// The maximum number of keys on this page: 1 to 100.
     pub limit: u64,
     /// The cursor from the page before. `None` for the first page and for vendors without cursors.
     pub cursor: Option<String>,

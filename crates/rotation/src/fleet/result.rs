@@ -23,8 +23,8 @@ pub enum KeyResult {
     NotRotated(String),
     /// The rotation was cancelled between two steps. You can resume it.
     Unfinished,
-    /// The key is your own credential, and the request does not [allow that](crate::RotateKey::even_own). The fleet left the
-    /// key alone.
+    /// The key is your own credential, and the request does not [allow that](crate::RotateKey::even_own). The fleet left
+    /// the key alone.
     OwnCredential,
     /// The rotation stopped with an error. If it had started, you can resume it.
     Failed(RotateError),

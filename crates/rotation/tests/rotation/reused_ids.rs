@@ -92,21 +92,27 @@ pub(crate) async fn judged(scenario: Scenario<'_>, what: &str) -> Record {
     record
 }
 
+/// Holds a process up this many points before it deletes a discarded key, while another process finishes the rotation.
+/// Returns the rotation, and what happened.
+async fn late_delete(service: Service, reuse: Reuse, points_before: usize) -> (Record, String) {
+    let vendor = Vendor::reusing(service, Strategy::Overlap, reuse).await;
+    let points = cut_points(&vendor, &LOST, &mut Tally::default()).await;
+    let number = nth(&points, "before delete", 0) - points_before;
+    let scenario = vendor.key(&LOST);
+    drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
+    let what = format!("{service:?} {reuse:?} {}", points[number]);
+    let record = judged(scenario, &what).await;
+    assert_eq!(record.state.name(), "done", "{what}");
+    (record, what)
+}
+
 #[tokio::test]
 async fn a_late_delete_of_a_discarded_key_never_ends_the_promoted_one() {
     for service in SERVICES {
         for reuse in [ReuseIds::Next, ReuseIds::LowestFree] {
-            let vendor = Vendor::reusing(service, Strategy::Overlap, Reuse::OwnKeys(reuse)).await;
-            let points = cut_points(&vendor, &LOST, &mut Tally::default()).await;
-            let delete = nth(&points, "before delete", 0);
             // The process is held up right before the request, or after its last look at the key.
-            for number in [delete, delete - 1] {
-                let scenario = vendor.key(&LOST);
-                let cut_points = scenario.cut_points(at(number, Event::PauseBeyondLease));
-                drop(scenario.run(&cut_points).await);
-                let what = format!("{service:?} {reuse:?} {}", points[number]);
-                let record = judged(scenario, &what).await;
-                assert_eq!(record.state.name(), "done", "{what}");
+            for points_before in [0, 1] {
+                let (record, what) = late_delete(service, Reuse::OwnKeys(reuse), points_before).await;
                 let State::Done { key, .. } = &record.state else { unreachable!() };
                 assert!(record.discards.iter().all(|discard| discard.key != *key), "{what}: {record:?}");
             }
@@ -118,14 +124,8 @@ async fn a_late_delete_of_a_discarded_key_never_ends_the_promoted_one() {
 async fn a_late_delete_of_a_discarded_key_never_ends_a_strangers() {
     for service in SERVICES {
         for reuse in [ReuseIds::Next, ReuseIds::LowestFree] {
-            let vendor = Vendor::reusing(service, Strategy::Overlap, Reuse::Strangers(reuse)).await;
-            let points = cut_points(&vendor, &LOST, &mut Tally::default()).await;
             // The process is held up after its last look at the key. It renews its lease before the request.
-            let number = nth(&points, "before delete", 0) - 1;
-            let scenario = vendor.key(&LOST);
-            drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
-            let what = format!("{service:?} {reuse:?} {}", points[number]);
-            assert_eq!(judged(scenario, &what).await.state.name(), "done", "{what}");
+            late_delete(service, Reuse::Strangers(reuse), 1).await;
         }
     }
 }

@@ -318,47 +318,31 @@ async fn a_set_of_sinks_behaves_like_a_sink() {
     assert!(differing.current().await.unwrap_err().to_string().contains("do not hold the same"));
 }
 
-/// A sink that forgets what is put into it, or fails whatever is asked of it.
+/// A store that forgets what is written to it, or fails whatever is asked of it.
 #[derive(Debug)]
 struct Broken {
     fails: bool,
 }
 
 #[async_trait::async_trait]
-impl Sink for Broken {
-    fn name(&self) -> String {
+impl Store for Broken {
+    fn address(&self) -> String {
         "broken".to_owned()
     }
 
-    async fn check(&self) -> Result<(), SinkError> {
+    async fn probe(&self) -> Result<(), SinkError> {
         self.answer(())
     }
 
-    async fn current(&self) -> Result<Option<Secret>, SinkError> {
+    async fn read(&self, _: &Slot) -> Result<Option<Secret>, SinkError> {
         self.answer(None)
     }
 
-    async fn put(&self, _: &Mark, _: &Secret) -> Result<(), SinkError> {
+    async fn write(&self, _: &Slot, _: &Secret) -> Result<(), SinkError> {
         self.answer(())
     }
 
-    async fn pending(&self, _: &Mark) -> Result<Option<Secret>, SinkError> {
-        self.answer(None)
-    }
-
-    async fn promote(&self, _: &Mark) -> Result<(), SinkError> {
-        self.answer(())
-    }
-
-    async fn previous(&self, _: &Mark) -> Result<Option<Secret>, SinkError> {
-        self.answer(None)
-    }
-
-    async fn withdraw(&self, _: &Mark) -> Result<(), SinkError> {
-        self.answer(())
-    }
-
-    async fn forget_previous(&self, _: &Mark) -> Result<(), SinkError> {
+    async fn remove(&self, _: &Slot) -> Result<(), SinkError> {
         self.answer(())
     }
 }

@@ -125,14 +125,11 @@ pub(crate) fn from_slice<T: FromJson>(bytes: &[u8]) -> Result<T, Undecodable> {
 ///
 /// # Errors
 ///
-/// The error of `decode`.
-pub fn through_text<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    decode: impl FnOnce(&str) -> Result<T, DecodeError>,
-) -> Result<T, D::Error> {
+/// The error of [`FromJson::from_json`].
+pub fn through_text<'de, D: Deserializer<'de>, T: FromJson>(deserializer: D) -> Result<T, D::Error> {
     let json = <Box<RawValue> as serde::Deserialize>::deserialize(deserializer)?;
     let json = Zeroizing::new(String::from(Box::<str>::from(json)));
-    decode(&json).map_err(serde::de::Error::custom)
+    T::from_json(&json).map_err(serde::de::Error::custom)
 }
 
 /// What happens to a field that is repeated, or has another type than documented.
@@ -243,7 +240,7 @@ macro_rules! decode_object {
 
         impl<'de> ::serde::Deserialize<'de> for $type {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
-                $crate::runtime::through_text(deserializer, $crate::json::FromJson::from_json)
+                $crate::runtime::through_text(deserializer)
             }
         }
     };
@@ -269,7 +266,7 @@ macro_rules! decode_one_of {
 
         impl<'de> ::serde::Deserialize<'de> for $type {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
-                $crate::runtime::through_text(deserializer, $crate::json::FromJson::from_json)
+                $crate::runtime::through_text(deserializer)
             }
         }
     };

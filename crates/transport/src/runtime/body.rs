@@ -69,8 +69,8 @@ pub(super) async fn read(response: &mut Response) -> Body {
     Body { bytes, incomplete }
 }
 
-/// Appends to a body whose length is not known. The body grows in large steps, because each step leaves a gap in the
-/// memory where it was, and in a way that leaves no copy there.
+/// Appends to a body. If the body has to grow, it grows in large steps, because each step leaves a gap in the memory. It
+/// wipes what it leaves there.
 fn append(bytes: &mut Zeroizing<Vec<u8>>, chunk: &[u8], max_bytes: usize) {
     let needed = bytes.len() + chunk.len();
     if needed > bytes.capacity() {

@@ -1,12 +1,13 @@
 //! Turns the HTTP client's answer into a decoded value or into an error.
 
+use reqwest::Response;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
+
 use super::body;
 use super::error::Error;
 use super::response::ResponseValue;
 use super::undecoded::{UndecodedReason, UndecodedResponse};
 use crate::json::FromJson;
-use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 
 impl<T: FromJson> ResponseValue<T> {
     /// Reads and decodes an answer whose status is documented.

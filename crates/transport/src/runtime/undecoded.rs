@@ -7,6 +7,7 @@ use reqwest::{Response, StatusCode};
 use zeroize::Zeroizing;
 
 use super::{body, decode};
+use crate::credential::start;
 use crate::json::DecodeError;
 use crate::json::decode::Undecodable;
 use crate::{Credential, REDACTED, Secret};
@@ -73,7 +74,7 @@ impl UndecodedResponse {
     pub fn start_without_credential(&self, length: usize) -> String {
         match &self.credential {
             Some(credential) => credential.redact_in_start(self.body.expose(), length),
-            None => self.body.expose().chars().take(length / 4).collect(),
+            None => start(self.body.expose(), length).to_owned(),
         }
     }
 

@@ -72,8 +72,7 @@ pub(super) struct Reader {
     reached: u64,
     /// The distance from `end` back to the last row with a known id. 0 if there is no such row.
     overlap: u64,
-    /// The maximum number of rows on one of this server's pages, as far as known. A server that chooses its own page
-    /// length counts pages of this length.
+    /// The maximum number of rows on one of this server's pages, as far as known.
     page_size: u64,
     total: Option<u64>,
     pages: u64,
@@ -231,8 +230,7 @@ impl Reader {
             let observed = if rows == 0 { PAGE_SIZE } else { rows.min(PAGE_SIZE) };
             self.page_size = declared.map_or(observed, |size| size.clamp(1, PAGE_SIZE));
             if rows > request.limit && self.paging == Paging::Number {
-                // The server ignores the limit, so it counts in pages of this length, whatever it declares.
-                self.page_size = rows;
+                // The server ignores the limit, so it counts in pages of its own length.
                 self.mode = self.mode.after(Evidence::TooLong);
             } else if self.page_size == 1 {
                 self.mode = self.mode.after(Evidence::SingleRows);
@@ -247,7 +245,7 @@ impl Reader {
             self.end = request.offset + request.limit;
             self.skipped += request.limit;
         } else if self.counts_pages() {
-            // A page may have a few rows more or fewer than the others.
+            // The next page has the next number, however many rows this one holds.
             self.end = request.offset + self.page_size;
         } else {
             self.end = request.offset + rows;
@@ -343,17 +341,18 @@ impl Reader {
         ids.clear();
         ids.reserve(rows.len());
         let (mut known, mut malformed) = (0, 0);
-        let is_new = rows.iter().map(|row| {
+        let mut is_new = Vec::with_capacity(rows.len());
+        for row in rows {
             let Ok(key) = row else {
                 malformed += 1;
-                return false;
+                is_new.push(false);
+                continue;
             };
             let id = self.fingerprints.of(key.id());
             let (is_first, has_seen) = (ids.insert(id), self.has_seen(id));
             known += u64::from(is_first && has_seen);
-            is_first && !has_seen
-        });
-        let is_new = is_new.collect();
+            is_new.push(is_first && !has_seen);
+        }
         PageCounts {
             rows: ids.len() as u64 + malformed,
             known,
