@@ -88,6 +88,19 @@ impl Error {
         Parts::new(kind, outcome, problem).into()
     }
 
+    /// Creates the error for a key whose secret is no [token](Secret::is_token), so that no request can carry it.
+    ///
+    /// The key exists. The secret stays in [`unclaimed_secret`](Self::unclaimed_secret), and must not be written to a
+    /// place from which programs read: a line end in it could set another variable of a dotenv file.
+    pub fn unusable_secret(operation: Operation, key: &KeyId, secret: Secret) -> Self {
+        let problem = "the vendor issued a secret that no request can carry: it is empty or very long, or it has \
+                       characters that are not visible ASCII";
+        Self::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem)
+            .about(operation, Some(key))
+            .unclaimed(Some(secret))
+            .advise("The key exists. Look at what arrived (`Error::unclaimed_secret`), or delete the key")
+    }
+
     /// Sets the name of the provider that failed.
     #[must_use]
     pub fn under(mut self, provider: &str) -> Self {

@@ -39,6 +39,6 @@ pub use credential::{Credential, InvalidCredential};
 pub use json::{RawFields, RawJson, Rows, SecretFields};
 /// The HTTP client library. [`TransportBuilder::http_client_builder`] takes its `ClientBuilder`.
 pub use reqwest;
-pub use secret::{REDACTED, Secret, exposed_json};
+pub use secret::{MAX_TOKEN, REDACTED, Secret, exposed_json};
 pub use timestamp::Timestamp;
 pub use transport::{DEFAULT_MAX_RESPONSE_BYTES, Transport, TransportBuilder, TransportError};

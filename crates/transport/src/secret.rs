@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 /// The text that replaces a secret in every printed form.
 pub const REDACTED: &str = "[REDACTED]";
 
+/// The maximum number of characters in a [token](Secret::is_token). Servers refuse longer headers.
+pub const MAX_TOKEN: usize = 4096;
+
 /// A confidential text: an API key, a token, or a body that may hold one.
 ///
 /// - Dropping it wipes its memory.
@@ -44,6 +47,21 @@ impl Secret {
     /// Returns whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Returns whether an HTTP header can carry the secret: it has at least one and at most [`MAX_TOKEN`] characters, and
+    /// all of them are visible ASCII.
+    ///
+    /// ```
+    /// use api_keyring_transport::Secret;
+    ///
+    /// assert!(Secret::new("sk_live_123").is_token());
+    /// assert!(!Secret::new("").is_token());
+    /// assert!(!Secret::new("sk_live_123\nLD_PRELOAD=/tmp/x.so").is_token());
+    /// ```
+    pub fn is_token(&self) -> bool {
+        let length = 1..=MAX_TOKEN;
+        length.contains(&self.0.len()) && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
 
     /// Returns whether this is a masked secret, such as `sk_****1234`.

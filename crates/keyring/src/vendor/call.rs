@@ -115,7 +115,8 @@ impl Call<'_> {
         rest: impl FnOnce() -> Option<Secret>,
     ) -> Result<(KeyId, Secret)> {
         match (id, secret) {
-            (Ok(id), Some(secret)) => Ok((id, secret)),
+            (Ok(id), Some(secret)) if secret.is_token() => Ok((id, secret)),
+            (Ok(id), Some(secret)) => Err(Error::unusable_secret(self.operation, &id, secret).under(self.provider)),
             (Ok(id), None) => {
                 let rest = rest();
                 let advice = match rest {
