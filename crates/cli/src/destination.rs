@@ -1,6 +1,5 @@
 //! The destinations of a new secret.
 
-use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -43,7 +42,7 @@ impl FromStr for Destination {
 #[derive(Debug)]
 pub(crate) enum ReadyDestination {
     Stdout,
-    File { file: SecretFile, existing: Existing },
+    File(Box<SecretFile>),
 }
 
 /// Why a secret is not at its destination.
@@ -66,10 +65,8 @@ impl Destination {
             )),
             Self::Stdout => Ok(ReadyDestination::Stdout),
             Self::File(path) => {
-                check_existing(&path, existing)?;
-                let file = SecretFile::reserve(&path);
-                let file = file.map_err(|why| Failure::Other(format!("cannot write {}: {why}", path.display())))?;
-                Ok(ReadyDestination::File { file, existing })
+                let file = SecretFile::reserve(&path, existing);
+                file.map(|file| ReadyDestination::File(file.into())).map_err(|why| unusable(&path, &why))
             }
         }
     }
@@ -85,7 +82,7 @@ impl ReadyDestination {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdout => STDOUT.to_owned(),
-            Self::File { file, .. } => file_name(file.path()),
+            Self::File(file) => file_name(file.path()),
         }
     }
 
@@ -93,7 +90,7 @@ impl ReadyDestination {
     pub(crate) fn deliver(self, secret: &Secret) -> Result<(), DeliveryError> {
         match self {
             Self::Stdout => write_line(secret.expose().as_bytes()).map_err(DeliveryError::Lost),
-            Self::File { file, existing } => match file.put(secret, existing) {
+            Self::File(file) => match file.put(secret) {
                 Ok(()) => Ok(()),
                 Err(SecretFileError::Elsewhere { why, path }) => Err(DeliveryError::Elsewhere { why, path }),
                 Err(SecretFileError::Unsynced(why)) => {
@@ -114,7 +111,7 @@ impl ReadyDestination {
     pub(crate) fn set_aside(self, unclaimed: &[u8]) -> io::Result<String> {
         match self {
             Self::Stdout => write_line(unclaimed).map(|()| STDOUT_NAME.to_owned()),
-            Self::File { file, .. } => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
+            Self::File(file) => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
         }
     }
 }
@@ -130,15 +127,13 @@ fn write_line(secret: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-fn check_existing(path: &Path, existing: Existing) -> Result {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::Other(format!("cannot write {}: {error}", path.display()))),
-        Ok(found) if !found.is_file() => {
-            Err(Failure::Usage(format!("{} exists and is not a regular file", path.display())))
-        }
-        Ok(_) if existing == Existing::Replace => Ok(()),
-        Ok(_) => Err(Failure::Usage(format!("{} already exists: use --force to overwrite it", path.display()))),
+/// Returns the failure for a file that cannot take a secret.
+fn unusable(path: &Path, why: &io::Error) -> Failure {
+    let path = path.display();
+    match why.kind() {
+        io::ErrorKind::AlreadyExists => Failure::Usage(format!("{path} already exists: use --force to overwrite it")),
+        io::ErrorKind::InvalidInput => Failure::Usage(format!("cannot write {path}: {why}")),
+        _ => Failure::Other(format!("cannot write {path}: {why}")),
     }
 }
 
@@ -149,7 +144,7 @@ fn is_stdout_discarded() -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        let device = |path| fs::metadata(path).map(|metadata| metadata.rdev()).ok().filter(|device| *device != 0);
+        let device = |path| std::fs::metadata(path).map(|metadata| metadata.rdev()).ok().filter(|device| *device != 0);
         device("/dev/null").is_some() && device("/dev/stdout") == device("/dev/null")
     }
     #[cfg(not(unix))]
@@ -159,6 +154,8 @@ fn is_stdout_discarded() -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn destination(path: &Path) -> Destination {

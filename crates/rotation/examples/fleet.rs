@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let folder_path = folder.path().canonicalize()?;
     for key in service.add_keys(10) {
-        SecretFile::reserve(folder_path.join(&key.id))?.put(&key.secret.as_str().into(), Existing::Keep)?;
+        SecretFile::reserve(folder_path.join(&key.id), Existing::Keep)?.put(&key.secret.as_str().into())?;
     }
 
     // Select the keys, and say where each one's secret is.

@@ -23,7 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().canonicalize()?.join("ci.key");
     let old_secret = Secret::new(old.secret.as_str());
-    SecretFile::reserve(&path)?.put(&old_secret, Existing::Keep)?;
+    SecretFile::reserve(&path, Existing::Keep)?.put(&old_secret)?;
 
     let sink = FileSink::new(&path)?;
     let journal = SqliteJournal::open(folder.path().join("rotations.sqlite"))?;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{JournalError, SinkError};
+use crate::host::shown_name;
 
 /// Why a rotation stopped. The journal has what was done so far, and [`resume`](super::Rotator::resume) continues from
 /// there.
@@ -46,7 +47,7 @@ impl fmt::Display for RotateError {
             Self::Cancelled => f.write_str("the rotation was cancelled. Resume it later"),
             Self::Provider(error) => error.fmt(f),
             Self::Journal(error) => error.fmt(f),
-            Self::Sink { sink, error } => write!(f, "the destination {sink}: {error}"),
+            Self::Sink { sink, error } => write!(f, "the destination {}: {error}", shown_name(sink)),
         }
     }
 }

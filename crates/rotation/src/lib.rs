@@ -10,6 +10,7 @@ struct Readme;
 mod engine;
 mod error;
 mod fleet;
+mod host;
 mod journal;
 mod orphans;
 mod own_credential;
@@ -23,6 +24,7 @@ pub use api_keyring::OwnCredential;
 pub use engine::{TRANSITIONS, Transition};
 pub use error::RotateError;
 pub use fleet::{Exclusion, Fleet, FleetKey, FleetSummary, InvalidPattern, KeyResult, Selector};
+pub use host::{Host, shown_name};
 pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
@@ -31,7 +33,7 @@ pub use orphans::{Orphan, find_orphans, find_orphans_at};
 pub use own_credential::own_credential;
 pub use plan::request::{RotateKey, Strategy, Timing};
 pub use plan::steps::{Downtime, PlannedStep};
-pub use plan::{OldKey, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};
+pub use plan::{Holding, Holdings, OldKey, Plan, PlannedExpiry, Retirement, SinkContent, UnusedFor};
 pub use record::{
     Confirmation, Discard, Evidence, Fingerprint, InvalidRotationId, Issued, Record, RotationId, State, StateKind,
     Usage,
@@ -43,9 +45,9 @@ pub use sink::address::open_sinks;
 pub use sink::command::CommandSink;
 #[cfg(feature = "sinks")]
 pub use sink::file::FileSink;
-pub use sink::memory::MemorySink;
 #[cfg(feature = "sinks")]
-pub use sink::secret_file::{Existing, SecretFile, SecretFileError};
+pub use sink::file::secret_file::{Existing, SecretFile, SecretFileError};
+pub use sink::memory::MemorySink;
 pub use sink::sink_set::SinkSet;
 pub use sink::store::{Slot, Store, StoreLock};
-pub use sink::{Sink, SinkError};
+pub use sink::{Held, Sink, SinkError};

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
 
+use crate::host::split_host;
 use crate::{JournalError, Plan};
 
 /// The id of a rotation: `r-` and 16 characters.
@@ -440,7 +441,11 @@ impl Record {
         let Plan { vendor, scope, old, sinks, .. } = &self.plan;
         let keys = [Some(&old.id), self.state.new_key()].into_iter().flatten();
         let keys = keys.map(|key| format!("key {vendor}/{scope}/{key}"));
-        keys.chain(sinks.iter().map(|sink| format!("sink {sink}"))).collect()
+        // Earlier versions recorded no host, so the name without the host is claimed, too.
+        let addresses = sinks.iter().map(|sink| split_host(sink)).filter(|(host, _)| host.is_some());
+        let addresses = addresses.map(|(_, address)| address);
+        let sinks = sinks.iter().cloned().chain(addresses);
+        keys.chain(sinks.map(|sink| format!("sink {sink}"))).collect()
     }
 
     /// Returns whether this rotation is unfinished, and either rotates the plan's key or has issued it.

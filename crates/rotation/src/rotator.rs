@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::pending;
+use std::iter::zip;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use futures_util::TryStreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
 use super::engine::{AbortSink, Run};
-use super::plan::OldKey;
+use super::host::{is_same_sink, shown_names};
+use super::plan::{Holdings, OldKey};
 use super::{
     Journal, JournalError, Lease, OwnCredential, Plan, Record, RotateError, RotateKey, RotationId, Sink, SinkContent,
     State, Strategy,
@@ -180,15 +182,17 @@ impl Rotator {
             )));
         }
         plan.old = OldKey::from(&key);
-        let (in_sink, _) = self.look_into_sink(&key, plan.in_sink.adoption()).await?;
-        if in_sink != plan.in_sink {
+        let held = self.held(&key).await?;
+        let (in_sink, _) = self.look_into_sink(&key, &held, plan.in_sink.adoption()).await?;
+        if in_sink != plan.in_sink || plan.holdings.as_ref().is_some_and(|holdings| !holdings.are_held(&held)) {
             return Err(RotateError::Refused(format!(
                 "{}: key {}: the content of {} has changed since the plan was made. Make another plan",
                 plan.provider,
                 plan.old.id,
-                self.sink.name()
+                shown_names(&*self.sink)
             )));
         }
+        plan.holdings.get_or_insert_with(|| Holdings::new(Mark::random(), &held));
         if plan.strategy == Strategy::InPlace {
             plan.namesakes.clear();
             let mut keys = self.provider.list(ListKeys::new());
@@ -209,7 +213,7 @@ impl Rotator {
         {
             return Err(JournalError::UnderWay(other.id).into());
         }
-        self.sink.check().await.map_err(|error| self.sink_error(error))?;
+        self.sink_for(&plan).check().await.map_err(|error| self.sink_error(error))?;
         let record = Record::new(plan, self.clock.now());
         self.journal.begin(&record).await?;
         Ok(record)
@@ -328,14 +332,24 @@ impl Rotator {
                 plan.vendor, plan.scope
             )));
         }
-        let (planned, ours) = (plan.sinks.join(" and "), self.sink.names().join(" and "));
-        if planned != ours {
+        let ours = self.sink.names();
+        let is_same =
+            plan.sinks.len() == ours.len() && zip(&plan.sinks, &ours).all(|(one, other)| is_same_sink(one, other));
+        if !is_same {
+            let (planned, ours) = (plan.shown_sinks(), shown_names(&*self.sink));
             return Err(RotateError::Refused(format!(
                 "the rotation is for the destination {planned}, but this one is {ours}. Use the destination that the \
                  rotation began with: `status` shows it"
             )));
         }
         Ok(())
+    }
+
+    /// Returns the sink as one that does not write if others may use it than when the rotation was planned.
+    pub(super) fn sink_for(&self, plan: &Plan) -> Arc<dyn Sink> {
+        let access = plan.holdings.as_ref().map(Holdings::access);
+        let expecting = access.and_then(|access: Vec<_>| self.sink.expecting(&access));
+        expecting.unwrap_or_else(|| Arc::clone(&self.sink))
     }
 
     pub(super) fn sink_error(&self, error: super::SinkError) -> RotateError {

@@ -261,7 +261,7 @@ async fn print_plans(
             match planned {
                 Ok(plan) => {
                     let requests: usize = plan.steps().iter().map(|step| step.requests.len()).sum();
-                    [key, plan.name.clone(), plan.sinks.join(" and "), format!("rotate with {requests} requests")]
+                    [key, plan.name.clone(), plan.shown_sinks(), format!("rotate with {requests} requests")]
                 }
                 Err(why) => [key, "-".to_owned(), "-".to_owned(), format!("do not rotate: {why}")],
             }

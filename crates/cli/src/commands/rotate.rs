@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use api_keyring::{Capability, KeyRef, NamedProvider, Provider as _, Regeneration, Support};
-use api_keyring_rotation::{Downtime, Existing, Journal, JournalError, Plan, Sink, SinkSet, State, Strategy};
+use api_keyring_rotation::{
+    Downtime, Existing, Journal, JournalError, Plan, RotateError, Sink, SinkSet, State, Strategy,
+};
 use serde_json::json;
 
 use super::deliver::{self, Undelivered};
@@ -100,7 +102,7 @@ fn sinks(arguments: &Rotate) -> Result<Arc<dyn Sink>> {
 
 /// Refuses a destination that cannot take a secret.
 pub(super) async fn check_destination(sink: &dyn Sink) -> Result {
-    sink.check().await.map_err(|why| Failure::Other(format!("cannot use the destination {}: {why}", sink.name())))
+    sink.check().await.map_err(|error| RotateError::Sink { sink: sink.name(), error }.into())
 }
 
 /// Refuses a key that an unfinished rotation replaces or has issued.
@@ -163,7 +165,7 @@ fn print_plan(format: Format, plan: &Plan) -> Result {
         ("key", Some(format!("{}/{}", plan.provider, plan.old.id))),
         ("strategy", Some(if plan.strategy == Strategy::InPlace { "in place" } else { "overlap" }.to_owned())),
         ("downtime", Some(if plan.downtime() == Downtime::None { "none" } else { "until delivery" }.to_owned())),
-        ("destination", Some(plan.sinks.join(" and "))),
+        ("destination", Some(plan.shown_sinks())),
         ("not carried over", Some(not_carried_over)),
     ])?;
     output::table(

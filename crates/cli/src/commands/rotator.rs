@@ -91,7 +91,7 @@ pub(super) async fn explain_refused_credential(journal: &dyn Journal, id: &Rotat
 pub(super) fn own_credential_replaced(record: &Record) -> String {
     format!(
         "This rotation replaced your own credential. Its new secret is in {}: set {} to it",
-        record.plan.sinks.join(" and "),
+        record.plan.shown_sinks(),
         config::credential_variable(&record.plan.provider)
     )
 }
@@ -166,7 +166,7 @@ pub(super) fn print(format: Format, record: &Record) -> Result {
         ("key", Some(format!("{provider}/{}", record.plan.old.id))),
         ("state", Some(record.state.kind().label().to_owned())),
         ("new key", record.state.new_key().map(|key| format!("{provider}/{key}"))),
-        ("destination", Some(record.plan.sinks.join(" and "))),
+        ("destination", Some(record.plan.shown_sinks())),
         ("changed", Some(output::utc(record.time))),
         ("note", note(record)),
         ("evidence waived", record.waived.clone()),

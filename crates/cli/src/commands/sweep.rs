@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api_keyring::{ApiKey, Ended, NamedProvider, Provider as _, ProviderExt as _, Sameness};
-use api_keyring_rotation::{Journal, Orphan, OwnCredential, Sink, find_orphans, open_sinks};
+use api_keyring_rotation::{Journal, Orphan, OwnCredential, Sink, find_orphans, open_sinks, shown_name};
 use serde_json::json;
 
 use super::journal;
@@ -142,10 +142,10 @@ async fn inspect(
     let mut is_surely_unused = true;
     for sink in sinks {
         match orphan.is_in(&sink).await {
-            Ok(Some(true)) => return Ok(Verdict::Keep(format!("its secret is in {}", sink.name()))),
+            Ok(Some(true)) => return Ok(Verdict::Keep(format!("its secret is in {}", shown_name(&sink.name())))),
             Ok(Some(false)) => {}
             Ok(None) => is_surely_unused = false,
-            Err(why) => return Ok(Verdict::Keep(format!("cannot read {}: {why}", sink.name()))),
+            Err(why) => return Ok(Verdict::Keep(format!("cannot read {}: {why}", shown_name(&sink.name())))),
         }
     }
     let deletes_unknown = unknown == UnknownRotations::Delete;

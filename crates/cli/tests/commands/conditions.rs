@@ -218,7 +218,11 @@ impl World {
             fs::remove_file(entry.unwrap().path()).unwrap();
         }
         for (name, content) in &self.files {
-            fs::write(self.folder.path().join(name), content).unwrap();
+            let path = self.folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            // As the program made it. It refuses a file whose rights have changed since the plan.
+            #[cfg(unix)]
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         }
         let emulator = in_process(builder);
         let before = emulator.keys();

@@ -172,7 +172,7 @@ fn a_state_file_that_cannot_be_used_is_reported_before_the_emulator_starts() {
     for (path, expected) in [
         (broken.clone(), "line 1, column"),
         (folder.path().join("missing/state.json"), "cannot write"),
-        (folder.path().to_owned(), "not a regular file"),
+        (folder.path().to_owned(), "not a plain file"),
     ] {
         let output = program().args(["emulator", "--state"]).arg(&path).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -62,7 +62,7 @@ fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
     let (path, aside) = (folder.path().join("ci.key"), folder.path().join("ci.key.unclaimed"));
     let destination = format!("file:{}", path.display());
     let create = ["create", "spartera", "--name", "ci", "--role", "3", "--to", &destination, "--force"];
-    fs::write(&path, "the old secret, which still works").unwrap();
+    fs::write(&path, "the-old-secret-which-still-works").unwrap();
 
     for (body, kept) in [
         // The program recognizes the secret and saves nothing else.
@@ -73,7 +73,7 @@ fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
         let run = run_against("200 OK", body, &create);
         assert_eq!(run.code, 1);
         assert_eq!(fs::read_to_string(&aside).unwrap(), kept);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "the old secret, which still works");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the-old-secret-which-still-works");
         assert!(run.stderr.contains("ci.key.unclaimed"), "{}", run.stderr);
         assert!(!run.stderr.contains(SECRET) && !run.stdout.contains(SECRET));
         fs::remove_file(&aside).unwrap();

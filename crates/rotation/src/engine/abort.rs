@@ -27,7 +27,7 @@ impl Run<'_> {
             return self.decide_abort_in_place(&state, why, sink).await;
         }
         if let (AbortSink::Leave, Some(new)) = (sink, state.issued())
-            && self.current_of(new).await?.is_some()
+            && self.is_current_anywhere(new).await?
         {
             return refuse(
                 "the destination holds the new key's secret, which would stop working: abort without \
@@ -187,6 +187,10 @@ impl Run<'_> {
                 return Ok(next);
             }
             self.withdraw(&new.mark).await?;
+            if self.record.leaves_sink && self.has_left_over(&new.mark).await? {
+                let mark = &new.mark;
+                why.push_str(&format!("; secrets that nobody needs are left in the slots of mark {mark}: remove them"));
+            }
             match self.record.discards.iter().any(|discard| discard.is(&new.key, &new.mark)) {
                 true => self.finish_discards().await?,
                 false => self.discard(&new.key, &new.mark).await?,
@@ -200,7 +204,8 @@ impl Run<'_> {
     async fn clear_slots(&self, why: &mut String) -> Result {
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         for mark in &self.record.marks {
-            self.forget_previous(mark).await?;
+            // The old secret is dead, so a copy that cannot be removed does no harm.
+            drop(self.forget_previous(mark).await);
             match self.try_pending(mark, deadline).await? {
                 None | Some(Trial::Refused) => self.withdraw(mark).await?,
                 Some(Trial::Works) => {
@@ -218,13 +223,11 @@ impl Run<'_> {
     /// withdrawn.
     async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
         if self.record.leaves_sink {
-            if self.current_of(new).await?.is_some() {
+            if self.is_current_anywhere(new).await? {
                 let problem = "the destination holds the new key's secret again, which would stop working. Abort the \
                                rotation without `--leave-destination`";
                 return Ok(Some(Next::State(self.needs_attention(problem))));
             }
-            // Without the previous secret, the withdrawal leaves the current secret alone.
-            self.forget_previous(&new.mark).await?;
             return Ok(None);
         }
         if self.holds_foreign_secret(new).await? {
@@ -253,11 +256,11 @@ impl Run<'_> {
         let previous = self.previous(&new.mark).await?;
         if self.record.plan.in_sink != SinkContent::OldSecret {
             // The old secret is in another place, so only the vendor can say whether it works.
-            let is_promoted = previous.is_some() || self.current_of(new).await?.is_some();
+            let is_promoted = previous.is_some() || self.is_current_anywhere(new).await?;
             return Ok(!is_promoted || !self.is_old_gone(new).await?);
         }
         // Without a previous secret, nothing was promoted, unless somebody has removed it since.
-        let Some(previous) = previous else { return Ok(self.current_of(new).await?.is_none()) };
+        let Some(previous) = previous else { return Ok(!self.is_current_anywhere(new).await?) };
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         Ok(match self.try_secret(&previous, 1, deadline).await? {
             Trial::Works => true,

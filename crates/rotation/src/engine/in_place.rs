@@ -3,11 +3,12 @@
 //! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
 //! one.
 
-use api_keyring::{Acceptance, Error, IssuedKey, KeyId, Mark, Provider as _, Sameness, Secret};
+use api_keyring::{Acceptance, Error, IssuedKey, KeyId, Mark, Operation, Provider as _, Sameness, Secret};
 
 use super::overlap::MAX_REQUESTS;
-use super::vendor::{Found, Trial};
+use super::vendor::{Found, Trial, usable};
 use super::{Next, Result, Run, after};
+use crate::host::shown_names;
 use crate::record::Issued;
 use crate::{Fingerprint, JournalError, RotateError, SinkContent, State};
 
@@ -39,6 +40,16 @@ impl Run<'_> {
                 format!("{MAX_REQUESTS} requests for a new secret failed: check the key at the vendor, then resume");
             return Ok(Next::State(self.needs_attention(why)));
         }
+        // Once the old secret may be dead, users need a new one, wherever they find it.
+        if self.record.marks.is_empty()
+            && let Some(problem) = self.problem_with_sinks(None).await?
+        {
+            let why = format!(
+                "{problem}, so no secret was requested. If another rotation has replaced the secret since the plan was \
+                 made, abort this one (`abort`). Otherwise put the old secret back where it was, and resume"
+            );
+            return Ok(Next::State(self.needs_attention(why)));
+        }
         self.check_sink().await?;
         if let Some(new) = self.pending_secret_that_works().await? {
             return Ok(Next::State(State::Issued(new)));
@@ -60,7 +71,8 @@ impl Run<'_> {
             return Ok(lost(mark));
         }
         self.rotator.journal.renew(&self.lease).await?;
-        match self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await {
+        let regenerated = self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await;
+        match regenerated.and_then(|issued| usable(Operation::Regenerate, issued)) {
             Ok(issued) => self.keep(mark, issued).await,
             Err(error) => self.after_failed_regenerate(mark, error).await,
         }
@@ -268,7 +280,7 @@ impl Run<'_> {
             self.record.id,
             new.key,
             new.mark,
-            self.rotator.sink.name()
+            shown_names(&*self.sink)
         )))
     }
 
@@ -287,6 +299,17 @@ impl Run<'_> {
 
     /// Makes the new secret the current one. The old one no longer works.
     async fn promote_in_place(&mut self, new: Issued) -> Result<Next> {
+        if self.pending_of(&new).await?.is_some()
+            && let Some(problem) = self.problem_with_sinks(Some(&new)).await?
+        {
+            let why = format!(
+                "{problem}, so the new secret was not put there. It waits in the pending slot of mark {}. If this is the \
+                 key's destination, move what it holds elsewhere, and resume. If what it holds is the key's secret as \
+                 well, waive the evidence (`--waive-evidence`)",
+                new.mark
+            );
+            return Ok(Next::State(self.needs_attention(why)));
+        }
         self.promote_slot(&new.mark).await?;
         if self.current_of(&new).await?.is_none() {
             return self.request_again_unless_in_use(new.mark).await;

@@ -14,6 +14,7 @@ mod secrets;
 mod vendor;
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -27,7 +28,7 @@ use crate::StateKind::{
     Verified,
 };
 use crate::Strategy::{InPlace, Overlap};
-use crate::{Lease, Record, RotateError, Rotator, State, StateKind, Strategy};
+use crate::{Lease, Record, RotateError, Rotator, Sink, State, StateKind, Strategy};
 
 /// Every change of state that a rotation may make, and why it makes it.
 ///
@@ -36,6 +37,7 @@ use crate::{Lease, Record, RotateError, Rotator, State, StateKind, Strategy};
 pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Planned,        Issuing,        "a mark is on record, and the create is sent next"),
     Transition(Overlap, Planned,        Aborting,       "too many creates failed, or the rotation is aborted"),
+    Transition(Overlap, Planned,        NeedsAttention, "the sink does not hold what it held when the rotation was planned"),
     Transition(Overlap, Issuing,        Issued,         "the vendor answered with a key"),
     Transition(Overlap, Issuing,        Lost,           "the answer is lost, or the process died before it came"),
     Transition(Overlap, Issuing,        Planned,        "the vendor created nothing for now, or a key with the id of an earlier one"),
@@ -50,7 +52,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Delivered,      NeedsAttention, "the pending slot no longer holds the new secret, or nothing shows whether it works"),
     Transition(Overlap, Verified,       Promoted,       "the new secret is the current one"),
     Transition(Overlap, Verified,       Aborting,       "the rotation is aborted"),
-    Transition(Overlap, Verified,       NeedsAttention, "the current slot does not hold the new secret after its promotion"),
+    Transition(Overlap, Verified,       NeedsAttention, "the current slot holds neither what it held nor the new secret"),
     Transition(Overlap, Promoted,       Retiring,       "the grace is over, and the new secret still works"),
     Transition(Overlap, Promoted,       Aborting,       "the rotation is aborted, or nobody can use either key"),
     Transition(Overlap, Promoted,       NeedsAttention, "users do not have a new secret that works"),
@@ -62,6 +64,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Aborting,       Aborted,        "the sink and the vendor are as they were"),
     Transition(Overlap, Aborting,       Verified,       "the old secret stopped working, so the new one must stay"),
     Transition(Overlap, Aborting,       NeedsAttention, "the sink holds a secret that the withdrawal would destroy"),
+    Transition(Overlap, NeedsAttention, Planned,        "a person resumes the rotation"),
     Transition(Overlap, NeedsAttention, Delivered,      "a person resumes the rotation"),
     Transition(Overlap, NeedsAttention, Verified,       "a person resumes the rotation"),
     Transition(Overlap, NeedsAttention, Promoted,       "a person resumes the rotation"),
@@ -72,7 +75,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Planned,        Issuing,        "a mark is on record, and the regenerate is sent next"),
     Transition(InPlace, Planned,        Issued,         "an earlier secret waits in its pending slot, and works"),
     Transition(InPlace, Planned,        Aborting,       "the rotation is aborted before anything was sent"),
-    Transition(InPlace, Planned,        NeedsAttention, "too many answers are lost, or the key is gone"),
+    Transition(InPlace, Planned,        NeedsAttention, "too many answers are lost, the key is gone, or the sink does not hold what it held"),
     Transition(InPlace, Issuing,        Issued,         "the vendor answered with a secret"),
     Transition(InPlace, Issuing,        Lost,           "the answer is lost, or the process died before it came"),
     Transition(InPlace, Issuing,        Planned,        "the vendor is unavailable for now, and changed nothing"),
@@ -83,7 +86,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Issued,         Lost,           "the secret is not in the sink"),
     Transition(InPlace, Delivered,      Promoted,       "the new secret is the current one"),
     Transition(InPlace, Delivered,      Lost,           "the secret is no longer in the sink"),
-    Transition(InPlace, Delivered,      NeedsAttention, "the sink holds another secret, which works"),
+    Transition(InPlace, Delivered,      NeedsAttention, "the sink holds another secret"),
     Transition(InPlace, Promoted,       Retired,        "the new secret works, several times in a row"),
     Transition(InPlace, Promoted,       Lost,           "a later request ended the secret, or it left the sink"),
     Transition(InPlace, Promoted,       NeedsAttention, "the sink holds another secret, which works, or nothing shows whether the new one works"),
@@ -146,6 +149,8 @@ type Result<T = (), E = RotateError> = std::result::Result<T, E>;
 /// A rotation that this process works on.
 pub(super) struct Run<'a> {
     rotator: &'a Rotator,
+    /// The rotator's sink, which does not write if others may use it than when the rotation was planned.
+    sink: Arc<dyn Sink>,
     lease: Lease,
     pub(super) record: Record,
     /// How many new secrets this run has requested in place.
@@ -166,7 +171,7 @@ enum Next {
 
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
-        Self { rotator, lease, record, requested: 0 }
+        Self { rotator, sink: rotator.sink_for(&record.plan), lease, record, requested: 0 }
     }
 
     /// Releases the lease, and returns the record as it was last written.

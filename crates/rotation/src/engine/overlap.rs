@@ -1,10 +1,10 @@
 //! Rotation by a new key: both keys work until the old one is retired.
 
-use api_keyring::{Error, IssuedKey, KeyId, Mark, Outcome};
+use api_keyring::{Error, IssuedKey, KeyId, Mark, Operation, Outcome};
 use chrono::{DateTime, Utc};
 
 use super::discard::Leased;
-use super::vendor::Trial;
+use super::vendor::{Trial, usable};
 use super::{Next, Result, Run, after, before};
 use crate::record::{Discard, Issued};
 use crate::{JournalError, RotateError, State};
@@ -41,6 +41,13 @@ impl Run<'_> {
             );
             return Ok(Next::State(State::Aborting { new: None, why }));
         }
+        if let Some(problem) = self.problem_with_sinks(None).await? {
+            let why = format!(
+                "{problem}, so no key was issued. The old key still works: put its secret back where it was and resume, \
+                 or abort the rotation (`abort`)"
+            );
+            return Ok(Next::State(self.needs_attention(why)));
+        }
         self.check_sink().await?;
         if !self.record.marks.is_empty() {
             // An earlier create may have taken effect after this rotation stopped waiting for it, or while it deletes
@@ -59,7 +66,8 @@ impl Run<'_> {
         .await?;
         // A process that was held up must not issue a key after another one has gone on.
         self.rotator.journal.renew(&self.lease).await?;
-        match self.rotator.provider.create(&self.record.plan.new_key(&mark)).await {
+        let created = self.rotator.provider.create(&self.record.plan.new_key(&mark)).await;
+        match created.and_then(|issued| usable(Operation::Create, issued)) {
             Ok(issued) if self.is_spent(issued.id()) => self.hold_id(mark, issued.id()).await,
             Ok(issued) => self.deliver(mark, issued).await,
             Err(error) => self.after_failed_create(mark, error).await,
@@ -227,6 +235,13 @@ impl Run<'_> {
 
     /// Makes the new secret the current one.
     async fn promote(&mut self, new: Issued) -> Result<Next> {
+        if let Some(problem) = self.problem_with_sinks(Some(&new)).await? {
+            let why = format!(
+                "{problem}, so the new secret was not put there. Both keys work: put the old secret back where it was \
+                 and resume, or abort the rotation (`abort`, `abort --leave-destination`)"
+            );
+            return Ok(Next::State(self.needs_attention(why)));
+        }
         self.promote_slot(&new.mark).await?;
         if self.current_of(&new).await?.is_none() {
             let why = "the destination does not hold the new secret. Put it there and resume, or abort the rotation";

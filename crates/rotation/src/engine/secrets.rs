@@ -1,11 +1,14 @@
 //! What a rotation asks its sink, and does with it.
 
+use std::iter::zip;
+
 use api_keyring::{Mark, Secret};
 
 use super::{Result, Run};
+use crate::host::shown_name;
 use crate::record::Issued;
 use crate::sink::parts_of;
-use crate::{RotateError, SinkContent, SinkError};
+use crate::{RotateError, Sink, SinkContent, SinkError, State, Strategy};
 
 impl Run<'_> {
     fn sink_result<T>(&self, result: Result<T, SinkError>) -> Result<T> {
@@ -14,22 +17,77 @@ impl Run<'_> {
 
     /// Checks that the sink can be written.
     pub(super) async fn check_sink(&self) -> Result {
-        self.sink_result(self.rotator.sink.check().await)
+        self.sink_result(self.sink.check().await)
     }
 
     /// Reads the current slot.
     pub(super) async fn current(&self) -> Result<Option<Secret>> {
-        self.sink_result(self.rotator.sink.current().await)
+        self.sink_result(self.sink.current().await)
     }
 
-    /// Reads the current slot, if it holds the new key's secret.
+    /// Reads the current slot, if it holds the new key's secret. All sinks of a set must hold it.
     pub(super) async fn current_of(&self, new: &Issued) -> Result<Option<Secret>> {
-        Ok(self.current().await?.filter(|secret| new.has_secret(secret)))
+        let mut current = None;
+        for part in parts_of(&self.sink) {
+            match self.current_of_part(&*part).await?.filter(|secret| new.has_secret(secret)) {
+                Some(secret) => current = Some(secret),
+                None => return Ok(None),
+            }
+        }
+        Ok(current)
+    }
+
+    /// Returns whether any sink holds the new key's secret in its current slot.
+    pub(super) async fn is_current_anywhere(&self, new: &Issued) -> Result<bool> {
+        for part in parts_of(&self.sink) {
+            if self.current_of_part(&*part).await?.is_some_and(|secret| new.has_secret(&secret)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn current_of_part(&self, part: &dyn Sink) -> Result<Option<Secret>> {
+        part.current().await.map_err(|error| RotateError::Sink { sink: part.name(), error })
+    }
+
+    /// Says why the new secret may not become the current one in a sink: the sink no longer holds what it held when the
+    /// rotation was planned, so it is another one, or somebody else has changed it. Returns `None` if it may.
+    ///
+    /// A sink that holds the new secret already is ready. So is one that holds an earlier secret of this rotation.
+    pub(super) async fn problem_with_sinks(&self, new: Option<&Issued>) -> Result<Option<String>> {
+        let Some(holdings) = &self.record.plan.holdings else { return Ok(None) };
+        for (part, holding) in zip(parts_of(&self.sink), &holdings.sinks) {
+            let failed = |error| RotateError::Sink { sink: part.name(), error };
+            let held = part.look().await.map_err(failed)?;
+            if new.zip(held.secret.as_ref()).is_some_and(|(new, secret)| new.has_secret(secret)) {
+                continue;
+            }
+            // In place, the old secret is dead, and the pending secret shows that this is the rotation's sink.
+            let is_emptied = new.is_some() && held.secret.is_none() && held.problem.is_none();
+            let is_in_place = self.record.plan.strategy == Strategy::InPlace;
+            if is_in_place && (is_emptied || self.is_earlier_secret(held.secret.as_ref()).await?) {
+                continue;
+            }
+            if let Some(problem) = held.problem.clone().or_else(|| {
+                holdings.difference(holding, &held).map(|text| format!("{} {text}", shown_name(&part.name())))
+            }) {
+                return Ok(Some(problem));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether a secret is one that this rotation received for an earlier mark.
+    async fn is_earlier_secret(&self, secret: Option<&Secret>) -> Result<bool> {
+        let Some(secret) = secret.filter(|_| self.record.marks.len() > 1) else { return Ok(false) };
+        let history = self.rotator.journal.history(&self.record.id).await?;
+        Ok(history.iter().filter_map(|record| record.state.issued()).any(|issued| issued.has_secret(secret)))
     }
 
     /// Reads the pending slot of a mark.
     pub(super) async fn pending(&self, mark: &Mark) -> Result<Option<Secret>> {
-        self.sink_result(self.rotator.sink.pending(mark).await)
+        self.sink_result(self.sink.pending(mark).await)
     }
 
     /// Reads the new key's pending slot, if it holds the key's secret.
@@ -39,17 +97,17 @@ impl Run<'_> {
 
     /// Reads the previous slot of a mark: the secret that was current before this mark's.
     pub(super) async fn previous(&self, mark: &Mark) -> Result<Option<Secret>> {
-        self.sink_result(self.rotator.sink.previous(mark).await)
+        self.sink_result(self.sink.previous(mark).await)
     }
 
     /// Returns whether the sink holds the new key's secret, pending or current.
     pub(super) async fn is_in_sink(&self, new: &Issued) -> Result<bool> {
-        Ok(self.pending_of(new).await?.is_some() || self.current_of(new).await?.is_some())
+        Ok(self.pending_of(new).await?.is_some() || self.is_current_anywhere(new).await?)
     }
 
     /// Returns whether another secret has replaced the new one in the sink, or in a part of it, since the promotion.
     pub(super) async fn holds_foreign_secret(&self, new: &Issued) -> Result<bool> {
-        for part in parts_of(&self.rotator.sink) {
+        for part in parts_of(&self.sink) {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
             let previous = part.previous(&new.mark).await.map_err(failed)?;
             // A part without a previous secret was not promoted, unless it was empty before.
@@ -65,7 +123,7 @@ impl Run<'_> {
     }
 
     pub(super) async fn put(&self, mark: &Mark, secret: &Secret) -> Result {
-        self.sink_result(self.rotator.sink.put(mark, secret).await)
+        self.sink_result(self.sink.put(mark, secret).await)
     }
 
     /// Puts the pending secret into the whole sink again. An interrupted delivery may have reached only a part of it.
@@ -77,15 +135,35 @@ impl Run<'_> {
     }
 
     pub(super) async fn promote_slot(&self, mark: &Mark) -> Result {
-        self.sink_result(self.rotator.sink.promote(mark).await)
+        self.sink_result(self.sink.promote(mark).await)
     }
 
+    /// Withdraws the secret of a mark. If the abort leaves the sink as it is, a sink that cannot be written is no
+    /// obstacle, because nobody needs what stays in the slots.
     pub(super) async fn withdraw(&self, mark: &Mark) -> Result {
-        self.sink_result(self.rotator.sink.withdraw(mark).await)
+        if self.record.leaves_sink {
+            // Without the previous secret, the withdrawal leaves the current one alone.
+            if self.sink.forget_previous(mark).await.is_ok() {
+                drop(self.sink.withdraw(mark).await);
+            }
+            return Ok(());
+        }
+        let withdrawn = self.sink.withdraw(mark).await;
+        self.sink_result(withdrawn.map_err(|error| match self.record.state {
+            State::Aborting { .. } => {
+                error.advise("To end the rotation and leave the destination as it is, use `abort --leave-destination`")
+            }
+            _ => error,
+        }))
+    }
+
+    /// Returns whether a slot of this mark still holds a secret.
+    pub(super) async fn has_left_over(&self, mark: &Mark) -> Result<bool> {
+        Ok(self.pending(mark).await?.is_some() || self.previous(mark).await?.is_some())
     }
 
     pub(super) async fn forget_previous(&self, mark: &Mark) -> Result {
-        self.sink_result(self.rotator.sink.forget_previous(mark).await)
+        self.sink_result(self.sink.forget_previous(mark).await)
     }
 
     /// Switches the provider to the new secret, if the rotated key is its own credential.

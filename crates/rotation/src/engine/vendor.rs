@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{
-    Acceptance, ApiKey, Error, KeyId, KeyStatus, ListKeys, Mark, Provider, ProviderExt as _, Sameness, Secret,
+    Acceptance, ApiKey, Error, IssuedKey, KeyId, KeyStatus, ListKeys, Mark, Operation, Provider, ProviderExt as _,
+    Sameness, Secret,
 };
 use futures_util::TryStreamExt as _;
 
@@ -259,5 +260,13 @@ impl Run<'_> {
         let is_old = key.id() == &old.id && old.compare_in_place(key) != Sameness::Another;
         let is_another = is_old || namesakes.contains(key.id());
         key.name() == old.name.as_deref() && !is_another && !self.status(key).is_dead()
+    }
+}
+
+/// Refuses a secret that no request can carry. Not every provider does.
+pub(super) fn usable(operation: Operation, issued: IssuedKey) -> api_keyring::Result<IssuedKey> {
+    match issued.secret().is_token() {
+        true => Ok(issued),
+        false => Err(Error::unusable_secret(operation, issued.id(), issued.secret().clone())),
     }
 }

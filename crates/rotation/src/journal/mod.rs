@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{Record, RotationId};
+use crate::host::shown_name;
 
 /// Records rotations, so that any process can finish what another one began, and no two processes act at once.
 ///
@@ -175,6 +176,7 @@ impl fmt::Display for JournalError {
             }
             Self::Replaced(id) => write!(f, "rotation {id} has already replaced the key. Rotate its new key instead"),
             Self::SinkInUse { sink, by } => {
+                let sink = shown_name(sink);
                 write!(
                     f,
                     "{sink} is in use: the unfinished rotation {by} puts another key's secret there. Name another \

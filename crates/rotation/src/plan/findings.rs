@@ -1,8 +1,10 @@
 //! What the preflight checks find out about a key and its sink.
 
-use api_keyring::{ApiKey, KeyId, KeyIdentity, OwnCredential, Sameness};
+use api_keyring::{ApiKey, KeyId, KeyIdentity, Mark, OwnCredential, Sameness};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+
+use crate::{Fingerprint, Held};
 
 /// What the preflight checks have found, as the basis for a plan.
 pub(crate) struct Findings {
@@ -14,6 +16,8 @@ pub(crate) struct Findings {
     pub(crate) in_sink: SinkContent,
     /// The names of the sinks that the new secret goes to.
     pub(crate) sinks: Vec<String>,
+    /// What each of these sinks holds.
+    pub(crate) holdings: Holdings,
     /// The lifetime in seconds that an earlier rotation asked for when it issued this key, if the journal knows it.
     pub(crate) asked_lifetime: Option<i64>,
     /// The time, by the rotator's clock.
@@ -49,6 +53,66 @@ impl SinkContent {
             Self::OldSecret => Adoption::Refused,
             Self::Other | Self::Nothing => Adoption::Allowed,
         }
+    }
+}
+
+/// What the sinks held when a rotation was planned. Until the new secret is there, they must hold it still: a sink that
+/// holds something else is another one, or somebody else has changed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Holdings {
+    /// Makes the fingerprints differ from those of other plans.
+    pub salt: Mark,
+    /// What each sink held, in the order of the plan's sinks.
+    pub sinks: Vec<Holding>,
+}
+
+/// What one sink held when a rotation was planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Holding {
+    /// Recognizes the secret; `None` if the sink was empty.
+    pub secret: Option<Fingerprint>,
+    /// Who could use what the sink held, if the sink knows that.
+    pub access: Option<String>,
+}
+
+impl Holdings {
+    pub(crate) fn new<'a>(salt: Mark, held: impl IntoIterator<Item = &'a Held>) -> Self {
+        let holding = |held: &Held| Holding {
+            secret: held.secret.as_ref().map(|secret| Fingerprint::new(&salt, secret)),
+            access: held.access.clone(),
+        };
+        Self { sinks: held.into_iter().map(holding).collect(), salt }
+    }
+
+    /// Returns who could use what each sink held.
+    pub(crate) fn access(&self) -> Vec<Option<String>> {
+        self.sinks.iter().map(|sink| sink.access.clone()).collect()
+    }
+
+    /// Returns whether the sinks hold what they held.
+    pub(crate) fn are_held(&self, now: &[Held]) -> bool {
+        let is_held = |(holding, now): (&Holding, &Held)| self.difference(holding, now).is_none();
+        self.sinks.len() == now.len() && self.sinks.iter().zip(now).all(is_held)
+    }
+
+    /// Says in which respect a sink no longer holds what it held; `None` if it does. The text continues a sentence that
+    /// begins with the sink's name.
+    pub(crate) fn difference(&self, holding: &Holding, now: &Held) -> Option<String> {
+        let secret = now.secret.as_ref().map(|secret| Fingerprint::new(&self.salt, secret));
+        if secret != holding.secret {
+            let text = match (&holding.secret, secret) {
+                (Some(_), None) => "is empty, and held a secret when the rotation was planned",
+                (None, _) => "holds a secret, and was empty when the rotation was planned",
+                _ => "holds neither the secret that it held when the rotation was planned nor the new one",
+            };
+            return Some(text.to_owned());
+        }
+        let changed = holding.access.as_ref().zip(now.access.as_ref()).filter(|(was, is)| was != is);
+        changed.map(|(was, is)| {
+            format!("can be used by others than when the rotation was planned: it is {is}, and was {was}")
+        })
     }
 }
 

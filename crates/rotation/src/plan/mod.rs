@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::expiry::PlannedExpiry;
 pub(crate) use self::findings::{Adoption, Findings};
-pub use self::findings::{OldKey, SinkContent};
+pub use self::findings::{Holding, Holdings, OldKey, SinkContent};
+use crate::host::is_same_sink;
 use crate::{Strategy, Timing};
 
 /// Describes a rotation before it starts: the key that it replaces, the new key, and how the old one ends.
@@ -40,6 +41,9 @@ pub struct Plan {
     pub sinks: Vec<String>,
     /// What these sinks hold now.
     pub in_sink: SinkContent,
+    /// What recognizes the content of each of these sinks. Earlier versions did not record it.
+    #[serde(default)]
+    pub holdings: Option<Holdings>,
     /// The new key's name, without the mark that the rotation adds to it.
     pub name: String,
     /// The new key's role.
@@ -100,7 +104,8 @@ impl Plan {
 
     /// Returns the first sink that both plans put their secrets into.
     pub(crate) fn shared_sink(&self, other: &Self) -> Option<&str> {
-        self.sinks.iter().find(|sink| other.sinks.contains(sink)).map(String::as_str)
+        let is_shared = |sink: &&String| other.sinks.iter().any(|other| is_same_sink(sink, other));
+        self.sinks.iter().find(is_shared).map(String::as_str)
     }
 
     /// Returns the key to issue under this mark.

@@ -6,8 +6,11 @@ use api_keyring::{
 };
 use futures_util::TryStreamExt as _;
 
-use super::{Adoption, Findings};
+use super::{Adoption, Findings, Holdings};
+use crate::Held;
 use crate::engine::usage_of;
+use crate::host::{shown_name, shown_names};
+use crate::sink::parts_of;
 use crate::{JournalError, OwnCredential, Plan, PlannedExpiry, RotateError, Rotator, SinkContent, Timing, UnusedFor};
 
 impl Rotator {
@@ -30,11 +33,13 @@ impl Rotator {
 
     /// Finds out what the sink holds, and whether `key` is your own credential.
     pub(crate) async fn findings(&self, key: ApiKey, adoption: Adoption) -> Result<Findings, RotateError> {
-        let (in_sink, current) = self.look_into_sink(&key, adoption).await?;
+        let held = self.held(&key).await?;
+        let (in_sink, current) = self.look_into_sink(&key, &held, adoption).await?;
         let own_credential = self.is_own_credential(&key, in_sink, current.as_ref()).await?;
         let asked_lifetime = self.asked_lifetime(&key).await?;
         let (sinks, now) = (self.sink.names(), self.clock.now());
-        Ok(Findings { key, own_credential, in_sink, sinks, asked_lifetime, now })
+        let holdings = Holdings::new(Mark::random(), &held);
+        Ok(Findings { key, own_credential, in_sink, sinks, holdings, asked_lifetime, now })
     }
 
     /// Returns the lifetime in seconds that an earlier rotation asked for when it issued this key.
@@ -46,18 +51,48 @@ impl Rotator {
         })
     }
 
-    /// Returns what the sink holds: by the masked secret, by what the vendor says of the secret, or by its trial.
+    /// Returns what each sink holds. Refuses a sink that holds anything but one secret, even if it is to be adopted:
+    /// what was never a secret must not be replaced by one.
+    pub(crate) async fn held(&self, key: &ApiKey) -> Result<Vec<Held>, RotateError> {
+        let mut held = Vec::new();
+        for part in parts_of(&self.sink) {
+            let failed = |error| RotateError::Sink { sink: part.name(), error };
+            let Held { secret, problem, access } = part.look().await.map_err(failed)?;
+            let is_odd = secret.as_ref().is_some_and(|secret| !secret.is_token());
+            let problem = problem.or_else(|| {
+                let name = shown_name(&part.name());
+                is_odd.then(|| format!("{name} holds something that is not one secret and nothing else"))
+            });
+            if let Some(problem) = problem {
+                let hint = "Name the destination that holds the key's secret, and nothing else (`--to`)";
+                return Err(refusal(self.provider.name(), key.id(), &problem, hint));
+            }
+            held.push(Held { secret, problem, access });
+        }
+        Ok(held)
+    }
+
+    /// Returns what the sinks hold together: by the masked secret, by what the vendor says of the secret, or by its
+    /// trial.
     pub(crate) async fn look_into_sink(
         &self,
         key: &ApiKey,
+        held: &[Held],
         adoption: Adoption,
     ) -> Result<(SinkContent, Option<Secret>), RotateError> {
-        let current = match self.sink.current().await {
-            // The sinks of a set may hold different secrets. All of them get the new one.
-            Err(_) if adoption == Adoption::Allowed => return Ok((SinkContent::Other, None)),
-            current => current.map_err(|error| self.sink_error(error))?,
-        };
-        let Some(current) = current else { return Ok((SinkContent::Nothing, None)) };
+        let first = held.first().and_then(|held| held.secret.clone());
+        if held.iter().any(|held| held.secret != first) {
+            // All of them get the new secret.
+            return match adoption {
+                Adoption::Allowed => Ok((SinkContent::Other, None)),
+                Adoption::Refused => Err(RotateError::Refused(format!(
+                    "{} do not hold the same secret. Write the key's secret to all of them, or adopt them \
+                     (`adopt_sink`, `--adopt`)",
+                    shown_names(&*self.sink)
+                ))),
+            };
+        }
+        let Some(current) = first else { return Ok((SinkContent::Nothing, None)) };
         let is_of_key = match self.is_secret_of(key, &current).await? {
             Some(is_of_key) => is_of_key,
             None if adoption == Adoption::Allowed => false,
@@ -65,7 +100,7 @@ impl Rotator {
                 let problem = format!(
                     "nothing shows whether {} holds its secret: the vendor answers that secret with 403, as it answers a \
                      wrong one",
-                    self.sink.name()
+                    shown_names(&*self.sink)
                 );
                 let hint = "Allow the key to list keys, or adopt the destination (`adopt_sink`, `--adopt`)";
                 return Err(refusal(self.provider.name(), key.id(), &problem, hint));
@@ -74,11 +109,13 @@ impl Rotator {
         Ok((if is_of_key { SinkContent::OldSecret } else { SinkContent::Other }, Some(current)))
     }
 
-    /// Returns whether a secret is this key's: by the masked secret, by what the vendor says of the secret, or else by
-    /// its trial. `None` if nothing shows it.
+    /// Returns whether a secret is this key's: the masked secret must agree, and what the vendor says of the secret, or
+    /// else its trial, must show it. `None` if nothing shows it.
     async fn is_secret_of(&self, key: &ApiKey, secret: &Secret) -> Result<Option<bool>, RotateError> {
-        if let Some(is_shown) = key.shows_secret(secret) {
-            return Ok(Some(is_shown));
+        // A few characters that agree prove nothing, but characters that differ do.
+        let agrees = key.shows_secret(secret);
+        if agrees == Some(false) {
+            return Ok(agrees);
         }
         let with_secret = match self.provider.with_secret(secret) {
             // The text cannot be a secret of this vendor.
@@ -94,7 +131,7 @@ impl Rotator {
         }
         let answer = self.probe.accepts(&*self.provider, secret).await?;
         Ok(match answer {
-            Acceptance::Unclear => None,
+            Acceptance::Unclear => agrees,
             answer if !answer.is_accepted() => Some(false),
             _ => Some(!self.is_secret_of_another(key, secret).await?),
         })
@@ -137,7 +174,8 @@ impl Rotator {
             SinkContent::Nothing => "is empty",
             _ => "does not hold its secret",
         };
-        let problem = format!("{} {problem}, so the key's users seem to read its secret elsewhere", self.sink.name());
+        let problem =
+            format!("{} {problem}, so the key's users seem to read its secret elsewhere", shown_names(&*self.sink));
         let hint = "Name the destination that holds the secret (`--to`), or adopt this one (`adopt_sink`, `--adopt`)";
         refusal(&plan.provider, &plan.old.id, &problem, hint)
     }

@@ -3,6 +3,7 @@
 use api_keyring::Operation;
 use serde::Serialize;
 
+use crate::host::shown_name;
 use crate::{Plan, Retirement, Strategy};
 
 /// How long a rotation leaves users without a secret that works.
@@ -29,6 +30,12 @@ pub struct PlannedStep {
 }
 
 impl Plan {
+    /// Returns the names of the sinks as people write them: without the host, if that is this one.
+    pub fn shown_sinks(&self) -> String {
+        let names: Vec<_> = self.sinks.iter().map(|name| shown_name(name)).collect();
+        names.join(" and ")
+    }
+
     /// Returns how long no secret works.
     pub fn downtime(&self) -> Downtime {
         match self.strategy {
@@ -48,7 +55,7 @@ impl Plan {
 
     /// Returns the steps that replace the secret of the same key.
     fn replace_secret(&self) -> Vec<PlannedStep> {
-        let (old, sinks) = (&self.old.id, self.sinks.join(" and "));
+        let (old, sinks) = (&self.old.id, self.shown_sinks());
         vec![
             step(
                 "issued",
@@ -64,7 +71,7 @@ impl Plan {
 
     /// Returns the steps that issue a new key and make its secret the current one.
     fn hand_over(&self) -> Vec<PlannedStep> {
-        let sinks = self.sinks.join(" and ");
+        let sinks = self.shown_sinks();
         vec![
             step("issued", format!("issue a key named {:?} plus a mark", self.name), [Operation::Create]),
             step("delivered", format!("put its secret into {sinks}, beside the current one, and read it back"), []),

@@ -6,6 +6,7 @@ use super::command::CommandSink;
 use super::file::FileSink;
 use super::sink_set::SinkSet;
 use super::{Sink, SinkError};
+use crate::host::{Host, VARIABLE, split_host};
 
 /// Opens the sinks with these names. A plan records the names, so that any process can resume the rotation.
 ///
@@ -14,6 +15,8 @@ use super::{Sink, SinkError};
 /// | `file:PATH` | [`FileSink::new`] |
 /// | `dotenv:PATH#VARIABLE` | [`FileSink::dotenv`] |
 /// | `command:PROGRAM`, `command:["PROGRAM", "ARGUMENT", …]` | [`CommandSink`] |
+///
+/// The sinks' own names have their [host](Host) in them, as in `file@HOST:PATH`. A name without a host means this host.
 ///
 /// ```
 /// use api_keyring_rotation::{Sink, open_sinks};
@@ -26,7 +29,7 @@ use super::{Sink, SinkError};
 ///
 /// # Errors
 ///
-/// If a name is malformed, or the list is empty.
+/// If a name is malformed or belongs to another host, or the list is empty.
 pub fn open_sinks(names: &[impl AsRef<str>]) -> Result<Arc<dyn Sink>, SinkError> {
     let mut sinks = names.iter().map(|name| open(name.as_ref())).collect::<Result<Vec<_>, _>>()?;
     match (sinks.pop(), sinks.is_empty()) {
@@ -38,7 +41,17 @@ pub fn open_sinks(names: &[impl AsRef<str>]) -> Result<Arc<dyn Sink>, SinkError>
 
 fn open(name: &str) -> Result<Arc<dyn Sink>, SinkError> {
     let refuse = |problem: &str| Err(SinkError::new(format!("{name}: {problem}")));
-    match name.split_once(':') {
+    let (host, address) = split_host(name);
+    if let Some(host) = host
+        && host != Host::this().as_str()
+    {
+        return refuse(&format!(
+            "this destination belongs to host {host}, and this is host {}. Run the command there. If it is the same \
+             machine under another id, say so ({VARIABLE}={host})",
+            Host::this()
+        ));
+    }
+    match address.split_once(':') {
         Some(("file" | "dotenv" | "command", "")) => {
             refuse("nothing follows the colon. Write file:PATH, dotenv:PATH#VARIABLE or command:PROGRAM")
         }

@@ -1,7 +1,9 @@
 //! A sink that runs a program of your own.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -14,12 +16,16 @@ use zeroize::Zeroizing;
 
 use super::SinkError;
 use super::store::{Slot, Store};
+use crate::host::Host;
 
 /// How many bytes a program may print. No secret is that long.
-const MAX_BYTES: u64 = 64 * 1024;
+const MAX_BYTES: usize = 64 * 1024;
 
-/// The environment variables from which `api-keyring` reads credentials. The program of a sink must not see them.
-const CREDENTIALS: [&str; 3] = ["MONAD_API_KEY", "MONAD_BEARER_TOKEN", "SPARTERA_API_KEY"];
+/// The beginnings of the names of all variables that configure vendors.
+const VENDOR_VARIABLES: [&str; 2] = ["MONAD_", "SPARTERA_"];
+
+/// The ends of the names of those that hold no credential.
+const HARMLESS: [&str; 2] = ["_ID", "_URL"];
 
 /// Stores secrets with a program, for example a script around a vault's command line.
 ///
@@ -36,7 +42,9 @@ const CREDENTIALS: [&str; 3] = ["MONAD_API_KEY", "MONAD_BEARER_TOKEN", "SPARTERA
 /// does not exit successfully within the timeout. Its standard error is the standard error of this process.
 ///
 /// The arguments never contain a secret. The program inherits the environment of this process, without the variables
-/// from which the command line reads credentials.
+/// that may hold a vendor's credential, such as `MONAD_API_KEY`.
+///
+/// The program belongs to one [host](Host), so the sink's name has the host in it, and the program's absolute path.
 #[derive(Clone, Debug)]
 pub struct CommandSink {
     program: OsString,
@@ -46,9 +54,12 @@ pub struct CommandSink {
 
 impl CommandSink {
     /// Returns a sink that runs this program, with these arguments before the action. The timeout is one minute.
+    ///
+    /// The program is a path, or a name that is looked up in the folders of `PATH` now. A later process runs the same
+    /// file, whatever its `PATH` and working directory are.
     pub fn new(program: impl Into<OsString>, arguments: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { program: program.into(), arguments, timeout: Duration::from_secs(60) }
+        Self { program: find_program(program.into()), arguments, timeout: Duration::from_secs(60) }
     }
 
     /// Sets how long each run of the program may take. The timeout must be shorter than the
@@ -72,7 +83,7 @@ impl CommandSink {
         match timeout(self.timeout, talk(child, input)).await {
             Err(_) => Err(fails(&format!("took too long and was stopped after {:?}", self.timeout))),
             Ok(Err(error)) => Err(fails("broke off: the connection to the program failed").caused_by(error)),
-            Ok(Ok((output, _))) if output.len() as u64 > MAX_BYTES => {
+            Ok(Ok((output, _))) if output.len() > MAX_BYTES => {
                 Err(fails(&format!("prints too much: no secret has more than {MAX_BYTES} bytes")))
             }
             Ok(Ok((output, status))) if status.success() => Ok(output),
@@ -86,8 +97,10 @@ impl CommandSink {
         command.args(&self.arguments).arg(action).args(slot.map(Slot::to_string));
         command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() }).stdout(Stdio::piped());
         command.kill_on_drop(true);
-        for credential in CREDENTIALS {
-            command.env_remove(credential);
+        for (name, _) in std::env::vars_os() {
+            if may_hold_credential(name.as_encoded_bytes()) {
+                command.env_remove(name);
+            }
         }
         // An interrupt of this process must not reach a program in the middle of a write.
         #[cfg(unix)]
@@ -96,17 +109,50 @@ impl CommandSink {
     }
 }
 
+/// Returns whether a variable may hold a vendor's credential, or the path of a file with one.
+fn may_hold_credential(name: &[u8]) -> bool {
+    VENDOR_VARIABLES.iter().any(|start| name.starts_with(start.as_bytes()))
+        && !HARMLESS.iter().any(|end| name.ends_with(end.as_bytes()))
+}
+
+/// Returns the absolute path of a program. A name that is not found stays, and starting it fails.
+fn find_program(program: OsString) -> OsString {
+    match which::which(&program) {
+        // A link keeps its name, because some programs do what their name says.
+        Ok(path) => std::path::absolute(&path).unwrap_or(path).into_os_string(),
+        Err(_) if Path::new(&program).components().count() > 1 => {
+            std::path::absolute(&program).map_or(program, PathBuf::into_os_string)
+        }
+        Err(_) => program,
+    }
+}
+
 /// Writes `input` to a program, and returns what the program prints and how it ends.
+///
+/// The program is done when it has ended. A process that it leaves behind may keep its output open.
 async fn talk(mut child: Child, input: Option<&Secret>) -> io::Result<(Zeroizing<Vec<u8>>, ExitStatus)> {
     let mut group = Group::new(&child);
-    let (written, output) = tokio::join!(send(child.stdin.take(), input), receive(child.stdout.take()));
-    let status = child.wait().await?;
+    let (stdin, mut stdout) = (child.stdin.take(), child.stdout.take());
+    // A vector that grows leaves copies of the secret in memory, so this one has its full size from the start.
+    let mut output = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 1));
+    let mut talked = (Ok(()), Ok(()));
+    let status = tokio::select! {
+        biased;
+        status = async {
+            talked = tokio::join!(send(stdin, input), receive(stdout.as_mut(), &mut output));
+            pending().await
+        } => status,
+        status = child.wait() => status,
+    }?;
     group.has_ended();
+    let (written, received) = talked;
     // A program that fails may not have read the secret. Its exit status says more than the broken pipe.
     if status.success() {
         written?;
+        received?;
+        drain(stdout, &mut output).await?;
     }
-    Ok((output?, status))
+    Ok((output, status))
 }
 
 async fn send(stdin: Option<ChildStdin>, input: Option<&Secret>) -> io::Result<()> {
@@ -117,13 +163,38 @@ async fn send(stdin: Option<ChildStdin>, input: Option<&Secret>) -> io::Result<(
     Ok(())
 }
 
-async fn receive(stdout: Option<ChildStdout>) -> io::Result<Zeroizing<Vec<u8>>> {
-    // A vector that grows leaves copies of the secret in memory, so this one has its full size from the start.
-    let mut output = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
-    if let Some(stdout) = stdout {
-        stdout.take(MAX_BYTES + 1).read_to_end(&mut output).await?;
+/// Reads until the output is closed or too long.
+async fn receive(stdout: Option<&mut ChildStdout>, output: &mut Vec<u8>) -> io::Result<()> {
+    let Some(stdout) = stdout else { return Ok(()) };
+    while output.len() <= MAX_BYTES && stdout.read_buf(output).await? > 0 {}
+    Ok(())
+}
+
+/// Reads what a program that has ended left in its output.
+#[cfg(unix)]
+async fn drain(stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> io::Result<()> {
+    let Some(stdout) = stdout else { return Ok(()) };
+    let mut block = Zeroizing::new([0; 4096]);
+    while output.len() <= MAX_BYTES {
+        match rustix::io::read(&stdout, block.as_mut_slice()) {
+            // The output is closed, or a process that was left behind may still write to it.
+            Ok(0) | Err(rustix::io::Errno::AGAIN) => break,
+            Ok(count) => {
+                let room = (MAX_BYTES + 1).saturating_sub(output.len()).min(count);
+                output.extend_from_slice(&block[..room]);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    Ok(output)
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn drain(mut stdout: Option<ChildStdout>, output: &mut Vec<u8>) -> io::Result<()> {
+    // What the program has printed is there already, so this waits only for processes that it left behind.
+    let received = timeout(Duration::from_millis(100), receive(stdout.as_mut(), output)).await;
+    received.unwrap_or(Ok(()))
 }
 
 /// A program and all processes that it has started. Dropping this ends them, so that no write happens after a timeout.
@@ -164,6 +235,10 @@ impl Store for CommandSink {
         let words = [&self.program].into_iter().chain(&self.arguments);
         let words: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
         format!("command:{}", serde_json::json!(words))
+    }
+
+    fn host(&self) -> Option<&Host> {
+        Some(Host::this())
     }
 
     async fn probe(&self) -> Result<(), SinkError> {

@@ -5,12 +5,8 @@ pub(super) mod address;
 #[cfg(feature = "sinks")]
 pub(super) mod command;
 #[cfg(feature = "sinks")]
-mod dotenv;
-#[cfg(feature = "sinks")]
 pub(super) mod file;
 pub(super) mod memory;
-#[cfg(feature = "sinks")]
-pub(super) mod secret_file;
 pub(super) mod sink_set;
 pub(super) mod store;
 
@@ -20,6 +16,8 @@ use std::sync::Arc;
 
 use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
+
+use crate::host::shown_name;
 
 /// Stores a key's secret for the programs that use it, for example in a file or in a vault.
 ///
@@ -37,9 +35,11 @@ use async_trait::async_trait;
 /// If you read, write and remove secrets by name, implement [`Store`](super::Store) instead.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// Returns the sink's name, such as `file:/etc/ci.key`. It must not contain a secret.
+    /// Returns the sink's name, such as `vault:secret/ci`. It must not contain a secret.
     ///
-    /// The journal records the name. To resume a rotation you need a sink with the same name.
+    /// The journal records the name. To resume a rotation you need a sink with the same name. The name of a sink that
+    /// belongs to one host has the [host](crate::Host) in it, as in `file@HOST:/etc/ci.key`, so that a file on another
+    /// host has another name.
     fn name(&self) -> String;
 
     /// Returns the names of all sinks in this one. A single sink returns its own name.
@@ -52,7 +52,8 @@ pub trait Sink: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
-    /// Checks that a secret could be put here now. Leaves nothing behind.
+    /// Checks that a secret could be put here now: does once what putting and promoting a secret does. Changes nothing,
+    /// and leaves nothing behind.
     ///
     /// # Errors
     ///
@@ -65,6 +66,23 @@ pub trait Sink: fmt::Debug + Send + Sync {
     ///
     /// If the secret cannot be read.
     async fn current(&self) -> Result<Option<Secret>, SinkError>;
+
+    /// Returns what the sink holds, and what else a rotation compares before it writes. The default is
+    /// [`current`](Self::current).
+    ///
+    /// # Errors
+    ///
+    /// If the sink cannot be read.
+    async fn look(&self) -> Result<Held, SinkError> {
+        Ok(Held { secret: self.current().await?, ..Held::default() })
+    }
+
+    /// Returns this sink as one whose writes fail if its [access](Held::access) has changed. `access` is that of each of
+    /// its parts, or its own if it has none. Returns `None` if the sink knows nothing of access.
+    fn expecting(&self, access: &[Option<String>]) -> Option<Arc<dyn Sink>> {
+        let _ = access;
+        None
+    }
 
     /// Puts a secret into the pending slot of this mark.
     ///
@@ -80,7 +98,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// If the secret cannot be read.
     async fn pending(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
-    /// Makes the pending secret of this mark the current one, and keeps the secret that was current before. Does
+    /// Makes the pending secret of this mark the current one, and keeps the secret that was current before. Writes
     /// nothing if the pending slot is empty.
     ///
     /// # Errors
@@ -96,7 +114,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
     /// Empties the pending slot of this mark. If its secret was promoted, makes the previous secret the current one
-    /// again, regardless of which secret is current by then.
+    /// again, regardless of which secret is current by then. Writes nothing that is there already.
     ///
     /// # Errors
     ///
@@ -109,6 +127,18 @@ pub trait Sink: fmt::Debug + Send + Sync {
     ///
     /// If the sink cannot be written.
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError>;
+}
+
+/// What a sink holds, as a rotation compares it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// The current secret; `None` if the sink is empty.
+    pub secret: Option<Secret>,
+    /// Why the sink may not be written, although it can be read: it holds something that is not one secret and nothing
+    /// else. It must not hold a secret.
+    pub problem: Option<String>,
+    /// Who may use what the sink holds, as a text that changes if that changes; `None` if the sink does not know.
+    pub access: Option<String>,
 }
 
 /// Returns the single sinks in a sink: its parts, or the sink itself if it has none.
@@ -139,9 +169,14 @@ impl SinkError {
         self
     }
 
+    /// Adds what to do next: a sentence without a full stop.
+    pub(super) fn advise(self, hint: &str) -> Self {
+        Self { problem: format!("{}. {hint}", self.problem), source: self.source }
+    }
+
     /// Adds the name of the sink in which the error happened.
     fn at(self, sink: &Arc<dyn Sink>) -> Self {
-        Self { problem: format!("{}: {}", sink.name(), self.problem), source: self.source }
+        Self { problem: format!("{}: {}", shown_name(&sink.name()), self.problem), source: self.source }
     }
 }
 
@@ -177,6 +212,14 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     async fn current(&self) -> Result<Option<Secret>, SinkError> {
         (**self).current().await
+    }
+
+    async fn look(&self) -> Result<Held, SinkError> {
+        (**self).look().await
+    }
+
+    fn expecting(&self, access: &[Option<String>]) -> Option<Arc<dyn Sink>> {
+        (**self).expecting(access)
     }
 
     async fn put(&self, mark: &Mark, secret: &Secret) -> Result<(), SinkError> {

@@ -6,6 +6,7 @@ use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
 
 use super::{Sink, SinkError, parts_of};
+use crate::host::shown_name;
 
 /// A set of sinks that all get the same secret.
 ///
@@ -61,7 +62,7 @@ impl Sink for SinkSet {
             let current = sink.current().await.map_err(|error| error.at(sink))?;
             match &found {
                 Some((other, held)) if *held != current => {
-                    let (other, this) = (other.name(), sink.name());
+                    let (other, this) = (shown_name(&other.name()), shown_name(&sink.name()));
                     return Err(SinkError::new(format!(
                         "{other} and {this} do not hold the same secret. Write the key's secret to both, or adopt them \
                          (`adopt_sink`, `--adopt`)"
@@ -96,6 +97,20 @@ impl Sink for SinkSet {
             }
         }
         failed.map_or(Ok(None), Err)
+    }
+
+    fn expecting(&self, access: &[Option<String>]) -> Option<Arc<dyn Sink>> {
+        let mut rest = access;
+        let sinks: Vec<_> = self
+            .0
+            .iter()
+            .map(|sink| {
+                let (of_sink, others) = rest.split_at(parts_of(sink).len().min(rest.len()));
+                rest = others;
+                sink.expecting(of_sink).unwrap_or_else(|| Arc::clone(sink))
+            })
+            .collect();
+        Some(Arc::new(Self(sinks)))
     }
 
     async fn promote(&self, mark: &Mark) -> Result<(), SinkError> {

@@ -1,11 +1,13 @@
 //! Stores, which read, write and remove secrets by name. Every store is a sink.
 
 use std::fmt;
+use std::sync::Arc;
 
 use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
 
-use super::{Sink, SinkError};
+use super::{Held, Sink, SinkError};
+use crate::host::{Host, name_on};
 
 /// A place in a [`Store`] that can hold one secret.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,11 +70,19 @@ pub type StoreLock = Box<dyn Send>;
 /// ```
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Returns the store's address, such as `vault:secret/ci`, which becomes the sink's [`name`](Sink::name). It must
-    /// not contain a secret.
+    /// Returns the store's address, such as `vault:secret/ci`, from which the sink's [`name`](Sink::name) is made. It
+    /// must not contain a secret.
     fn address(&self) -> String;
 
-    /// Checks that a secret could be written now. Leaves nothing behind.
+    /// Returns the host whose programs alone can reach the store. The default is `None`: every host can reach it.
+    ///
+    /// The sink's [`name`](Sink::name) then has the host in it.
+    fn host(&self) -> Option<&Host> {
+        None
+    }
+
+    /// Checks that a secret could be written now: does once what a write does. Changes nothing, and leaves nothing
+    /// behind.
     ///
     /// # Errors
     ///
@@ -85,6 +95,23 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// If the slot cannot be read.
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError>;
+
+    /// Returns what the store holds, and what else a rotation compares, as [`Sink::look`] does. The default reads the
+    /// current slot.
+    ///
+    /// # Errors
+    ///
+    /// If the slot cannot be read.
+    async fn look(&self) -> Result<Held, SinkError> {
+        Ok(Held { secret: self.read(&Slot::Current).await?, ..Held::default() })
+    }
+
+    /// Returns this store as a sink whose writes fail if its access has changed, as [`Sink::expecting`] does. The default
+    /// is `None`.
+    fn expecting(&self, access: &str) -> Option<Arc<dyn Sink>> {
+        let _ = access;
+        None
+    }
 
     /// Puts a secret into a slot, and replaces a secret that is already there.
     ///
@@ -113,13 +140,34 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 }
 
-/// What the previous slot holds if the current slot was empty. No vendor's secret is that short.
-const NONE: &str = "none";
+/// What the previous slot holds if the current slot was empty.
+const NOTHING: &str = "none";
+
+/// What the previous slot holds if the current slot held the text of [`NOTHING`]. No token has a blank.
+const THE_WORD_NONE: &str = "the word none";
+
+/// Returns what to put into the previous slot.
+fn kept(current: Option<Secret>) -> Secret {
+    match current {
+        None => Secret::new(NOTHING),
+        Some(secret) if secret.expose() == NOTHING => Secret::new(THE_WORD_NONE),
+        Some(secret) => secret,
+    }
+}
+
+/// Returns what was current, by the content of the previous slot.
+fn restored(previous: Secret) -> Option<Secret> {
+    match previous.expose() {
+        NOTHING => None,
+        THE_WORD_NONE => Some(Secret::new(NOTHING)),
+        _ => Some(previous),
+    }
+}
 
 #[async_trait]
 impl<S: Store> Sink for S {
     fn name(&self) -> String {
-        self.address()
+        name_on(Store::host(self), &self.address())
     }
 
     async fn check(&self) -> Result<(), SinkError> {
@@ -128,6 +176,14 @@ impl<S: Store> Sink for S {
 
     async fn current(&self) -> Result<Option<Secret>, SinkError> {
         self.read(&Slot::Current).await
+    }
+
+    async fn look(&self) -> Result<Held, SinkError> {
+        Store::look(self).await
+    }
+
+    fn expecting(&self, access: &[Option<String>]) -> Option<Arc<dyn Sink>> {
+        Store::expecting(self, access.first()?.as_ref()?)
     }
 
     async fn put(&self, mark: &Mark, secret: &Secret) -> Result<(), SinkError> {
@@ -140,38 +196,49 @@ impl<S: Store> Sink for S {
     }
 
     async fn promote(&self, mark: &Mark) -> Result<(), SinkError> {
-        let _lock = self.lock().await?;
         let pending = Slot::Pending(mark.clone());
+        if self.read(&pending).await?.is_none() {
+            return Ok(());
+        }
+        let _lock = self.lock().await?;
         let Some(secret) = self.read(&pending).await? else { return Ok(()) };
         let current = self.read(&Slot::Current).await?;
         // A process that was cut off may have promoted the secret without emptying the pending slot.
         if current.as_ref() != Some(&secret) {
-            let previous = current.unwrap_or_else(|| Secret::new(NONE));
-            self.write(&Slot::Previous(mark.clone()), &previous).await?;
+            self.write(&Slot::Previous(mark.clone()), &kept(current)).await?;
             self.write(&Slot::Current, &secret).await?;
         }
         self.remove(&pending).await
     }
 
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
-        let previous = self.read(&Slot::Previous(mark.clone())).await?;
-        Ok(previous.filter(|secret| secret.expose() != NONE))
+        Ok(self.read(&Slot::Previous(mark.clone())).await?.and_then(restored))
     }
 
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError> {
-        let _lock = self.lock().await?;
-        let previous = Slot::Previous(mark.clone());
-        match self.read(&previous).await? {
-            None => {}
-            Some(secret) if secret.expose() == NONE => self.remove(&Slot::Current).await?,
-            Some(secret) => self.write(&Slot::Current, &secret).await?,
+        let (pending, previous) = (Slot::Pending(mark.clone()), Slot::Previous(mark.clone()));
+        // Without a lock, so that a store that cannot be written is no obstacle.
+        if self.read(&pending).await?.is_none() && self.read(&previous).await?.is_none() {
+            return Ok(());
         }
-        self.remove(&Slot::Pending(mark.clone())).await?;
+        let _lock = self.lock().await?;
+        if let Some(kept) = self.read(&previous).await? {
+            match restored(kept) {
+                restored if restored == self.read(&Slot::Current).await? => {}
+                None => self.remove(&Slot::Current).await?,
+                Some(secret) => self.write(&Slot::Current, &secret).await?,
+            }
+        }
+        self.remove(&pending).await?;
         self.remove(&previous).await
     }
 
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError> {
+        let previous = Slot::Previous(mark.clone());
+        if self.read(&previous).await?.is_none() {
+            return Ok(());
+        }
         let _lock = self.lock().await?;
-        self.remove(&Slot::Previous(mark.clone())).await
+        self.remove(&previous).await
     }
 }

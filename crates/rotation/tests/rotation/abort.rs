@@ -9,7 +9,7 @@ use api_keyring::{
     ProviderExt as _, Revocation, Secret,
 };
 use api_keyring_rotation::{
-    Journal as _, MemoryJournal, MemorySink, RotateKey, Rotator, Sink, SinkSet, Slot, State, Store as _,
+    Journal as _, MemoryJournal, MemorySink, Record, RotateKey, Rotator, Sink, SinkSet, Slot, State, Store as _,
 };
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
@@ -349,13 +349,17 @@ async fn a_removed_previous_secret_keeps_the_new_key_alive() {
 async fn a_decision_to_leave_the_sink_can_be_changed() {
     let fixture = Fixture::new().await;
     let faulty = FaultySink::over(&fixture.sink);
-    let rotator = fixture.rotator.with_sink(faulty.clone());
+    // The process that aborts is cancelled once it has recorded the decision.
+    let (decided, has_decided) = tokio::sync::watch::channel(false);
+    let mut cancelled = has_decided.clone();
+    let aborts = move |record: &Record| _ = decided.send(record.state.name() == "aborting");
+    let cancel = async move { drop(cancelled.wait_for(|has_decided| *has_decided).await) };
+    let rotator = fixture.rotator.with_sink(faulty);
     let record = rotator.rotate(&fixture.rotate()).await.unwrap();
     let ours = fixture.current().await;
     fixture.sink.write(&Slot::Current, &"theirs".into()).await.unwrap();
-    faulty.keeps_everything.store(true, Ordering::Relaxed);
-    rotator.abort_leaving_sink(&record.id, "not today").await.unwrap_err();
-    faulty.keeps_everything.store(false, Ordering::Relaxed);
+    let first = rotator.clone().observe(aborts).cancel_when(cancel);
+    first.abort_leaving_sink(&record.id, "not today").await.unwrap_err();
     // The person puts the rotation's secret back.
     fixture.sink.write(&Slot::Current, &ours).await.unwrap();
     let attention = rotator.resume(&record.id).await.unwrap();

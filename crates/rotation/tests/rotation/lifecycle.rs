@@ -45,7 +45,7 @@ async fn a_plan_is_refused_when_its_key_has_changed() {
 async fn a_plan_is_refused_when_its_sink_has_changed() {
     let fixture = Fixture::new().await;
     let plan = fixture.rotator.plan(&fixture.rotate()).await.unwrap();
-    fixture.sink.write(&Slot::Current, &"somebody else's".into()).await.unwrap();
+    fixture.sink.write(&Slot::Current, &"somebody-else's".into()).await.unwrap();
     assert!(refusal(fixture.rotator.start(plan).await).contains("has changed since the plan"));
 }
 

@@ -386,11 +386,13 @@ impl Scenario<'_> {
         }
     }
 
-    /// Returns whether a rotation in place needs attention, has requested nothing, and finds another key under the id.
+    /// Returns whether a rotation in place needs attention, has requested nothing, and finds another key under the id, or
+    /// another secret in the sink.
     fn is_replaced(&self, record: &Record) -> bool {
-        let is_possible = self.vendor.strategy == Strategy::InPlace && self.vendor.reuse != Reuse::Never;
-        let is_gone = matches!(&record.state, State::NeedsAttention { why, .. } if why.contains("is gone"));
-        is_possible && is_gone && record.marks.is_empty()
+        let State::NeedsAttention { why, .. } = &record.state else { return false };
+        let has_another_key = self.vendor.reuse != Reuse::Never && why.contains("is gone");
+        let has_another_secret = why.contains("another rotation has replaced the secret");
+        self.vendor.strategy == Strategy::InPlace && record.marks.is_empty() && (has_another_key || has_another_secret)
     }
 
     /// Resumes with new processes until the rotation is finished.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{Mark, Secret};
-use api_keyring_rotation::{CommandSink, FileSink, MemorySink, Sink, SinkError, SinkSet, Slot, Store};
+use api_keyring_rotation::{CommandSink, FileSink, Host, MemorySink, Sink, SinkError, SinkSet, Slot, Store};
 
 fn secret(text: &str) -> Option<Secret> {
     Some(text.into())
@@ -73,7 +73,7 @@ async fn a_file_behaves_like_a_sink() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("ci.key");
     let sink = FileSink::new(&path).unwrap();
-    assert_eq!(sink.name(), format!("file:{}", path.display()));
+    assert_eq!(sink.name(), format!("file@{}:{}", Host::this(), path.display()));
     // A file has one name, so no two rotations can share it.
     let folder_name = folder.path().file_name().unwrap();
     let detour = folder.path().join("..").join(folder_name).join("ci.key");
@@ -83,12 +83,12 @@ async fn a_file_behaves_like_a_sink() {
     // An editor may leave a line break at the end.
     fs::write(&path, "sk_live_0\r\n").unwrap();
     check_sink(&sink, secret("sk_live_0")).await;
-    assert_eq!(fs::read_to_string(&path).unwrap(), "sk_live_2");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "sk_live_2\r\n");
 }
 
 #[tokio::test]
 #[cfg(unix)]
-async fn only_the_owner_can_read_the_files() {
+async fn a_file_keeps_its_mode_and_only_its_owner_can_read_the_slots() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ci.key");
@@ -99,16 +99,11 @@ async fn only_the_owner_can_read_the_files() {
     sink.put(&mark, &"sk_live_1".into()).await.unwrap();
     sink.promote(&mark).await.unwrap();
     sink.put(&other, &"sk_live_2".into()).await.unwrap();
-    let expected = ["ci.key".to_owned(), format!("ci.key.pending-{other}"), format!("ci.key.previous-{mark}")];
-    assert_eq!(names(folder.path()), expected);
-    for name in expected {
-        let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{name}");
-    }
-    // A service that reads the file through its group still can, and it can read no other slot.
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    sink.promote(&other).await.unwrap();
-    for (name, expected) in [("ci.key".to_owned(), 0o640), (format!("ci.key.previous-{other}"), 0o600)] {
+    let slots = [(format!("ci.key.pending-{other}"), 0o600), (format!("ci.key.previous-{mark}"), 0o600)];
+    let expected = [("ci.key".to_owned(), 0o644)].into_iter().chain(slots);
+    let found: Vec<_> = expected.clone().map(|(name, _)| name).collect();
+    assert_eq!(names(folder.path()), found);
+    for (name, expected) in expected {
         let mode = fs::metadata(folder.path().join(&name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, expected, "{name}");
     }
@@ -167,11 +162,21 @@ async fn a_path_that_is_not_a_file_with_a_secret_is_refused_and_left_alone() {
 async fn the_files_of_a_killed_process_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     let sink = FileSink::new(folder.path().join("ci.key")).unwrap();
-    for name in [".ci.key.new-a1b2c3", ".other.key.new-a1b2c3", ".ci.key"] {
+    // The same name with another end is not ours.
+    let theirs = [
+        ".ci.key",
+        ".ci.key.new-0123456789abcdef-00000000",
+        ".ci.key.new-a1b2c3",
+        ".ci.key.new-template",
+        ".other.key.new-0123456789abcdef-f18156bc",
+    ];
+    for name in theirs.into_iter().chain([".ci.key.new-0123456789abcdef-61e42896"]) {
         fs::write(folder.path().join(name), "sk_live_half").unwrap();
     }
+    fs::create_dir(folder.path().join(".ci.key.new-vvvvvvvvvvvvvvvv-0cbec022")).unwrap();
     sink.check().await.unwrap();
-    assert_eq!(names(folder.path()), [".ci.key", ".other.key.new-a1b2c3"]);
+    let left = [&theirs[..4], &[".ci.key.new-vvvvvvvvvvvvvvvv-0cbec022", theirs[4]]].concat();
+    assert_eq!(names(folder.path()), left);
 }
 
 const DOTENV: &str = "# one\r\nexport OTHER='a b'\n\nKEY=\"sk_live_0\" # two\nLAST=1";

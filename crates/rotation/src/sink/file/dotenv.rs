@@ -51,6 +51,21 @@ pub(super) fn find(text: &str, name: &str) -> Result<Option<Setting>, String> {
     Ok(found)
 }
 
+/// Returns the names of the variables that a text sets, as far as it can be read.
+pub(super) fn names(text: &str) -> impl Iterator<Item = &str> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        while start < text.len() {
+            let Statement { name, setting } = read_statement(text, start).ok()?;
+            start = setting.lines.end;
+            if let Some(name) = name.filter(|name| is_name(name)) {
+                return Some(name);
+            }
+        }
+        None
+    })
+}
+
 /// One or more lines of a file. `name` is `None` if they set no variable.
 struct Statement<'a> {
     name: Option<&'a str>,

@@ -1,51 +1,58 @@
 //! A sink in a file: the whole file, or a variable in a dotenv file.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+mod dotenv;
+mod existing;
+mod lock;
+pub(crate) mod secret_file;
+mod whole;
+
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
 
 use api_keyring::Secret;
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
 use zeroize::Zeroizing;
 
-use super::secret_file::{Existing, Folder, Readers, SecretFile, SecretFileError, folder_of};
+use self::existing::{ABSENT, ExistingFile, Unfit};
+use self::lock::{FileLock, LockError};
+use self::secret_file::{Folder, Purpose, SecretFile, SecretFileError, folder_of, is_left_over, rehearse};
+use self::whole::Whole;
 use super::store::{Slot, Store, StoreLock};
-use super::{SinkError, dotenv};
-
-/// How many bytes of a file to read at most. No file of secrets is that long.
-const MAX_BYTES: u64 = 1024 * 1024;
-
-/// How long to wait while another process writes.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::{Held, Sink, SinkError};
+use crate::host::Host;
 
 /// Stores a secret in a file of its own, or in a variable of a dotenv file.
 ///
-/// Every write replaces the file with a new one, which is on the disk before it appears at the path. The new file has
-/// the owner of the file that it replaces. If there was none, this process's user owns it. The owner can read it. The
-/// group can read it only if it could read the earlier file and all others could not. Nobody else can read it, even if
-/// they could before.
+/// Every write replaces the file with a new one, which is on the disk before it appears at the path. The new file can be
+/// used by the same users as the one that it replaces: it has that file's owner, group, mode, access-control list and
+/// other attributes. If they cannot be kept, nothing is written. If there was no file, only this process's user can use
+/// the new one.
 ///
-/// Pending and previous secrets are in separate files beside it: `PATH.pending-MARK` and `PATH.previous-MARK`. For a
-/// dotenv file these are `PATH.VARIABLE.pending-MARK` and `PATH.VARIABLE.previous-MARK`.
+/// The sink refuses a file that nothing can replace, or whose replacement its users would not see: a link, a file with
+/// several names, a mount point, a file that is immutable or in a folder where this process may not rename it.
 ///
-/// While one process writes, all others wait, even those that change another variable of the file or, on Unix, another
-/// file in the folder. After ten seconds, their calls fail.
+/// Pending and previous secrets are in separate files beside it, for this process's user alone: `PATH.pending-MARK` and
+/// `PATH.previous-MARK`. For a dotenv file these are `PATH.VARIABLE.pending-MARK` and `PATH.VARIABLE.previous-MARK`.
+///
+/// While one process writes, all others wait, even those that change another variable of the file. After ten seconds,
+/// their calls fail.
+///
+/// The file belongs to one [host](Host), so the sink's name has the host in it.
 ///
 /// ```
-/// use api_keyring_rotation::{Existing, FileSink, SecretFile, Sink};
+/// use api_keyring_rotation::{Existing, FileSink, Host, SecretFile, Sink};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().canonicalize()?.join(".env");
 /// let text = "# for CI\nMONAD_API_KEY=abc\nDEBUG=1\n";
-/// SecretFile::reserve(&path)?.put(&text.into(), Existing::Keep)?;
+/// std::fs::write(&path, text)?;
 /// let sink = FileSink::dotenv(&path, "MONAD_API_KEY")?;
 /// assert_eq!(sink.current().await?, Some("abc".into()));
-/// assert_eq!(sink.name(), format!("dotenv:{}#MONAD_API_KEY", path.display()));
+/// assert_eq!(sink.name(), format!("dotenv@{}:{}#MONAD_API_KEY", Host::this(), path.display()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -55,10 +62,12 @@ pub struct FileSink {
     path: PathBuf,
     /// The variable, if the file is a dotenv file.
     variable: Option<String>,
+    /// Who may use the file, if a write must not find that changed.
+    expected: Option<String>,
 }
 
 impl FileSink {
-    /// Returns a sink in a file that holds only the secret. Reading ignores a line break at the end of the file.
+    /// Returns a sink in a file that holds one secret and nothing else, apart from line ends behind it.
     ///
     /// # Errors
     ///
@@ -99,38 +108,23 @@ impl FileSink {
                 "the journal cannot record the path: it is not UTF-8 or has a line break. Choose another path",
             );
         }
-        Ok(Self { path, variable })
+        Ok(Self { path, variable, expected: None })
     }
 
     /// Returns the path of the file that holds a slot.
     fn path_of(&self, slot: &Slot) -> PathBuf {
-        let mut path = self.path.clone();
-        if *slot != Slot::Current {
-            // Each variable of a file has its own slots.
-            let variable = self.variable.as_ref().map(|variable| format!(".{variable}")).unwrap_or_default();
-            path.as_mut_os_string().push(format!("{variable}.{slot}"));
+        match slot {
+            Slot::Current => self.path.clone(),
+            slot => append(self.base(), &format!(".{slot}")),
         }
-        path
     }
 
-    /// Returns the beginning of the names of files that are not at their final path yet.
-    fn temporary_prefix(&self) -> OsString {
-        let mut name = OsString::from(".");
-        name.push(self.path.file_name().unwrap_or_default());
-        name.push(".new-");
-        name
-    }
-
-    /// Removes the files of processes that were killed while they wrote. The caller must hold the lock.
-    fn clear(&self) -> io::Result<()> {
-        let prefix = self.temporary_prefix();
-        for entry in fs::read_dir(folder_of(&self.path))? {
-            let entry = entry?;
-            if entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes()) {
-                fs::remove_file(entry.path())?;
-            }
+    /// Returns the beginning of the paths of the slots. Each variable of a file has its own.
+    fn base(&self) -> PathBuf {
+        match &self.variable {
+            Some(variable) => append(self.path.clone(), &format!(".{variable}")),
+            None => self.path.clone(),
         }
-        Ok(())
     }
 
     async fn blocking<T: Send + 'static>(
@@ -146,62 +140,85 @@ impl FileSink {
         SinkError::new(format!("{} {problem}", self.path.display())).caused_by(error)
     }
 
-    /// Returns the text of the file that holds a slot. Returns `None` if the file does not exist.
-    fn content(&self, slot: &Slot) -> Result<Option<Zeroizing<String>>, SinkError> {
+    fn unfit(&self, path: &Path, problem: &str, unfit: Unfit) -> SinkError {
+        match unfit {
+            Unfit::System(error) => self.fails(problem, error),
+            Unfit::Kind(text) => SinkError::new(format!("{} {text}", path.display())),
+        }
+    }
+
+    /// Opens the file that holds a slot. Returns `None` if it does not exist.
+    fn open(&self, slot: &Slot) -> Result<Option<ExistingFile>, SinkError> {
         let path = self.path_of(slot);
-        match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.fails("cannot be read", error)),
-            Ok(found) if !found.is_file() => {
-                return Err(SinkError::new(format!("{} is not a plain file, and was left unchanged", path.display())));
-            }
-            Ok(_) => {}
+        ExistingFile::open(&path).map_err(|unfit| self.unfit(&path, "cannot be read", unfit))
+    }
+
+    /// Opens the file for a write. Refuses it if others may use it than were expected.
+    fn open_to_write(&self) -> Result<Option<ExistingFile>, SinkError> {
+        let existing = self.open(&Slot::Current)?;
+        let Some(expected) = &self.expected else { return Ok(existing) };
+        let access = access_of(existing.as_ref());
+        // Where no file was, an earlier write of this sink may have created one.
+        let is_ours = expected == ABSENT && existing.as_ref().is_some_and(ExistingFile::is_private);
+        if access == *expected || is_ours {
+            return Ok(existing);
         }
-        let read = || {
-            let mut text = Zeroizing::new(String::new());
-            File::open(&path)?.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-            Ok(text)
-        };
-        let text = read().map_err(|error| self.fails("cannot be read", error))?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(SinkError::new(format!(
-                "{} is larger than {MAX_BYTES} bytes, and was left unchanged",
-                path.display()
-            )));
-        }
-        Ok(Some(text))
+        Err(SinkError::new(format!(
+            "{} was left unchanged, because others may use it than when the rotation was planned: it is {access}, and was \
+             {expected}. Undo that and resume, or leave the destination as it is (`abort --leave-destination`)",
+            self.path.display()
+        )))
+    }
+
+    fn text(&self, slot: &Slot, file: Option<&ExistingFile>) -> Result<Option<Zeroizing<String>>, SinkError> {
+        let text = file.map(ExistingFile::text).transpose();
+        text.map_err(|unfit| self.unfit(&self.path_of(slot), "cannot be read", unfit))
     }
 
     fn find(&self, text: &str, variable: &str) -> Result<Option<dotenv::Setting>, SinkError> {
         dotenv::find(text, variable).map_err(|why| SinkError::new(format!("{}: {why}", self.path.display())))
     }
 
-    fn read_now(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
-        let Some(text) = self.content(slot)? else { return Ok(None) };
-        let secret = match &self.variable {
-            Some(variable) if *slot == Slot::Current => {
-                self.find(&text, variable)?.map(|setting| Secret::new(setting.value(&text)))
-            }
-            _ => Some(Secret::new(text.trim_end_matches(['\r', '\n']))),
+    fn read_now(&self, slot: &Slot) -> Result<Held, SinkError> {
+        let file = self.open(slot)?;
+        let access = Some(access_of(file.as_ref()));
+        let Some(text) = self.text(slot, file.as_ref())? else {
+            return Ok(Held { access, ..Held::default() });
         };
-        Ok(secret.filter(|secret| !secret.is_empty()))
+        let (secret, problem) = match &self.variable {
+            Some(variable) if *slot == Slot::Current => {
+                (self.find(&text, variable)?.map(|setting| Secret::new(setting.value(&text))), None)
+            }
+            _ => (Whole::of(&text).secret(), Whole::of(&text).problem()),
+        };
+        let problem = problem.map(|problem| {
+            let path = self.path.display().to_string();
+            format!("{path} {}", problem.replace("PATH", &path))
+        });
+        Ok(Held { secret: secret.filter(|secret| !secret.is_empty()), problem, access })
     }
 
     fn write_now(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
+        if *slot != Slot::Current {
+            return self.replace(slot, None, secret.expose());
+        }
+        let existing = self.open_to_write()?;
+        let text = self.text(slot, existing.as_ref())?.unwrap_or_default();
         let text = match &self.variable {
-            Some(variable) if *slot == Slot::Current => {
-                let text = self.content(slot)?.unwrap_or_default();
+            Some(variable) => {
                 let setting = self.find(&text, variable)?;
                 Zeroizing::new(dotenv::set(&text, variable, setting.as_ref(), secret.expose()))
             }
-            _ => Zeroizing::new(secret.expose().to_owned()),
+            None => Whole::of(&text).with(secret),
         };
-        self.replace(slot, &text)
+        self.replace(slot, existing, &text)
     }
 
-    fn replace(&self, slot: &Slot, text: &str) -> Result<(), SinkError> {
-        let file = self.reserve(slot)?;
-        file.put_bytes(text.as_bytes(), Existing::Replace).map_err(|error| match error {
+    fn replace(&self, slot: &Slot, existing: Option<ExistingFile>, text: &str) -> Result<(), SinkError> {
+        let path = self.path_of(slot);
+        let file = SecretFile::reserve_for(path.clone(), existing, &self.base(), Purpose::Write, text.len() as u64);
+        let file = file.map_err(|unfit| self.unfit(&path, "cannot be written", unfit))?;
+        file.put_bytes(text.as_bytes()).map_err(|error| match error {
             // The caller still has the secret, so this copy can go.
             SecretFileError::Elsewhere { why, path } => {
                 drop(fs::remove_file(path));
@@ -212,54 +229,60 @@ impl FileSink {
         })
     }
 
-    fn reserve(&self, slot: &Slot) -> Result<SecretFile, SinkError> {
-        let file = SecretFile::reserve_as(self.path_of(slot), self.temporary_prefix());
-        let file = file.map_err(|error| self.fails("cannot be written", error))?;
-        // The programs that read the file must be able to read the new one.
-        if let Ok(there) = fs::metadata(&self.path) {
-            // Only the owner may read a pending or a previous secret.
-            let readers = if *slot == Slot::Current { Readers::OwnerAndGroup } else { Readers::Owner };
-            let same_readers = file.copy_access_of(&there, readers);
-            same_readers.map_err(|error| {
-                self.fails(
-                    "belongs to another user or group, which could not read a new file in its place. It was left \
-                     unchanged",
-                    error,
-                )
-            })?;
-        }
-        Ok(file)
-    }
-
     fn remove_now(&self, slot: &Slot) -> Result<(), SinkError> {
         if let (Some(variable), Slot::Current) = (&self.variable, slot) {
-            let Some(text) = self.content(slot)? else { return Ok(()) };
+            let existing = self.open_to_write()?;
+            let Some(text) = self.text(slot, existing.as_ref())? else { return Ok(()) };
             return match self.find(&text, variable)? {
-                Some(setting) => self.replace(slot, &Zeroizing::new(setting.removed(&text))),
+                Some(setting) => self.replace(slot, existing, &Zeroizing::new(setting.removed(&text))),
                 None => Ok(()),
             };
         }
-        let remove = || {
-            fs::remove_file(self.path_of(slot))?;
-            Folder::containing(&self.path)?.sync()
-        };
-        match remove() {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.fails("cannot be removed", error)),
-            _ => Ok(()),
+        if *slot == Slot::Current {
+            self.open_to_write()?;
         }
+        let path = self.path_of(slot);
+        // A file system that cannot be written refuses to remove even what does not exist.
+        if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            return Ok(());
+        }
+        let removed = fs::remove_file(&path).and_then(|()| Folder::containing(&path)?.sync());
+        removed.map_err(|error| self.fails("cannot be removed", error))
     }
 
-    /// Opens the file to lock: the folder, or a file beside this one if the system cannot open folders.
-    fn lock_file(&self) -> io::Result<File> {
-        match Folder::containing(&self.path)?.file() {
-            Some(folder) => Ok(folder),
-            None => {
-                let mut path = self.path.clone();
-                path.as_mut_os_string().push(".lock");
-                File::options().create(true).append(true).open(path)
+    /// Removes what processes left beside the file when they were killed while they wrote. The caller must hold the
+    /// lock.
+    fn clear(&self) -> io::Result<()> {
+        let base = self.base();
+        for entry in fs::read_dir(folder_of(&self.path))? {
+            let entry = entry?;
+            if is_left_over(&base, &entry.file_name()) && entry.file_type()?.is_file() {
+                fs::remove_file(entry.path())?;
             }
         }
+        Ok(())
     }
+
+    /// Tries all that a rotation will do to the file, and leaves nothing behind.
+    fn rehearse(&self) -> Result<(), SinkError> {
+        let existing = self.open_to_write()?;
+        let text = self.text(&Slot::Current, existing.as_ref())?;
+        if let (Some(text), Some(variable)) = (&text, &self.variable) {
+            self.find(text, variable)?;
+        }
+        let rehearsed = rehearse(&self.path, existing.as_ref(), &self.base(), Purpose::Write);
+        rehearsed.map_err(|unfit| self.unfit(&self.path, "cannot be written", unfit))
+    }
+}
+
+/// Returns who may use a file.
+fn access_of(file: Option<&ExistingFile>) -> String {
+    file.map_or_else(|| ABSENT.to_owned(), ExistingFile::access)
+}
+
+fn append(mut path: PathBuf, end: &str) -> PathBuf {
+    path.as_mut_os_string().push(end);
+    path
 }
 
 #[async_trait]
@@ -272,18 +295,26 @@ impl Store for FileSink {
         }
     }
 
+    fn host(&self) -> Option<&Host> {
+        Some(Host::this())
+    }
+
     async fn probe(&self) -> Result<(), SinkError> {
         let _lock = self.lock().await?;
-        self.blocking(|this| {
-            this.read_now(&Slot::Current)?;
-            this.reserve(&Slot::Current).map(drop)
-        })
-        .await
+        self.blocking(Self::rehearse).await
     }
 
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
         let slot = slot.clone();
-        self.blocking(move |this| this.read_now(&slot)).await
+        self.blocking(move |this| Ok(this.read_now(&slot)?.secret)).await
+    }
+
+    async fn look(&self) -> Result<Held, SinkError> {
+        self.blocking(|this| this.read_now(&Slot::Current)).await
+    }
+
+    fn expecting(&self, access: &str) -> Option<Arc<dyn Sink>> {
+        Some(Arc::new(Self { expected: Some(access.to_owned()), ..self.clone() }))
     }
 
     async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
@@ -297,24 +328,14 @@ impl Store for FileSink {
     }
 
     async fn lock(&self) -> Result<StoreLock, SinkError> {
-        let fails = |error| self.fails("cannot be written", error);
-        let file = self.lock_file().map_err(fails)?;
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match file.try_lock() {
-                Ok(()) => {
-                    self.clear().map_err(fails)?;
-                    return Ok(Box::new(file));
-                }
-                Err(fs::TryLockError::WouldBlock) if Instant::now() < end => sleep(Duration::from_millis(5)).await,
-                Err(fs::TryLockError::WouldBlock) => {
-                    return Err(SinkError::new(format!(
-                        "another process keeps {} locked, so nothing was written. Try again",
-                        self.path.display()
-                    )));
-                }
-                Err(fs::TryLockError::Error(error)) => return Err(fails(error)),
-            }
-        }
+        let lock = FileLock::take(&self.path).await.map_err(|error| match error {
+            LockError::Busy => SinkError::new(format!(
+                "another process keeps {} locked, so nothing was written. Try again",
+                self.path.display()
+            )),
+            LockError::System(error) => self.fails("cannot be written", error),
+        })?;
+        self.clear().map_err(|error| self.fails("cannot be written", error))?;
+        Ok(Box::new(lock))
     }
 }

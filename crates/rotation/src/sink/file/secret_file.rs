@@ -1,21 +1,28 @@
 //! Writing a secret to a file of its own.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use api_keyring::Secret;
-use tempfile::{NamedTempFile, PersistError};
+use api_keyring::{Mark, Secret};
+use sha2::{Digest as _, Sha256};
+use tempfile::{NamedTempFile, PersistError, TempPath};
+
+use super::existing::{ExistingFile, Unfit, check_folder};
+use super::whole::Whole;
 
 /// How many bytes to reserve before a secret exists. No secret is that long.
-const RESERVED_BYTES: usize = 16 * 1024;
+const RESERVED_BYTES: u64 = 16 * 1024;
 
-/// A reserved file for a secret. It appears at its path complete or not at all, and only its owner can read it.
+/// A reserved file for a secret. It appears at its path complete or not at all.
 ///
-/// Reserving the file finds out early what would fail later: a missing folder, a missing right, a full disk. If you
-/// drop it without a secret, it leaves nothing behind.
+/// Reserving the file finds out early what would fail later: a missing folder, a missing right, a full disk, a mount
+/// point at the path. If you drop it without a secret, it leaves nothing behind.
+///
+/// A new file can be read only by its owner. A file that replaces another one keeps its owner, group, mode,
+/// access-control list and other attributes.
 ///
 /// ```
 /// use api_keyring::Secret;
@@ -23,9 +30,9 @@ const RESERVED_BYTES: usize = 16 * 1024;
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("ci.key");
-/// let file = SecretFile::reserve(&path)?;
+/// let file = SecretFile::reserve(&path, Existing::Keep)?;
 /// // Issue a key, and then:
-/// file.put(&Secret::new("sk_live_123"), Existing::Keep)?;
+/// file.put(&Secret::new("sk_live_123"))?;
 /// assert_eq!(std::fs::read_to_string(&path)?, "sk_live_123");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -35,24 +42,29 @@ pub struct SecretFile {
     temporary: NamedTempFile,
     folder: Folder,
     path: PathBuf,
+    /// What is at the path, if it is to be replaced.
+    existing: Option<ExistingFile>,
+    treats_existing: Existing,
 }
 
-/// How [`SecretFile::put`] treats a file that is already at the path.
+/// How a [`SecretFile`] treats a file that is already at its path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
     /// Keeps the file and fails.
     Keep,
-    /// Replaces the file.
+    /// Replaces the file, if it holds one secret and nothing else, or is empty. A line end behind the secret stays.
     Replace,
+    /// Replaces the file, whatever it holds. Use this for a file that only your program writes.
+    Overwrite,
 }
 
-/// The users who may read a file that replaces another one.
+/// The purpose of a temporary file, as its name shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Readers {
-    /// Only the owner of the replaced file.
-    Owner,
-    /// The owner of the replaced file, and its group if the group could read that file and all others could not.
-    OwnerAndGroup,
+pub(super) enum Purpose {
+    /// A destination writes it while it is locked.
+    Write,
+    /// It waits for a secret that is being issued.
+    Issue,
 }
 
 /// Why a secret is not safely in its file.
@@ -97,23 +109,48 @@ impl SecretFile {
     ///
     /// # Errors
     ///
-    /// If no such file could be written, or the disk is full.
-    pub fn reserve(path: impl Into<PathBuf>) -> io::Result<Self> {
-        Self::reserve_as(path.into(), ".api-keyring-")
+    /// If no such file could be written, the disk is full, or the file at the path may not or cannot be replaced.
+    pub fn reserve(path: impl Into<PathBuf>, treats_existing: Existing) -> io::Result<Self> {
+        let path = path.into();
+        let existing = ExistingFile::open(&path)?;
+        if let Some(existing) = &existing {
+            match treats_existing {
+                Existing::Keep => return Err(io::ErrorKind::AlreadyExists.into()),
+                Existing::Replace => {
+                    if let Some(problem) = Whole::of(&existing.text()?).problem() {
+                        return Err(Unfit::Kind(problem).into());
+                    }
+                }
+                Existing::Overwrite => {}
+            }
+        }
+        rehearse(&path, existing.as_ref(), &path, Purpose::Issue)?;
+        let base = path.clone();
+        let reserved = Self::reserve_for(path, existing, &base, Purpose::Issue, 0)?;
+        Ok(Self { treats_existing, ..reserved })
     }
 
-    /// Reserves a file like [`reserve`](Self::reserve), under a temporary name with this prefix. A process that is
-    /// killed leaves the temporary file behind.
-    pub(crate) fn reserve_as(path: PathBuf, prefix: impl AsRef<OsStr>) -> io::Result<Self> {
+    /// Reserves room for `bytes` more bytes than a secret has, in a file that will take the place of an existing one.
+    /// Its temporary name begins as `base` does.
+    pub(super) fn reserve_for(
+        path: PathBuf,
+        existing: Option<ExistingFile>,
+        base: &Path,
+        purpose: Purpose,
+        bytes: u64,
+    ) -> Result<Self, Unfit> {
         if path.file_name().is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name").into());
         }
         let folder = Folder::containing(&path)?;
-        let mut temporary = tempfile::Builder::new().prefix(&prefix).tempfile_in(folder_of(&path))?;
+        let mut temporary = create_temporary(base, purpose)?;
         // A query for the free space would not reserve it.
-        temporary.write_all(&[0; RESERVED_BYTES])?;
+        io::copy(&mut io::Read::take(io::repeat(0), RESERVED_BYTES + bytes), &mut temporary)?;
         temporary.as_file().sync_all()?;
-        Ok(Self { temporary, folder, path })
+        // Until it holds a secret for them, nobody else needs to use the file.
+        #[cfg(unix)]
+        super::existing::drop_inherited_access(temporary.as_file())?;
+        Ok(Self { temporary, folder, path, existing, treats_existing: Existing::Replace })
     }
 
     /// Returns the path at which the file will appear.
@@ -121,42 +158,53 @@ impl SecretFile {
         &self.path
     }
 
-    /// Puts the secret into the file and returns as soon as it is on the disk. `existing` decides how to treat a file
-    /// that is already at the path.
+    /// Puts the secret into the file and returns as soon as it is on the disk.
     ///
     /// # Errors
     ///
     /// A [`SecretFileError`], which names where the secret is instead.
-    pub fn put(self, secret: &Secret, existing: Existing) -> Result<(), SecretFileError> {
-        self.put_bytes(secret.expose().as_bytes(), existing)
+    pub fn put(self, secret: &Secret) -> Result<(), SecretFileError> {
+        let replaced = self.existing.as_ref().filter(|_| self.treats_existing == Existing::Replace);
+        let there = replaced.and_then(|existing| existing.text().ok()).unwrap_or_default();
+        let text = Whole::of(&there).with(secret);
+        self.put_bytes(text.as_bytes())
     }
 
-    pub(crate) fn put_bytes(mut self, bytes: &[u8], existing: Existing) -> Result<(), SecretFileError> {
+    pub(super) fn put_bytes(mut self, bytes: &[u8]) -> Result<(), SecretFileError> {
         self.fill(bytes).map_err(SecretFileError::Lost)?;
-        let Self { temporary, folder, path } = self;
-        let placed = match existing {
-            Existing::Replace => temporary.persist(&path),
+        if let Some(existing) = &self.existing {
+            // After the write, which may remove some rights and attributes.
+            let kept = existing.give_access(self.temporary.as_file());
+            if let Err(error) = kept.and_then(|()| Ok(self.temporary.as_file().sync_all()?)) {
+                return Err(elsewhere(error.into(), self.temporary));
+            }
+        }
+        let is_changed = self.existing.as_ref().is_some_and(|existing| !existing.is_at(&self.path));
+        let Self { temporary, folder, path, treats_existing, .. } = self;
+        if is_changed {
+            return Err(elsewhere(io::Error::other("another process has replaced it meanwhile"), temporary));
+        }
+        let placed = match treats_existing {
+            Existing::Replace | Existing::Overwrite => temporary.persist(&path),
             Existing::Keep => temporary.persist_noclobber(&path),
         };
         match placed {
             Ok(_) => folder.sync().map_err(SecretFileError::Unsynced),
-            Err(PersistError { error: why, file }) => match file.keep() {
-                Ok((_, path)) => Err(SecretFileError::Elsewhere { why, path }),
-                Err(error) => Err(SecretFileError::Lost(error.error)),
-            },
+            Err(PersistError { error, file }) => Err(elsewhere(error, file)),
         }
     }
 
     /// Puts a text that may be a secret into a new file and returns the path of that file.
     ///
     /// The path is the intended one plus `suffix`. If a file is already there, the new one keeps its temporary name.
+    /// Only this process's user can read the file.
     ///
     /// # Errors
     ///
     /// If the file cannot be written.
     pub fn set_aside(mut self, unclaimed: &[u8], suffix: &str) -> io::Result<PathBuf> {
         self.fill(unclaimed)?;
-        let Self { temporary, folder, mut path } = self;
+        let Self { temporary, folder, mut path, .. } = self;
         path.as_mut_os_string().push(suffix);
         let path = match temporary.persist_noclobber(&path) {
             Ok(_) => path,
@@ -165,32 +213,6 @@ impl SecretFile {
         // The file exists, and a person is about to read it. A failed sync therefore matters little.
         drop(folder.sync());
         Ok(path)
-    }
-
-    /// Gives the file the owner of the existing one, if that is another user.
-    ///
-    /// `readers` can also let its group read the file, if the group can read the existing one and all others cannot. A
-    /// file that everybody can read was hardly meant for its group in particular.
-    #[cfg(unix)]
-    pub(crate) fn copy_access_of(&self, there: &fs::Metadata, readers: Readers) -> io::Result<()> {
-        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
-        const GROUP_READS: u32 = 0o040;
-        const OTHERS: u32 = 0o007;
-        let file = self.temporary.as_file();
-        let ours = file.metadata()?;
-        let for_group = readers == Readers::OwnerAndGroup && there.mode() & (GROUP_READS | OTHERS) == GROUP_READS;
-        if ours.uid() != there.uid() || (for_group && ours.gid() != there.gid()) {
-            fchown(file, Some(there.uid()), Some(there.gid()))?;
-        }
-        if for_group {
-            file.set_permissions(fs::Permissions::from_mode(0o600 | GROUP_READS))?;
-        }
-        Ok(())
-    }
-
-    #[cfg(not(unix))]
-    pub(crate) fn copy_access_of(&self, _: &fs::Metadata, _: Readers) -> io::Result<()> {
-        Ok(())
     }
 
     fn fill(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -202,39 +224,99 @@ impl SecretFile {
     }
 }
 
+/// Keeps a temporary file that cannot be moved to its path.
+fn elsewhere(why: io::Error, file: NamedTempFile) -> SecretFileError {
+    match file.keep() {
+        Ok((_, path)) => SecretFileError::Elsewhere { why, path },
+        Err(error) => SecretFileError::Lost(error.error),
+    }
+}
+
+/// Does once, beside the file, all that a later write does to it: creates a file with the same access, renames it over
+/// another one, makes that permanent and removes it. Looks up what cannot be tried without changing the file.
+pub(super) fn rehearse(
+    path: &Path,
+    existing: Option<&ExistingFile>,
+    base: &Path,
+    purpose: Purpose,
+) -> Result<(), Unfit> {
+    check_folder(path)?;
+    let folder = Folder::containing(path)?;
+    let target: TempPath = create_temporary(base, purpose)?.into_temp_path();
+    let mut source = create_temporary(base, purpose)?;
+    let room = RESERVED_BYTES + existing.map_or(0, ExistingFile::len);
+    io::copy(&mut io::Read::take(io::repeat(0), room), &mut source)?;
+    if let Some(existing) = existing {
+        existing.give_access(source.as_file())?;
+        existing.check_replaceable(path)?;
+    }
+    source.as_file().sync_all()?;
+    source.persist(&target).map_err(|error| error.error)?;
+    folder.sync()?;
+    target.close()?;
+    Ok(folder.sync()?)
+}
+
+/// Creates a temporary file beside a path. Its name is longer than that of any slot with the same beginning, so a folder
+/// that takes it takes the slots' names, too.
+fn create_temporary(base: &Path, purpose: Purpose) -> io::Result<NamedTempFile> {
+    let name = temporary_name(base, purpose, &Mark::random());
+    tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(folder_of(base))
+}
+
+/// Returns the name of a temporary file. Its end is a hash of the rest, so no other program's file has such a name.
+fn temporary_name(base: &Path, purpose: Purpose, mark: &Mark) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(base.file_name().unwrap_or_default());
+    name.push(match purpose {
+        Purpose::Write => ".new-",
+        Purpose::Issue => ".issue-",
+    });
+    name.push(mark.as_str());
+    let hash =
+        Sha256::new().chain_update("api-keyring temporary file\n").chain_update(name.as_encoded_bytes()).finalize();
+    name.push(hash.iter().take(4).fold("-".to_owned(), |text, byte| format!("{text}{byte:02x}")));
+    name
+}
+
+/// Returns whether a name is that of a temporary file that a process left when it was killed while it wrote.
+pub(super) fn is_left_over(base: &Path, name: &OsStr) -> bool {
+    let Some(name) = name.to_str() else { return false };
+    let Some((rest, _)) = name.rsplit_once('-') else { return false };
+    let mark = rest.rsplit_once('-').and_then(|(_, mark)| mark.parse::<Mark>().ok());
+    mark.is_some_and(|mark| temporary_name(base, Purpose::Write, &mark) == *name)
+}
+
 /// Returns the folder that contains a file.
-pub(crate) fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The folder of a file. It is opened early, because a folder that could not be opened later could not be synced.
 #[derive(Debug)]
-pub(crate) struct Folder(Option<File>);
+pub(super) struct Folder(Option<File>);
 
 impl Folder {
-    pub(crate) fn containing(path: &Path) -> io::Result<Self> {
+    pub(super) fn containing(path: &Path) -> io::Result<Self> {
         // Only Unix can open folders. On other systems, the rename alone has to suffice.
         if cfg!(unix) { File::open(folder_of(path)).map(Some).map(Self) } else { Ok(Self(None)) }
     }
 
     /// Makes the renames and removals in the folder permanent.
-    pub(crate) fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         self.0.as_ref().map_or(Ok(()), File::sync_all)
-    }
-
-    /// Returns the open folder, if the system can open folders.
-    pub(crate) fn file(self) -> Option<File> {
-        self.0
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn put(path: &Path, secret: &str, existing: Existing) -> Result<(), SecretFileError> {
-        SecretFile::reserve(path).unwrap().put(&secret.into(), existing)
+        SecretFile::reserve(path, existing).unwrap().put(&secret.into())
     }
 
     #[test]
@@ -257,10 +339,9 @@ mod tests {
     fn a_file_that_appears_in_the_meantime_stays_the_same_and_the_secret_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        let reserved = SecretFile::reserve(&path).unwrap();
+        let reserved = SecretFile::reserve(&path, Existing::Keep).unwrap();
         fs::write(&path, "somebody else's").unwrap();
-        let Err(SecretFileError::Elsewhere { path: kept, .. }) = reserved.put(&"sk_live_1".into(), Existing::Keep)
-        else {
+        let Err(SecretFileError::Elsewhere { path: kept, .. }) = reserved.put(&"sk_live_1".into()) else {
             panic!("the secret replaced the file")
         };
         assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
@@ -271,25 +352,28 @@ mod tests {
     fn setting_a_text_aside_overwrites_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        fs::write(&path, "the old secret").unwrap();
+        fs::write(&path, "the-old-secret").unwrap();
         let mut paths = Vec::new();
         for text in ["first", "second"] {
-            let aside = SecretFile::reserve(&path).unwrap().set_aside(text.as_bytes(), ".unclaimed").unwrap();
+            let aside = SecretFile::reserve(&path, Existing::Replace)
+                .unwrap()
+                .set_aside(text.as_bytes(), ".unclaimed")
+                .unwrap();
             assert_eq!(fs::read_to_string(&aside).unwrap(), text);
             paths.push(aside);
         }
         assert_eq!(paths[0], folder.path().join("key.unclaimed"));
         assert_ne!(paths[0], paths[1]);
-        assert_eq!(fs::read_to_string(&path).unwrap(), "the old secret");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the-old-secret");
     }
 
     #[test]
     fn a_path_that_cannot_be_written_is_refused_early_and_nothing_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().join("missing/key"), PathBuf::from("/"), PathBuf::from("/dev/full/key")] {
-            assert!(SecretFile::reserve(&path).is_err(), "{}", path.display());
+            assert!(SecretFile::reserve(&path, Existing::Keep).is_err(), "{}", path.display());
         }
-        drop(SecretFile::reserve(folder.path().join("key")).unwrap());
+        drop(SecretFile::reserve(folder.path().join("key"), Existing::Keep).unwrap());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
