@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use sha2::{Digest, Sha256};
 
 use crate::host::split_host;
-use crate::{JournalError, Plan};
+use crate::{Holdings, JournalError, Plan, SinkContent};
 
 /// The id of a rotation: `r-` and 16 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -414,6 +414,9 @@ pub struct Record {
     pub waived: Option<String>,
     /// Whether the abort leaves the sink as it is, because it holds somebody else's secret.
     pub leaves_sink: bool,
+    /// What the sinks held when a person adopted them, after the rotation began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<Holdings>,
 }
 
 impl Record {
@@ -430,6 +433,21 @@ impl Record {
             evidence: None,
             waived: None,
             leaves_sink: false,
+            adopted: None,
+        }
+    }
+
+    /// Returns what the sinks must hold until the new secret is there. Earlier versions did not record it.
+    pub(super) fn holdings(&self) -> Option<&Holdings> {
+        self.adopted.as_ref().or(self.plan.holdings.as_ref())
+    }
+
+    /// Returns whether the sinks held the old key's secret, so that a previous slot holds it after the promotion.
+    pub(super) fn in_sink(&self) -> SinkContent {
+        match &self.adopted {
+            None => self.plan.in_sink,
+            Some(adopted) if adopted.sinks.iter().all(|sink| sink.secret.is_none()) => SinkContent::Nothing,
+            Some(_) => SinkContent::Other,
         }
     }
 

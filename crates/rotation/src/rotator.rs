@@ -213,7 +213,7 @@ impl Rotator {
         {
             return Err(JournalError::UnderWay(other.id).into());
         }
-        self.sink_for(&plan).check().await.map_err(|error| self.sink_error(error))?;
+        self.sink_expecting(plan.holdings.as_ref()).check().await.map_err(|error| self.sink_error(error))?;
         let record = Record::new(plan, self.clock.now());
         self.journal.begin(&record).await?;
         Ok(record)
@@ -265,6 +265,18 @@ impl Rotator {
     /// - Those of [`resume`](Self::resume).
     pub async fn waive_evidence(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         self.decide(id, async |run| run.waive(why).await).await
+    }
+
+    /// Resumes a rotation that needs attention because its sink does not hold what it held when the rotation was
+    /// planned. The rotation replaces what the sink holds now, and never treats it as the old secret.
+    ///
+    /// # Errors
+    ///
+    /// - [`RotateError::Refused`] if the rotation does not wait for that, or the sink holds something that is not one
+    ///   secret and nothing else.
+    /// - Those of [`resume`](Self::resume).
+    pub async fn adopt_sink(&self, id: &RotationId) -> Result<Record, RotateError> {
+        self.decide(id, async |run| run.adopt().await).await
     }
 
     /// Records a person's decision, and resumes.
@@ -346,8 +358,8 @@ impl Rotator {
     }
 
     /// Returns the sink as one that does not write if others may use it than when the rotation was planned.
-    pub(super) fn sink_for(&self, plan: &Plan) -> Arc<dyn Sink> {
-        let access = plan.holdings.as_ref().map(Holdings::access);
+    pub(super) fn sink_expecting(&self, holdings: Option<&Holdings>) -> Arc<dyn Sink> {
+        let access = holdings.map(Holdings::access);
         let expecting = access.and_then(|access: Vec<_>| self.sink.expecting(&access));
         expecting.unwrap_or_else(|| Arc::clone(&self.sink))
     }

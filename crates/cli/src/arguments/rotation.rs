@@ -339,6 +339,11 @@ pub(crate) struct Resume {
     /// The journal records REASON. Name exactly one ROTATION.
     #[arg(long, value_name = "REASON", requires = "rotations")]
     pub(crate) waive_evidence: Option<String>,
+    /// Replace what the destination holds now, if that is not what it held when the rotation was planned
+    ///
+    /// Name exactly one ROTATION. The destination must be empty, or hold one secret and nothing else.
+    #[arg(long, requires = "rotations", conflicts_with = "waive_evidence")]
+    pub(crate) adopt: bool,
     #[command(flatten)]
     pub(crate) rotator: RotatorArguments,
 }

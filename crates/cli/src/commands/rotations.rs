@@ -24,8 +24,9 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
         return resume_one(format, &arguments, id).await;
     }
     let journal = journal::existing(&arguments.rotator.journal)?;
-    if arguments.waive_evidence.is_some() {
-        return Err(Failure::Usage("--waive-evidence is only for one rotation: name a single id".to_owned()));
+    let decision = [(arguments.waive_evidence.is_some(), "--waive-evidence"), (arguments.adopt, "--adopt")];
+    if let Some((_, flag)) = decision.into_iter().find(|(is_given, _)| *is_given) {
+        return Err(Failure::Usage(format!("{flag} is only for one rotation: name a single id")));
     }
     let records = if arguments.rotations.is_empty() {
         journal.unfinished().await?
@@ -59,6 +60,7 @@ async fn resume_one(format: Format, arguments: &Resume, id: &RotationId) -> Resu
     let rotator = rotator.cancel_when(rotator::cancel_requested());
     let resumed = match &arguments.waive_evidence {
         Some(why) => rotator.waive_evidence(id, why).await,
+        None if arguments.adopt => rotator.adopt_sink(id).await,
         None => rotator.resume(id).await,
     };
     let record = match resumed {
@@ -131,7 +133,9 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
     confirm(
         &arguments.consent,
-        &format!("If the rotation has issued a new key for {key}, that key stops working. The old key stays as it is."),
+        &format!(
+            "If the rotation has issued a new key for {key}, that key stops working. The old key, if it still exists, is left alone."
+        ),
         "Abort the rotation?",
     )?;
     let rotator = rotator.cancel_when(rotator::cancel_requested());

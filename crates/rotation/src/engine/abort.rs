@@ -125,7 +125,7 @@ impl Run<'_> {
         let timing = self.record.plan.timing;
         // A request whose answer was lost may still take effect.
         self.wait(Duration::from_secs(timing.settle_seconds)).await?;
-        let knows_old = self.record.plan.in_sink == SinkContent::OldSecret;
+        let knows_old = self.record.in_sink() == SinkContent::OldSecret;
         if let Some(previous) = self.previous(&new.mark).await?.filter(|_| knows_old) {
             let deadline = self.deadline(timing.verify_seconds);
             if self.try_secret(&previous, timing.verify_successes, deadline).await? == Trial::Refused {
@@ -149,7 +149,8 @@ impl Run<'_> {
                 return refuse(&format!("{problem}, so there is no way back: resume the rotation"));
             }
             None if self.record.old_expires => self.restore_expiry(&new).await?,
-            _ => {}
+            None => {}
+            Some(problem) => return Ok(State::Aborting { new: Some(new), why: format!("{why}; {problem}") }),
         }
         Ok(State::Aborting { new: Some(new), why })
     }
@@ -254,7 +255,7 @@ impl Run<'_> {
     /// abort.
     async fn old_still_works(&self, new: &Issued) -> Result<bool> {
         let previous = self.previous(&new.mark).await?;
-        if self.record.plan.in_sink != SinkContent::OldSecret {
+        if self.record.in_sink() != SinkContent::OldSecret {
             // The old secret is in another place, so only the vendor can say whether it works.
             let is_promoted = previous.is_some() || self.is_current_anywhere(new).await?;
             return Ok(!is_promoted || !self.is_old_gone(new).await?);

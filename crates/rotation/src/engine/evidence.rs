@@ -118,6 +118,9 @@ impl Run<'_> {
         let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
         let is_in_place = self.record.plan.strategy == Strategy::InPlace;
         let new = match self.record.state.underlying() {
+            State::Retired { new, confirmed: Some(confirmed) } if needs_attention => {
+                return Ok(Some(State::Retired { new: new.clone(), confirmed: Some(*confirmed) }));
+            }
             State::Retired { new, confirmed: None } => {
                 if !is_in_place && self.is_old_shown_active(new).await? {
                     return self.refuse_waiver(

@@ -84,7 +84,7 @@ impl Run<'_> {
 
     /// Returns the old key's secret, if the sink keeps it and it is known to be the old key's.
     pub(super) async fn old_secret(&self, new: &Issued) -> Result<Option<api_keyring::Secret>> {
-        match self.record.plan.in_sink {
+        match self.record.in_sink() {
             SinkContent::OldSecret => self.previous(&new.mark).await,
             _ => Ok(None),
         }

@@ -40,13 +40,12 @@ impl Run<'_> {
                 format!("{MAX_REQUESTS} requests for a new secret failed: check the key at the vendor, then resume");
             return Ok(Next::State(self.needs_attention(why)));
         }
-        // Once the old secret may be dead, users need a new one, wherever they find it.
-        if self.record.marks.is_empty()
-            && let Some(problem) = self.problem_with_sinks(None).await?
-        {
+        // Even if the old secret is dead: another host's destination is of no use to its users.
+        if let Some(problem) = self.problem_with_sinks(None).await? {
             let why = format!(
                 "{problem}, so no secret was requested. If another rotation has replaced the secret since the plan was \
-                 made, abort this one (`abort`). Otherwise put the old secret back where it was, and resume"
+                 made, abort this one (`abort`). Otherwise put back what was there and resume, or replace what is there \
+                 now (`resume --adopt`)"
             );
             return Ok(Next::State(self.needs_attention(why)));
         }
@@ -144,7 +143,7 @@ impl Run<'_> {
 
     /// Returns whether the vendor refuses the users' secret, although it answered that it changed nothing.
     async fn has_ended_old(&self) -> Result<bool> {
-        if self.record.plan.in_sink != SinkContent::OldSecret {
+        if self.record.in_sink() != SinkContent::OldSecret {
             return Ok(false);
         }
         let Some(current) = self.current().await? else { return Ok(false) };
@@ -303,9 +302,9 @@ impl Run<'_> {
             && let Some(problem) = self.problem_with_sinks(Some(&new)).await?
         {
             let why = format!(
-                "{problem}, so the new secret was not put there. It waits in the pending slot of mark {}. If this is the \
-                 key's destination, move what it holds elsewhere, and resume. If what it holds is the key's secret as \
-                 well, waive the evidence (`--waive-evidence`)",
+                "{problem}, so the new secret was not put there. It waits in the pending slot of mark {}. Put back \
+                 what was there and resume, or replace what is there now (`resume --adopt`). If that is the key's secret, \
+                 too, waive the evidence (`--waive-evidence`)",
                 new.mark
             );
             return Ok(Next::State(self.needs_attention(why)));

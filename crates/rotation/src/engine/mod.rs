@@ -4,6 +4,7 @@
 //! that says what follows a state. `vendor.rs` asks the vendor, and `secrets.rs` asks the sink.
 
 mod abort;
+mod adoption;
 mod discard;
 mod evidence;
 mod identity;
@@ -54,13 +55,13 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Verified,       Aborting,       "the rotation is aborted"),
     Transition(Overlap, Verified,       NeedsAttention, "the current slot holds neither what it held nor the new secret"),
     Transition(Overlap, Promoted,       Retiring,       "the grace is over, and the new secret still works"),
-    Transition(Overlap, Promoted,       Aborting,       "the rotation is aborted, or nobody can use either key"),
+    Transition(Overlap, Promoted,       Aborting,       "the rotation is aborted"),
     Transition(Overlap, Promoted,       NeedsAttention, "users do not have a new secret that works"),
     Transition(Overlap, Retiring,       Retired,        "the vendor accepted the retirement of the old key"),
-    Transition(Overlap, Retiring,       Aborting,       "nobody can use either key, or the sink is left as it is"),
+    Transition(Overlap, Retiring,       Aborting,       "the rotation is aborted, and the sink is left as it is"),
     Transition(Overlap, Retiring,       NeedsAttention, "the old key cannot be retired, or users lost the new secret"),
     Transition(Overlap, Retired,        Done,           "nothing is left of the old secret"),
-    Transition(Overlap, Retired,        NeedsAttention, "the old key, or the secret that was in the sink, still works"),
+    Transition(Overlap, Retired,        NeedsAttention, "the old secret still works, or users do not have the new one"),
     Transition(Overlap, Aborting,       Aborted,        "the sink and the vendor are as they were"),
     Transition(Overlap, Aborting,       Verified,       "the old secret stopped working, so the new one must stay"),
     Transition(Overlap, Aborting,       NeedsAttention, "the sink holds a secret that the withdrawal would destroy"),
@@ -91,7 +92,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Promoted,       Lost,           "a later request ended the secret, or it left the sink"),
     Transition(InPlace, Promoted,       NeedsAttention, "the sink holds another secret, which works, or nothing shows whether the new one works"),
     Transition(InPlace, Retired,        Done,           "nothing is left of the old secret"),
-    Transition(InPlace, Retired,        NeedsAttention, "the old secret still works"),
+    Transition(InPlace, Retired,        NeedsAttention, "the old secret still works, or users do not have the new one"),
     Transition(InPlace, Aborting,       Aborted,        "nothing was changed"),
     Transition(InPlace, NeedsAttention, Planned,        "a person resumes the rotation"),
     Transition(InPlace, NeedsAttention, Issuing,        "a person resumes the rotation"),
@@ -171,7 +172,7 @@ enum Next {
 
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
-        Self { rotator, sink: rotator.sink_for(&record.plan), lease, record, requested: 0 }
+        Self { rotator, sink: rotator.sink_expecting(record.holdings()), lease, record, requested: 0 }
     }
 
     /// Releases the lease, and returns the record as it was last written.

@@ -43,8 +43,8 @@ impl Run<'_> {
         }
         if let Some(problem) = self.problem_with_sinks(None).await? {
             let why = format!(
-                "{problem}, so no key was issued. The old key still works: put its secret back where it was and resume, \
-                 or abort the rotation (`abort`)"
+                "{problem}, so no key was issued. The old key still works: put back what was there and resume, replace what \
+                 is there now (`resume --adopt`), or abort the rotation (`abort`)"
             );
             return Ok(Next::State(self.needs_attention(why)));
         }
@@ -237,8 +237,9 @@ impl Run<'_> {
     async fn promote(&mut self, new: Issued) -> Result<Next> {
         if let Some(problem) = self.problem_with_sinks(Some(&new)).await? {
             let why = format!(
-                "{problem}, so the new secret was not put there. Both keys work: put the old secret back where it was \
-                 and resume, or abort the rotation (`abort`, `abort --leave-destination`)"
+                "{problem}, so the new secret was not put there. Both keys work: put back what was there and \
+                 resume, replace what is there now (`resume --adopt`), or abort the rotation (`abort \
+                 --leave-destination`)"
             );
             return Ok(Next::State(self.needs_attention(why)));
         }
@@ -273,8 +274,7 @@ impl Run<'_> {
             return Ok(Next::State(self.needs_attention(why)));
         }
         if !self.is_in_sink(&new).await? {
-            self.abandon(new).await?;
-            return Ok(Next::Recorded);
+            return Ok(Next::State(self.needs_secret()));
         }
         if self.record.waived.is_none() {
             let why = format!(

@@ -78,26 +78,18 @@ impl Run<'_> {
         if self.is_in_sink(&new).await? {
             return Ok(());
         }
-        self.abandon(new).await
+        let attention = self.needs_secret();
+        self.go_to(attention).await
     }
 
-    /// Aborts and leaves the sink alone: it holds a foreign secret, the old key is gone, and nobody has the new secret.
+    /// Returns the state in which a person has to find the new secret: users do not have it, and the old key is gone.
     ///
-    /// An empty sink may only be out of reach, so the rotation needs attention then.
-    pub(super) async fn abandon(&mut self, new: Issued) -> Result {
-        if self.current().await?.is_none() {
-            let problem = "the destination is empty, and the old key is gone. Put the new secret back and resume, or give \
-                           the new key up (`abort --leave-destination`)";
-            let attention = self.needs_attention(problem);
-            return self.go_to(attention).await;
-        }
-        let why =
-            "the destination holds another secret, which stays there. The old key is gone, and the new one was retired";
-        self.write(|record| {
-            record.leaves_sink = true;
-            record.state = State::Aborting { new: Some(new), why: why.to_owned() };
-        })
-        .await
+    /// The rotation does not retire the new key by itself. What this process sees may be another host's destination.
+    pub(super) fn needs_secret(&self) -> State {
+        self.needs_attention(
+            "the destination does not hold the new key's secret, and the old key is gone. Put the new secret back and \
+             resume, or give the new key up (`abort --leave-destination`)",
+        )
     }
 
     /// Revokes or deletes the old key. It looks at the key right before each request, and leaves another key alone that
@@ -206,7 +198,15 @@ impl Run<'_> {
     }
 
     /// Forgets the old secret, and discards keys whose create took effect late.
+    ///
+    /// It does so only in the sink that holds the new secret. Another host's sink has neither.
     pub(super) async fn complete(&mut self, new: Issued, confirmed: Confirmation) -> Result<Next> {
+        if self.record.waived.is_none() && self.current_of(&new).await?.is_none() {
+            return Ok(Next::State(self.needs_attention(
+                "the old secret no longer works, and the destination does not hold the new one. Put the new secret back \
+                 and resume. If the destination has to hold another secret, waive the evidence (`--waive-evidence`)",
+            )));
+        }
         // This comes first, so that no later withdrawal can make an old secret current again.
         for mark in &self.record.marks {
             self.forget_previous(mark).await?;

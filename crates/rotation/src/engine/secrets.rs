@@ -1,14 +1,11 @@
 //! What a rotation asks its sink, and does with it.
 
-use std::iter::zip;
-
 use api_keyring::{Mark, Secret};
 
 use super::{Result, Run};
-use crate::host::shown_name;
 use crate::record::Issued;
 use crate::sink::parts_of;
-use crate::{RotateError, Sink, SinkContent, SinkError, State, Strategy};
+use crate::{RotateError, Sink, SinkContent, SinkError, State};
 
 impl Run<'_> {
     fn sink_result<T>(&self, result: Result<T, SinkError>) -> Result<T> {
@@ -51,40 +48,6 @@ impl Run<'_> {
         part.current().await.map_err(|error| RotateError::Sink { sink: part.name(), error })
     }
 
-    /// Says why the new secret may not become the current one in a sink: the sink no longer holds what it held when the
-    /// rotation was planned, so it is another one, or somebody else has changed it. Returns `None` if it may.
-    ///
-    /// A sink that holds the new secret already is ready. So is one that holds an earlier secret of this rotation.
-    pub(super) async fn problem_with_sinks(&self, new: Option<&Issued>) -> Result<Option<String>> {
-        let Some(holdings) = &self.record.plan.holdings else { return Ok(None) };
-        for (part, holding) in zip(parts_of(&self.sink), &holdings.sinks) {
-            let failed = |error| RotateError::Sink { sink: part.name(), error };
-            let held = part.look().await.map_err(failed)?;
-            if new.zip(held.secret.as_ref()).is_some_and(|(new, secret)| new.has_secret(secret)) {
-                continue;
-            }
-            // In place, the old secret is dead, and the pending secret shows that this is the rotation's sink.
-            let is_emptied = new.is_some() && held.secret.is_none() && held.problem.is_none();
-            let is_in_place = self.record.plan.strategy == Strategy::InPlace;
-            if is_in_place && (is_emptied || self.is_earlier_secret(held.secret.as_ref()).await?) {
-                continue;
-            }
-            if let Some(problem) = held.problem.clone().or_else(|| {
-                holdings.difference(holding, &held).map(|text| format!("{} {text}", shown_name(&part.name())))
-            }) {
-                return Ok(Some(problem));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns whether a secret is one that this rotation received for an earlier mark.
-    async fn is_earlier_secret(&self, secret: Option<&Secret>) -> Result<bool> {
-        let Some(secret) = secret.filter(|_| self.record.marks.len() > 1) else { return Ok(false) };
-        let history = self.rotator.journal.history(&self.record.id).await?;
-        Ok(history.iter().filter_map(|record| record.state.issued()).any(|issued| issued.has_secret(secret)))
-    }
-
     /// Reads the pending slot of a mark.
     pub(super) async fn pending(&self, mark: &Mark) -> Result<Option<Secret>> {
         self.sink_result(self.sink.pending(mark).await)
@@ -111,7 +74,7 @@ impl Run<'_> {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
             let previous = part.previous(&new.mark).await.map_err(failed)?;
             // A part without a previous secret was not promoted, unless it was empty before.
-            if previous.is_none() && self.record.plan.in_sink != SinkContent::Nothing {
+            if previous.is_none() && self.record.in_sink() != SinkContent::Nothing {
                 continue;
             }
             let current = part.current().await.map_err(failed)?;

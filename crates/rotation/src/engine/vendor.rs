@@ -151,7 +151,7 @@ impl Run<'_> {
     async fn old_secrets_are_refused(&self, new: &Issued) -> Result<Option<bool>> {
         let mut seen = None;
         // The first content of an adopted sink may not be the key's secret. Every later content is.
-        let mut is_known = self.record.plan.in_sink == SinkContent::OldSecret;
+        let mut is_known = self.record.in_sink() == SinkContent::OldSecret;
         for mark in &self.record.marks {
             let Some(secret) = self.previous(mark).await?.filter(|secret| !new.has_secret(secret)) else {
                 continue;
@@ -230,7 +230,7 @@ impl Run<'_> {
         }
         // Before the first request, the old secret tells whether the key is there.
         if self.record.marks.is_empty()
-            && self.record.plan.in_sink == SinkContent::OldSecret
+            && self.record.in_sink() == SinkContent::OldSecret
             && let Some(current) = self.current().await?
         {
             match self.accepts(&current).await? {

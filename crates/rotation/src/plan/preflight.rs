@@ -57,17 +57,12 @@ impl Rotator {
         let mut held = Vec::new();
         for part in parts_of(&self.sink) {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
-            let Held { secret, problem, access } = part.look().await.map_err(failed)?;
-            let is_odd = secret.as_ref().is_some_and(|secret| !secret.is_token());
-            let problem = problem.or_else(|| {
-                let name = shown_name(&part.name());
-                is_odd.then(|| format!("{name} holds something that is not one secret and nothing else"))
-            });
-            if let Some(problem) = problem {
+            let now = part.look().await.map_err(failed)?;
+            if let Some(problem) = now.problem_at(&shown_name(&part.name())) {
                 let hint = "Name the destination that holds the key's secret, and nothing else (`--to`)";
                 return Err(refusal(self.provider.name(), key.id(), &problem, hint));
             }
-            held.push(Held { secret, problem, access });
+            held.push(now);
         }
         Ok(held)
     }

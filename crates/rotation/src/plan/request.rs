@@ -99,9 +99,11 @@ impl RotateKey {
 
     /// Accepts a sink that is empty, or that holds another key's secret, and puts the new secret there.
     ///
-    /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan recognizes the
-    /// key's secret by the vendor's masked secret. Without a masked secret, it assumes that a secret which the vendor
-    /// accepts is the key's. The rotation never treats the earlier content of an adopted sink as the old secret.
+    /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan assumes that a
+    /// secret is the key's if the vendor accepts it and the vendor's masked secret agrees. The rotation never treats the
+    /// earlier content of an adopted sink as the old secret.
+    ///
+    /// A sink that holds anything but one secret is refused all the same.
     #[must_use]
     pub fn adopt_sink(mut self) -> Self {
         self.adopt_sink = true;

@@ -141,6 +141,15 @@ pub struct Held {
     pub access: Option<String>,
 }
 
+impl Held {
+    /// Returns why a sink of this name may not be written: it holds anything but one secret.
+    pub(super) fn problem_at(&self, name: &str) -> Option<String> {
+        let is_odd = self.secret.as_ref().is_some_and(|secret| !secret.is_token());
+        let odd = || is_odd.then(|| format!("{name} holds something that is not one secret and nothing else"));
+        self.problem.clone().or_else(odd)
+    }
+}
+
 /// Returns the single sinks in a sink: its parts, or the sink itself if it has none.
 pub(super) fn parts_of(sink: &Arc<dyn Sink>) -> Vec<Arc<dyn Sink>> {
     match sink.parts() {

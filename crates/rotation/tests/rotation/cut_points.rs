@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use api_keyring::{CallInfo, Error, ErrorKind, Layer, Mark, Outcome, Result, Secret, SendCall};
 use api_keyring_rotation::{
-    Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotationId, SinkError, Slot, Store, StoreLock,
+    Held, Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotationId, Sink, SinkError, Slot, Store,
+    StoreLock,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -199,7 +200,14 @@ impl Journal for CutJournal {
 /// A sink whose writes pass the cut points, one by one.
 #[derive(Clone, Debug)]
 pub(crate) struct CutStore {
+    /// The name of the sink, which another host's sink may have, too.
+    pub(crate) address: String,
     pub(crate) sink: MemorySink,
+    /// Whether every write fails.
+    pub(crate) is_unwritable: bool,
+    /// Who may use the sink.
+    pub(crate) access: Arc<Mutex<String>>,
+    pub(crate) expected_access: Option<String>,
     pub(crate) cut_points: CutPoints,
     /// The mark that each secret was put under.
     pub(crate) marks: Arc<Mutex<BTreeMap<String, Mark>>>,
@@ -229,7 +237,7 @@ impl CutStore {
 #[async_trait]
 impl Store for CutStore {
     fn address(&self) -> String {
-        self.sink.address()
+        self.address.clone()
     }
 
     async fn probe(&self) -> std::result::Result<(), SinkError> {
@@ -240,7 +248,22 @@ impl Store for CutStore {
         self.sink.read(slot).await
     }
 
+    async fn look(&self) -> std::result::Result<Held, SinkError> {
+        let mut held = Held::default();
+        held.secret = self.sink.read(&Slot::Current).await?;
+        held.access = Some(self.access.lock().unwrap().clone());
+        Ok(held)
+    }
+
+    fn expecting(&self, access: &str) -> Option<Arc<dyn Sink>> {
+        Some(Arc::new(Self { expected_access: Some(access.to_owned()), ..self.clone() }))
+    }
+
     async fn write(&self, slot: &Slot, secret: &Secret) -> std::result::Result<(), SinkError> {
+        let has_changed = self.expected_access.as_ref().is_some_and(|access| *access != *self.access.lock().unwrap());
+        if self.is_unwritable || (*slot == Slot::Current && has_changed) {
+            return Err(SinkError::new("the sink cannot be written"));
+        }
         if let Slot::Pending(mark) = slot {
             self.marks.lock().unwrap().insert(secret.expose().to_owned(), mark.clone());
         }

@@ -62,7 +62,7 @@ pub(crate) struct SinkBefore {
 }
 
 impl Scenario<'_> {
-    async fn record(&self) -> Option<Record> {
+    pub(crate) async fn record(&self) -> Option<Record> {
         let id = self.begun.lock().unwrap().clone()?;
         self.journal.load(&id).await.unwrap()
     }

@@ -6,6 +6,7 @@
 mod abort;
 mod crashes;
 mod cut_points;
+mod destinations;
 mod evidence;
 mod fixture;
 mod fleet;

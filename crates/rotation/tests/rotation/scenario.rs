@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use api_keyring::{Clock, Expiry, KeyId, KeyUpdate, ManualClock, Provider, Provid
 use api_keyring_emulator::{self as emulator, Emulator, Fault, ReuseIds, Revision, SparteraShape};
 use api_keyring_rotation::{
     Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, RotationId, Rotator, State, StateKind,
-    Strategy,
+    Store as _, Strategy,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -171,7 +172,21 @@ impl Vendor {
             _ => None,
         };
         let successor = Successor::Resumes;
-        Scenario { vendor: self, journal, lineage, users, old, others, begun, wrong_by, successor, strangers }
+        Scenario {
+            vendor: self,
+            journal,
+            lineage,
+            users,
+            old,
+            others,
+            begun,
+            wrong_by,
+            successor,
+            strangers,
+            elsewhere: Mutex::default(),
+            is_unwritable: AtomicBool::new(false),
+            access: Arc::new(Mutex::new("the service".to_owned())),
+        }
     }
 }
 
@@ -200,6 +215,12 @@ pub(crate) struct Scenario<'a> {
     pub(crate) successor: Successor,
     /// Somebody who takes each freed id.
     pub(crate) strangers: Option<Strangers>,
+    /// The sink under the same name that the next process finds, if it runs on another host.
+    pub(crate) elsewhere: Mutex<Option<MemorySink>>,
+    /// Whether the next process cannot write to the sink.
+    pub(crate) is_unwritable: AtomicBool,
+    /// Who may use the sink.
+    pub(crate) access: Arc<Mutex<String>>,
 }
 
 impl Scenario<'_> {
@@ -216,7 +237,11 @@ impl Scenario<'_> {
             begun: Arc::clone(&self.begun),
         };
         let sink = CutStore {
-            sink: self.lineage.sink.clone(),
+            address: self.lineage.sink.address(),
+            sink: self.elsewhere.lock().unwrap().clone().unwrap_or_else(|| self.lineage.sink.clone()),
+            is_unwritable: self.is_unwritable.load(Ordering::Relaxed),
+            access: Arc::clone(&self.access),
+            expected_access: None,
             cut_points: cut_points.clone(),
             marks: Arc::clone(&self.lineage.marks),
         };

@@ -8,7 +8,7 @@ use api_keyring_rotation::{StateKind, Strategy, TRANSITIONS};
 use crate::crashes::{Cut, Tally, cut_points, explore, faults_of, overtaken_at};
 use crate::cut_points::Event;
 use crate::interference::{Interference, Response, abort_and_interfere, crash_and_interfere};
-use crate::scenario::{Service, Successor, Vendor};
+use crate::scenario::{LEASE, Service, Successor, Vendor};
 
 type Changes = BTreeSet<(StateKind, StateKind)>;
 
@@ -64,7 +64,19 @@ async fn search(service: Service, strategy: Strategy) -> Changes {
             drop(scenario.run(&scenario.cut_points(Some((number, Event::PauseBeyondLease)))).await);
             tally.judge("a late request".to_owned(), scenario).await;
         }
-        _ => abort_and_interfere(&vendor, (0..16).step_by(3), &mut tally).await,
+        _ => {
+            abort_and_interfere(&vendor, (0..16).step_by(3), &mut tally).await;
+            // Somebody gives the new key up while the old one is being retired.
+            let number = points.iter().position(|point| point == "after journal retiring").unwrap();
+            let scenario = vendor.key(&[]);
+            Cut { number, event: Event::Crash }.apply(&scenario).await;
+            scenario.interfere(Interference::ForeignSecret).await;
+            vendor.clock.advance(LEASE);
+            let (rotator, record) =
+                (scenario.process(&scenario.unchecked_cut_points()), scenario.record().await.unwrap());
+            let aborted = rotator.abort_leaving_sink(&record.id, "an operator aborts it").await.unwrap();
+            tally.add("given up while retiring", scenario.judge_interference(Some(&aborted)).await);
+        }
     }
     for faults in rare {
         let scenario = vendor.key(faults);
