@@ -30,12 +30,16 @@ impl Orphan {
     ///
     /// # Errors
     ///
-    /// If the sink cannot be read.
+    /// If the sink cannot be read, or holds something that is not one secret: the key's may be among it.
     pub async fn is_in(&self, sink: &dyn Sink) -> Result<Option<bool>, SinkError> {
         if sink.pending(&self.mark).await?.is_some() || sink.previous(&self.mark).await?.is_some() {
             return Ok(Some(true));
         }
-        let current = sink.current().await?;
+        let held = sink.look().await?;
+        if let Some(problem) = held.problem_at("the destination") {
+            return Err(SinkError::new(problem));
+        }
+        let current = held.secret;
         // Without a masked secret, the current secret cannot be identified. An empty sink then proves nothing either.
         let none = Secret::new("");
         Ok(self.key.shows_secret(current.as_ref().unwrap_or(&none)))

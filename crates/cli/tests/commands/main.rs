@@ -10,6 +10,8 @@ mod destroy;
 mod documents;
 mod emulator;
 mod exit_codes;
+#[cfg(unix)]
+mod files;
 mod fleet;
 mod harness;
 mod help;

@@ -142,6 +142,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Returns what a sink holds that knows who may use it.
+    pub fn new(secret: Option<Secret>, access: impl Into<String>) -> Self {
+        Self { secret, access: Some(access.into()), problem: None }
+    }
+
     /// Returns why a sink of this name may not be written: it holds anything but one secret.
     pub(super) fn problem_at(&self, name: &str) -> Option<String> {
         let is_odd = self.secret.as_ref().is_some_and(|secret| !secret.is_token());

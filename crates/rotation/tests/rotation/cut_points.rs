@@ -249,10 +249,8 @@ impl Store for CutStore {
     }
 
     async fn look(&self) -> std::result::Result<Held, SinkError> {
-        let mut held = Held::default();
-        held.secret = self.sink.read(&Slot::Current).await?;
-        held.access = Some(self.access.lock().unwrap().clone());
-        Ok(held)
+        let secret = self.sink.read(&Slot::Current).await?;
+        Ok(Held::new(secret, self.access.lock().unwrap().clone()))
     }
 
     fn expecting(&self, access: &str) -> Option<Arc<dyn Sink>> {

@@ -1,7 +1,7 @@
 //! The file that is at a path: what it holds, who may use it, and whether another file can take its place.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -88,6 +88,7 @@ impl ExistingFile {
         // A text that grows leaves copies of a secret in memory, so this one has its full size from the start.
         let size = self.metadata.len().min(MAX_BYTES) + 1;
         let mut text = Zeroizing::new(String::with_capacity(usize::try_from(size).unwrap_or_default()));
+        (&self.file).rewind()?;
         (&self.file).take(MAX_BYTES + 1).read_to_string(&mut text)?;
         if text.len() as u64 > MAX_BYTES {
             return Err(Unfit::Kind(format!("is larger than {MAX_BYTES} bytes, and was left unchanged")));

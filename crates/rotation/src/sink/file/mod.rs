@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use self::existing::{ABSENT, ExistingFile, Unfit};
+use self::existing::{ABSENT, ExistingFile, Unfit, check_folder};
 use self::lock::{FileLock, LockError};
 use self::secret_file::{Folder, Purpose, SecretFile, SecretFileError, folder_of, is_left_over, rehearse};
 use self::whole::Whole;
@@ -328,6 +328,8 @@ impl Store for FileSink {
     }
 
     async fn lock(&self) -> Result<StoreLock, SinkError> {
+        // A lock file could not be removed from such a folder.
+        check_folder(&self.path).map_err(|unfit| self.unfit(&self.path, "cannot be written", unfit))?;
         let lock = FileLock::take(&self.path).await.map_err(|error| match error {
             LockError::Busy => SinkError::new(format!(
                 "another process keeps {} locked, so nothing was written. Try again",

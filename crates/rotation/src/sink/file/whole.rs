@@ -94,7 +94,7 @@ mod tests {
             ("sk 1", "only the secret"),
             ("sk_\u{e4}", "only the secret"),
             ("sk_\u{200b}1", "only the secret"),
-            ("sk_\01", "only the secret"),
+            ("sk_\u{1}", "only the secret"),
             ("{\n}", "only the secret"),
         ] {
             assert!(Whole::of(text).problem().is_some_and(|problem| problem.contains(hint)), "{text:?}");
