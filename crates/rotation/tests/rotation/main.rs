@@ -21,6 +21,8 @@ mod lifecycle;
 mod lineage;
 mod orphans;
 mod preflight;
+#[cfg(unix)]
+mod races;
 mod recorded;
 mod retire;
 mod reused_ids;
