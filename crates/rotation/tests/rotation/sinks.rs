@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{Mark, Secret};
-use api_keyring_rotation::{CommandSink, FileSink, Host, MemorySink, Sink, SinkError, SinkSet, Slot, Store};
+use api_keyring_rotation::{
+    CommandSink, FileSink, Host, MemorySink, Sink, SinkError, SinkSet, Slot, Store, open_sinks,
+};
 
 fn secret(text: &str) -> Option<Secret> {
     Some(text.into())
@@ -380,4 +382,105 @@ async fn a_sink_that_fails_does_not_keep_a_set_from_the_others() {
     failed(sink.promote(&mark).await);
     failed(sink.forget_previous(&mark).await);
     assert_eq!(held.previous(&mark).await.unwrap(), None);
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn a_program_is_done_when_it_has_ended_whatever_it_leaves_behind() {
+    // The process that stays behind holds the program's output open.
+    let run = |script: &str| CommandSink::new("sh", ["-c", script]).timeout(Duration::from_secs(3));
+    let sink = run("sleep 5 & echo sk_live_1");
+    assert_eq!(sink.read(&Slot::Current).await.unwrap(), secret("sk_live_1"));
+    let sink = run("cat > /dev/null; sleep 5 &");
+    sink.write(&Slot::Current, &"sk_live_1".into()).await.unwrap();
+    // All that the program has printed counts, however long that is.
+    let sink = run("head -c 60000 /dev/zero | tr '\\0' x; sleep 5 &");
+    assert_eq!(sink.read(&Slot::Current).await.unwrap(), Some("x".repeat(60_000).into()));
+    let sink = run("head -c 70000 /dev/zero; sleep 5 &");
+    assert!(sink.read(&Slot::Current).await.unwrap_err().to_string().contains("prints too much"));
+}
+
+#[test]
+#[cfg(unix)]
+fn a_program_is_recorded_by_its_absolute_path_on_this_host() {
+    let name = |program: &str| CommandSink::new(program, ["x"]).name();
+    let host = Host::this();
+    let sh = name("sh");
+    assert!(sh.starts_with(&format!("command@{host}:[\"/")) && sh.ends_with("/sh\",\"x\"]"), "{sh}");
+    let here = std::env::current_dir().unwrap();
+    assert_eq!(name("./put.sh"), format!("command@{host}:[\"{}/put.sh\",\"x\"]", here.display()));
+    // The name opens the same sink.
+    assert_eq!(open_sinks(&[&sh]).unwrap().name(), sh);
+}
+
+#[test]
+fn a_destination_of_another_host_is_not_opened() {
+    for name in ["file@another:/run/key", "dotenv@another:/run/.env#KEY", "command@another:[\"/bin/sh\"]"] {
+        let refused = open_sinks(&[name]).unwrap_err().to_string();
+        assert!(refused.contains("belongs to host another") && refused.contains("API_KEYRING_HOST"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_placeholder_is_text_like_any_other() {
+    // An empty slot is remembered by this word.
+    check_sink(&MemorySink::holding("none"), secret("none")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".env");
+    fs::write(&path, "KEY=none\n").unwrap();
+    let sink = FileSink::dotenv(&path, "KEY").unwrap();
+    let mark = Mark::random();
+    sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+    sink.promote(&mark).await.unwrap();
+    sink.withdraw(&mark).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "KEY=none\n");
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn nobody_who_can_read_the_folder_can_hold_the_lock() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let path = folder.path().join("ci.key");
+    fs::write(&path, "sk_live_0").unwrap();
+    let sink = FileSink::new(&path).unwrap();
+    // Whatever others can open, they can lock.
+    let _folder = fs::File::open(folder.path()).inspect(|folder| folder.lock().unwrap()).unwrap();
+    let _file = fs::File::open(&path).inspect(|file| file.lock().unwrap()).unwrap();
+    sink.put(&Mark::random(), &"sk_live_1".into()).await.unwrap();
+    let held = sink.lock().await.unwrap();
+    let lock = folder.path().join(".ci.key.api-keyring-lock");
+    assert_eq!(lock.metadata().unwrap().mode() & 0o777, 0o600);
+    drop(held);
+    assert!(!lock.exists());
+    // A lock file that others can use is not trusted, and one that a killed process left is.
+    fs::write(&lock, "").unwrap();
+    fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let refused = sink.check().await.unwrap_err();
+    assert!(format!("{refused:?}").contains("look who put it there"), "{refused:?}");
+    fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    sink.check().await.unwrap();
+    assert!(!lock.exists());
+}
+
+#[tokio::test]
+#[cfg(unix)]
+async fn nothing_is_written_that_is_there_already() {
+    use std::os::unix::fs::MetadataExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ci.key");
+    fs::write(&path, "sk_live_0").unwrap();
+    let (sink, mark) = (FileSink::new(&path).unwrap(), Mark::random());
+    sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+    sink.promote(&mark).await.unwrap();
+    fs::write(&path, "sk_live_0").unwrap();
+    let inode = path.metadata().unwrap().ino();
+    sink.withdraw(&mark).await.unwrap();
+    assert_eq!((path.metadata().unwrap().ino(), names(folder.path())), (inode, vec!["ci.key".to_owned()]));
+    let changed = folder.path().metadata().unwrap().ctime_nsec();
+    sink.withdraw(&mark).await.unwrap();
+    sink.promote(&mark).await.unwrap();
+    sink.forget_previous(&mark).await.unwrap();
+    assert_eq!(folder.path().metadata().unwrap().ctime_nsec(), changed);
 }
