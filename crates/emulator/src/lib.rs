@@ -69,6 +69,7 @@
 //! | [`gateway-404`, `gateway-403`, `waf`, `captive-portal`](Intermediary) and their like | an answer that is not the service's: its status says nothing about the key |
 //! | [`unknown-is-403`](FaultKind::UnknownIs403) | a 403 that does not mean that the secret is valid |
 //! | [`odd-row`](FaultKind::OddRow), [`odd-field`](FaultKind::OddField), [`zero-time`](FaultKind::ZeroTime) | one row or field that is not as documented, among others that are |
+//! | [`odd-secret`](FaultKind::OddSecret) | a new secret that would set another variable of a dotenv file, or that no header can hold |
 //! | [`encoded`](FaultKind::Encoded), [`media-type`](FaultKind::MediaType), [`no-media-type`](FaultKind::NoMediaType), [`bom`](FaultKind::ByteOrderMark), [`other-error`](FaultKind::OtherError) | the right answer in another wrapping |
 //! | [`past-end-404`](FaultKind::PastEnd404) | a list whose end is an error |
 //! | [`page-length`](FaultKind::PageLength) | pages of a length that nobody requested |
@@ -379,7 +380,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use emulator::Emulator;
 pub use fault::{
     CaptivePortal, ContentCoding, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, OddField, OddRow,
-    ParseFaultError, RetryAfter, Waf, ZeroTime,
+    OddSecret, ParseFaultError, RetryAfter, Waf, ZeroTime,
 };
 pub use handle::{MonadHandle, SeededKey, SparteraHandle};
 pub use inventory::{ExistingKey, KeyStatus};

@@ -95,7 +95,7 @@ impl Error {
     pub fn unusable_secret(operation: Operation, key: &KeyId, secret: Secret) -> Self {
         let problem = "the vendor issued a secret that no request can carry: it is empty or very long, or it has \
                        characters that are not visible ASCII";
-        Self::new(ErrorKind::UnexpectedAnswer, Outcome::Applied, problem)
+        Self::new(ErrorKind::UnusableSecret, Outcome::Applied, problem)
             .about(operation, Some(key))
             .unclaimed(Some(secret))
             .advise("The key exists. Look at what arrived (`Error::unclaimed_secret`), or delete the key")
@@ -414,6 +414,8 @@ pub enum ErrorKind {
     UnexpectedAnswer,
     /// The vendor issued a key, but its answer holds no secret.
     MissingSecret,
+    /// The vendor issued a secret that no request can carry.
+    UnusableSecret,
 }
 
 impl ErrorKind {
@@ -434,6 +436,7 @@ impl ErrorKind {
             Self::Intermediary => "intermediary",
             Self::UnexpectedAnswer => "unexpected_answer",
             Self::MissingSecret => "missing_secret",
+            Self::UnusableSecret => "unusable_secret",
         }
     }
 }

@@ -158,9 +158,9 @@ pub(crate) struct Emulator {
     /// delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, status-after=504, rate-limit=5/10s,
     /// redirect=URL, held-up=1m, gateway-404, gateway-404-after, waf, captive-portal, unknown-is-403, truncate, empty,
     /// html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, encoded, media-type=text/plain,
-    /// no-media-type, bom, other-error, odd-row, odd-field, zero-time, past-end-404, page-length=250, clock-ahead=5m,
-    /// clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, empty-page, duplicate-rows and
-    /// quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the fault hits all. In
+    /// no-media-type, bom, other-error, odd-row, odd-field, odd-secret, zero-time, past-end-404, page-length=250,
+    /// clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, empty-page,
+    /// duplicate-rows and quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the fault hits all. In
     /// list:empty-page:1@2, the part @2 lets the first request pass.
     ///
     /// With create:reset-after:1, for example, the first create takes effect, but its answer is lost. A percentage

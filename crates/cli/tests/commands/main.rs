@@ -17,4 +17,5 @@ mod harness;
 mod help;
 mod hostile;
 mod killed;
+mod odd_secrets;
 mod rotation;

@@ -53,6 +53,7 @@ impl fmt::Display for FaultKind {
             Self::ExtraFields => f.write_str("extra-fields"),
             Self::UnknownEnum => f.write_str("unknown-enum"),
             Self::OddField(field) => f.write_str(&written("odd-field", *field)),
+            Self::OddSecret(secret) => f.write_str(&written("odd-secret", *secret)),
             Self::ZeroTime(zero) => f.write_str(&written("zero-time", *zero)),
             Self::OtherError => f.write_str("other-error"),
             Self::UnknownIs403(None) => f.write_str("unknown-is-403=own"),

@@ -27,6 +27,9 @@ impl Plan {
         if let Some(field) = self.odd_field {
             change(&mut answer, |value| field.change(value));
         }
+        if let Some(secret) = self.odd_secret {
+            change(&mut answer, |value| secret.change(value));
+        }
         if let Some(zero) = self.zero_time {
             change(&mut answer, |value| zero.change(value, now));
         }

@@ -12,6 +12,7 @@ mod gateway_answer;
 mod intermediary;
 mod odd_field;
 mod odd_row;
+mod odd_secret;
 mod other_error;
 mod parse;
 mod schedule;
@@ -29,6 +30,7 @@ pub(crate) use gateway_answer::gateway;
 pub use intermediary::{CaptivePortal, GatewayForm, Intermediary, Waf};
 pub use odd_field::OddField;
 pub use odd_row::OddRow;
+pub use odd_secret::OddSecret;
 pub use parse::ParseFaultError;
 pub(crate) use schedule::{AnswerFault, ExchangeFault, FaultSchedule, Plan};
 pub use zero_time::ZeroTime;
@@ -239,6 +241,9 @@ pub enum FaultKind {
     /// Fields beside the id and the secret have another type than documented, at every depth of the answer.
     /// (`odd-field`, `odd-field=time`, and so on)
     OddField(OddField),
+    /// A new secret has a form that no request can carry. The service has acted. (`odd-secret`, `odd-secret=long`, and so
+    /// on)
+    OddSecret(OddSecret),
     /// The answer has a time that stands for no time: a key that never expires gets it as its expiry, and a key that
     /// nobody has used gets it as its time of use. At Monad, where every key expires, this hits keys that live for more
     /// than 50 years. (`zero-time`, `zero-time=1970`, and so on)

@@ -32,7 +32,7 @@ pub(super) fn refuse<T>(problem: impl Into<String>) -> Result<T> {
 const FAULTS: &str = "delay=20ms, refuse=2s, reset-before, reset-after, reset-body, status=503, rate-limit=5/10s, \
     status-after=504, redirect=URL, held-up=1m, gateway-404, gateway-502=json, gateway-404-after, waf, \
     captive-portal, truncate, empty, html, html=502, wrong-type, encoded, media-type=text/plain, no-media-type, bom, endless, slow-body=10ms, extra-fields, \
-    unknown-enum, odd-field, zero-time, other-error, unknown-is-403, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, \
+    unknown-enum, odd-field, odd-secret, zero-time, other-error, unknown-is-403, clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, \
     empty-page, duplicate-rows, past-end-404, page-length=250, odd-row, quota=10";
 
 impl FromStr for Fault {
@@ -145,6 +145,7 @@ impl FromStr for FaultKind {
             ("extra-fields", None) => Self::ExtraFields,
             ("unknown-enum", None) => Self::UnknownEnum,
             ("odd-field", field) => Self::OddField(read_variant(name, field)?),
+            ("odd-secret", secret) => Self::OddSecret(read_variant(name, secret)?),
             ("zero-time", zero) => Self::ZeroTime(read_variant(name, zero)?),
             ("other-error", None) => Self::OtherError,
             ("unknown-is-403", Some("own")) => Self::UnknownIs403(None),
@@ -261,7 +262,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::variant::Variant;
-    use super::super::{CaptivePortal, ContentCoding, OddField, OddRow, Waf, ZeroTime};
+    use super::super::{CaptivePortal, ContentCoding, OddField, OddRow, OddSecret, Waf, ZeroTime};
     use super::*;
     use crate::settings::ReuseIds;
 
@@ -308,6 +309,7 @@ mod tests {
             ("encoded", variants::<ContentCoding>()),
             ("odd-row", variants::<OddRow>()),
             ("odd-field", variants::<OddField>()),
+            ("odd-secret", variants::<OddSecret>()),
             ("zero-time", variants::<ZeroTime>()),
         ];
         for (name, variants) in variants {

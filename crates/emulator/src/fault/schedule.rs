@@ -7,8 +7,8 @@ use fastrand::Rng;
 
 use super::bucket::TokenBucket;
 use super::{
-    ContentCoding, Effects, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, OddField, PageFault, RetryAfter,
-    Warmup, ZeroTime,
+    ContentCoding, Effects, ErrorStatus, Fault, FaultKind, GatewayForm, Intermediary, OddField, OddSecret, PageFault,
+    RetryAfter, Warmup, ZeroTime,
 };
 use crate::route::{Operation, Provider};
 
@@ -46,6 +46,7 @@ enum Group {
     ExtraFields,
     UnknownEnum,
     OddField,
+    OddSecret,
     ZeroTime,
     OtherError,
     UnknownIs403,
@@ -67,6 +68,7 @@ pub(crate) struct Plan {
     pub(crate) extra_fields: bool,
     pub(crate) unknown_enum: bool,
     pub(crate) odd_field: Option<OddField>,
+    pub(crate) odd_secret: Option<OddSecret>,
     pub(crate) zero_time: Option<ZeroTime>,
     /// Whether errors have the vendor's other form.
     pub(crate) other_error: bool,
@@ -215,6 +217,7 @@ impl FaultKind {
             Self::ExtraFields => Group::ExtraFields,
             Self::UnknownEnum => Group::UnknownEnum,
             Self::OddField(_) => Group::OddField,
+            Self::OddSecret(_) => Group::OddSecret,
             Self::ZeroTime(_) => Group::ZeroTime,
             Self::OtherError => Group::OtherError,
             Self::UnknownIs403(_) => Group::UnknownIs403,
@@ -277,6 +280,7 @@ impl Plan {
             FaultKind::ExtraFields => self.extra_fields = true,
             FaultKind::UnknownEnum => self.unknown_enum = true,
             FaultKind::OddField(field) => self.odd_field = Some(*field),
+            FaultKind::OddSecret(secret) => self.odd_secret = Some(*secret),
             FaultKind::ZeroTime(zero) => self.zero_time = Some(*zero),
             FaultKind::OtherError => self.other_error = true,
             FaultKind::UnknownIs403(form) => self.unknown_is_403 = Some(*form),

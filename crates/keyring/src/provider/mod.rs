@@ -99,6 +99,7 @@ pub trait Provider: Send + Sync + fmt::Debug {
     ///
     /// - `InvalidInput` and `Unsupported` before anything is sent.
     /// - `MissingSecret`, with the new key's id, if the answer holds no secret.
+    /// - `UnusableSecret`, with the new key's id, if no request can carry the secret.
     /// - `UnexpectedAnswer` if the answer is unreadable. [`unclaimed_secret`](crate::Error::unclaimed_secret) then
     ///   returns what arrived.
     /// - The errors that any call can return.

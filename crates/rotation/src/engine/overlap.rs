@@ -1,6 +1,6 @@
 //! Rotation by a new key: both keys work until the old one is retired.
 
-use api_keyring::{Error, IssuedKey, KeyId, Mark, Operation, Outcome};
+use api_keyring::{Error, ErrorKind, IssuedKey, KeyId, Mark, Operation, Outcome};
 use chrono::{DateTime, Utc};
 
 use super::discard::Leased;
@@ -120,9 +120,15 @@ impl Run<'_> {
 
     async fn after_failed_create(&mut self, mark: Mark, error: Error) -> Result<Next> {
         if error.may_have_taken_effect() {
-            // The answer may hold only a part of the secret. The key is discarded, and another is issued.
+            // The answer may hold only a part of the secret. The key is discarded, and another is issued. If no request
+            // can carry its secret, another key's is hardly better.
+            let abort = (error.kind() == ErrorKind::UnusableSecret).then(|| {
+                "the vendor issued a secret that no request can carry, so its key was deleted. The old key was left \
+                 alone: ask the vendor"
+                    .to_owned()
+            });
             let discard = error.key().map(|key| Discard::new(key.clone(), mark.clone()));
-            let lost = State::Lost { mark: mark.clone(), abort: None };
+            let lost = State::Lost { mark: mark.clone(), abort };
             let written = self.write(|record| {
                 record.discards.extend(discard);
                 record.state = lost;

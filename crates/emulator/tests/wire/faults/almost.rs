@@ -172,6 +172,20 @@ async fn side_fields_have_another_type() {
 }
 
 #[tokio::test]
+async fn a_new_secret_has_a_form_that_no_header_can_hold() {
+    for (fault, end) in
+        [("line", "\nLD_PRELOAD=/tmp/theirs.so"), ("blank", " "), ("control", "\u{7}x"), ("letter", "\u{e4}")]
+    {
+        let emulator = with(&[&format!("create:odd-secret={fault}")]).await;
+        for (api, body) in services(&emulator) {
+            let made = api.post("", body).await.ok();
+            let secret = made.get("token").unwrap_or(&made["data"]["key"]).as_str().unwrap();
+            assert!(secret.ends_with(end), "{fault}: {secret:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn no_expiry_is_a_zero_time() {
     for (fault, spaced, rfc3339) in [
         ("zero-time", json!("0001-01-01 00:00:00+00:00"), json!("0001-01-01T00:00:00Z")),

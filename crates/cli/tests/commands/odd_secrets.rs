@@ -1,0 +1,113 @@
+//! A new secret that no request can carry: no program may find it, and no key may be left behind.
+
+use std::fs;
+
+use api_keyring_emulator::{Emulator, Fault};
+
+use crate::harness::{Run, in_process, program};
+
+/// Forms of secrets that the emulator issues, and what each contains.
+const FORMS: [(&str, &str); 5] = [
+    ("line", "LD_PRELOAD"),
+    ("blank", " "),
+    ("control", "\u{7}"),
+    ("letter", "\u{e4}"),
+    ("long", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Create,
+    Rotate,
+    RotateInPlace,
+    Fleet,
+}
+
+/// Issues an odd secret with this command, and says what is wrong with the result.
+fn judge(provider: &str, form: &str, odd: &str, is_dotenv: bool, task: Task) -> Result<(), String> {
+    let emulator = in_process(Emulator::builder().seed(5));
+    let seeded = match provider {
+        "spartera" => emulator.spartera().add_keys(1).remove(0),
+        _ => emulator.monad().add_keys(1).remove(0),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("seeded-00001");
+    let text = if is_dotenv { format!("# one\nKEY={}\n", seeded.secret) } else { seeded.secret.clone() };
+    fs::write(&path, &text).unwrap();
+    let run = |arguments: &[&str]| -> Run {
+        let mut command = program();
+        command.envs(emulator.environment()).env("API_KEYRING_JOURNAL", folder.path().join("journal"));
+        command.args(arguments).output().unwrap().into()
+    };
+    let write = |path: &str| if is_dotenv { format!("dotenv:{path}#KEY") } else { format!("file:{path}") };
+    let (to, all) = (write(path.to_str().unwrap()), write(&format!("{}/{{name}}", folder.path().display())));
+    let role = ["--role", if provider == "spartera" { "3" } else { "role-reader" }];
+    let quick = ["--settle", "0s", "--poll", "1ms", "--confirm-within", "0s", "--verify-within", "0s", "--yes"];
+    let key = format!("{provider}/{}", seeded.id);
+    let arguments = match task {
+        Task::Create => {
+            let to = ["--settle", "0s", "--force", "--to", &to];
+            [&["create", provider, "--name", "new", "--expires-in", "90d"][..], &role, &to].concat()
+        }
+        Task::Rotate => [&["rotate", &key, "--to", &to, "--leaked"][..], &role, &quick].concat(),
+        Task::RotateInPlace => [&["rotate", &key, "--to", &to, "--in-place"][..], &quick].concat(),
+        Task::Fleet => {
+            [&["rotate-fleet", provider, "--named", "seeded*", "--to", &all, "--leaked"][..], &role, &quick].concat()
+        }
+    };
+    let living = || emulator.keys().into_iter().filter(|key| key.live_secrets > 0).count();
+    let before = living();
+    for operation in ["create", "regenerate"] {
+        emulator.inject(format!("{operation}:odd-secret={form}").parse::<Fault>().unwrap());
+    }
+    let run_odd = run(&arguments);
+    let expect = |is_true: bool, what: &str| if is_true { Ok(()) } else { Err(format!("{what}: {run_odd:?}")) };
+    expect(run_odd.code != 0, "it reports success")?;
+    expect(fs::read_to_string(&path).unwrap() == text, "it changed the destination")?;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap().path();
+        let is_unclaimed = entry.extension().is_some_and(|end| end == "unclaimed");
+        let holds = String::from_utf8_lossy(&fs::read(&entry).unwrap()).into_owned();
+        let is_journal = entry.file_name().unwrap().to_string_lossy().starts_with("journal");
+        let is_other = entry != path && !is_journal && !is_unclaimed;
+        expect(!is_other || !holds.contains(odd), &format!("{entry:?} holds it"))?;
+        expect(!is_journal || !holds.contains("LD_PRELOAD"), "the journal holds it")?;
+    }
+    let is_kept = folder.path().join("seeded-00001.unclaimed").exists();
+    expect(is_kept == (task == Task::Create), "the answer is not set aside, or another one is")?;
+    expect(living() == before + usize::from(task == Task::Create), "a key is left behind, or lost")?;
+    emulator.clear_faults();
+    if task == Task::RotateInPlace {
+        expect(run_odd.stderr.contains("needs attention"), "nobody is told")?;
+        let resumed = run(&["resume"]);
+        expect(resumed.code == 0, &format!("it cannot be finished, {resumed:?}"))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_odd_secret_by_every_command() {
+    let (mut cells, mut violations) = (0, Vec::new());
+    for provider in ["spartera", "monad"] {
+        for (form, odd) in FORMS {
+            for (is_dotenv, task) in [
+                (false, Task::Create),
+                (false, Task::Rotate),
+                (true, Task::Rotate),
+                (false, Task::RotateInPlace),
+                (true, Task::RotateInPlace),
+                (true, Task::Fleet),
+            ] {
+                if provider == "spartera" && task == Task::RotateInPlace {
+                    continue;
+                }
+                cells += 1;
+                if let Err(violation) = judge(provider, form, odd, is_dotenv, task) {
+                    violations.push(format!("{provider}, {form}, {task:?}, dotenv {is_dotenv}: {violation}"));
+                }
+            }
+        }
+    }
+    println!("odd secrets: {cells} cells, {} violations", violations.len());
+    assert!(violations.is_empty(), "{violations:#?}");
+}
