@@ -128,6 +128,10 @@ impl<'a> Rotation<'a> {
             if name.starts_with(".ci.key.new-") && bytes.iter().all(|byte| *byte == 0) {
                 continue;
             }
+            // The next process that locks the file removes it.
+            if name == ".ci.key.api-keyring-lock" && bytes.is_empty() {
+                continue;
+            }
             let content = String::from_utf8_lossy(&bytes);
             for secret in [&secret, &self.old_secret] {
                 assert!(name == "ci.key" || !content.contains(secret.as_str()), "{context}: {name} contains a secret");
@@ -250,6 +254,55 @@ fn a_rotation_that_runs_out_of_disk_can_be_finished_with_more_disk() {
     }
     println!("disk full: {failed} failed, {done} succeeded; 0 violations");
     assert!(failed > 0 && done > 0);
+}
+
+/// System calls on files, and the errors with which each of them may fail.
+#[cfg(target_os = "linux")]
+const FAILURES: [(&str, &[&str]); 8] = [
+    ("rename", &["EBUSY", "EIO"]),
+    ("fsync", &["EIO", "ENOSPC"]),
+    ("fchmod", &["EPERM"]),
+    ("unlink", &["EIO"]),
+    ("unlinkat", &["EPERM"]),
+    ("flock", &["ENOLCK"]),
+    ("ftruncate", &["EIO"]),
+    ("openat", &["EMFILE"]),
+];
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_system_call_that_fails_once_loses_nothing() {
+    if !Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).status().is_ok_and(|status| status.success()) {
+        println!("failing system calls: not run, because this machine has no strace");
+        return;
+    }
+    let emulator = emulator();
+    let (mut runs, mut failed) = (0, 0);
+    let step = usize::try_from(count_from("SYSTEM_CALL_STRIDE", 5)).unwrap();
+    for (call, errors) in FAILURES {
+        for (error, number) in errors.iter().flat_map(|error| (1..400).step_by(step).map(move |number| (error, number)))
+        {
+            let mut rotation = Rotation::new(&emulator, "monad");
+            rotation.is_in_place = number % 2 == 0;
+            let trace = rotation.folder.path().join("journal-trace");
+            let (environment, mut traced) = (rotation.program(), Command::new("strace"));
+            traced.env_clear().envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            traced.args(["-f", "-e", &format!("trace={call}")]);
+            traced.args(["-e", &format!("inject={call}:error={error}:when={number}"), "-o"]).arg(&trace);
+            let output = traced.arg(env!("CARGO_BIN_EXE_api-keyring")).args(rotation.arguments()).output().unwrap();
+            if !fs::read_to_string(&trace).unwrap().contains("(INJECTED)") {
+                break;
+            }
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert!(!stderr.contains("panicked") && output.status.code().is_some(), "{call} {number}: {output:?}");
+            rotation.assert_prints_no_secret(&output);
+            (runs, failed) = (runs + 1, failed + u64::from(!output.status.success()));
+            rotation.resume_until_finished();
+            rotation.assert_one_live_key(&format!("{call} fails with {error}, number {number}: {stderr}"));
+        }
+    }
+    println!("failing system calls: {runs} runs, {failed} of them failed; 0 violations");
+    assert!(failed > 0);
 }
 
 #[test]
