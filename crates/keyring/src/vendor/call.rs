@@ -294,7 +294,7 @@ impl Call<'_> {
     fn foreign_parts(&self, problem: &str, text: &str) -> Parts {
         let text = match self.printable(text) {
             text if text.is_empty() => text,
-            text => format!(" ({text:?})"),
+            text => format!(" (\"{text}\")"),
         };
         let problem = format!("{problem}{text}. The answer may come from a gateway, and proves nothing");
         Parts::new(ErrorKind::Intermediary, Outcome::Unknown, problem)
