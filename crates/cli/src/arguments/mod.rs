@@ -1,5 +1,6 @@
 //! The grammar and the help of the command line.
 
+mod command_line;
 mod rotation;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use api_keyring_emulator::Fault;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::command_line::{NoArguments, read};
 pub(crate) use self::rotation::{
     Abort, History, JournalArguments, Resume, Rotate, RotateFleet, RotateOptions, RotatorArguments, Status, Sweep,
     Target,
@@ -21,7 +23,7 @@ const LAST: usize = 900;
 
 /// Issue, list, update, rotate, revoke and delete API keys of SaaS vendors
 #[derive(Debug, Parser)]
-#[command(name = "api-keyring", version, after_help = ENVIRONMENT)]
+#[command(name = "api-keyring", bin_name = "api-keyring", version, after_help = ENVIRONMENT)]
 pub(crate) struct Arguments {
     /// Output format
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, display_order = LAST)]
@@ -42,6 +44,8 @@ Environment:
           and the API key or token that it uses itself
   MONAD_BASE_URL
           Base URL of Monad [default: https://monad.com/api]
+  SPARTERA_API_KEY_FILE, MONAD_API_KEY_FILE, MONAD_BEARER_TOKEN_FILE
+          File that holds the credential, instead of the variable without _FILE
   API_KEYRING_JOURNAL
           File that records rotations
           [default: api-keyring/rotations.sqlite in $XDG_STATE_HOME, or else in

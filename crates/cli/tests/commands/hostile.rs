@@ -11,7 +11,7 @@ use crate::harness::{Run, program};
 const SECRET: &str = "sk_live_canary_0123456789abcdef";
 
 /// Reads one request with its body. Understands only the requests that these tests cause.
-fn read_request(stream: &mut TcpStream) -> String {
+pub(crate) fn read_request(stream: &mut TcpStream) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -27,12 +27,12 @@ fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn answer(stream: &mut TcpStream, status: &str, body: &str) {
+pub(crate) fn answer(stream: &mut TcpStream, status: &str, body: &str) {
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
     write!(stream, "{head}\r\nconnection: close\r\n\r\n{body}").unwrap();
 }
 
-fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
+pub(crate) fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
     let mut command = program();
     command
         .env("SPARTERA_API_KEY", "sk_live_administrator")
@@ -43,7 +43,7 @@ fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
 }
 
 /// Runs the program against a service that gives every request the same answer.
-fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
+pub(crate) fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = client(&listener, arguments);
     thread::spawn(move || {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod canaries;
+mod cleaned;
 mod conditions;
 mod consent;
 mod create;
