@@ -46,6 +46,12 @@ Environment:
           Base URL of Monad [default: https://monad.com/api]
   SPARTERA_API_KEY_FILE, MONAD_API_KEY_FILE, MONAD_BEARER_TOKEN_FILE
           File that holds the credential, instead of the variable without _FILE
+  HTTPS_PROXY or ALL_PROXY, and NO_PROXY
+          URL of the proxy, which begins with http:// or https://, and the hosts
+          that are reached without it; also in lower case
+  SSL_CERT_FILE, SSL_CERT_DIR
+          File or folders with the certificates of the authorities to trust,
+          instead of those of the system
   API_KEYRING_JOURNAL
           File that records rotations
           [default: api-keyring/rotations.sqlite in $XDG_STATE_HOME, or else in

@@ -210,6 +210,9 @@ fn what_the_environment_says_cannot_control_the_terminal() {
         ("API_KEYRING_JOURNAL", format!("/dev/null/{HOSTILE}")),
         ("XDG_STATE_HOME", format!("/dev/null/{HOSTILE}")),
         ("MONAD_API_KEY_FILE", format!("/dev/null/{HOSTILE}")),
+        ("SSL_CERT_FILE", format!("/dev/null/{HOSTILE}")),
+        ("SSL_CERT_DIR", format!("/dev/null/{HOSTILE}")),
+        ("HTTPS_PROXY", HOSTILE.to_owned()),
     ] {
         for arguments in [
             &["list"][..],
@@ -220,6 +223,11 @@ fn what_the_environment_says_cannot_control_the_terminal() {
         ] {
             for format in ["table", "json"] {
                 let mut command = program();
+                // Only https needs what these variables name.
+                if variable.starts_with("SSL") || variable.starts_with("HTTPS") {
+                    command.env("MONAD_BASE_URL", "https://api.example.test").env("MONAD_ORGANIZATION_ID", "acme");
+                    command.env("MONAD_API_KEY", "correct-horse");
+                }
                 command.envs(basis).env(variable, &value).args(["--output", format]).args(arguments);
                 table.check(&format!("{variable}, {arguments:?}, {format}"), command, format == "json");
             }

@@ -18,3 +18,4 @@ mod help;
 mod hostile;
 mod killed;
 mod rotation;
+mod surroundings;

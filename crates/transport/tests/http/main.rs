@@ -12,3 +12,5 @@ mod proxies;
 mod redirects;
 mod secrets;
 mod support;
+#[cfg(feature = "rustls")]
+mod surroundings;
