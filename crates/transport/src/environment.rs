@@ -12,6 +12,9 @@ use crate::BaseUrl;
 /// Returns the value of an environment variable.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
+/// The same, for a builder that keeps it.
+pub(crate) type OwnedVariables = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 /// The variables that name a proxy for `https`, the most specific first. Each pair is one variable in two spellings.
 const PROXIES: [[&str; 2]; 2] = [["HTTPS_PROXY", "https_proxy"], ["ALL_PROXY", "all_proxy"]];
 

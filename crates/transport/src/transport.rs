@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reqwest::redirect;
 
-use crate::environment::{self, InvalidEnvironment};
+use crate::environment::{self, InvalidEnvironment, OwnedVariables};
 use crate::{BaseUrl, Credential, InvalidBaseUrl, InvalidCredential};
 
 /// The default limit on an answer's body, in bytes: 8 MiB.
@@ -116,7 +116,7 @@ pub struct TransportBuilder {
     max_response_bytes: usize,
     user_agent: Option<String>,
     http: Option<reqwest::ClientBuilder>,
-    environment: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    environment: OwnedVariables,
 }
 
 /// Leaves out the base URL, which is not checked yet and may hold a password.
