@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api_keyring::{Expiry, KeyRef, Timestamp};
 use api_keyring_emulator::Fault;
+use api_keyring_rotation::Timing;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -61,7 +62,8 @@ Environment:
           temporarily: from 1 (no retry) to 100 [default: 4]
 
 Durations:
-  A number and a unit, such as 30s, 5m (minutes), 12h or 90d
+  A number and a unit, such as 30s, 5m (minutes), 12h or 90d. Where a vendor or
+  a rotation counts whole seconds, a part of a second counts as a second.
 
 Exit codes:
   0  done, or the rotation waits to be resumed
@@ -357,6 +359,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     if duration > LONGEST { Err("the duration is longer than a hundred years".to_owned()) } else { Ok(duration) }
 }
 
+/// Reads a duration, and rounds it up to whole seconds: half a second is not no time at all.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    duration(text).map(|duration| Duration::from_secs(Timing::seconds(duration)))
+}
+
 /// Reads a duration that must be longer than zero.
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
@@ -370,7 +377,8 @@ fn time_delta(text: &str) -> Result<TimeDelta, String> {
 }
 
 fn expires_in(text: &str) -> Result<Expiry, String> {
-    match time_delta(text)? {
+    let duration = whole_seconds(text)?;
+    match TimeDelta::from_std(duration).map_err(|_| "the duration is too long".to_owned())? {
         duration if duration.is_zero() => Err("the key would have expired before you could use it".to_owned()),
         duration => Ok(Expiry::In(duration)),
     }
