@@ -5,6 +5,7 @@ mod cancellation;
 mod commands;
 mod config;
 mod confirm;
+mod core_dumps;
 mod credential_file;
 // Its part for `--to -` prints the secret itself, which `output` would change.
 #[allow(clippy::disallowed_methods)]
@@ -20,6 +21,7 @@ use crate::arguments::NoArguments;
 use crate::failure::{Failure, Result};
 
 fn main() -> ExitCode {
+    core_dumps::forbid();
     let line: Vec<_> = std::env::args_os().collect();
     match run(&line) {
         Ok(code) => code,

@@ -6,6 +6,8 @@ mod canaries;
 mod cleaned;
 mod conditions;
 mod consent;
+#[cfg(unix)]
+mod core_dumps;
 mod create;
 mod delivery;
 mod destroy;

@@ -29,4 +29,5 @@ mod strangers;
 
 mod transitions;
 mod users;
+mod wiped;
 mod words;
