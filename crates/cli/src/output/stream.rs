@@ -67,9 +67,16 @@ pub(crate) fn is_error_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints an answer that may hold a secret on a terminal, which it must not control.
+/// Prints an answer that may hold a secret on a terminal, which it must not control. Bytes that are no text become
+/// escapes such as `\xff`, so that nothing is lost.
 pub(crate) fn unclaimed(answer: &[u8]) -> Result {
-    print(|stdout| String::from_utf8_lossy(answer).lines().try_for_each(|line| writeln!(stdout, "{}", printable(line))))
+    print(|stdout| {
+        for chunk in answer.utf8_chunks() {
+            let shown = chunk.valid().split('\n').map(printable).collect::<Vec<_>>().join("\n");
+            write!(stdout, "{shown}{}", chunk.invalid().escape_ascii())?;
+        }
+        writeln!(stdout)
+    })
 }
 
 pub(super) fn print(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> Result {

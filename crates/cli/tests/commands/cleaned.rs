@@ -336,7 +336,9 @@ fn an_answer_that_is_set_aside_cannot_control_a_terminal() {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             read_request(&mut stream);
-            answer(&mut stream, "200 OK", &format!("<html>{HOSTILE}</html>"));
+            let body = [b"<html>", HOSTILE.as_bytes(), b"\xff\xfe</html>"].concat();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\ncontent-length";
+            stream.write_all(&[format!("{head}: {}\r\n\r\n", body.len()).as_bytes(), &body].concat()).unwrap();
         }
     });
     let mut child = command.spawn().unwrap();
@@ -348,6 +350,6 @@ fn an_answer_that_is_set_aside_cannot_control_a_terminal() {
     assert_eq!(child.wait().unwrap().code(), Some(1));
     // The terminal itself adds a carriage return to each line end.
     let shown = String::from_utf8(shown).unwrap().replace("\r\n", "\n");
-    assert!(shown.contains(MARKER) && shown.contains(r"\u{1b}]0;title"), "{shown:?}");
+    assert!(shown.contains(r"H0STILE\u{1b}]0;title") && shown.contains(r"\xff\xfe</html>"), "{shown:?}");
     assert!(shown.chars().all(|c| c == '\n' || is_printable(c)), "{shown:?}");
 }

@@ -12,5 +12,6 @@ mod proxies;
 mod redirects;
 mod secrets;
 mod support;
-#[cfg(feature = "rustls")]
+// The system's TLS library does not say what is wrong with a certificate.
+#[cfg(all(feature = "rustls", not(feature = "native-tls")))]
 mod surroundings;

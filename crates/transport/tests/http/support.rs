@@ -56,7 +56,7 @@ impl Api {
     }
 
     /// Makes a client over this transport.
-    #[cfg(feature = "rustls")]
+    #[cfg(all(feature = "rustls", not(feature = "native-tls")))]
     pub(crate) fn over(transport: Transport) -> Self {
         Self(transport)
     }
