@@ -2,6 +2,7 @@
 //!
 //! Other programs on the machine see the arguments of a process, and shells keep them in their history.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 
 use api_keyring::{Secret, find_secret, redact_secrets};
@@ -45,6 +46,20 @@ fn is_path(text: &str) -> bool {
 /// Returns whether a part of a secret is long, and not a word.
 fn is_random(secret: &str) -> bool {
     secret.split(['_', '.', '-']).any(|part| part.len() >= 12 && !part.bytes().all(|byte| byte.is_ascii_lowercase()))
+}
+
+/// Replaces every part of a line that surely is a secret. It stays as it is if it may be a part of a path.
+pub(crate) fn redact_random(line: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = line;
+    while let Some(secret) = find_secret(rest)
+        && let Some(at) = rest.find(secret)
+    {
+        let part = if is_random(secret) { REDACTED } else { secret };
+        shown.extend([&rest[..at], part]);
+        rest = &rest[at + secret.len()..];
+    }
+    if rest.len() == line.len() { Cow::Borrowed(line) } else { Cow::Owned(shown + rest) }
 }
 
 /// Replaces every word that may be a secret, of a known form or not, for a message that repeats an argument.
@@ -116,6 +131,22 @@ mod tests {
             ("é 日本 /etc/keys/ci.key".to_owned(), "é 日本 /etc/keys/ci.key"),
         ] {
             assert_eq!(redact(&text), shown);
+        }
+    }
+
+    #[test]
+    fn a_line_shows_no_secret_but_shows_paths() {
+        for (line, shown) in [
+            ("a sk_live_0123456789abcdef, b sk_test_0123456789abcdef.", "a [REDACTED], b [REDACTED]."),
+            ("resume r-1 --journal /keys/sk_live_journal", "resume r-1 --journal /keys/sk_live_journal"),
+            (
+                "string \"eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJhYmMifQ.c2lnbmF0dXJl\", expected",
+                "string \"[REDACTED]\", expected",
+            ),
+            ("/sk_live_ci and sk_live_0123456789abcdef", "/sk_live_ci and [REDACTED]"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(redact_random(line), shown);
         }
     }
 }

@@ -7,13 +7,16 @@ use std::io::{self, BufRead as _, IsTerminal as _, StdoutLock, Write};
 use api_keyring::printable;
 
 use crate::failure::{Failure, Result};
+use crate::secrets::redact_random;
 
 /// Separates an error from its cause.
 const CAUSE: &str = "  caused by: ";
 
 /// Prints a line on standard error, beside the result. If standard error is closed, nobody reads the line.
+///
+/// No secret has a place on standard error, whatever an error of another library repeats.
 pub(crate) fn notice(line: &str) {
-    let _ = writeln!(io::stderr(), "{}", printable(line));
+    let _ = writeln!(io::stderr(), "{}", printable(&redact_random(line)));
 }
 
 /// Prints a failure on standard error, and each cause on a line of its own. A closed standard output is not a failure

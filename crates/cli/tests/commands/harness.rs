@@ -12,10 +12,13 @@ use api_keyring_emulator::EmulatorBuilder;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-/// Returns the program without this process's environment. It retries nothing, so that no test waits.
+/// Returns the program without this process's environment. It retries nothing, so that no test waits, and records
+/// rotations in a folder of the tests.
 pub(crate) fn program() -> Command {
+    static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let state = STATE.get_or_init(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_api-keyring"));
-    command.env_clear().env("API_KEYRING_ATTEMPTS", "1").stdin(Stdio::null());
+    command.env_clear().env("API_KEYRING_ATTEMPTS", "1").env("XDG_STATE_HOME", state.path()).stdin(Stdio::null());
     command
 }
 

@@ -103,16 +103,19 @@ fn a_proxy_and_an_authority_of_your_own_are_honoured() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
+const PROXY_WITH_PASSWORD: &str = "HTTP/1.1 407 Proxy Authentication Required\r\n\r\n";
+
 #[test]
 fn what_only_a_change_of_settings_can_mend_is_explained_and_not_retried() {
     let authority = fixture("authority.pem").display().to_string();
     let other = fixture("odd-name.pem").display().to_string();
     let mut cells = 0;
     for (behaviour, trusted, told) in [
-        (Proxy::Tunnel("server.pem"), &other, "SSL_CERT_FILE"),
-        (Proxy::Tunnel("odd-name.pem"), &authority, "Check the base URL and the proxy"),
-        (Proxy::Tunnel("expired.pem"), &authority, "clock"),
-        (Proxy::Answer("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"), &authority, "USER:PASSWORD@HOST:PORT"),
+        (Proxy::Tunnel("server.pem"), &other, ["SSL_CERT_FILE", "UnknownIssuer"]),
+        // The name in the certificate is shown, and tries to control the terminal.
+        (Proxy::Tunnel("odd-name.pem"), &authority, ["Check the base URL and the proxy", "evil"]),
+        (Proxy::Tunnel("expired.pem"), &authority, ["clock", "expired"]),
+        (Proxy::Answer(PROXY_WITH_PASSWORD), &authority, ["USER:PASSWORD@HOST:PORT", "proxy"]),
     ] {
         for format in ["table", "json"] {
             let (address, count) = proxy(behaviour);
@@ -120,7 +123,11 @@ fn what_only_a_change_of_settings_can_mend_is_explained_and_not_retried() {
             let mut command = list(&[("HTTPS_PROXY", &named), ("SSL_CERT_FILE", trusted)]);
             let run: Run = command.args(["--output", format]).output().unwrap().into();
             assert_eq!((run.code, &*run.stdout), (1, ""), "{}", run.stderr);
-            assert!(run.stderr.contains(told) && run.stderr.contains("Nothing was sent"), "{}", run.stderr);
+            assert!(
+                told.iter().all(|told| run.stderr.contains(told)) && run.stderr.contains("Nothing was sent"),
+                "{}",
+                run.stderr
+            );
             assert!(run.stderr.chars().all(|c| c == '\n' || is_printable(c)), "{:?}", run.stderr);
             assert!(!run.stderr.contains("canary"), "{}", run.stderr);
             assert_eq!(count.load(Ordering::SeqCst), 1, "{}", run.stderr);
