@@ -132,8 +132,8 @@ mod vendor;
 /// Decodes a JSON text, such as a value in [`ApiKey::extra`].
 pub use api_keyring_transport::json::lossy_text;
 pub use api_keyring_transport::{
-    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, RawFields, Secret, Timestamp, Transport, TransportBuilder,
-    TransportError,
+    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, InvalidEnvironment, RawFields, Secret, Timestamp,
+    Transport, TransportBuilder, TransportError,
 };
 #[cfg(feature = "memory")]
 pub use clock::manual::ManualClock;

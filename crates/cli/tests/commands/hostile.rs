@@ -226,6 +226,18 @@ fn one_malformed_row_does_not_hide_the_others() {
 }
 
 #[test]
+fn a_secret_in_the_place_of_an_id_is_not_shown_and_hides_no_other_key() {
+    let list =
+        format!(r#"{{"message": "ok", "data": [{{"api_key_id": "{SECRET}"}}, {{"api_key_id": "key_abc123"}}]}}"#);
+    for format in ["json", "table"] {
+        let run = run_against("200 OK", list.clone(), &["--output", format, "list", "spartera"]);
+        assert_eq!(run.code, 1);
+        assert!(run.stdout.contains("key_abc123") && !run.stdout.contains(SECRET), "{}", run.stdout);
+        assert!(run.stderr.starts_with("error: ") && !run.stderr.contains(SECRET), "{}", run.stderr);
+    }
+}
+
+#[test]
 #[cfg(unix)]
 fn ctrl_c_loses_no_secret_that_is_being_issued() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
