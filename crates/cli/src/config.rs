@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use api_keyring::{
-    ApiKey, Error, Keyring, KeyringBuilder, Monad, NamedProvider, Provider, ProviderExt as _, Retry, SharedSecret,
-    Spartera, printable,
+    ApiKey, Error, Keyring, KeyringBuilder, Monad, NamedProvider, Provider, ProviderExt as _, Retry, Secret,
+    SharedSecret, Spartera,
 };
 use api_keyring_rotation::{OwnCredential, own_credential};
 
 use crate::failure::{Failure, Result};
-use crate::output;
+use crate::{credential_file, output, secrets};
 
 /// Returns the value of an environment variable.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -37,14 +37,36 @@ impl<P: Provider> Account<P> {
 /// Configures a provider, with its own secret. Returns `None` if the environment has none of its variables.
 type Configure = fn(Environment<'_>) -> Result<Option<(Arc<dyn Provider>, SharedSecret)>>;
 
-/// Each provider by its name, and the variables that may hold its credential.
-const PROVIDERS: [(&str, Configure, &str); 2] =
-    [("monad", monad, "MONAD_API_KEY or MONAD_BEARER_TOKEN"), ("spartera", spartera, "SPARTERA_API_KEY")];
+/// What the environment may say of a provider.
+struct ProviderVariables {
+    /// The name of the provider, which is its vendor's.
+    name: &'static str,
+    configure: Configure,
+    /// The variables that may hold its credential. Each of them with `_FILE` at its end may name a file that holds it.
+    credentials: &'static [&'static str],
+}
 
-/// Returns the name of the variable that holds the credential of this provider.
-pub(crate) fn credential_variable(provider: &str) -> &'static str {
-    let named = PROVIDERS.iter().find(|(name, ..)| *name == provider);
-    named.map_or("the variable that holds it", |(.., variable)| variable)
+/// Every provider. A new vendor is named here, and nowhere else in this crate but in the help.
+const PROVIDERS: [ProviderVariables; 2] = [
+    ProviderVariables { name: "monad", configure: monad, credentials: &[MONAD_API_KEY, MONAD_BEARER_TOKEN] },
+    ProviderVariables { name: "spartera", configure: spartera, credentials: &[SPARTERA_API_KEY] },
+];
+
+const MONAD_API_KEY: &str = "MONAD_API_KEY";
+const MONAD_BEARER_TOKEN: &str = "MONAD_BEARER_TOKEN";
+const SPARTERA_API_KEY: &str = "SPARTERA_API_KEY";
+
+/// Returns the names of the variables that may hold the credential of this provider.
+pub(crate) fn credential_variable(provider: &str) -> String {
+    let named = PROVIDERS.iter().find(|known| known.name == provider);
+    named.map_or("the variable that holds it".to_owned(), |known| known.credentials.join(" or "))
+}
+
+/// Returns all credentials that the environment of this process holds, as far as they can be read.
+pub(crate) fn credentials() -> Vec<Secret> {
+    let variables = PROVIDERS.iter().flat_map(|provider| provider.credentials);
+    let secret = |variable: &&str| Some(credential(&|name| std::env::var_os(name), variable).ok()??.secret);
+    variables.filter_map(secret).collect()
 }
 
 /// Returns the providers that the environment of this process configures, as [`keyring`] describes.
@@ -80,11 +102,11 @@ type KeyringWithSecrets = (Keyring, Vec<(&'static str, SharedSecret)>);
 /// A provider is not configured if none of its variables is set. If only some are set, that is an error, except if
 /// `only` names another provider.
 pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Result<KeyringWithSecrets> {
-    let wanted = PROVIDERS.iter().filter(|(name, ..)| only.is_none_or(|only| only == *name));
+    let wanted = PROVIDERS.iter().filter(|provider| only.is_none_or(|only| only == provider.name));
     let retry = retry(environment)?;
     let mut keyring: KeyringBuilder = Keyring::builder();
     let mut secrets = Vec::new();
-    for (name, configure, _) in wanted {
+    for ProviderVariables { name, configure, .. } in wanted {
         if let Some((provider, secret)) = configure(environment)? {
             secrets.push((*name, secret));
             keyring = keyring.add(*name, provider.retrying(retry.clone()));
@@ -92,9 +114,9 @@ pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Resul
     }
     match only {
         _ if !secrets.is_empty() => Ok((keyring.build()?, secrets)),
-        Some(name) if !PROVIDERS.iter().any(|(known, ..)| *known == name) => {
-            let names: Vec<_> = PROVIDERS.iter().map(|(name, ..)| *name).collect();
-            Err(Failure::Usage(format!("unknown provider {name:?}: use {}", names.join(" or "))))
+        Some(name) if !PROVIDERS.iter().any(|known| known.name == name) => {
+            let names: Vec<_> = PROVIDERS.iter().map(|known| known.name).collect();
+            Err(Failure::Usage(format!("unknown provider {:?}: use {}", secrets::redact(name), names.join(" or "))))
         }
         Some(name) => Err(Failure::Usage(format!(
             "the provider {name} is not configured: set its environment variables, which `api-keyring --help` lists"
@@ -123,7 +145,7 @@ pub(crate) fn journal() -> Result<PathBuf> {
 }
 
 fn retry(environment: Environment<'_>) -> Result<Retry> {
-    let retry = Retry::new().observe(|retrying| output::notice(&printable(&retrying.to_string())));
+    let retry = Retry::new().observe(|retrying| output::notice(&retrying.to_string()));
     let variable = "API_KEYRING_ATTEMPTS";
     match text(environment, variable)?.map(|attempts| attempts.parse()) {
         None => Ok(retry),
@@ -133,14 +155,14 @@ fn retry(environment: Environment<'_>) -> Result<Retry> {
 }
 
 fn spartera(environment: Environment<'_>) -> Result<Option<(Arc<dyn Provider>, SharedSecret)>> {
-    let (key, company) = ("SPARTERA_API_KEY", "SPARTERA_COMPANY_ID");
-    let secret = text(environment, key)?.map(SharedSecret::new);
-    let (secret, company) = match (secret, text(environment, company)?) {
+    let (key, company) = (SPARTERA_API_KEY, "SPARTERA_COMPANY_ID");
+    let (found, company) = match (credential(environment, key)?, text(environment, company)?) {
         (None, None) => return Ok(None),
-        (Some(secret), Some(company)) => (secret, company),
+        (Some(found), Some(company)) => (found, company),
         (None, _) => return Err(missing(key, company)),
-        (_, None) => return Err(missing(company, key)),
+        (Some(found), None) => return Err(missing(company, &found.variable)),
     };
+    let secret = found.use_it();
     let mut builder = Spartera::builder().company_id(company).api_key_from(secret.clone());
     if let Some(url) = text(environment, "SPARTERA_BASE_URL")? {
         builder = builder.base_url(url);
@@ -149,30 +171,68 @@ fn spartera(environment: Environment<'_>) -> Result<Option<(Arc<dyn Provider>, S
 }
 
 fn monad(environment: Environment<'_>) -> Result<Option<(Arc<dyn Provider>, SharedSecret)>> {
-    let (key, bearer, organization) = ("MONAD_API_KEY", "MONAD_BEARER_TOKEN", "MONAD_ORGANIZATION_ID");
-    let builder = Monad::builder();
-    let secret = |name| Ok::<_, Failure>(text(environment, name)?.map(SharedSecret::new));
-    let builder = match (secret(key)?, secret(bearer)?) {
-        (Some(_), Some(_)) => {
-            return Err(Failure::Usage(format!(
-                "both {key} and {bearer} are set: unset the one that you do not want to use"
-            )));
-        }
-        (Some(token), None) => Some((builder.api_key_from(token.clone()), token)),
-        (None, Some(jwt)) => Some((builder.bearer_from(jwt.clone()), jwt)),
-        (None, None) => None,
+    let organization = "MONAD_ORGANIZATION_ID";
+    let found = match (credential(environment, MONAD_API_KEY)?, credential(environment, MONAD_BEARER_TOKEN)?) {
+        (Some(key), Some(bearer)) => return Err(ambiguous(&key.variable, &bearer.variable)),
+        (Some(key), None) => Some((key, false)),
+        (None, bearer) => bearer.map(|bearer| (bearer, true)),
     };
-    let ((builder, secret), id) = match (builder, text(environment, organization)?) {
+    let ((found, is_bearer), id) = match (found, text(environment, organization)?) {
         (None, None) => return Ok(None),
-        (Some(builder), Some(id)) => (builder, id),
-        (None, _) => return Err(missing(&format!("{key} or {bearer}"), organization)),
-        (_, None) => return Err(missing(organization, &format!("{key} or {bearer}"))),
+        (Some(found), Some(id)) => (found, id),
+        (None, _) => return Err(missing(&credential_variable("monad"), organization)),
+        (Some((found, _)), None) => return Err(missing(organization, &found.variable)),
     };
-    let mut builder = builder.organization_id(id);
+    let (secret, builder) = (found.use_it(), Monad::builder().organization_id(id));
+    let mut builder =
+        if is_bearer { builder.bearer_from(secret.clone()) } else { builder.api_key_from(secret.clone()) };
     if let Some(url) = text(environment, "MONAD_BASE_URL")? {
         builder = builder.base_url(url);
     }
     Ok(Some((Arc::new(builder.build()?), secret)))
+}
+
+/// A credential, and the variable that holds it or names its file.
+struct FoundCredential {
+    variable: String,
+    secret: Secret,
+    /// What the user should know about it.
+    note: Option<String>,
+}
+
+impl FoundCredential {
+    /// Returns the secret for use, and tells the user what is odd about it.
+    fn use_it(self) -> SharedSecret {
+        if let Some(note) = &self.note {
+            output::notice(note);
+        }
+        SharedSecret::new(self.secret)
+    }
+}
+
+/// Returns the credential that a variable holds, or the file that the variable with `_FILE` at its end names.
+fn credential(environment: Environment<'_>, variable: &str) -> Result<Option<FoundCredential>> {
+    let file_variable = format!("{variable}_FILE");
+    let path = environment(&file_variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+    match (text(environment, variable)?.map(Secret::new), path) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(ambiguous(variable, &file_variable)),
+        (Some(secret), None) => Ok(Some(FoundCredential { variable: variable.to_owned(), secret, note: None })),
+        (None, Some(path)) => {
+            let name = path.display();
+            let read = credential_file::read(&path).map_err(|why| {
+                Failure::Usage(format!("cannot use the file {name}, which {file_variable} names: {why}"))
+            })?;
+            let note = read
+                .is_public
+                .then(|| format!("note: every user of this machine can read {name}, which {file_variable} names"));
+            Ok(Some(FoundCredential { variable: file_variable, secret: read.secret, note }))
+        }
+    }
+}
+
+fn ambiguous(one: &str, other: &str) -> Failure {
+    Failure::Usage(format!("both {one} and {other} are set: unset the one that you do not want to use"))
 }
 
 /// Returns the value of a variable. An empty variable counts as not set.
@@ -190,6 +250,8 @@ fn missing(variable: &str, present: &str) -> Failure {
 #[cfg(test)]
 #[allow(clippy::expect_used)]
 mod tests {
+    use api_keyring::VENDORS;
+
     use super::*;
 
     fn configured(variables: &[(&str, &str)], only: Option<&str>) -> std::result::Result<Vec<String>, String> {
@@ -236,9 +298,47 @@ mod tests {
             assert!(refusal.contains(named), "{refusal}");
             assert!(!refusal.contains("canary"), "{refusal}");
         }
+        let file = ("SPARTERA_API_KEY_FILE", "/nonexistent/canary-file");
+        let refusal = configured(&[file, SPARTERA[0], SPARTERA[1]], None).expect_err("both");
+        assert!(refusal.contains("both SPARTERA_API_KEY and SPARTERA_API_KEY_FILE are set"), "{refusal}");
+        let refusal = configured(&[file, SPARTERA[1]], None).expect_err("no file");
+        assert!(refusal.contains("/nonexistent/canary-file, which SPARTERA_API_KEY_FILE names"), "{refusal}");
         // Another provider that is only half configured does no harm.
         let half = [SPARTERA[0], SPARTERA[1], MONAD[0]];
         assert_eq!(configured(&half, Some("spartera")), Ok(vec!["spartera".to_owned()]));
         assert!(configured(&half, None).is_err());
+    }
+
+    /// Programs that a destination runs get no variable that begins with a vendor's name.
+    #[test]
+    fn the_variables_of_a_provider_begin_with_the_name_of_its_vendor() {
+        for provider in &PROVIDERS {
+            assert!(VENDORS.contains(&provider.name), "{}", provider.name);
+            let start = format!("{}_", provider.name.to_uppercase());
+            assert!(!provider.credentials.is_empty());
+            for variable in provider.credentials {
+                assert!(variable.starts_with(&start), "{variable} does not begin with {start}");
+            }
+        }
+        assert_eq!(PROVIDERS.len(), VENDORS.len());
+    }
+
+    #[test]
+    fn a_credential_may_be_in_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("credential");
+        std::fs::write(&path, "canary\n").expect("a file");
+        let path = path.to_str().expect("a path of UTF-8");
+        for provider in &PROVIDERS {
+            for variable in provider.credentials {
+                let variable = format!("{variable}_FILE");
+                let scope = if provider.name == "monad" { MONAD[1] } else { SPARTERA[1] };
+                assert_eq!(
+                    configured(&[(&variable, path), scope], None),
+                    Ok(vec![provider.name.to_owned()]),
+                    "{variable}"
+                );
+            }
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! Asks before a command destroys something.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 
 use crate::arguments::Consent;
 use crate::failure::{Failure, Result};
+use crate::output;
 
 /// Succeeds if the user consents, with `--yes` or at the terminal.
 ///
@@ -12,25 +13,16 @@ pub(crate) fn confirm(consent: &Consent, consequence: &str, question: &str) -> R
     if consent.yes {
         return Ok(());
     }
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !io::stdin().is_terminal() || !output::is_error_terminal() {
         return Err(Failure::Usage(format!(
             "nothing was done, because this command needs your consent. {consequence} To consent without a terminal, \
              use --yes"
         )));
     }
-    let answer = ask(&format!("{consequence} {question}"))
+    let answer = output::ask(&format!("{consequence} {question}"))
         .map_err(|why| Failure::Other(format!("nothing was done, because the terminal cannot be used: {why}")))?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::Other("you did not confirm, so nothing was done".to_owned())),
     }
-}
-
-fn ask(question: &str) -> io::Result<String> {
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ")?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(answer)
 }

@@ -11,7 +11,7 @@ use api_keyring_rotation::{JournalError, RotateError};
 /// The result of a command.
 pub(crate) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
-/// Why a command fails. `Display` gives the message, and each cause on a line of its own.
+/// Why a command fails. `Display` gives the message and its causes in one line.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The command line or the environment is wrong. The command changed nothing.
@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Unfinished(String),
     /// Something on this machine failed, or a check did.
     Other(String),
+    /// The same, with its causes.
+    Caused(Vec<String>),
     /// The command finished its work, but cannot print the result.
     Unprintable(io::Error),
     /// The reader closed standard output, which is not a failure.
@@ -38,7 +40,7 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unfinished(_) => 3,
             Self::RotationNotFound(_) => 5,
-            Self::Other(_) | Self::Unprintable(_) => 1,
+            Self::Other(_) | Self::Caused(_) | Self::Unprintable(_) => 1,
             Self::Keyring(error) => match error.kind() {
                 ErrorKind::InvalidInput | ErrorKind::Unsupported => 2,
                 ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => 4,
@@ -50,38 +52,34 @@ impl Failure {
 
     /// Returns the message and its causes in one line, for use inside another text.
     pub(crate) fn in_one_line(&self) -> String {
-        self.to_string().replace(CAUSE, ": ")
+        self.texts().join(": ")
+    }
+
+    /// Returns the message, followed by its causes.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        match self {
+            Self::OutputClosed => vec!["standard output is closed".to_owned()],
+            Self::Usage(text) | Self::RotationNotFound(text) | Self::Unfinished(text) | Self::Other(text) => {
+                vec![text.clone()]
+            }
+            Self::Unprintable(error) => {
+                vec![format!("cannot print the result: {error}. The command itself finished its work")]
+            }
+            Self::Caused(texts) => texts.clone(),
+            Self::Keyring(error) => with_causes(error),
+        }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutputClosed => f.write_str("standard output is closed"),
-            Self::Usage(text) | Self::RotationNotFound(text) | Self::Unfinished(text) | Self::Other(text) => {
-                f.write_str(text)
-            }
-            Self::Unprintable(error) => {
-                write!(f, "cannot print the result: {error}. The command itself finished its work")
-            }
-            Self::Keyring(error) => f.write_str(&with_causes(error)),
-        }
+        f.write_str(&self.in_one_line())
     }
 }
 
-/// Separates an error from its cause.
-const CAUSE: &str = "\n  caused by: ";
-
-/// Returns the message of an error, followed by each cause on a line of its own.
-fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(CAUSE);
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
+/// Returns the message of an error, followed by its causes.
+fn with_causes(error: &dyn StdError) -> Vec<String> {
+    std::iter::successors(Some(error), |&error| error.source()).map(ToString::to_string).collect()
 }
 
 impl From<RotateError> for Failure {
@@ -91,15 +89,17 @@ impl From<RotateError> for Failure {
             RotateError::Refused(why) => Self::Usage(why),
             RotateError::Journal(error) => error.into(),
             RotateError::Cancelled => Self::Unfinished(error.to_string()),
-            other => Self::Other(with_causes(&other)),
+            other => Self::Caused(with_causes(&other)),
         }
     }
 }
 
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
-        let text = with_causes(&error);
-        if let JournalError::Missing(_) = error { Self::RotationNotFound(text) } else { Self::Other(text) }
+        match error {
+            JournalError::Missing(_) => Self::RotationNotFound(error.to_string()),
+            other => Self::Caused(with_causes(&other)),
+        }
     }
 }
 

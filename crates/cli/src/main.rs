@@ -5,33 +5,43 @@ mod cancellation;
 mod commands;
 mod config;
 mod confirm;
+mod core_dumps;
+mod credential_file;
+// Its part for `--to -` prints the secret itself, which `output` would change.
+#[allow(clippy::disallowed_methods)]
 mod destination;
 mod failure;
 mod output;
+mod secrets;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::arguments::Arguments;
-use crate::failure::Failure;
+use crate::arguments::NoArguments;
+use crate::failure::{Failure, Result};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.map_err(Failure::from).and_then(|runtime| runtime.block_on(commands::run(arguments)));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    core_dumps::forbid();
+    let line: Vec<_> = std::env::args_os().collect();
+    match run(&line) {
+        Ok(code) => code,
         Err(failure) => {
-            print_error(&failure);
+            output::failure(&failure);
             failure.exit_code()
         }
     }
 }
 
-/// Prints a failure on standard error. A closed standard output is not a failure and prints nothing.
-pub(crate) fn print_error(failure: &Failure) {
-    if !matches!(failure, Failure::OutputClosed) {
-        output::notice(&format!("error: {failure}"));
-    }
+fn run(line: &[OsString]) -> Result<ExitCode> {
+    secrets::refuse_in_arguments(line, &config::credentials())?;
+    let arguments = match arguments::read(line) {
+        Ok(arguments) => arguments,
+        Err(NoArguments::Help(text)) => return output::help(&text).map(|()| ExitCode::SUCCESS),
+        Err(NoArguments::Wrong(why)) => {
+            output::usage(&why);
+            return Ok(Failure::Usage(why).exit_code());
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(commands::run(arguments)).map(|()| ExitCode::SUCCESS)
 }

@@ -1,27 +1,20 @@
 //! Prints results, for people or for programs.
+//!
+//! Everything that the program prints passes this module, which cleans it. Only a secret on its way to `--to -` does not.
+
+mod json;
+#[allow(clippy::disallowed_methods)]
+mod stream;
 
 use std::borrow::Cow;
-use std::io::{self, Write as _};
 
 use api_keyring::{ApiKey, KeyStats, Timestamp, lossy_text, printable};
 use chrono::{DateTime, Utc};
 use comfy_table::{ColumnConstraint, Table, Width, presets};
-use serde::Serialize;
 
-use crate::failure::{Failure, Result};
-
-/// Prints a line on standard error, beside the result. If standard error is closed, nobody reads the line.
-pub(crate) fn notice(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
-/// Prints one JSON document.
-pub(crate) fn json(value: &impl Serialize) -> Result {
-    print(|stdout| {
-        serde_json::to_writer_pretty(&mut *stdout, value)?;
-        writeln!(stdout)
-    })
-}
+pub(crate) use self::json::{StreamedArray, json};
+pub(crate) use self::stream::{ask, failure, help, is_error_terminal, is_terminal, line, notice, unclaimed, usage};
+use crate::failure::Result;
 
 /// The number of rows that share their widths before a [`StreamedTable`] prints them.
 const BLOCK: usize = 500;
@@ -96,7 +89,7 @@ pub(crate) fn table<Row: IntoIterator<Item = String>>(
     rows: impl IntoIterator<Item = Row>,
 ) -> Result {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.into_iter().map(Into::into));
+    table.load_style(presets::NOTHING).set_header(header.into_iter().map(|name| printable(&name.into())));
     for row in rows {
         table.add_row(row.into_iter().map(|cell| printable(&cell)));
     }
@@ -116,15 +109,7 @@ pub(crate) fn fields(fields: impl IntoIterator<Item = (impl AsRef<str>, Option<S
 }
 
 fn print_lines(table: &Table) -> Result {
-    print(|stdout| table.lines().try_for_each(|line| writeln!(stdout, "{}", line.trim())))
-}
-
-fn print(write: impl FnOnce(&mut io::StdoutLock<'_>) -> io::Result<()>) -> Result {
-    let mut stdout = io::stdout().lock();
-    write(&mut stdout).and_then(|()| stdout.flush()).map_err(|error: io::Error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::OutputClosed,
-        _ => Failure::Unprintable(error),
-    })
+    stream::lines(table.lines().map(|line| line.trim().to_owned()))
 }
 
 /// The header above rows of [`key_row`].

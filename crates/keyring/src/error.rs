@@ -40,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) unclaimed_bytes: Option<Zeroizing<Vec<u8>>>,
     pub(crate) attempts: u32,
     pub(crate) retries_exhausted: bool,
+    /// Whether only a change of settings helps.
+    pub(crate) is_misconfigured: bool,
     pub(crate) source: Option<Source>,
 }
 
@@ -62,6 +64,7 @@ impl Parts {
             unclaimed_bytes: None,
             attempts: 1,
             retries_exhausted: false,
+            is_misconfigured: false,
             source: None,
         }
     }
@@ -197,7 +200,7 @@ impl Error {
     /// Returns whether repeating the operation may help and can do no harm.
     pub(crate) fn is_retryable(&self, operation: Operation) -> bool {
         let is_harmless = !operation.is_write() || self.outcome() == Outcome::NotSent || self.is_rate_limited();
-        self.is_transient() && is_harmless
+        self.is_transient() && is_harmless && !self.is_misconfigured()
     }
 
     /// Returns the kind of failure.
@@ -225,6 +228,15 @@ impl Error {
             ErrorKind::Server => matches!(self.status(), Some(502..=504)),
             _ => false,
         }
+    }
+
+    /// Returns whether no connection can be made until somebody changes a setting: the service's certificate is not
+    /// trusted, both sides cannot agree on TLS, or a proxy requires a password.
+    ///
+    /// Such an error is [transient](Self::is_transient), too, because the call itself is right. Waiting does not help, so
+    /// a [`Retry`](crate::Retry) does not repeat the call.
+    pub fn is_misconfigured(&self) -> bool {
+        self.0.is_misconfigured
     }
 
     /// Returns whether the key, scope or provider does not exist.
@@ -368,6 +380,7 @@ impl fmt::Debug for Error {
             .field("retry_after", &parts.retry_after)
             .field("attempts", &parts.attempts)
             .field("retries_exhausted", &parts.retries_exhausted)
+            .field("is_misconfigured", &parts.is_misconfigured)
             .field("request_id", &parts.request_id)
             .field("unclaimed_secret", &parts.unclaimed_secret)
             .field("source", &parts.source)

@@ -132,8 +132,8 @@ mod vendor;
 /// Decodes a JSON text, such as a value in [`ApiKey::extra`].
 pub use api_keyring_transport::json::lossy_text;
 pub use api_keyring_transport::{
-    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, RawFields, Secret, Timestamp, Transport, TransportBuilder,
-    TransportError,
+    BaseUrl, Credential, InvalidBaseUrl, InvalidCredential, InvalidEnvironment, RawFields, Secret, Timestamp,
+    Transport, TransportBuilder, TransportError,
 };
 #[cfg(feature = "memory")]
 pub use clock::manual::ManualClock;
@@ -157,7 +157,7 @@ pub use model::mark::Mark;
 pub use model::operation::Operation;
 pub use model::request::{Expiry, KeyUpdate, NewKey, Regeneration, Revocation};
 pub use model::stats::KeyStats;
-pub use model::text::printable;
+pub use model::text::{find_secret, is_printable, printable, redact_secrets};
 pub use provider::Provider;
 pub use provider::acceptance::{Acceptance, SecretProbe};
 pub use provider::ending::Ended;
@@ -167,6 +167,7 @@ pub use provider::keyring::{Keyring, KeyringBuilder, NamedProvider};
 pub use testing::conformance;
 #[cfg(feature = "memory")]
 pub use testing::memory::Memory;
+pub use vendor::VENDORS;
 pub use vendor::credential::{SecretFn, SecretSource, SharedSecret};
 #[cfg(feature = "monad")]
 pub use vendor::monad::{Monad, MonadBuilder};

@@ -72,8 +72,12 @@ pub struct Fingerprint(String);
 
 impl Fingerprint {
     pub(super) fn new(mark: &Mark, secret: &Secret) -> Self {
-        let hash =
-            Sha256::new().chain_update(mark.as_str()).chain_update("\n").chain_update(secret.expose()).finalize();
+        // The hasher stays in one place and wipes itself there. Moving it would leave copies behind.
+        let mut hasher = Sha256::new();
+        for part in [mark.as_str(), "\n", secret.expose()] {
+            hasher.update(part);
+        }
+        let hash = hasher.finalize_reset();
         Self(hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 }

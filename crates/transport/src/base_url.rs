@@ -54,6 +54,11 @@ impl BaseUrl {
         &self.text
     }
 
+    /// Returns whether the service is on this machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        Url::parse(&self.text).is_ok_and(|url| is_loopback(&url))
+    }
+
     /// Returns whether requests travel unencrypted.
     pub fn is_plain_http(&self) -> bool {
         self.plain

@@ -28,6 +28,7 @@
 
 mod base_url;
 mod credential;
+mod environment;
 pub mod json;
 pub mod runtime;
 mod secret;
@@ -36,6 +37,7 @@ mod transport;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use credential::{Credential, InvalidCredential};
+pub use environment::InvalidEnvironment;
 pub use json::{RawFields, RawJson, Rows, SecretFields};
 /// The HTTP client library. [`TransportBuilder::http_client_builder`] takes its `ClientBuilder`.
 pub use reqwest;

@@ -1,10 +1,12 @@
 //! The hardened HTTP client that sends every request.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
 use reqwest::redirect;
 
+use crate::environment::{self, InvalidEnvironment, OwnedVariables};
 use crate::{BaseUrl, Credential, InvalidBaseUrl, InvalidCredential};
 
 /// The default limit on an answer's body, in bytes: 8 MiB.
@@ -21,7 +23,9 @@ const USER_AGENT: &str = concat!("api-keyring/", env!("CARGO_PKG_VERSION"));
 /// - It follows no redirects: reqwest would send a header such as `x-api-key` along to any host.
 /// - It sends each request once, without hidden retries.
 /// - It sends plain `http` only to this machine, unless [`TransportBuilder::allow_plain_http`] is set.
-/// - It never sends plain `http` through a proxy.
+/// - It never sends plain `http` through a proxy, and reaches this machine without one.
+/// - It honours what the environment says of proxies and certificates ([`TransportBuilder::environment`]), or refuses to
+///   be built.
 /// - It reads an answer only up to a limit.
 /// - It asks for answers without a content encoding, and decodes none.
 ///
@@ -60,6 +64,7 @@ impl Transport {
             max_response_bytes: DEFAULT_MAX_RESPONSE_BYTES,
             user_agent: None,
             http: None,
+            environment: Box::new(|variable| std::env::var_os(variable)),
         }
     }
 
@@ -111,6 +116,7 @@ pub struct TransportBuilder {
     max_response_bytes: usize,
     user_agent: Option<String>,
     http: Option<reqwest::ClientBuilder>,
+    environment: OwnedVariables,
 }
 
 /// Leaves out the base URL, which is not checked yet and may hold a password.
@@ -154,6 +160,24 @@ impl TransportBuilder {
         self
     }
 
+    /// Reads environment variables with this function. The default reads those of this process.
+    ///
+    /// | variable | meaning |
+    /// |---|---|
+    /// | `HTTPS_PROXY`, or else `ALL_PROXY` | the proxy for `https`: a URL that begins with `http://` or `https://`. It may hold a user name and a password. |
+    /// | `NO_PROXY` | names and addresses of hosts that are reached without the proxy, with commas between them |
+    /// | `SSL_CERT_FILE`, `SSL_CERT_DIR` | a file, and folders, with the certificates (PEM) of the authorities to trust, instead of those of the system |
+    ///
+    /// The names of the proxy variables may be in lower case. `HTTP_PROXY` concerns plain `http` only, which never goes
+    /// through a proxy.
+    ///
+    /// With an [`http_client_builder`](Self::http_client_builder), the variables are not read here: that builder
+    /// decides.
+    pub fn environment(mut self, variables: impl Fn(&str) -> Option<OsString> + Send + Sync + 'static) -> Self {
+        self.environment = Box::new(variables);
+        self
+    }
+
     /// Uses the caller's own client settings, such as proxies, certificates and name resolution.
     ///
     /// The transport turns off redirects, retries and decompression, even if these settings enable them. It keeps their time limits
@@ -167,7 +191,8 @@ impl TransportBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`TransportError::BaseUrl`] if the base URL is not valid. Returns [`TransportError::HttpClient`] if the
+    /// Returns [`TransportError::BaseUrl`] if the base URL is not valid. Returns [`TransportError::Environment`] if a
+    /// variable names a proxy or a certificate that cannot be used. Returns [`TransportError::HttpClient`] if the
     /// HTTP client cannot be built: this machine or this build has no TLS support, or the user agent is not a valid
     /// header.
     pub fn build(self) -> Result<Transport, TransportError> {
@@ -176,12 +201,16 @@ impl TransportBuilder {
         } else {
             self.base_url.parse()?
         };
-        let mut builder = self.http.unwrap_or_else(|| {
-            reqwest::Client::builder()
-                .timeout(DEFAULT_TIMEOUT)
-                .connect_timeout(DEFAULT_CONNECT_TIMEOUT)
-                .user_agent(USER_AGENT)
-        });
+        let mut builder = match self.http {
+            Some(builder) => builder,
+            None => {
+                let builder = reqwest::Client::builder()
+                    .timeout(DEFAULT_TIMEOUT)
+                    .connect_timeout(DEFAULT_CONNECT_TIMEOUT)
+                    .user_agent(USER_AGENT);
+                environment::configure(builder, &base_url, &*self.environment)?
+            }
+        };
         if let Some(timeout) = self.timeout {
             builder = builder.timeout(timeout);
         }
@@ -217,6 +246,8 @@ pub enum TransportError {
     BaseUrl(InvalidBaseUrl),
     /// The credential is not valid in a header.
     Credential(InvalidCredential),
+    /// The environment names a proxy or a certificate that cannot be used.
+    Environment(InvalidEnvironment),
     /// The HTTP client cannot be built.
     HttpClient(reqwest::Error),
 }
@@ -226,6 +257,7 @@ impl fmt::Display for TransportError {
         f.write_str(match self {
             Self::BaseUrl(_) => "the base URL is not valid",
             Self::Credential(_) => "the credential is not valid",
+            Self::Environment(_) => "what the environment says of proxies and certificates cannot be honoured",
             Self::HttpClient(_) => "cannot build the HTTP client; check that the feature rustls or native-tls is on",
         })
     }
@@ -236,6 +268,7 @@ impl std::error::Error for TransportError {
         match self {
             Self::BaseUrl(error) => Some(error),
             Self::Credential(error) => Some(error),
+            Self::Environment(error) => Some(error),
             Self::HttpClient(error) => Some(error),
         }
     }
@@ -244,6 +277,12 @@ impl std::error::Error for TransportError {
 impl From<InvalidBaseUrl> for TransportError {
     fn from(error: InvalidBaseUrl) -> Self {
         Self::BaseUrl(error)
+    }
+}
+
+impl From<InvalidEnvironment> for TransportError {
+    fn from(error: InvalidEnvironment) -> Self {
+        Self::Environment(error)
     }
 }
 

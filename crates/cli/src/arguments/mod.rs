@@ -1,5 +1,6 @@
 //! The grammar and the help of the command line.
 
+mod command_line;
 mod rotation;
 
 use std::path::PathBuf;
@@ -7,9 +8,11 @@ use std::time::Duration;
 
 use api_keyring::{Expiry, KeyRef, Timestamp};
 use api_keyring_emulator::Fault;
+use api_keyring_rotation::Timing;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::command_line::{NoArguments, read};
 pub(crate) use self::rotation::{
     Abort, History, JournalArguments, Resume, Rotate, RotateFleet, RotateOptions, RotatorArguments, Status, Sweep,
     Target,
@@ -21,7 +24,7 @@ const LAST: usize = 900;
 
 /// Issue, list, update, rotate, revoke and delete API keys of SaaS vendors
 #[derive(Debug, Parser)]
-#[command(name = "api-keyring", version, after_help = ENVIRONMENT)]
+#[command(name = "api-keyring", bin_name = "api-keyring", version, after_help = ENVIRONMENT)]
 pub(crate) struct Arguments {
     /// Output format
     #[arg(long, global = true, value_enum, default_value_t = Format::Table, display_order = LAST)]
@@ -42,6 +45,14 @@ Environment:
           and the API key or token that it uses itself
   MONAD_BASE_URL
           Base URL of Monad [default: https://monad.com/api]
+  SPARTERA_API_KEY_FILE, MONAD_API_KEY_FILE, MONAD_BEARER_TOKEN_FILE
+          File that holds the credential, instead of the variable without _FILE
+  HTTPS_PROXY or ALL_PROXY, and NO_PROXY
+          URL of the proxy, which begins with http:// or https://, and the hosts
+          that are reached without it; also in lower case
+  SSL_CERT_FILE, SSL_CERT_DIR
+          File or folders with the certificates of the authorities to trust,
+          instead of those of the system
   API_KEYRING_JOURNAL
           File that records rotations
           [default: api-keyring/rotations.sqlite in $XDG_STATE_HOME, or else in
@@ -51,7 +62,8 @@ Environment:
           temporarily: from 1 (no retry) to 100 [default: 4]
 
 Durations:
-  A number and a unit, such as 30s, 5m (minutes), 12h or 90d
+  A number and a unit, such as 30s, 5m (minutes), 12h or 90d. Where a vendor or
+  a rotation counts whole seconds, a part of a second counts as a second.
 
 Exit codes:
   0  done, or the rotation waits to be resumed
@@ -347,6 +359,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     if duration > LONGEST { Err("the duration is longer than a hundred years".to_owned()) } else { Ok(duration) }
 }
 
+/// Reads a duration, and rounds it up to whole seconds: half a second is not no time at all.
+fn whole_seconds(text: &str) -> Result<Duration, String> {
+    duration(text).map(|duration| Duration::from_secs(Timing::seconds(duration)))
+}
+
 /// Reads a duration that must be longer than zero.
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
@@ -360,7 +377,8 @@ fn time_delta(text: &str) -> Result<TimeDelta, String> {
 }
 
 fn expires_in(text: &str) -> Result<Expiry, String> {
-    match time_delta(text)? {
+    let duration = whole_seconds(text)?;
+    match TimeDelta::from_std(duration).map_err(|_| "the duration is too long".to_owned())? {
         duration if duration.is_zero() => Err("the key would have expired before you could use it".to_owned()),
         duration => Ok(Expiry::In(duration)),
     }

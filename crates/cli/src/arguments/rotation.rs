@@ -9,7 +9,7 @@ use api_keyring_rotation::{InvalidPattern, RotateKey, RotationId, Selector, Sink
 use chrono::TimeDelta;
 use clap::Args;
 
-use super::{Consent, Key, duration, expires_at, expires_in, positive_duration, time_delta};
+use super::{Consent, Key, duration, expires_at, expires_in, positive_duration, time_delta, whole_seconds};
 use crate::destination;
 
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ pub(crate) struct RotateOptions {
     ///
     /// Programs that use the key have at least this long to read the new secret. The first `resume` after it retires
     /// the old key.
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1h", conflicts_with = "in_place")]
+    #[arg(long, value_name = "DURATION", value_parser = whole_seconds, default_value = "1h", conflicts_with = "in_place")]
     grace: Duration,
     /// Skip the grace, because the old secret has leaked: retire the old key as soon as the new one works
     #[arg(long, conflicts_with_all = ["grace", "in_place"])]
@@ -150,7 +150,7 @@ pub(crate) struct RotateOptions {
     /// Retire the old key only after nothing has used it for this long
     ///
     /// The vendor must also show that programs other than api-keyring use the new key.
-    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with_all = ["in_place", "leaked", "expire_old"])]
+    #[arg(long, value_name = "DURATION", value_parser = whole_seconds, conflicts_with_all = ["in_place", "leaked", "expire_old"])]
     unused_for: Option<Duration>,
     /// Accept a --to destination that is empty or holds another secret
     ///
@@ -261,7 +261,7 @@ struct TimingArguments {
     ///
     /// If the answer to a create is lost, the rotation looks for the key that long before it issues another. The time
     /// restarts on resume.
-    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = whole_seconds, default_value = "1m")]
     settle: Duration,
     /// How many times in a row the new secret must work
     #[arg(long, help_heading = TIMING, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -270,18 +270,18 @@ struct TimingArguments {
     ///
     /// If it does not work by then, the rotation is aborted; with --in-place, it requests another secret. The time
     /// restarts on resume.
-    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = whole_seconds, default_value = "5m")]
     verify_within: Duration,
     /// How long the old secret may take to stop working once the old key is retired
     ///
     /// If it still works by then, the rotation needs attention. The time restarts on resume.
-    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = whole_seconds, default_value = "5m")]
     confirm_within: Duration,
     /// How long the vendor may take to show that a key was used
-    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "1m")]
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = whole_seconds, default_value = "1m")]
     use_lag: Duration,
     /// How far your clock may differ from the vendor's when the rotation starts
-    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = duration, default_value = "5m")]
+    #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = whole_seconds, default_value = "5m")]
     clock_tolerance: Duration,
     /// How long to wait between two checks
     #[arg(long, help_heading = TIMING, value_name = "DURATION", value_parser = positive_duration, default_value = "2s")]
@@ -297,7 +297,7 @@ impl TimingArguments {
         timing.confirm_seconds = self.confirm_within.as_secs();
         timing.use_lag_seconds = self.use_lag.as_secs();
         timing.clock_seconds = self.clock_tolerance.as_secs();
-        timing.poll_millis = self.poll.as_millis().try_into().unwrap_or(u64::MAX);
+        timing.poll_millis = self.poll.as_nanos().div_ceil(1_000_000).try_into().unwrap_or(u64::MAX);
         timing
     }
 }
@@ -410,4 +410,50 @@ pub(crate) struct Sweep {
     pub(crate) journal: JournalArguments,
     #[command(flatten)]
     pub(crate) consent: Consent,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    /// Returns the request for a rotation with these options.
+    fn request(options: &[&str]) -> RotateKey {
+        let rotate = ["api-keyring", "rotate", "spartera/1", "--to", "file:/x"];
+        match Arguments::try_parse_from([&rotate, options].concat()).map(|arguments| arguments.command) {
+            Ok(Command::Rotate(rotate)) => rotate.request(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_second_is_not_no_time_at_all() {
+        for (time, seconds) in [("0s", 0), ("1ns", 1), ("500ms", 1), ("1s", 1), ("1s 1ms", 2)] {
+            let options = [
+                "--grace",
+                "--settle",
+                "--verify-within",
+                "--confirm-within",
+                "--use-lag",
+                "--clock-tolerance",
+                "--unused-for",
+            ];
+            let request = request(&options.map(|option| [option, time]).concat());
+            let timing = request.timing;
+            let kept = [
+                timing.grace_seconds,
+                timing.settle_seconds,
+                timing.verify_seconds,
+                timing.confirm_seconds,
+                timing.use_lag_seconds,
+                timing.clock_seconds,
+            ];
+            assert_eq!(kept, [seconds; 6], "{time}");
+            assert_eq!(request.unused_for, Some(Duration::from_secs(seconds)), "{time}");
+        }
+        assert_eq!(request(&["--poll", "1500us"]).timing.poll_millis, 2);
+        assert_eq!(request(&["--expires-in", "500ms"]).expiry, Some(Expiry::In(TimeDelta::seconds(1))));
+    }
 }

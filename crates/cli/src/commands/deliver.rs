@@ -143,6 +143,9 @@ fn without_answer(format: Format, destination: ReadyDestination, error: Error) -
     let text = error.unclaimed_secret().filter(|_| destination.is_stdout() && format == Format::Json);
     let saved = match text {
         Some(text) => output::json(&json!({"unclaimed": text.expose()})).map(|()| destination::STDOUT_NAME.to_owned()),
+        None if destination.is_stdout() && output::is_terminal() => {
+            output::unclaimed(bytes).map(|()| destination::STDOUT_NAME.to_owned())
+        }
         None => destination.set_aside(bytes).map_err(Failure::from),
     };
     match saved {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt::Arguments;
-use std::io::{self, Write as _};
 
 use api_keyring::{
     Capability, IssuedKey, KeyId, KeyUpdate, ListKeys, NamedProvider, NewKey, Provider, ProviderExt, Regeneration,
@@ -30,11 +29,13 @@ pub(super) async fn run(format: Format) -> Result {
     let mut transcript = Transcript { format, steps: Vec::new() };
     transcript.line(format_args!("The emulator serves both vendors at http://{}.", emulator.address()))?;
     for provider in keyring.providers() {
-        transcript.line(format_args!("\n{}, scope {}", provider.name(), provider.scope()))?;
+        transcript.line(format_args!(""))?;
+        transcript.line(format_args!("{}, scope {}", provider.name(), provider.scope()))?;
         demonstrate(&mut transcript, &provider).await?;
     }
     emulator.shutdown().await;
-    transcript.line(format_args!("\nEvery step succeeded."))?;
+    transcript.line(format_args!(""))?;
+    transcript.line(format_args!("Every step succeeded."))?;
     transcript.end()
 }
 
@@ -46,10 +47,7 @@ struct Transcript {
 
 impl Transcript {
     fn line(&self, line: Arguments<'_>) -> Result {
-        if self.format == Format::Table {
-            writeln!(io::stdout(), "{line}")?;
-        }
-        Ok(())
+        if self.format == Format::Table { output::line(&line.to_string()) } else { Ok(()) }
     }
 
     fn step(&mut self, provider: &NamedProvider, name: &str, what: Arguments<'_>) -> Result {

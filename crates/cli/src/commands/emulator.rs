@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ fn builder(arguments: &arguments::Emulator) -> EmulatorBuilder {
     }
     if arguments.log {
         // The emulator keeps serving even if nobody reads its log.
-        builder = builder.observe(|request| drop(writeln!(io::stderr(), "{request}")));
+        builder = builder.observe(|request| output::notice(&request.to_string()));
     }
     builder
 }
@@ -108,9 +108,5 @@ fn print_environment(format: Format, emulator: &Emulator) -> Result {
     if format == Format::Json {
         return output::json(&variables.into_iter().collect::<BTreeMap<_, _>>());
     }
-    let mut stdout = io::stdout().lock();
-    for (name, value) in variables {
-        writeln!(stdout, "{name}={value}")?;
-    }
-    Ok(stdout.flush()?)
+    variables.iter().try_for_each(|(name, value)| output::line(&format!("{name}={value}")))
 }

@@ -369,7 +369,7 @@ impl ProgressReport {
             let needs_attention = result == FAILED && self.watch.is_attention_needed(key);
             let label = if needs_attention { StateKind::NeedsAttention.label() } else { result };
             let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-            output::notice(&api_keyring::printable(&format!("{}/{key}: {label}{why}", self.provider)));
+            output::notice(&format!("{}/{key}: {label}{why}", self.provider));
         }
         self.rows.push(KeyReport { id: key.clone(), result, why });
     }

@@ -1,13 +1,11 @@
 //! `list` shows the keys of one provider or of all.
 
-use std::io::{self, Write as _};
-
 use api_keyring::{ApiKey, Error, ListKeys};
 use futures_util::StreamExt as _;
 
 use crate::arguments::Format;
 use crate::failure::Result;
-use crate::output::StreamedTable;
+use crate::output::{StreamedArray, StreamedTable};
 use crate::{config, output};
 
 pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
@@ -17,22 +15,13 @@ pub(super) async fn run(format: Format, provider: Option<&str>) -> Result {
     match format {
         // Printing each key at once keeps the memory small, however many keys there are.
         Format::Json => {
-            let mut stdout = io::stdout().lock();
-            let mut separator = "[\n";
+            let mut array = StreamedArray::default();
             while let Some(key) = keys.next().await {
                 if let Some(key) = problems.keep_key(key) {
-                    write!(stdout, "{separator}")?;
-                    serde_json::to_writer(&mut stdout, &key)?;
-                    separator = ",\n";
+                    array.add(&key)?;
                 }
             }
-            match (separator == ",\n", problems.last.is_none()) {
-                (true, _) => writeln!(stdout, "\n]")?,
-                (false, true) => writeln!(stdout, "[]")?,
-                // An empty list would claim that there are no keys.
-                (false, false) => {}
-            }
-            stdout.flush()?;
+            array.end(problems.last.is_none())?;
         }
         Format::Table => {
             let mut table = StreamedTable::new(output::KEY_HEADER);
@@ -68,7 +57,7 @@ impl Problems {
             Err(error) => error,
         };
         if let Some(earlier) = self.last.replace(error) {
-            crate::print_error(&earlier.into());
+            output::failure(&earlier.into());
         }
         None
     }

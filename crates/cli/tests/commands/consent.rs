@@ -1,11 +1,11 @@
 //! Destructive commands need consent.
 
 #[cfg(unix)]
-use std::fs::{File, OpenOptions};
-#[cfg(unix)]
 use std::io::{Read as _, Write as _};
 
 use crate::harness::Emulator;
+#[cfg(unix)]
+use crate::harness::open_terminal;
 
 #[test]
 fn without_a_terminal_destructive_commands_need_yes() {
@@ -40,15 +40,7 @@ fn at_a_terminal_after(
     meanwhile: impl FnOnce(),
 ) -> (i32, String) {
     let mut meanwhile = Some(meanwhile);
-    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
-    let terminal = OpenOptions::new().read(true).write(true).open(name).unwrap();
-    let mut controller = File::from(controller);
-
+    let (mut controller, terminal) = open_terminal();
     let mut command = emulator.client(arguments);
     command.stdin(terminal.try_clone().unwrap()).stderr(terminal).stdout(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();

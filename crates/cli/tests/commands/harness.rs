@@ -1,6 +1,8 @@
 //! Runs the program, and an emulator that it talks to.
 
 use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -10,10 +12,13 @@ use api_keyring_emulator::EmulatorBuilder;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-/// Returns the program without this process's environment. It retries nothing, so that no test waits.
+/// Returns the program without this process's environment. It retries nothing, so that no test waits, and records
+/// rotations in a folder of the tests.
 pub(crate) fn program() -> Command {
+    static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let state = STATE.get_or_init(|| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_api-keyring"));
-    command.env_clear().env("API_KEYRING_ATTEMPTS", "1").stdin(Stdio::null());
+    command.env_clear().env("API_KEYRING_ATTEMPTS", "1").env("XDG_STATE_HOME", state.path()).stdin(Stdio::null());
     command
 }
 
@@ -135,4 +140,32 @@ impl From<Output> for Run {
 #[cfg(unix)]
 pub(crate) fn signal(process: &Child, name: &str) {
     assert!(Command::new("kill").args([name, &process.id().to_string()]).status().unwrap().success());
+}
+
+/// Opens a terminal. Returns the side of the user, and the side of the program.
+#[cfg(unix)]
+pub(crate) fn open_terminal() -> (File, File) {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap().into_string().unwrap();
+    (File::from(controller), File::options().read(true).write(true).open(name).unwrap())
+}
+
+/// Returns the names of all commands, as the help of the program lists them.
+pub(crate) fn commands() -> Vec<String> {
+    let help = help(&["--help"], 1000);
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = listed.map(|line| line.split_whitespace().next().unwrap().to_owned());
+    // clap answers `help` itself.
+    names.filter(|name| name != "help").collect()
+}
+
+/// Returns the help that the program prints on a terminal of this width.
+pub(crate) fn help(arguments: &[&str], width: usize) -> String {
+    let run: Run = program().args(arguments).env("COLUMNS", width.to_string()).output().unwrap().into();
+    assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
+    run.stdout
 }

@@ -1,24 +1,8 @@
 //! The help of every command fits a terminal of 80 columns.
 
-use crate::harness::{Run, program};
+use crate::harness::{commands, help};
 
 const WIDTH: usize = 80;
-
-/// Returns the help that the program prints on a terminal of this width.
-fn help(arguments: &[&str], width: usize) -> String {
-    let run: Run = program().args(arguments).env("COLUMNS", width.to_string()).output().unwrap().into();
-    assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
-    run.stdout
-}
-
-/// Returns the names of all commands, as the help of the program lists them.
-fn commands() -> Vec<String> {
-    let help = help(&["--help"], 1000);
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let names = listed.map(|line| line.split_whitespace().next().unwrap().to_owned());
-    // clap answers `help` itself.
-    names.filter(|name| name != "help").collect()
-}
 
 #[test]
 fn help_fits_80_columns_and_breaks_no_word() {

@@ -11,7 +11,7 @@ use crate::harness::{Run, program};
 const SECRET: &str = "sk_live_canary_0123456789abcdef";
 
 /// Reads one request with its body. Understands only the requests that these tests cause.
-fn read_request(stream: &mut TcpStream) -> String {
+pub(crate) fn read_request(stream: &mut TcpStream) -> String {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -27,12 +27,12 @@ fn read_request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn answer(stream: &mut TcpStream, status: &str, body: &str) {
+pub(crate) fn answer(stream: &mut TcpStream, status: &str, body: &str) {
     let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
     write!(stream, "{head}\r\nconnection: close\r\n\r\n{body}").unwrap();
 }
 
-fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
+pub(crate) fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
     let mut command = program();
     command
         .env("SPARTERA_API_KEY", "sk_live_administrator")
@@ -43,7 +43,7 @@ fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
 }
 
 /// Runs the program against a service that gives every request the same answer.
-fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
+pub(crate) fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = client(&listener, arguments);
     thread::spawn(move || {
@@ -223,6 +223,18 @@ fn one_malformed_row_does_not_hide_the_others() {
     let keys: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
     assert_eq!(keys.as_array().unwrap().iter().map(|key| key["id"].as_str().unwrap()).collect::<Vec<_>>(), ["1", "2"]);
     assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
+}
+
+#[test]
+fn a_secret_in_the_place_of_an_id_is_not_shown_and_hides_no_other_key() {
+    let list =
+        format!(r#"{{"message": "ok", "data": [{{"api_key_id": "{SECRET}"}}, {{"api_key_id": "key_abc123"}}]}}"#);
+    for format in ["json", "table"] {
+        let run = run_against("200 OK", list.clone(), &["--output", format, "list", "spartera"]);
+        assert_eq!(run.code, 1);
+        assert!(run.stdout.contains("key_abc123") && !run.stdout.contains(SECRET), "{}", run.stdout);
+        assert!(run.stderr.starts_with("error: ") && !run.stderr.contains(SECRET), "{}", run.stderr);
+    }
 }
 
 #[test]

@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod canaries;
+mod cleaned;
 mod conditions;
 mod consent;
+#[cfg(unix)]
+mod core_dumps;
 mod create;
 mod delivery;
 mod destroy;
@@ -19,3 +23,4 @@ mod hostile;
 mod killed;
 mod odd_secrets;
 mod rotation;
+mod surroundings;

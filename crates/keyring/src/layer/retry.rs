@@ -18,6 +18,7 @@ use crate::{Clock, Error, Outcome, Result, SystemClock};
 /// | failure | list, get, stats, whoami | create, regenerate, update, revoke, delete |
 /// |---|---|---|
 /// | no connection (refused, unreachable, timeout while connecting): nothing was sent | repeat | repeat |
+/// | no connection until somebody changes a setting ([`is_misconfigured`](Error::is_misconfigured)) | never | never |
 /// | the vendor's own 429: it did nothing | repeat | repeat |
 /// | connection cut (also within the answer), timeout, 408, 502, 503, 504 | repeat | **never**: the vendor may have acted |
 /// | an answer that is not the vendor's own, such as a gateway's page | repeat | **never** |

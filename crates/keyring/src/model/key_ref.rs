@@ -5,10 +5,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::text::find_secret;
+
 /// A key's id at its vendor.
 ///
 /// An id is safe in a URL path. It has 1 to 255 letters, digits, `-`, `_`, `.` and `~`, and does not start with a dot.
-/// A vendor may be stricter.
+/// It does not look like a secret, because ids are shown and logged. A vendor may be stricter.
 ///
 /// ```
 /// use api_keyring::KeyId;
@@ -41,7 +43,10 @@ impl FromStr for KeyId {
         if id.is_empty() || id.len() > 255 || id.starts_with('.') || !id.bytes().all(safe) {
             return Err(InvalidName::KeyId);
         }
-        Ok(Self(id.to_owned()))
+        match find_secret(id) {
+            Some(_) => Err(InvalidName::Secret),
+            None => Ok(Self(id.to_owned())),
+        }
     }
 }
 
@@ -105,7 +110,8 @@ impl FromStr for KeyRef {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let (provider, id) = text.split_once('/').ok_or(InvalidName::KeyRef)?;
+        let other = if find_secret(text).is_some() { InvalidName::Secret } else { InvalidName::KeyRef };
+        let (provider, id) = text.split_once('/').ok_or(other)?;
         Self::new(provider, id.parse()?)
     }
 }
@@ -139,7 +145,7 @@ pub(crate) fn check_provider_name(name: &str) -> Result<(), InvalidName> {
     if name.is_empty() || name.len() > 64 || !name.bytes().all(safe) {
         return Err(InvalidName::Provider);
     }
-    Ok(())
+    if find_secret(name).is_some() { Err(InvalidName::Secret) } else { Ok(()) }
 }
 
 /// The reason why a name is invalid.
@@ -154,6 +160,8 @@ pub enum InvalidName {
     Provider,
     /// The text is not a valid mark.
     Mark,
+    /// The text looks like a secret, and must not be shown or logged.
+    Secret,
 }
 
 impl fmt::Display for InvalidName {
@@ -163,6 +171,7 @@ impl fmt::Display for InvalidName {
             Self::KeyId => {
                 "a key's id has 1 to 255 characters: letters, digits, '-', '_', '.' and '~', and does not start with '.'"
             }
+            Self::Secret => "this looks like a secret, not like a key's id or a provider's name. Keep it out of arguments and logs",
             Self::Mark => "a mark has 16 characters from 0 to 9 and a to v",
             Self::Provider => "a provider's name has 1 to 64 characters: letters, digits, '-' and '_'",
         })
@@ -186,6 +195,24 @@ mod tests {
         for fine in ["1", "key_abc123", "9f8c2e1a-0000-4000-8000-000000000000", "a.b~c", &"a".repeat(255)] {
             assert_eq!(fine.parse::<KeyId>().map(|id| id.to_string()).as_deref(), Ok(fine));
         }
+    }
+
+    #[test]
+    fn a_secret_is_refused_as_a_name_and_not_repeated() {
+        let canary = "sk_live_canary_0123456789abcdef";
+        let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJqdGkiOiJhYmMifQ.canary-signature";
+        for secret in [canary, jwt] {
+            assert_eq!(secret.parse::<KeyId>(), Err(InvalidName::Secret));
+            for key in [secret.to_owned(), format!("spartera/{secret}"), format!("{secret}/1")] {
+                let why = key.parse::<KeyRef>().unwrap_err();
+                assert!(!format!("{why} {why:?}").contains("canary"), "{why}");
+                assert!(
+                    serde_json::from_value::<KeyRef>(key.into()).is_err_and(|why| !why.to_string().contains("canary"))
+                );
+            }
+        }
+        assert_eq!(canary.parse::<KeyRef>(), Err(InvalidName::Secret));
+        assert_eq!(check_provider_name(canary), Err(InvalidName::Secret));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use crate::model::key_ref::check_provider_name;
 use crate::{
     ApiKey, Capabilities, Error, ErrorKind, IssuedKey, KeyId, KeyRef, KeyStats, KeyStream, KeyUpdate, ListKeys, NewKey,
-    Outcome, Page, PageRequest, Paging, Provider, ProviderExt, Regeneration, Result, Revocation,
+    Outcome, Page, PageRequest, Paging, Provider, ProviderExt, Regeneration, Result, Revocation, redact_secrets,
 };
 
 /// Providers by name. Every key has one full name, `PROVIDER/ID`.
@@ -63,8 +63,8 @@ impl Keyring {
                 [] => "Add providers with `KeyringBuilder::add`".to_owned(),
                 names => format!("Its providers are: {}", names.join(", ")),
             };
-            Error::new(ErrorKind::InvalidInput, Outcome::NotSent, format!("the keyring has no provider {name:?}"))
-                .advise(advice)
+            let problem = format!("the keyring has no provider {:?}", redact_secrets(name));
+            Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem).advise(advice)
         })
     }
 
@@ -146,7 +146,7 @@ impl KeyringBuilder {
         for (name, provider) in self.providers {
             let refuse = |problem: String| Error::new(ErrorKind::InvalidInput, Outcome::NotSent, problem);
             check_provider_name(&name)
-                .map_err(|why| refuse(format!("the provider name {name:?} is invalid: {why}")))?;
+                .map_err(|why| refuse(format!("the provider name {:?} is invalid: {why}", redact_secrets(&name))))?;
             let named = NamedProvider { name: Arc::from(&*name), provider };
             if providers.insert(Arc::clone(&named.name), named).is_some() {
                 return Err(refuse(format!("two providers have the name {name:?}")));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use api_keyring_transport::Secret;
 use api_keyring_transport::reqwest::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use api_keyring_transport::runtime::{
-    CommunicationError, Error as RawError, ResponseValue, UndecodedReason, UndecodedResponse,
+    CommunicationError, Error as RawError, Obstacle, ResponseValue, UndecodedReason, UndecodedResponse,
 };
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -213,8 +213,19 @@ impl Call<'_> {
         let is_timeout = error.is_timeout();
         let kind = if is_timeout { ErrorKind::Timeout } else { ErrorKind::Connection };
         let outcome = if error.was_surely_not_sent() { Outcome::NotSent } else { Outcome::Unknown };
+        let obstacle = error.obstacle();
         let source = error.into_inner();
         let endpoint = self.endpoint;
+        if let Some((what, advice)) = obstacle.map(explain) {
+            let problem = format!("cannot connect to {endpoint}: {what}. Nothing was sent");
+            let parts = Parts::new(kind, outcome, problem);
+            return Parts {
+                is_misconfigured: true,
+                advice: Some(advice.into()),
+                source: Some(Box::new(source)),
+                ..parts
+            };
+        }
         let problem = match outcome {
             Outcome::NotSent if source.is_builder() => "cannot build the request. Nothing was sent".to_owned(),
             Outcome::NotSent if is_timeout => format!("connecting to {endpoint} took too long. Nothing was sent"),
@@ -295,7 +306,7 @@ impl Call<'_> {
     fn foreign_parts(&self, problem: &str, text: &str) -> Parts {
         let text = match self.printable(text) {
             text if text.is_empty() => text,
-            text => format!(" ({text:?})"),
+            text => format!(" (\"{text}\")"),
         };
         let problem = format!("{problem}{text}. The answer may come from a gateway, and proves nothing");
         Parts::new(ErrorKind::Intermediary, Outcome::Unknown, problem)
@@ -406,6 +417,26 @@ impl Call<'_> {
             }
         }
         shown
+    }
+}
+
+/// Returns what an obstacle is, and what to do about it.
+fn explain(obstacle: Obstacle) -> (&'static str, &'static str) {
+    match obstacle {
+        Obstacle::UnknownIssuer => (
+            "its certificate is from an authority that this machine does not trust",
+            "If your network or the service has an authority of its own, name its certificate in SSL_CERT_FILE",
+        ),
+        Obstacle::WrongName => ("its certificate is for another host", "Check the base URL and the proxy"),
+        Obstacle::WrongTime => (
+            "its certificate is not valid now",
+            "Check this machine's clock. If it is right, the service has to renew the certificate",
+        ),
+        Obstacle::ProxyAuthentication => (
+            "the proxy requires a user name and a password",
+            "Put them into the variable that names the proxy, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+        ),
+        _ => ("both sides cannot agree on TLS", "Check that the base URL and the proxy name services that speak TLS"),
     }
 }
 

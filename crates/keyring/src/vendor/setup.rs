@@ -7,7 +7,7 @@ use std::sync::Arc;
 use api_keyring_transport::{Secret, Transport, TransportBuilder};
 
 use crate::vendor::credential::{Access, RawClient, Scheme};
-use crate::{Clock, Error, ErrorKind, Outcome, Result, SecretSource, SystemClock};
+use crate::{Clock, Error, ErrorKind, Outcome, Result, SecretSource, SystemClock, find_secret};
 
 type Adjust = Box<dyn FnOnce(TransportBuilder) -> TransportBuilder + Send>;
 
@@ -74,6 +74,9 @@ pub(crate) fn scope<T: FromStr<Err: fmt::Display>>(provider: &str, what: &str, i
         let setter = what.replace(' ', "_");
         let advice = format!("Set it with the builder's `{setter}`");
         return Err(refuse(provider, format!("the {what} is missing")).advise(advice));
+    }
+    if find_secret(id).is_some() {
+        return Err(refuse(provider, format!("the {what} looks like a secret")));
     }
     id.parse().map_err(|why| refuse(provider, format!("the {what} is invalid: {why}")))
 }

@@ -148,7 +148,7 @@ async fn the_text_of_a_foreign_answer_is_shown_without_its_markup() {
     let page = "<html><style>h1 {}</style><h1>403 \u{1b}[31mForbidden</h1>\r\n<p>Policy 7 of sk_live_0123456789abcdef";
     let error = fixture.error(Operation::Get, Answer::text(403, "text/html", page)).await;
     let line = error.to_string();
-    assert!(line.contains("403 \u{fffd}[31mForbidden Policy 7 of [REDACTED]"), "{line}");
+    assert!(line.contains(r"403 \u{1b}[31mForbidden Policy 7 of [REDACTED]"), "{line}");
     assert!(line.contains("text/html") && line.contains("gateway"), "{line}");
     let error = fixture.error(Operation::Get, Answer::json(403, &json!({"message": "Forbidden"}))).await;
     assert!(error.to_string().contains("Forbidden"), "{error}");

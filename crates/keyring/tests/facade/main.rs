@@ -1,6 +1,6 @@
 //! The facade over real HTTP, against the emulator and against a server that answers whatever a test wants.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 mod credentials;
 mod ending;

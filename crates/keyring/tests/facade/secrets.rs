@@ -426,3 +426,28 @@ fn an_invalid_credential_is_rejected_and_not_printed() {
     assert_error(&error, ErrorKind::InvalidInput, Outcome::NotSent, "none");
     assert!(error.to_string().contains("credential is missing"), "{error}");
 }
+
+/// A secret in the place of a name or an id is refused, and the error does not repeat it.
+#[tokio::test]
+async fn a_secret_in_the_wrong_place_is_refused_and_not_repeated() {
+    let mut cells = 0;
+    for secret in [SPARTERA_CANARY, MONAD_CANARY] {
+        let spartera = Fixture::start(Vendor::Spartera).await;
+        let with_role = api_keyring::NewKey::new("ci").role(secret);
+        let no_provider = Keyring::builder().build().unwrap().provider(secret).unwrap_err();
+        let named = Keyring::builder().add(secret, spartera.provider.clone()).build().unwrap_err();
+        for error in [
+            api_keyring::Provider::create(&spartera.provider, &with_role).await.unwrap_err(),
+            Spartera::builder().company_id(secret).api_key("x").build().unwrap_err(),
+            Monad::builder().organization_id(secret).api_key("x").build().unwrap_err(),
+            no_provider,
+            named,
+        ] {
+            assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidInput, Outcome::NotSent));
+            assert_hidden(&printed(&error), "an invalid argument");
+            cells += 1;
+        }
+        assert_eq!(spartera.stub.requests().len(), 0);
+    }
+    println!("{cells} cells of a secret in the place of a name");
+}

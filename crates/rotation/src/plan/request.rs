@@ -89,11 +89,12 @@ impl RotateKey {
     /// Retires the old key only after the vendor shows that others use the new one, and nothing has used the old one
     /// for this long.
     ///
-    /// The rotation waits for the end of the grace as well. If the evidence never comes, waive it with
+    /// The time is rounded up to a whole second. The rotation waits for the end of the grace as well. If the evidence
+    /// never comes, waive it with
     /// [`waive_evidence`](crate::Rotator::waive_evidence).
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
-        self.unused_for = Some(time);
+        self.unused_for = Some(Duration::from_secs(Timing::seconds(time)));
         self
     }
 
@@ -131,10 +132,11 @@ impl RotateKey {
         self
     }
 
-    /// Sets the grace: how long the old key still works after the new one has replaced it. The default is one hour.
+    /// Sets the grace: how long the old key still works after the new one has replaced it. The default is one hour. The
+    /// time is rounded up to a whole second.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.timing.grace_seconds = grace.as_secs();
+        self.timing.grace_seconds = Timing::seconds(grace);
         self
     }
 
@@ -208,7 +210,35 @@ impl Default for Timing {
 }
 
 impl Timing {
+    /// Returns a time in whole seconds, rounded up: half a second is not no time at all.
+    pub fn seconds(time: Duration) -> u64 {
+        time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
+    }
+
     pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_millis.max(1))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_second_counts_as_a_second() {
+        for (time, seconds) in [
+            (Duration::ZERO, 0),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_millis(500), 1),
+            (Duration::from_secs(1), 1),
+            (Duration::from_millis(1001), 2),
+            (Duration::MAX, u64::MAX),
+        ] {
+            let rotate = RotateKey::new("1".parse().unwrap()).grace(time).unused_for(time);
+            assert_eq!(rotate.timing.grace_seconds, seconds, "{time:?}");
+            assert_eq!(rotate.unused_for, Some(Duration::from_secs(seconds)), "{time:?}");
+        }
+        assert_eq!(RotateKey::new("1".parse().unwrap()).leaked().timing.grace_seconds, 0);
     }
 }

@@ -32,4 +32,5 @@ mod strangers;
 
 mod transitions;
 mod users;
+mod wiped;
 mod words;

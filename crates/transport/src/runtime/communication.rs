@@ -30,6 +30,13 @@ impl CommunicationError {
         self.error.is_timeout()
     }
 
+    /// Returns why no connection can be made as long as nobody changes a setting, if that is the cause. Waiting does not
+    /// help then. Nothing was sent.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        let first = self.was_surely_not_sent().then_some(&self.error as &(dyn StdError + 'static));
+        std::iter::successors(first, |&error| cause(error)).find_map(Obstacle::of)
+    }
+
     /// Returns the HTTP client's own error, without the URL.
     pub fn into_inner(self) -> reqwest::Error {
         self.error
@@ -45,6 +52,66 @@ impl CommunicationError {
             next = error.source();
         }
         None
+    }
+}
+
+/// What prevents a connection until somebody changes a setting, here or at the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// Nobody whom this machine trusts has issued the service's certificate.
+    UnknownIssuer,
+    /// The service's certificate is for another host.
+    WrongName,
+    /// The service's certificate is not valid yet, or no longer, by this machine's clock.
+    WrongTime,
+    /// Another failure of TLS: the certificate is invalid, the service does not speak TLS, or both sides cannot agree.
+    Tls,
+    /// The proxy requires a user name and a password, or does not accept those that it got.
+    ProxyAuthentication,
+}
+
+impl Obstacle {
+    /// Returns the obstacle that an error reports.
+    fn of(error: &(dyn StdError + 'static)) -> Option<Self> {
+        // The proxy's answer has no type of its own.
+        if error.to_string() == "tunnel error: proxy authorization required" {
+            return Some(Self::ProxyAuthentication);
+        }
+        #[cfg(feature = "native-tls")]
+        if error.is::<native_tls::Error>() {
+            return Some(Self::Tls);
+        }
+        #[cfg(feature = "rustls")]
+        if let Some(error) = error.downcast_ref() {
+            return Some(Self::of_rustls(error));
+        }
+        None
+    }
+
+    #[cfg(feature = "rustls")]
+    fn of_rustls(error: &rustls::Error) -> Self {
+        use rustls::CertificateError as Certificate;
+        match error {
+            rustls::Error::InvalidCertificate(why) => match why {
+                Certificate::UnknownIssuer => Self::UnknownIssuer,
+                Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => Self::WrongName,
+                Certificate::Expired
+                | Certificate::ExpiredContext { .. }
+                | Certificate::NotValidYet
+                | Certificate::NotValidYetContext { .. } => Self::WrongTime,
+                _ => Self::Tls,
+            },
+            _ => Self::Tls,
+        }
+    }
+}
+
+/// Returns the cause of an error. An `io::Error` that wraps another error skips it in its own `source`.
+fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
     }
 }
 

@@ -18,7 +18,7 @@ mod undecoded;
 
 pub use crate::json::decode::{Form, ObjectFields, Odd, ScalarForm, Slot, through_text};
 pub use crate::json::fields::UnknownFields;
-pub use communication::CommunicationError;
+pub use communication::{CommunicationError, Obstacle};
 pub use error::Error;
 pub use hooks::ClientHooks;
 pub use progenitor_client::{ByteStream, ClientInfo, OperationInfo, QueryParam, encode_path};

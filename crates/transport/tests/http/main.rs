@@ -12,3 +12,6 @@ mod proxies;
 mod redirects;
 mod secrets;
 mod support;
+// The system's TLS library does not say what is wrong with a certificate.
+#[cfg(all(feature = "rustls", not(feature = "native-tls")))]
+mod surroundings;

@@ -55,6 +55,12 @@ impl Api {
         Self(settings(builder).build().unwrap())
     }
 
+    /// Makes a client over this transport.
+    #[cfg(all(feature = "rustls", not(feature = "native-tls")))]
+    pub(crate) fn over(transport: Transport) -> Self {
+        Self(transport)
+    }
+
     /// Sends a GET. Its statuses 200 and 404 are documented.
     pub(crate) async fn read(&self) -> Result<ResponseValue<Value>, Error<Value>> {
         self.call(self.client().get(format!("{}/keys", self.baseurl()))).await

@@ -16,7 +16,7 @@ use crate::vendor::credential::{API_KEY, Access, RawClient};
 use crate::vendor::rows::Malformed;
 use crate::{
     ApiKey, Capabilities, Capability, Expiry, IssuedKey, KeyId, KeyStats, KeyUpdate, NewKey, Operation, Page,
-    PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support,
+    PageRequest, Paging, Provider, Regeneration, Result, Revocation, Support, redact_secrets,
 };
 
 const VENDOR: &str = "spartera";
@@ -243,7 +243,9 @@ impl Provider for Spartera {
 }
 
 fn role_number(call: &Call<'_>, role: &str) -> Result<i64> {
-    role.parse().map_err(|_| call.invalid(format!("the role {role:?} is not a number, but all Spartera roles are")))
+    let refuse =
+        || call.invalid(format!("the role {:?} is not a number, but all Spartera roles are", redact_secrets(role)));
+    role.parse().map_err(|_| refuse())
 }
 
 fn changed_expiry(call: &Call<'_>, expiry: Expiry, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
