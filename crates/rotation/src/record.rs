@@ -407,6 +407,9 @@ pub struct Record {
     pub discards: Vec<Discard>,
     /// Whether the rotation set the old key's expiry to the end of the grace, or may have.
     pub old_expires: bool,
+    /// Whether the vendor refused to set that expiry. The rotation does not ask again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub expiry_refused: bool,
     /// The evidence of use so far, if the plan asks for it.
     pub evidence: Option<Evidence>,
     /// Why a person waived the evidence of use, or the evidence that the old key no longer works.
@@ -426,6 +429,7 @@ impl Record {
             marks: Vec::new(),
             discards: Vec::new(),
             old_expires: false,
+            expiry_refused: false,
             evidence: None,
             waived: None,
             leaves_sink: false,

@@ -311,12 +311,18 @@ impl Rotator {
 
     async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
         let (lease, record) = self.lease_of(id).await?;
-        let run = Run::new(self, lease, record);
-        if let Err(error) = self.check_ours(&run.record.plan).and_then(|()| check_state(&run.record)) {
-            run.release().await;
-            return Err(error);
+        let mut run = Run::new(self, lease, record);
+        let checked = match self.check_ours(&run.record.plan).and_then(|()| check_state(&run.record)) {
+            Ok(()) => run.record_interruption().await,
+            refused => refused,
+        };
+        match checked {
+            Ok(()) => Ok(run),
+            Err(error) => {
+                run.release().await;
+                Err(error)
+            }
         }
-        Ok(run)
     }
 
     fn check_ours(&self, plan: &Plan) -> Result<(), RotateError> {

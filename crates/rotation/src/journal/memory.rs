@@ -113,8 +113,8 @@ impl Journal for MemoryJournal {
             return Err(JournalError::Held { by: by.clone(), until: *until });
         }
         entry.token += 1;
-        entry.held = Some((holder.to_owned(), until));
-        Ok(Lease::new(id.clone(), entry.token, time))
+        let is_takeover = entry.held.replace((holder.to_owned(), until)).is_some();
+        Ok(Lease::new(id.clone(), entry.token, time).takeover(is_takeover))
     }
 
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {

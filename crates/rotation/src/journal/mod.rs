@@ -120,12 +120,22 @@ pub struct Lease {
     pub token: u64,
     /// How long the lease lasts after each write.
     pub time: Duration,
+    /// Whether the holder before this one did not release its lease: it died, or it is held up and may still send a
+    /// request.
+    pub is_takeover: bool,
 }
 
 impl Lease {
     /// Returns a lease, for an implementation of [`Journal`].
     pub fn new(rotation: RotationId, token: u64, time: Duration) -> Self {
-        Self { rotation, token, time }
+        Self { rotation, token, time, is_takeover: false }
+    }
+
+    /// Marks a lease whose last holder did not release it.
+    #[must_use]
+    pub fn takeover(mut self, is_takeover: bool) -> Self {
+        self.is_takeover = is_takeover;
+        self
     }
 }
 

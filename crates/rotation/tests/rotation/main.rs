@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 mod abort;
+mod attention;
 mod crashes;
 mod cut_points;
 mod evidence;

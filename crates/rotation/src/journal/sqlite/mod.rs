@@ -149,7 +149,8 @@ impl Journal for SqliteJournal {
     }
 
     async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError> {
-        Ok(self.history(id).await?.pop())
+        let id = id.clone();
+        self.transact(move |transaction| statements::load(transaction, &id)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
@@ -176,10 +177,11 @@ impl Journal for SqliteJournal {
         let (now, lease_end) = (self.clock.now(), lease_end(&*self.clock, time));
         self.transact(move |transaction| {
             let held = Held::read(transaction, &id)?;
+            let is_takeover = held.by.is_some();
             if let Some((by, until)) = held.by.filter(|(_, until)| now < *until) {
                 return Err(JournalError::Held { by, until }.into());
             }
-            let lease = Lease::new(id, held.token + 1, time);
+            let lease = Lease::new(id, held.token + 1, time).takeover(is_takeover);
             statements::hold(transaction, &lease, &holder, lease_end)?;
             Ok(lease)
         })

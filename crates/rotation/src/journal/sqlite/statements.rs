@@ -35,6 +35,11 @@ fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
+/// Returns the latest version of a rotation. How many versions it has does not matter.
+pub(super) fn load(transaction: &Transaction<'_>, id: &RotationId) -> Result<Option<Record>, Failed> {
+    Ok(read_records(transaction, select_latest!("rotation", "WHERE id = ?"), [id.as_str()])?.pop())
+}
+
 /// Returns every unfinished rotation, oldest first.
 pub(super) fn unfinished(transaction: &Transaction<'_>) -> Result<Vec<Record>, Failed> {
     let sql = select_latest!("rotation", "WHERE rotation.state NOT IN ('done', 'aborted') ORDER BY number");
