@@ -325,3 +325,130 @@ fn of_many_processes_at_once_only_one_rotates_a_key() {
     });
     assert_eq!(begun, 1);
 }
+
+#[cfg(unix)]
+mod guard {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+    use std::path::{Path, PathBuf};
+
+    use super::open;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Returns a folder with a closed journal.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        drop(open(&path).unwrap());
+        (folder, path)
+    }
+
+    fn is_root(folder: &Path) -> bool {
+        fs::metadata(folder).unwrap().uid() == 0
+    }
+
+    fn refused(path: &Path, expected: &[&str]) {
+        let refused = open(path).map(drop).unwrap_err();
+        for text in expected.iter().chain(&["--journal"]) {
+            assert!(refused.contains(text), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn files_that_others_can_write_are_refused() {
+        let (folder, path) = folder();
+        for mode in [0o620, 0o602, 0o666] {
+            set_mode(&path, mode);
+            refused(&path, &[path.to_str().unwrap(), "can be written by other users", "chmod go-w"]);
+        }
+        set_mode(&path, 0o644);
+        open(&path).unwrap();
+        for ending in ["-wal", "-shm", "-journal"] {
+            let companion = folder.path().join(format!("journal{ending}"));
+            fs::write(&companion, "").unwrap();
+            set_mode(&companion, 0o606);
+            refused(&path, &[companion.to_str().unwrap(), "can be written by other users"]);
+            fs::remove_file(companion).unwrap();
+        }
+    }
+
+    #[test]
+    fn folders_that_others_can_write_are_refused_unless_they_are_sticky() {
+        let (folder, path) = folder();
+        for mode in [0o770, 0o702, 0o777] {
+            set_mode(folder.path(), mode);
+            refused(&path, &["can be written by other users", "chmod go-w"]);
+            // Nothing is created there, either.
+            refused(&folder.path().join("new"), &["can be written by other users"]);
+            assert!(!folder.path().join("new").exists());
+        }
+        set_mode(folder.path(), 0o1777);
+        open(&path).unwrap();
+    }
+
+    #[test]
+    fn files_of_other_users_are_refused() {
+        let (folder, path) = folder();
+        if !is_root(folder.path()) {
+            println!("not run: only root can give a file to another user");
+            return;
+        }
+        let other = Some(12345);
+        chown(&path, other, None).unwrap();
+        refused(&path, &[path.to_str().unwrap(), "belongs to another user (id 12345)", "chown"]);
+        // A sticky folder protects only the user's own files.
+        set_mode(folder.path(), 0o1777);
+        refused(&path, &["belongs to another user"]);
+        set_mode(folder.path(), 0o700);
+        chown(&path, Some(0), None).unwrap();
+        for ending in ["-wal", "-shm", "-journal"] {
+            let companion = folder.path().join(format!("journal{ending}"));
+            fs::write(&companion, "").unwrap();
+            chown(&companion, other, None).unwrap();
+            refused(&path, &[companion.to_str().unwrap(), "belongs to another user"]);
+            fs::remove_file(companion).unwrap();
+        }
+        chown(folder.path(), other, None).unwrap();
+        refused(&path, &["belongs to another user (id 12345)"]);
+    }
+
+    #[test]
+    fn links_are_followed_only_through_folders_that_can_be_trusted() {
+        let (folder, path) = folder();
+        let link_folder = tempfile::tempdir().unwrap();
+        let link = link_folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        open(&link).unwrap();
+        set_mode(link_folder.path(), 0o777);
+        refused(&link, &["can be written by other users"]);
+        set_mode(link_folder.path(), 0o1777);
+        open(&link).unwrap();
+        if is_root(folder.path()) {
+            std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();
+            refused(&link, &["belongs to another user"]);
+        }
+        // A link in the place of a companion is never followed.
+        let target = folder.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        symlink(&target, folder.path().join("journal-wal")).unwrap();
+        refused(&path, &["journal-wal is not a regular file"]);
+        assert_eq!(fs::read_to_string(target).unwrap(), "kept");
+        // A chain of links that leads nowhere ends.
+        let endless = folder.path().join("endless");
+        symlink("endless", &endless).unwrap();
+        refused(&endless, &["too many symbolic links"]);
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_refused_at_once() {
+        let (folder, _) = folder();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        if made.is_ok_and(|status| status.success()) {
+            refused(&fifo, &["is not a regular file"]);
+        }
+    }
+}

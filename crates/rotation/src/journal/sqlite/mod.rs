@@ -1,6 +1,7 @@
 //! A journal in a SQLite file.
 
 mod file;
+mod guard;
 mod statements;
 
 use std::fmt;
@@ -39,10 +40,15 @@ pub struct SqliteJournal {
 impl SqliteJournal {
     /// Opens the file, which blocks the calling thread. If the file does not exist, creates it for its owner alone.
     ///
+    /// A journal names programs to run and keys to delete. On Unix, the file, the files that SQLite keeps beside it and
+    /// their folder must therefore belong to the effective user or to root, and nobody else may be able to write them.
+    /// A sticky folder such as `/tmp` may be writable. A symbolic link is followed if all of this holds for it, too.
+    /// Folders further up are not checked.
+    ///
     /// # Errors
     ///
-    /// [`JournalError::Unavailable`] if the file cannot be opened, is not a journal, or comes from a newer version of
-    /// this crate.
+    /// [`JournalError::Unavailable`] if the file cannot be opened or trusted, is not a journal, or comes from a newer
+    /// version of this crate.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
         let connection = file::open(&path).map_err(|error| Problem::at(&path, error))?;
