@@ -11,8 +11,8 @@ use std::time::Duration;
 use api_keyring::{Clock as _, Expiry, KeyUpdate, ManualClock, Mark, Provider, ProviderExt as _, Secret, Spartera};
 use api_keyring_emulator::{self as emulator, Emulator, Fault, Revision, SparteraShape};
 use api_keyring_rotation::{
-    Journal, JournalError, Lease, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, SinkError, Slot,
-    SqliteJournal, State, Store, Strategy,
+    Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, Prune, Pruned, Record,
+    RotateError, RotateKey, RotationId, Rotator, Sink as _, SinkError, Slot, SqliteJournal, State, Store, Strategy,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -141,20 +141,25 @@ impl Journal for MortalJournal {
         self.journal.load(id).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
-        self.journal.latest(limit).await
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError> {
+        self.journal.list(listing, after, limit).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         self.journal.find_by_mark(mark).await
     }
 
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
-        self.journal.history(id).await
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        self.journal.versions(id, from, limit).await
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
+        self.journal.prune(older_than, prune).await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {

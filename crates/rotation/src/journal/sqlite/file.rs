@@ -19,7 +19,7 @@ const APPLICATION: i32 = 0x4b65_7952;
 const STATEMENTS: usize = 32;
 
 /// The statements that migrate a file from each layout to the next. A published migration never changes.
-const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
+const MIGRATIONS: [&str; 3] = [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql")];
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
