@@ -14,5 +14,6 @@ mod fleet;
 mod harness;
 mod help;
 mod hostile;
+mod journal;
 mod killed;
 mod rotation;
