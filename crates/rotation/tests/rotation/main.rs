@@ -5,6 +5,7 @@
 
 mod abort;
 mod attention;
+mod blips;
 mod crashes;
 mod cut_points;
 mod evidence;

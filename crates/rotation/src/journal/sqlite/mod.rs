@@ -255,3 +255,25 @@ impl Journal for SqliteJournal {
         self.transact(move |transaction| lease::release(transaction, &lease)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_busy_journal_and_a_full_disk_are_transient() {
+        let is_transient = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            Problem::at(Path::new("journal"), error.into()).is_transient()
+        };
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_PROTOCOL] {
+            assert!(is_transient(code), "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_READONLY, ffi::SQLITE_CONSTRAINT] {
+            assert!(!is_transient(code), "{code}");
+        }
+        assert!(!Problem::at(Path::new("journal"), "it is another program's".into()).is_transient());
+    }
+}
