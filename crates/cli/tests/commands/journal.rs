@@ -6,7 +6,6 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::harness::{Emulator, Run};
 use crate::rotation::{Fixture, fixture};
 
 impl Fixture {
@@ -120,28 +119,20 @@ fn prune_removes_old_finished_rotations_and_forgets_no_key() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_killed_process_keeps_nobody_waiting() {
-    // The vendor does not answer the rotation's create, and the process is killed while it waits.
-    let emulator = Emulator::with(&["--fault", "create:delay=1h:1@2"]);
-    let (key, secret) = emulator.create("spartera");
-    let folder = tempfile::tempdir().unwrap();
-    let destination = folder.path().join("ci.key");
-    fs::write(&destination, secret).unwrap();
-    let command = |arguments: &[&str]| {
-        let mut command = emulator.client(arguments);
-        command.env("API_KEYRING_JOURNAL", folder.path().join("journal"));
-        command
-    };
-    let to = format!("file:{}", destination.display());
-    let quick = ["--settle", "0s", "--poll", "1ms", "--role", "3", "--leaked", "--yes"];
-    let rotate = [&["rotate", &key, "--to", &to], &quick[..]].concat();
-    let mut process = command(&rotate).stderr(Stdio::piped()).spawn().unwrap();
+    let fixture = fixture("spartera");
+    let to = format!("file:{}", fixture.path("ci.key"));
+    let rotate = ["rotate", &fixture.key, "--to", &to, "--poll", "1ms", "--role", "3", "--wait", "2h", "--yes"];
+    // The process holds its lease while it waits for the end of the grace.
+    let mut process = fixture.command(&rotate).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    assert!(lines.map_while(Result::ok).any(|line| line.ends_with("issuing")));
+    let last = lines.map_while(Result::ok).find(|line| line.ends_with("promoted")).unwrap();
+    let (id, _) = last.split_once(':').unwrap();
+    let held = fixture.run(&["resume", id, "--wait", "0s"]);
+    assert!(held.code == 1 && held.stderr.contains("is working on the rotation"), "{}", held.stderr);
     process.kill().unwrap();
     process.wait().unwrap();
-    // Its lease of five minutes has just begun.
-    let resumed: Run = command(&["resume"]).output().unwrap().into();
-    assert!(resumed.code == 0 && resumed.stdout.contains("done"), "{}{}", resumed.stdout, resumed.stderr);
+    let resumed = fixture.run(&["resume", id, "--wait", "0s"]);
+    assert!(resumed.code == 0 && resumed.stdout.contains("promoted"), "{}{}", resumed.stdout, resumed.stderr);
 }
 
 #[test]
