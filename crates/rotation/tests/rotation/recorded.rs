@@ -56,7 +56,7 @@ fn states(strategy: Strategy) -> BTreeSet<&'static str> {
 }
 
 /// The recordings, oldest first. Each is named after the journal's layout; `2b` is a later one in layout 2.
-const LAYOUTS: [&str; 3] = ["1", "2", "2b"];
+const LAYOUTS: [&str; 4] = ["1", "2", "2b", "3"];
 
 fn fixtures(layout: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(layout)
