@@ -30,12 +30,13 @@ pub enum RotateError {
 }
 
 impl RotateError {
-    /// Returns whether the same step may succeed in a moment.
-    pub(super) fn is_transient(&self) -> bool {
+    /// Returns whether the same step may succeed in a moment, although nobody does anything about it.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Provider(error) => error.is_transient(),
+            Self::Journal(error) => error.is_transient(),
             Self::Sink { .. } | Self::NotYet(_) => true,
-            _ => false,
+            Self::Refused(_) | Self::Cancelled => false,
         }
     }
 }

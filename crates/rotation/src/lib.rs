@@ -28,7 +28,10 @@ pub use host::{Host, shown_name};
 pub use journal::memory::MemoryJournal;
 #[cfg(feature = "sqlite")]
 pub use journal::sqlite::SqliteJournal;
-pub use journal::{Journal, JournalError, Lease};
+pub use journal::{
+    Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, MAX_LEASE, Prune, Pruned,
+    UnreadableRecord,
+};
 pub use orphans::{Orphan, find_orphans, find_orphans_at};
 pub use own_credential::own_credential;
 pub use plan::request::{RotateKey, Strategy, Timing};

@@ -4,7 +4,7 @@ use api_keyring::{ApiKey, KeyId, ListKeys, Mark, Provider, ProviderExt as _, Sec
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 
-use super::{Journal, RotateError, RotationId, Sink, SinkError, State};
+use super::{Journal, JournalError, RotateError, RotationId, Sink, SinkError, State};
 
 /// A key with a mark that no rotation needs.
 #[derive(Clone, Debug)]
@@ -85,7 +85,11 @@ pub async fn find_orphans_at(
             continue;
         }
         let Some(mark) = key.name().and_then(Mark::from_name) else { continue };
-        let record = journal.find_by_mark(&mark).await?;
+        let record = match journal.find_by_mark(&mark).await {
+            // The key may be in use.
+            Err(JournalError::Unreadable(_)) => continue,
+            found => found?,
+        };
         let (rotation, twin) = match &record {
             None => (None, None),
             Some(record) => match &record.state {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use api_keyring::{IssuedKey, KeyId, Mark, Secret, Timestamp};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 use crate::host::split_host;
@@ -392,10 +392,38 @@ pub struct Evidence {
     pub old_since: DateTime<Utc>,
 }
 
+/// The format in which this program stores a record. It grows with each change that an earlier program must not ignore.
+///
+/// A record without a number is of the first format. Fields that are new since have a default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RecordFormat;
+
+impl RecordFormat {
+    const NEWEST: u64 = 1;
+}
+
+impl Serialize for RecordFormat {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(Self::NEWEST)
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordFormat {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u64::deserialize(deserializer)? {
+            ..=Self::NEWEST => Ok(Self),
+            newer => Err(de::Error::custom(format!("a newer version of this program wrote it, in format {newer}"))),
+        }
+    }
+}
+
 /// Everything that the journal keeps of one rotation. It holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
+    /// The format in which the record is stored.
+    #[serde(default)]
+    pub(crate) format: RecordFormat,
     /// The rotation's id.
     pub id: RotationId,
     /// The number of times that the record was changed.
@@ -412,6 +440,9 @@ pub struct Record {
     pub discards: Vec<Discard>,
     /// Whether the rotation set the old key's expiry to the end of the grace, or may have.
     pub old_expires: bool,
+    /// Whether the vendor refused to set that expiry. The rotation does not ask again.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub expiry_refused: bool,
     /// The evidence of use so far, if the plan asks for it.
     pub evidence: Option<Evidence>,
     /// Why a person waived the evidence of use, or the evidence that the old key no longer works.
@@ -426,6 +457,7 @@ pub struct Record {
 impl Record {
     pub(super) fn new(plan: Plan, now: DateTime<Utc>) -> Self {
         Self {
+            format: RecordFormat,
             id: RotationId::random(),
             version: 0,
             time: now,
@@ -434,6 +466,7 @@ impl Record {
             marks: Vec::new(),
             discards: Vec::new(),
             old_expires: false,
+            expiry_refused: false,
             evidence: None,
             waived: None,
             leaves_sink: false,

@@ -111,14 +111,19 @@ impl Rotator {
         self
     }
 
-    /// Sets how long the lease lasts after each step. The default is five minutes. If this process dies, others wait
-    /// until its lease ends before they take over.
+    /// Sets how long the lease lasts after each step. The default is five minutes, and the longest time is
+    /// [a day](crate::MAX_LEASE). If this process dies, others wait until its lease ends before they take over. A journal
+    /// in a file knows when a process of the same machine is gone, and then they do not wait.
     ///
     /// It must be longer than the longest call to the vendor, with all its [retries](api_keyring::Retry).
     #[must_use]
     pub fn lease(mut self, time: Duration) -> Self {
         self.lease = time;
         self
+    }
+
+    pub(super) fn lease_time(&self) -> Duration {
+        self.lease
     }
 
     /// Returns the same rotator for another sink.
@@ -303,13 +308,18 @@ impl Rotator {
     }
 
     /// Starts a plan that was made a moment ago, and carries it out.
-    pub(super) async fn carry_out(&self, plan: Plan) -> Result<Record, RotateError> {
-        let record = match plan.strategy {
-            // The journal refuses to replace a key twice, so this needs no second look at the key.
-            Strategy::Overlap => self.begin(plan).await?,
-            Strategy::InPlace => self.start(plan).await?,
-        };
+    async fn carry_out(&self, plan: Plan) -> Result<Record, RotateError> {
+        let record = self.start_at_once(plan).await?;
         self.resume(&record.id).await
+    }
+
+    /// Starts a plan that was made a moment ago.
+    pub(super) async fn start_at_once(&self, plan: Plan) -> Result<Record, RotateError> {
+        match plan.strategy {
+            // The journal refuses to replace a key twice, so this needs no second look at the key.
+            Strategy::Overlap => self.begin(plan).await,
+            Strategy::InPlace => self.start(plan).await,
+        }
     }
 
     /// Takes the lease on a rotation, and reads its record.
@@ -327,12 +337,18 @@ impl Rotator {
 
     async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
         let (lease, record) = self.lease_of(id).await?;
-        let run = Run::new(self, lease, record);
-        if let Err(error) = self.check_ours(&run.record.plan).and_then(|()| check_state(&run.record)) {
-            run.release().await;
-            return Err(error);
+        let mut run = Run::new(self, lease, record);
+        let checked = match self.check_ours(&run.record.plan).and_then(|()| check_state(&run.record)) {
+            Ok(()) => run.record_interruption().await,
+            refused => refused,
+        };
+        match checked {
+            Ok(()) => Ok(run),
+            Err(error) => {
+                run.release().await;
+                Err(error)
+            }
         }
-        Ok(run)
     }
 
     fn check_ours(&self, plan: &Plan) -> Result<(), RotateError> {

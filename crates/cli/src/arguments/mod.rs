@@ -14,8 +14,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::command_line::{NoArguments, read};
 pub(crate) use self::rotation::{
-    Abort, History, JournalArguments, Resume, Rotate, RotateFleet, RotateOptions, RotatorArguments, Status, Sweep,
-    Target,
+    Abort, History, JournalArguments, Prune, Resume, Rotate, RotateFleet, RotateOptions, RotatorArguments, Status,
+    Sweep, Target,
 };
 use crate::destination::Destination;
 
@@ -130,6 +130,11 @@ pub(crate) enum Command {
     Abort(Abort),
     /// List all rotations, finished and unfinished, or show every step of one
     History(History),
+    /// Remove old finished rotations from the journal
+    ///
+    /// The journal keeps which key replaced which, the marks of the keys, and the lifetimes that you asked for. No
+    /// command shows the removed rotations any more. This changes no key and no destination.
+    Prune(Prune),
     /// Find keys that rotations and interrupted creates left behind, and delete them on request
     ///
     /// Without --retire the command only lists the keys. A `create` that was interrupted leaves a key whose name ends

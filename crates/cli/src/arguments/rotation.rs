@@ -312,6 +312,8 @@ pub(crate) struct RotatorArguments {
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1m")]
     pub(crate) wait: Duration,
     /// How long other processes wait before they take over a rotation whose process has died
+    ///
+    /// A day at most. On Linux, other processes of the same machine or container do not wait.
     #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "5m")]
     pub(crate) lease: Duration,
     #[command(flatten)]
@@ -362,11 +364,28 @@ pub(crate) struct History {
     /// Id of the rotation whose steps to show; the latest rotations if omitted
     #[arg(value_name = "ROTATION")]
     pub(crate) rotation: Option<RotationId>,
-    /// How many rotations to list
+    /// How many rotations, or steps of one, to list
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
+    /// Where to continue a list of rotations, as the list before said
+    #[arg(long, value_name = "PLACE", conflicts_with = "rotation")]
+    pub(crate) from: Option<u64>,
     #[command(flatten)]
     pub(crate) journal: JournalArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Prune {
+    /// Remove rotations that were finished at least this long ago, such as 90d
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) older_than: Duration,
+    /// Say how many rotations the command would remove, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) journal: JournalArguments,
+    #[command(flatten)]
+    pub(crate) consent: Consent,
 }
 
 #[derive(Debug, Args)]

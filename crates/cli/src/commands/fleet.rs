@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api_keyring::{ApiKey, Clock as _, KeyId, ListKeys, Mark, NamedProvider, Provider as _, ProviderExt as _};
 use api_keyring_rotation::{
-    Exclusion, Fleet, FleetKey, FleetSummary, Journal, KeyResult, MemoryJournal, OwnCredential, Record, RotationId,
-    Selector, Sink, SinkSet, State, StateKind, open_sinks,
+    Exclusion, Fleet, FleetKey, FleetSummary, Journal, JournalEntry, KeyResult, MemoryJournal, OwnCredential, Record,
+    RotationId, Selector, Sink, SinkSet, State, StateKind, open_sinks,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
@@ -85,10 +85,20 @@ struct UnfinishedRotations {
 impl UnfinishedRotations {
     async fn load(provider: &NamedProvider, journal: &dyn Journal) -> Result<Self> {
         let mut unfinished = Self::default();
-        for record in journal.unfinished().await? {
-            if (&*record.plan.vendor, &*record.plan.scope) == (provider.vendor(), provider.scope()) {
-                unfinished.by_key.insert(record.plan.old.id, record.id.clone());
-                unfinished.by_mark.extend(record.marks.into_iter().map(|mark| (mark, record.id.clone())));
+        for entry in journal::unfinished(journal).await? {
+            let (vendor, scope, key, id, marks) = match entry {
+                JournalEntry::Record(record) => {
+                    let plan = record.plan;
+                    (plan.vendor, plan.scope, Some(plan.old.id), Some(record.id), record.marks)
+                }
+                // Its keys are left to it until it can be read again.
+                JournalEntry::Unreadable(record) => {
+                    (record.vendor, record.scope, record.key.parse().ok(), record.id.parse().ok(), record.marks)
+                }
+            };
+            if let Some(id) = id.filter(|_| (&*vendor, &*scope) == (provider.vendor(), provider.scope())) {
+                unfinished.by_mark.extend(marks.into_iter().map(|mark| (mark, id.clone())));
+                unfinished.by_key.extend(key.map(|key| (key, id)));
             }
         }
         Ok(unfinished)

@@ -4,7 +4,7 @@ use std::fs::DirBuilder;
 use std::path::Path;
 use std::sync::Arc;
 
-use api_keyring_rotation::{Journal, MemoryJournal, RotationId, SqliteJournal};
+use api_keyring_rotation::{Journal, JournalEntry, JournalError, Listing, MemoryJournal, RotationId, SqliteJournal};
 
 use crate::arguments::{JournalArguments, RotateOptions};
 use crate::failure::{Failure, Result};
@@ -70,6 +70,22 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// How many rotations to read at a time.
+const PAGE: usize = 500;
+
+/// Returns all unfinished rotations, also those whose records cannot be read.
+pub(super) async fn unfinished(journal: &dyn Journal) -> Result<Vec<JournalEntry>, JournalError> {
+    let (mut entries, mut after) = (Vec::new(), None);
+    loop {
+        let page = journal.list(Listing::Unfinished, after, PAGE).await?;
+        entries.extend(page.entries);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(entries),
+        }
+    }
 }
 
 /// Returns the command that continues a rotation from the same journal.

@@ -9,6 +9,7 @@ mod fleet;
 mod journal;
 mod list;
 mod providers;
+mod prune;
 mod read;
 mod rotate;
 mod rotations;
@@ -40,6 +41,7 @@ pub(crate) async fn run(Arguments { output, command }: Arguments) -> Result {
         Command::Status(arguments) => rotations::status(output, &arguments).await,
         Command::Abort(arguments) => rotations::abort(output, arguments).await,
         Command::History(arguments) => rotations::history(output, &arguments).await,
+        Command::Prune(arguments) => prune::run(output, &arguments).await,
         Command::Sweep(arguments) => sweep::run(output, &arguments).await,
         Command::Revoke(arguments) => destroy::revoke(output, arguments).await,
         Command::Delete(arguments) => destroy::delete(output, arguments).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api_keyring::{Capability, KeyRef, NamedProvider, Provider as _, Regeneration, Support};
 use api_keyring_rotation::{
-    Downtime, Existing, Journal, JournalError, Plan, RotateError, Sink, SinkSet, State, Strategy,
+    Downtime, Existing, Journal, JournalEntry, JournalError, Plan, RotateError, Sink, SinkSet, State, Strategy,
 };
 use serde_json::json;
 
@@ -107,10 +107,18 @@ pub(super) async fn check_destination(sink: &dyn Sink) -> Result {
 
 /// Refuses a key that an unfinished rotation replaces or has issued.
 async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
-    match journal.unfinished().await?.into_iter().find(|other| other.is_at_work_on(plan)) {
-        Some(other) => Err(JournalError::UnderWay(other.id).into()),
-        None => Ok(()),
+    for entry in journal::unfinished(journal).await? {
+        match entry {
+            JournalEntry::Record(other) if other.is_at_work_on(plan) => {
+                return Err(JournalError::UnderWay(other.id).into());
+            }
+            JournalEntry::Unreadable(other) if other.key == plan.old.id.as_str() => {
+                return Err(JournalError::Unreadable(other).into());
+            }
+            _ => {}
+        }
     }
+    Ok(())
 }
 
 /// Rotates in place without a journal. The secret goes to standard output, so nobody could resume this rotation.

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use api_keyring::NamedProvider;
-use api_keyring_rotation::{Journal, JournalError, Record, RotateError, RotationId, Rotator, State, open_sinks};
+use api_keyring_rotation::{
+    Journal, JournalCursor, JournalEntry, JournalError, Listing, Record, RotateError, RotationId, Rotator, State,
+    UnreadableRecord, open_sinks,
+};
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::rotator::RotatorFactory;
 use super::{journal, rotator};
@@ -28,15 +31,19 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     if let Some((_, flag)) = decision.into_iter().find(|(is_given, _)| *is_given) {
         return Err(Failure::Usage(format!("{flag} is only for one rotation: name a single id")));
     }
-    let records = if arguments.rotations.is_empty() {
-        journal.unfinished().await?
+    let (mut records, mut unreadable) = (Vec::new(), Vec::new());
+    if arguments.rotations.is_empty() {
+        for entry in journal::unfinished(&*journal).await? {
+            match entry {
+                JournalEntry::Record(record) => records.push(*record),
+                JournalEntry::Unreadable(record) => unreadable.push(*record),
+            }
+        }
     } else {
-        let mut records = Vec::new();
         for id in arguments.rotations.iter().collect::<BTreeSet<_>>() {
             records.push(load(&journal, id).await?);
         }
-        records
-    };
+    }
     let mut rotators = RotatorCache::new(format, &journal, &arguments.rotator);
     let cancelled = rotator::cancel_requested();
     let resumed = stream::iter(records).map(|record| {
@@ -50,7 +57,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
         }
     });
     let resumed: Vec<_> = resumed.buffered(CONCURRENCY).collect().await;
-    report(format, resumed)
+    report(format, resumed, &unreadable)
 }
 
 async fn resume_one(format: Format, arguments: &Resume, id: &RotationId) -> Result {
@@ -90,10 +97,14 @@ impl From<RotateError> for ResumeError {
     }
 }
 
-fn report(format: Format, resumed: Vec<(Record, Result<Record, ResumeError>)>) -> Result {
-    let mut failed = 0;
-    let mut rows = Vec::new();
-    let mut documents = Vec::new();
+fn report(
+    format: Format,
+    resumed: Vec<(Record, Result<Record, ResumeError>)>,
+    unreadable: &[UnreadableRecord],
+) -> Result {
+    let mut failed = unreadable.len();
+    let mut rows: Vec<_> = unreadable.iter().map(rotator::unreadable_row).collect();
+    let mut documents: Vec<_> = unreadable.iter().map(unreadable_document).collect();
     for (before, resumed) in resumed {
         let (record, problem) = match resumed {
             Ok(record) => {
@@ -120,7 +131,7 @@ fn report(format: Format, resumed: Vec<(Record, Result<Record, ResumeError>)>) -
     match failed {
         0 => printed,
         failed => Err(Failure::Other(format!(
-            "{failed} of {} rotations were aborted, need attention or failed: see their notes",
+            "{failed} of {} rotations were aborted, need attention, failed or cannot be read: see their notes",
             documents.len()
         ))),
     }
@@ -156,35 +167,78 @@ pub(super) async fn status(format: Format, arguments: &Status) -> Result {
     if let Some(id) = &arguments.rotation {
         return rotator::print(format, &load(&journal, id).await?);
     }
-    list(format, &journal.unfinished().await?)
+    list(format, &journal::unfinished(&*journal).await?)
 }
 
 pub(super) async fn history(format: Format, arguments: &History) -> Result {
     let journal = journal::existing(&arguments.journal)?;
-    let Some(id) = &arguments.rotation else {
-        return list(format, &journal.latest(usize::try_from(arguments.limit).unwrap_or(usize::MAX)).await?);
-    };
-    let versions = journal.history(id).await?;
-    if versions.is_empty() {
-        return Err(JournalError::Missing(id.clone()).into());
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    if let Some(id) = &arguments.rotation {
+        return steps(format, &*journal, id, limit).await;
     }
+    let page = journal.list(Listing::All, arguments.from.map(JournalCursor::new), limit).await?;
+    let printed = list(format, &page.entries);
+    if let Some(next) = page.next {
+        output::notice(&format!("There are earlier rotations: add `--from {}` to list them.", next.number()));
+    }
+    printed
+}
+
+/// Prints the latest steps of a rotation, oldest first.
+async fn steps(format: Format, journal: &dyn Journal, id: &RotationId, limit: usize) -> Result {
+    let latest = match journal.load(id).await {
+        Ok(Some(record)) => record.version,
+        Ok(None) => return Err(JournalError::Missing(id.clone()).into()),
+        Err(JournalError::Unreadable(record)) => record.version,
+        Err(error) => return Err(error.into()),
+    };
+    let from = (latest + 1).saturating_sub(limit as u64);
+    let versions = journal.versions(id, from, limit).await?;
+    let printed = match format {
+        Format::Json => output::json(&versions.iter().map(document).collect::<Vec<_>>()),
+        Format::Table => output::table(["VERSION", "TIME", "STATE", "NOTE"], versions.iter().map(step_row)),
+    };
+    if from > 0 {
+        output::notice(&format!("There are {from} earlier steps: use a larger --limit to list them."));
+    }
+    printed
+}
+
+fn step_row(version: &JournalEntry) -> [String; 4] {
+    match version {
+        JournalEntry::Record(record) => {
+            let note = rotator::note(record).unwrap_or_else(|| "-".to_owned());
+            [record.version.to_string(), output::utc(record.time), record.state.kind().label().to_owned(), note]
+        }
+        JournalEntry::Unreadable(record) => {
+            [record.version.to_string(), "-".to_owned(), "unreadable".to_owned(), record.why.clone()]
+        }
+    }
+}
+
+fn list(format: Format, entries: &[JournalEntry]) -> Result {
     match format {
-        Format::Json => output::json(&versions),
+        Format::Json => output::json(&entries.iter().map(document).collect::<Vec<_>>()),
         Format::Table => output::table(
-            ["VERSION", "TIME", "STATE", "NOTE"],
-            versions.iter().map(|record| {
-                let note = rotator::note(record).unwrap_or_else(|| "-".to_owned());
-                [record.version.to_string(), output::utc(record.time), record.state.kind().label().to_owned(), note]
+            rotator::HEADER,
+            entries.iter().map(|entry| match entry {
+                JournalEntry::Record(record) => rotator::row(record),
+                JournalEntry::Unreadable(record) => rotator::unreadable_row(record),
             }),
         ),
     }
 }
 
-fn list(format: Format, records: &[Record]) -> Result {
-    match format {
-        Format::Json => output::json(&records),
-        Format::Table => output::table(rotator::HEADER, records.iter().map(rotator::row)),
+fn document(entry: &JournalEntry) -> Value {
+    match entry {
+        JournalEntry::Record(record) => json!(record),
+        JournalEntry::Unreadable(record) => unreadable_document(record),
     }
+}
+
+/// Returns the document of a record that cannot be read. It has nothing in common with the others.
+fn unreadable_document(record: &UnreadableRecord) -> Value {
+    json!({"unreadable": record})
 }
 
 async fn load(journal: &Arc<dyn Journal>, id: &RotationId) -> Result<Record> {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{NamedProvider, SharedSecret, SystemClock};
-use api_keyring_rotation::{Journal, OwnCredential, Record, RotationId, Rotator, Sink, State, Strategy};
+use api_keyring_rotation::{
+    Journal, OwnCredential, Record, RotationId, Rotator, Sink, State, Strategy, UnreadableRecord,
+};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared};
 
 use crate::arguments::{Format, RotatorArguments};
@@ -153,6 +155,12 @@ pub(super) fn row(record: &Record) -> [String; 6] {
         output::utc(record.time),
         or_dash(note(record)),
     ]
+}
+
+/// Returns a rotation whose record cannot be read as a row of a table.
+pub(super) fn unreadable_row(record: &UnreadableRecord) -> [String; 6] {
+    let key = format!("{}/{}", record.provider, record.key);
+    [record.id.clone(), key, "unreadable".to_owned(), "-".to_owned(), "-".to_owned(), record.why.clone()]
 }
 
 /// Prints one rotation with all its fields.

@@ -59,6 +59,9 @@ enum UnknownRotations {
 const UNKNOWN_MARK: &str = "no rotation in the journal has its mark: a `create` was interrupted, or another journal has \
                             its rotation";
 
+/// Why a key stays although the journal knows its mark.
+const PRUNED: &str = "its rotation was pruned from the journal, which no longer says where its secret was put";
+
 /// Whether an orphan may be deleted, and why.
 enum Verdict {
     Delete(String),
@@ -153,16 +156,17 @@ async fn inspect(
         return Ok(Verdict::Keep(format!("it has the same mark as {twin}, and only one of the two is in use")));
     }
     let key = format!("{}/{}", account.provider.name(), orphan.key.id());
+    let unknown_mark = if orphan.rotation.is_some() { PRUNED } else { UNKNOWN_MARK };
     Ok(match (record.is_some(), is_surely_unused, deletes_unknown) {
         // The journal records that its rotation ended without it.
         (true, ..) => Verdict::Delete("left behind".to_owned()),
-        (false, true, true) => Verdict::Delete(format!("{UNKNOWN_MARK}, and no destination holds its secret")),
+        (false, true, true) => Verdict::Delete(format!("{unknown_mark}, and no destination holds its secret")),
         (false, false, true) => Verdict::Keep(format!(
-            "{UNKNOWN_MARK}, and the vendor does not show whether a destination holds its secret. If nothing uses it, \
+            "{unknown_mark}, and the vendor does not show whether a destination holds its secret. If nothing uses it, \
              run `api-keyring delete {key}`"
         )),
         (false, _, false) => {
-            Verdict::Keep(format!("{UNKNOWN_MARK}. If nothing uses it, run `api-keyring delete {key}`"))
+            Verdict::Keep(format!("{unknown_mark}. If nothing uses it, run `api-keyring delete {key}`"))
         }
     })
 }

@@ -123,7 +123,7 @@ fn a_key_that_has_got_the_id_while_the_question_waits_is_spared() {
     }
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().join("used").display().to_string();
-    std::fs::write(&place, "another secret").unwrap();
+    std::fs::write(&place, "another-secret").unwrap();
     let orphan = create("mine ~0123456789abcdef");
     let place = format!("file:{place}");
     let sweep = ["sweep", "spartera", "--retire", "--even-unknown", "--in", &place];

@@ -20,6 +20,7 @@ mod fleet;
 mod harness;
 mod help;
 mod hostile;
+mod journal;
 mod killed;
 mod odd_secrets;
 mod rotation;

@@ -9,15 +9,15 @@ use serde_json::Value;
 use crate::harness::{Emulator, Run};
 
 /// A key, and a directory with its secret in `ci.key` and with the journal.
-struct Fixture {
-    emulator: Emulator,
-    folder: tempfile::TempDir,
+pub(crate) struct Fixture {
+    pub(crate) emulator: Emulator,
+    pub(crate) folder: tempfile::TempDir,
     provider: &'static str,
-    key: String,
+    pub(crate) key: String,
     old: String,
 }
 
-fn fixture(provider: &'static str) -> Fixture {
+pub(crate) fn fixture(provider: &'static str) -> Fixture {
     fixture_at(Emulator::start(), provider)
 }
 
@@ -29,7 +29,7 @@ fn fixture_at(emulator: Emulator, provider: &'static str) -> Fixture {
 }
 
 impl Fixture {
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
@@ -37,24 +37,24 @@ impl Fixture {
         fs::read_to_string(self.path("ci.key")).unwrap()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.emulator.client(arguments);
         command.env("API_KEYRING_JOURNAL", self.path("state.sqlite"));
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         self.command(arguments).output().unwrap().into()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let run = self.run(&[&["--output", "json"], arguments].concat());
         assert_eq!((run.code, &*run.stderr), (0, ""), "{arguments:?}");
         serde_json::from_str(&run.stdout).unwrap()
     }
 
     /// Rotates the key into `ci.key`, with short waits.
-    fn rotate(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn rotate(&self, arguments: &[&str]) -> Value {
         let to = format!("file:{}", self.path("ci.key"));
         let role = if self.provider == "spartera" { "3" } else { "role-reader" };
         let mut all = vec!["rotate", &self.key, "--to", &to, "--poll", "1ms", "--settle", "0s", "--yes"];

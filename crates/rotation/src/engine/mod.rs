@@ -154,6 +154,9 @@ pub(super) struct Run<'a> {
     sink: Arc<dyn Sink>,
     lease: Lease,
     pub(super) record: Record,
+    /// What the journal still says, while this run has resumed a rotation that needed attention and has not recorded
+    /// that. Otherwise a rotation whose problem lasts would get new versions at each resume.
+    attention: Option<Record>,
     /// How many new secrets this run has requested in place.
     requested: usize,
 }
@@ -172,7 +175,21 @@ enum Next {
 
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
-        Self { rotator, sink: rotator.sink_expecting(record.holdings()), lease, record, requested: 0 }
+        Self { rotator, sink: rotator.sink_expecting(record.holdings()), lease, record, attention: None, requested: 0 }
+    }
+
+    /// Records that another process resumed the rotation and did not end in order, if that may be so.
+    ///
+    /// The other process recorded nothing yet, but it may still send a request. So the decisions that are allowed while
+    /// a rotation needs attention are not allowed now.
+    pub(super) async fn record_interruption(&mut self) -> Result {
+        if self.lease.is_takeover
+            && let State::NeedsAttention { was, .. } = &self.record.state
+        {
+            let was = was.underlying().clone();
+            return self.go_to(was).await;
+        }
+        Ok(())
     }
 
     /// Releases the lease, and returns the record as it was last written.
@@ -190,8 +207,14 @@ impl<'a> Run<'a> {
     pub(super) async fn drive(&mut self) -> Result {
         if let State::NeedsAttention { .. } = self.record.state {
             let resumed = self.state_to_resume().await?;
-            self.go_to(resumed).await?;
+            self.attention = Some(self.record.clone());
+            self.record.state = resumed;
         }
+        self.take_steps().await?;
+        self.record_resumption().await
+    }
+
+    async fn take_steps(&mut self) -> Result {
         self.check_before_retiring().await?;
         let strategy = self.record.plan.strategy;
         let mut patience = self.rotator.patience;
@@ -217,11 +240,43 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Records a change. This run knows only what the journal has accepted.
+    /// Records a change. Apart from a resumption, this run knows only what the journal has accepted.
+    ///
+    /// If the rotation needs attention for the same reason as before it was resumed, there is nothing to record.
     async fn write(&mut self, change: impl FnOnce(&mut Record)) -> Result {
         let mut next = self.record.clone();
         change(&mut next);
-        next.version += 1;
+        if let Some(attention) = &self.attention {
+            if next == *attention {
+                // Another process may have continued the rotation meanwhile.
+                self.rotator.journal.renew(&self.lease).await?;
+                (self.record, self.attention) = (next, None);
+                return Ok(());
+            }
+            // Only the reason differs, perhaps by a number in the vendor's message.
+            if next.state.kind() == NeedsAttention && next.state.underlying() == attention.state.underlying() {
+                (self.record, self.attention) = (attention.clone(), None);
+                return self.save(next).await;
+            }
+            if next == (Record { state: attention.state.underlying().clone(), ..attention.clone() }) {
+                self.record = next;
+                return Ok(());
+            }
+        }
+        self.record_resumption().await?;
+        self.save(next).await
+    }
+
+    /// Records that the rotation is resumed, if the journal still says that it needs attention.
+    pub(super) async fn record_resumption(&mut self) -> Result {
+        let Some(attention) = self.attention.take() else { return Ok(()) };
+        let resumed = std::mem::replace(&mut self.record, attention);
+        self.save(resumed).await
+    }
+
+    /// Writes the next version.
+    async fn save(&mut self, mut next: Record) -> Result {
+        next.version = self.record.version + 1;
         next.time = self.now();
         debug_assert!(
             is_listed(&self.record, &next),

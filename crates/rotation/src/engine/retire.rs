@@ -29,7 +29,8 @@ impl Run<'_> {
 
     /// Sets the old key's expiry to the end of the grace, unless it expires before. Doing this twice does no harm.
     pub(super) async fn expire_old(&mut self, new: &Issued, until: DateTime<Utc>) -> Result {
-        if self.record.plan.old_expiry().is_some_and(|expiry| expiry <= until) {
+        let is_earlier = self.record.plan.old_expiry().is_some_and(|expiry| expiry <= until);
+        if is_earlier || self.record.expiry_refused {
             return Ok(());
         }
         // Another key that has got the old one's id keeps its expiry.
@@ -48,7 +49,9 @@ impl Run<'_> {
             Err(error) if error.is_transient() || error.may_have_taken_effect() => Err(error.into()),
             // The old key is gone, or the grace is over by the vendor's clock. The rotation retires the key in any
             // case.
-            Err(_) if is_first => self.write(|record| record.old_expires = false).await,
+            Err(_) if is_first => {
+                self.write(|record| (record.old_expires, record.expiry_refused) = (false, true)).await
+            }
             // An earlier request may have set the expiry.
             Err(_) => Ok(()),
         }
@@ -110,6 +113,8 @@ impl Run<'_> {
                 // One such answer proves nothing. The next step checks whether the key is gone.
                 Err(error) if error.is_not_found() => break,
                 Err(error) if error.is_transient() || error.may_have_taken_effect() => {
+                    // As long as the request may take effect, nobody may abort the rotation.
+                    self.record_resumption().await?;
                     self.wait_before_repeating(error, deadline).await?;
                 }
                 Err(error) => {

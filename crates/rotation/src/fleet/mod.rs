@@ -1,5 +1,6 @@
 //! Fleets: many keys of one provider, rotated in waves.
 
+mod blips;
 mod result;
 mod run;
 mod selector;
@@ -14,6 +15,7 @@ use api_keyring::{KeyId, Provider, SharedSecret};
 use futures_util::future::FutureExt as _;
 use futures_util::{Stream, StreamExt as _};
 
+use self::blips::Blips;
 pub use self::result::{FleetSummary, KeyResult};
 use self::run::{Run, Stage};
 pub use self::selector::{Exclusion, InvalidPattern, Selector};
@@ -35,7 +37,8 @@ pub struct FleetKey {
 /// A fleet begins with waves of a limited size, the canaries, and then rotates all other keys. A failure among the
 /// canaries halts the fleet: it starts no further rotations. Later, only a rejected credential, an unusable journal, a
 /// cancellation, or [many keys in a row](Self::give_up_after) for which the vendor cannot be reached halts it.
-/// Rotations that have started are finished, or can be resumed from the journal.
+/// Rotations that have started are finished, or can be resumed from the journal. If the journal fails only
+/// [for the moment](JournalError::is_transient), the fleet waits for up to a minute, and continues.
 ///
 /// Your own credential comes last and is never a canary, if the rotator knows [its secret](Rotator::own_credential).
 /// The fleet rotates it only if its request [allows that](RotateKey::even_own). A key that may be your own credential
@@ -114,7 +117,8 @@ impl Fleet {
     /// Rotates one key, unless it is, or may be, your own credential and it is not yet time for that.
     async fn rotate_key(&self, key: FleetKey, turn: Turn) -> Step {
         let rotator = self.rotator.with_sink(Arc::clone(&key.sink));
-        let planned = rotator.plan(&key.rotate).await;
+        let mut blips = Blips::new(&rotator);
+        let planned = blips.outlast(async || rotator.plan(&key.rotate).await).await;
         let (own, defers) = match (&planned, turn) {
             (Ok(plan), _) => (plan.own_credential, plan.own_credential != OwnCredential::No),
             (Err(_), Turn::Last(own)) => (own, false),
@@ -133,7 +137,7 @@ impl Fleet {
             return Step::Cancelled;
         }
         let record = match planned {
-            Ok(plan) => rotator.carry_out(plan).await,
+            Ok(plan) => blips.carry_out(plan).await,
             Err(error) => Err(error),
         };
         let result = match record {

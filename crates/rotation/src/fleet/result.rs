@@ -77,9 +77,11 @@ impl FleetSummary {
         self.failed += 1;
         let concerns_all_keys = match result {
             KeyResult::Failed(RotateError::Provider(error)) => error.is_unauthenticated(),
-            KeyResult::Failed(RotateError::Journal(JournalError::Unavailable(_))) => true,
+            KeyResult::Failed(RotateError::Journal(error)) => error.concerns_all_rotations(),
             _ => false,
         };
-        (concerns_all_keys || stage == Stage::Canary).then(|| format!("key {key}: {why}"))
+        // A record that cannot be read says nothing of other keys, either.
+        let is_unreadable = matches!(result, KeyResult::Failed(RotateError::Journal(JournalError::Unreadable(_))));
+        (concerns_all_keys || (stage == Stage::Canary && !is_unreadable)).then(|| format!("key {key}: {why}"))
     }
 }

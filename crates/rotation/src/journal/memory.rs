@@ -8,7 +8,10 @@ use api_keyring::{Clock, Mark, SystemClock};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Journal, JournalError, Lease, lease_end};
+use super::{
+    Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, Prune, Pruned, lease_end,
+    time_before,
+};
 use crate::{Record, RotationId, State};
 
 /// Records rotations in memory. Use it for tests, and if you can do without the records after the process has ended.
@@ -23,8 +26,10 @@ pub struct MemoryJournal {
 #[derive(Debug)]
 struct Entry {
     /// How many rotations began before this one.
-    number: usize,
+    number: u64,
     versions: Vec<Record>,
+    /// What remains of the rotation once it is pruned.
+    pruned: Option<Record>,
     token: u64,
     held: Option<(String, DateTime<Utc>)>,
 }
@@ -57,24 +62,34 @@ impl Entry {
     fn latest(&self) -> Option<&Record> {
         self.versions.last()
     }
+
+    /// Returns the latest version, or what remains of the rotation.
+    fn known(&self) -> Option<&Record> {
+        self.latest().or(self.pruned.as_ref())
+    }
+
+    /// Returns whether this is the latest lease, and it was not released.
+    fn is_held_by(&self, lease: &Lease) -> bool {
+        self.token == lease.token && self.held.is_some()
+    }
 }
 
-/// Returns the latest version of every rotation, oldest first.
-fn in_order(rotations: &BTreeMap<RotationId, Entry>) -> Vec<&Record> {
-    let mut entries: Vec<_> = rotations.values().collect();
-    entries.sort_by_key(|entry| entry.number);
-    entries.into_iter().filter_map(Entry::latest).collect()
+/// Returns why a rotation cannot begin, or go on, beside the others.
+fn conflict(rotations: &BTreeMap<RotationId, Entry>, record: &Record) -> Result<(), JournalError> {
+    let others = rotations.values().filter_map(Entry::known).filter(|other| other.id != record.id);
+    others.map(|other| record.conflict_with(other)).find(Option::is_some).flatten().map_or(Ok(()), Err)
 }
 
 #[async_trait]
 impl Journal for MemoryJournal {
     async fn begin(&self, record: &Record) -> Result<(), JournalError> {
         let mut rotations = self.rotations();
-        let mut others = rotations.values().filter_map(Entry::latest);
-        if let Some(conflict) = others.find_map(|other| record.conflict_with(other)) {
-            return Err(conflict);
+        if rotations.contains_key(&record.id) {
+            return Err(JournalError::Changed);
         }
-        let entry = Entry { number: rotations.len(), versions: vec![record.clone()], token: 0, held: None };
+        conflict(&rotations, record)?;
+        let number = rotations.len() as u64 + 1;
+        let entry = Entry { number, versions: vec![record.clone()], pruned: None, token: 0, held: None };
         rotations.insert(record.id.clone(), entry);
         Ok(())
     }
@@ -83,58 +98,100 @@ impl Journal for MemoryJournal {
         Ok(self.rotations().get(id).and_then(Entry::latest).cloned())
     }
 
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError> {
         let rotations = self.rotations();
-        let oldest_first = in_order(&rotations).into_iter().filter(|record| !record.state.is_finished());
-        Ok(oldest_first.cloned().collect())
-    }
-
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
-        Ok(in_order(&self.rotations()).into_iter().rev().take(limit).cloned().collect())
+        let mut found: Vec<_> = rotations.values().filter_map(|entry| entry.latest().zip(Some(entry.number))).collect();
+        found.sort_by_key(|(_, number)| *number);
+        if listing == Listing::Unfinished {
+            found.retain(|(record, _)| !record.state.is_finished());
+        } else {
+            found.reverse();
+        }
+        if let Some(after) = after.map(JournalCursor::number) {
+            found.retain(|(_, number)| if listing == Listing::Unfinished { *number > after } else { *number < after });
+        }
+        let is_last = found.len() <= limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| !is_last).map(|(_, number)| JournalCursor::new(*number));
+        let entries = found.into_iter().map(|(record, _)| JournalEntry::Record(Box::new(record.clone())));
+        Ok(JournalPage::new(entries.collect(), next))
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         let rotations = self.rotations();
-        let has_mark = |entry: &&Entry| entry.versions.iter().any(|record| record.marks.contains(mark));
-        Ok(rotations.values().find(has_mark).and_then(Entry::latest).cloned())
+        let has_mark =
+            |entry: &&Entry| entry.versions.iter().chain(&entry.pruned).any(|record| record.marks.contains(mark));
+        Ok(rotations.values().find(has_mark).and_then(Entry::known).cloned())
     }
 
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
-        Ok(self.rotations().get(id).map(|entry| entry.versions.clone()).unwrap_or_default())
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        let rotations = self.rotations();
+        let versions = rotations.get(id).into_iter().flat_map(|entry| &entry.versions);
+        let versions = versions.filter(|record| record.version >= from).take(limit);
+        Ok(versions.map(|record| JournalEntry::Record(Box::new(record.clone()))).collect())
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
+        let (now, before) = (self.clock.now(), time_before(&*self.clock, older_than));
+        let mut rotations = self.rotations();
+        let mut count = 0;
+        for entry in rotations.values_mut() {
+            let is_held = entry.held.as_ref().is_some_and(|(_, until)| now < *until);
+            let is_due = |record: &&Record| record.state.is_finished() && record.time < before && !is_held;
+            let Some(latest) = entry.latest().filter(is_due) else { continue };
+            count += 1;
+            if prune == Prune::Remove {
+                let mut pruned = latest.pruned();
+                for mark in entry.versions.iter().flat_map(|record| &record.marks) {
+                    if !pruned.marks.contains(mark) {
+                        pruned.marks.insert(0, mark.clone());
+                    }
+                }
+                entry.pruned = Some(pruned);
+                entry.versions.clear();
+            }
+        }
+        Ok(Pruned::new(count, 0))
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
         let (now, until) = (self.clock.now(), lease_end(&*self.clock, time));
+        let longest = lease_end(&*self.clock, Duration::MAX);
         let mut rotations = self.rotations();
-        let entry = rotations.get_mut(id).ok_or_else(|| JournalError::Missing(id.clone()))?;
-        if let Some((by, until)) = &entry.held
+        let entry = rotations.get_mut(id).filter(|entry| entry.pruned.is_none());
+        let entry = entry.ok_or_else(|| JournalError::Missing(id.clone()))?;
+        if let Some((by, until)) = &mut entry.held
             && now < *until
         {
+            // The clock may have been set back.
+            *until = longest.min(*until);
             return Err(JournalError::Held { by: by.clone(), until: *until });
         }
         entry.token += 1;
-        entry.held = Some((holder.to_owned(), until));
-        Ok(Lease::new(id.clone(), entry.token, time))
+        let is_takeover = entry.held.replace((holder.to_owned(), until)).is_some();
+        Ok(Lease::new(id.clone(), entry.token, time).takeover(is_takeover))
     }
 
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {
         let until = lease_end(&*self.clock, lease.time);
         let mut rotations = self.rotations();
         let missing = || JournalError::Missing(lease.rotation.clone());
-        if let State::Issued(_) = record.state {
-            let others = rotations.values().filter_map(Entry::latest).filter(|other| other.id != record.id);
-            let mut others = others.filter(|other| !other.state.is_finished());
-            if let Some(conflict) = others.find_map(|other| record.conflict_with(other)) {
-                return Err(conflict);
-            }
-        }
-        let entry = rotations.get_mut(&lease.rotation).ok_or_else(missing)?;
-        if entry.token != lease.token {
+        let entry = rotations.get(&lease.rotation).ok_or_else(missing)?;
+        if !entry.is_held_by(lease) {
             return Err(JournalError::LeaseLost);
         }
-        if entry.latest().is_none_or(|latest| latest.version + 1 != record.version) {
-            return Err(JournalError::Changed);
+        let is_next = |latest: &Record| latest.version + 1 == record.version && latest.id == record.id;
+        let Some(latest) = entry.latest().filter(|latest| is_next(latest)) else { return Err(JournalError::Changed) };
+        let is_reopened = latest.state.is_finished() && !record.state.is_finished();
+        if is_reopened || matches!(record.state, State::Issued(_)) {
+            conflict(&rotations, record)?;
         }
+        let entry = rotations.get_mut(&lease.rotation).ok_or_else(missing)?;
         entry.versions.push(record.clone());
         if let Some((_, end)) = &mut entry.held {
             *end = until;

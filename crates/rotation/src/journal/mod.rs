@@ -1,20 +1,29 @@
 //! Journals, which record rotations.
 
+mod check;
+mod error;
+mod list;
 pub(super) mod memory;
 #[cfg(feature = "sqlite")]
 pub(super) mod sqlite;
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring::{Clock, Mark};
 use async_trait::async_trait;
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+pub use self::error::JournalError;
+pub use self::list::{JournalCursor, JournalEntry, JournalPage, Listing, Prune, Pruned, UnreadableRecord};
 use super::{Record, RotationId};
-use crate::host::shown_name;
+
+/// The longest lease. A journal shortens every longer one to this time: one day.
+pub const MAX_LEASE: Duration = Duration::from_secs(86_400);
+
+/// How many rotations or versions to read at a time.
+const PAGE: usize = 500;
 
 /// Records rotations, so that any process can finish what another one began, and no two processes act at once.
 ///
@@ -38,47 +47,92 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// - [`JournalError::SinkInUse`] if an unfinished rotation uses the same sink.
     /// - [`JournalError::Replaced`] if a rotation has already replaced the key, perhaps after the plan was made.
     ///
+    /// Also [`JournalError::Unreadable`] if the record of such a rotation cannot be read, and [`JournalError::Changed`] if
+    /// the journal has a rotation with this id.
+    ///
     /// If two unfinished rotations conflict, they share a [claim](Record::claims), so you can look for conflicts by
     /// claim. Two rotations that share a claim need not conflict: a vendor may give the id of a deleted key to another
     /// key. For the same reason, the keys of two rotations can have the same id.
     async fn begin(&self, record: &Record) -> Result<(), JournalError>;
 
-    /// Returns the latest version of a rotation. Returns `None` if the journal has no such rotation.
+    /// Returns the latest version of a rotation. Returns `None` if the journal has no such rotation, or has pruned it.
     ///
     /// # Errors
     ///
-    /// If the journal cannot be read.
+    /// [`JournalError::Unreadable`] if the record cannot be read, and the errors of the journal itself.
     async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError>;
 
-    /// Returns every unfinished rotation, oldest first.
+    /// Returns a page of rotations, each in its latest version: at most `limit` of them after the cursor, or the first
+    /// ones without a cursor. One record that cannot be read is one [entry](JournalEntry::Unreadable), not an error.
     ///
     /// # Errors
     ///
     /// If the journal cannot be read.
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError>;
-
-    /// Returns the `limit` rotations that began last, finished or not, newest first.
-    ///
-    /// # Errors
-    ///
-    /// If the journal cannot be read.
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError>;
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError>;
 
     /// Returns the rotation that this mark was recorded for. Returns `None` if the journal does not know the mark.
     ///
+    /// Of a rotation that was [pruned](Self::prune), returns only what others need to know of it.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Unreadable`] if the record cannot be read, and the errors of the journal itself.
+    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError>;
+
+    /// Returns at most `limit` versions of a rotation, oldest first, beginning with the version of this number. Returns
+    /// an empty list if the journal has no such version.
+    ///
     /// # Errors
     ///
     /// If the journal cannot be read.
-    async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError>;
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError>;
+
+    /// Removes the finished rotations that were last written longer ago than this, with all their versions.
+    ///
+    /// The journal keeps what later checks need of them: which key replaced which, all marks, and the lifetime that was
+    /// asked for. It keeps records that it cannot read, and rotations on which somebody holds the lease.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be written. Some of the rotations may have been removed.
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError>;
+
+    /// Returns every unfinished rotation whose record can be read, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
+        list::records(self, Listing::Unfinished, usize::MAX).await
+    }
+
+    /// Returns the `limit` rotations that began last and whose records can be read, finished or not, newest first.
+    ///
+    /// # Errors
+    ///
+    /// If the journal cannot be read.
+    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
+        list::records(self, Listing::All, limit).await
+    }
 
     /// Returns every version of a rotation, oldest first. Returns an empty list if the journal has no such rotation.
     ///
     /// # Errors
     ///
-    /// If the journal cannot be read.
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError>;
+    /// [`JournalError::Unreadable`] if a version cannot be read, and the errors of the journal itself.
+    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
+        list::history(self, id).await
+    }
 
-    /// Takes the lease on a rotation. Until `time` has passed, only `holder` may write the rotation.
+    /// Takes the lease on a rotation. Until `time` has passed, or [`MAX_LEASE`] if that is less, only `holder` may write
+    /// the rotation.
+    ///
+    /// A lease whose end cannot be read, or is further away than any lease can last, ends after [`MAX_LEASE`] from now.
     ///
     /// # Errors
     ///
@@ -89,11 +143,12 @@ pub trait Journal: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// - [`JournalError::LeaseLost`] if another process has taken the lease.
-    /// - [`JournalError::Changed`] if the journal's version is not the one directly before the record's.
-    /// - If the new state is [`Issued`](super::State::Issued), the errors of [`begin`](Self::begin) about other
-    ///   unfinished rotations. A process that was held up may continue a rotation that others have finished, and whose
-    ///   key or sinks another rotation has claimed since.
+    /// - [`JournalError::LeaseLost`] if another process has taken the lease, or the lease was released.
+    /// - [`JournalError::Changed`] if the journal's version is not the one directly before the record's, or the record
+    ///   is of another rotation.
+    /// - If the new state is [`Issued`](super::State::Issued), or the rotation was finished and is not any more, the
+    ///   errors of [`begin`](Self::begin) about other rotations. A process that was held up may continue a rotation that
+    ///   others have finished, and whose key or sinks another rotation has claimed or replaced since.
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError>;
 
     /// Restarts the lease without writing a version.
@@ -121,101 +176,35 @@ pub struct Lease {
     pub token: u64,
     /// How long the lease lasts after each write.
     pub time: Duration,
+    /// Whether the holder before this one did not release its lease: it died, or it is held up and may still send a
+    /// request.
+    pub is_takeover: bool,
 }
 
 impl Lease {
-    /// Returns a lease, for an implementation of [`Journal`].
+    /// Returns a lease, for an implementation of [`Journal`]. It lasts for [`MAX_LEASE`] at most.
     pub fn new(rotation: RotationId, token: u64, time: Duration) -> Self {
-        Self { rotation, token, time }
+        Self { rotation, token, time: time.min(MAX_LEASE), is_takeover: false }
+    }
+
+    /// Marks a lease whose last holder did not release it.
+    #[must_use]
+    pub fn takeover(mut self, is_takeover: bool) -> Self {
+        self.is_takeover = is_takeover;
+        self
     }
 }
 
 /// Returns when a lease ends that begins now and lasts for `time`.
 fn lease_end(clock: &dyn Clock, time: Duration) -> DateTime<Utc> {
-    let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
+    let time = TimeDelta::from_std(time.min(MAX_LEASE)).unwrap_or(TimeDelta::MAX);
     clock.now().checked_add_signed(time).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// Why a call to a journal failed.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum JournalError {
-    /// An unfinished rotation rotates the same key, or has issued it.
-    UnderWay(RotationId),
-    /// A rotation has already replaced the key.
-    Replaced(RotationId),
-    /// An unfinished rotation of another key uses the same sink.
-    SinkInUse {
-        /// The name of the sink.
-        sink: String,
-        /// The other rotation.
-        by: RotationId,
-    },
-    /// Another holder has the lease on the rotation.
-    Held {
-        /// The name of the holder.
-        by: String,
-        /// When the lease ends, unless its holder renews it.
-        until: DateTime<Utc>,
-    },
-    /// Another process has taken the lease, or the lease was released.
-    LeaseLost,
-    /// Another process has written the rotation.
-    Changed,
-    /// The journal has no such rotation.
-    Missing(RotationId),
-    /// The journal cannot be read or written.
-    Unavailable(Box<dyn StdError + Send + Sync>),
-}
-
-impl fmt::Display for JournalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnderWay(id) => {
-                write!(f, "the key belongs to the unfinished rotation {id}: resume or abort that rotation first")
-            }
-            Self::Replaced(id) => write!(f, "rotation {id} has already replaced the key. Rotate its new key instead"),
-            Self::SinkInUse { sink, by } => {
-                let sink = shown_name(sink);
-                write!(
-                    f,
-                    "{sink} is in use: the unfinished rotation {by} puts another key's secret there. Name another \
-                     destination (`--to`), or resume or abort {by}"
-                )
-            }
-            Self::Held { by, until } => {
-                let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
-                write!(
-                    f,
-                    "{by} is working on the rotation. If that process has died, others can resume the rotation after \
-                     {until}"
-                )
-            }
-            Self::LeaseLost => f.write_str(
-                "another process has taken over the rotation, so this one stops. `status` shows how far the rotation \
-                 has got",
-            ),
-            Self::Changed => f.write_str(
-                "another process has written to the rotation, so this one stops. `status` shows how far the rotation \
-                 has got",
-            ),
-            Self::Missing(id) => {
-                write!(f, "there is no rotation {id} in the journal. `history` lists the rotations that it has")
-            }
-            Self::Unavailable(_) => {
-                f.write_str("the journal cannot be used, and no rotation continues without it. Check `--journal`")
-            }
-        }
-    }
-}
-
-impl StdError for JournalError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Unavailable(source) => Some(&**source),
-            _ => None,
-        }
-    }
+/// Returns the time this long ago.
+fn time_before(clock: &dyn Clock, time: Duration) -> DateTime<Utc> {
+    let time = TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX);
+    clock.now().checked_sub_signed(time).unwrap_or(DateTime::<Utc>::MIN_UTC)
 }
 
 #[async_trait]
@@ -228,20 +217,25 @@ impl<J: Journal + ?Sized> Journal for Arc<J> {
         (**self).load(id).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
-        (**self).unfinished().await
-    }
-
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
-        (**self).latest(limit).await
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError> {
+        (**self).list(listing, after, limit).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         (**self).find_by_mark(mark).await
     }
 
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
-        (**self).history(id).await
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        (**self).versions(id, from, limit).await
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
+        (**self).prune(older_than, prune).await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {

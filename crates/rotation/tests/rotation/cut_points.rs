@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use api_keyring::{CallInfo, Error, ErrorKind, Layer, Mark, Outcome, Result, Secret, SendCall};
 use api_keyring_rotation::{
-    Held, Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotationId, Sink, SinkError, Slot, Store,
-    StoreLock,
+    Held, Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, MemoryJournal, MemorySink,
+    Prune, Pruned, Record, RotationId, Sink, SinkError, Slot, Store, StoreLock,
 };
 use async_trait::async_trait;
 use tokio::sync::Notify;
@@ -159,28 +160,33 @@ impl Journal for CutJournal {
         self.journal.load(id).await
     }
 
-    async fn unfinished(&self) -> std::result::Result<Vec<Record>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn latest(&self, limit: usize) -> std::result::Result<Vec<Record>, JournalError> {
-        self.journal.latest(limit).await
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> std::result::Result<JournalPage, JournalError> {
+        self.journal.list(listing, after, limit).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> std::result::Result<Option<Record>, JournalError> {
         self.journal.find_by_mark(mark).await
     }
 
-    async fn history(&self, id: &RotationId) -> std::result::Result<Vec<Record>, JournalError> {
-        self.journal.history(id).await
-    }
-
-    async fn take(
+    async fn versions(
         &self,
         id: &RotationId,
-        holder: &str,
-        time: std::time::Duration,
-    ) -> std::result::Result<Lease, JournalError> {
+        from: u64,
+        limit: usize,
+    ) -> std::result::Result<Vec<JournalEntry>, JournalError> {
+        self.journal.versions(id, from, limit).await
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> std::result::Result<Pruned, JournalError> {
+        self.journal.prune(older_than, prune).await
+    }
+
+    async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> std::result::Result<Lease, JournalError> {
         self.around("journal take".to_owned(), self.journal.take(id, holder, time)).await
     }
 

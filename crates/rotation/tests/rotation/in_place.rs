@@ -9,8 +9,8 @@ use api_keyring::{
     SharedSecret,
 };
 use api_keyring_rotation::{
-    Journal, JournalError, Lease, MemoryJournal, MemorySink, Record, RotateError, RotationId, Rotator, Sink as _,
-    SinkError, Slot, State, Store,
+    Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, MemoryJournal, MemorySink, Prune,
+    Pruned, Record, RotateError, RotationId, Rotator, Sink as _, SinkError, Slot, State, Store,
 };
 use async_trait::async_trait;
 use chrono::TimeDelta;
@@ -369,20 +369,25 @@ impl Journal for UnreadableJournal {
         Err(JournalError::Unavailable("the disk is slow".into()))
     }
 
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
-        self.0.unfinished().await
-    }
-
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
-        self.0.latest(limit).await
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError> {
+        self.0.list(listing, after, limit).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         self.0.find_by_mark(mark).await
     }
 
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
-        self.0.history(id).await
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        self.0.versions(id, from, limit).await
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
+        self.0.prune(older_than, prune).await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {

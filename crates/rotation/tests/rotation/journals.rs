@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use api_keyring::{Clock as _, ManualClock, Mark, Memory, NewKey, Provider};
 use api_keyring_rotation::{
-    Confirmation, Journal, JournalError, MemoryJournal, MemorySink, Record, RotateKey, Rotator, SqliteJournal, State,
+    Confirmation, Journal, JournalError, Listing, MAX_LEASE, MemoryJournal, MemorySink, Record, RotateKey, Rotator,
+    SqliteJournal, State,
 };
 use chrono::{SubsecRound as _, TimeDelta, Utc};
 use serde_json::json;
 
-const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 
 /// Returns a record of a new key. No journal holds it yet.
-async fn record() -> Record {
+pub(crate) async fn record() -> Record {
     let provider = Memory::new();
     let old = provider.create(&NewKey::new("ci").role("reader").expires_in(TimeDelta::days(90))).await.unwrap();
     let rotator = Rotator::new(provider, MemorySink::new(), MemoryJournal::new());
@@ -26,25 +27,29 @@ async fn record() -> Record {
 }
 
 /// Returns a record of another rotation of the same key.
-async fn another(of: &Record) -> Record {
+pub(crate) async fn another(of: &Record) -> Record {
     let mut another = record().await;
     another.plan = of.plan.clone();
     another
 }
 
-fn next(record: &Record, state: State) -> Record {
+pub(crate) fn next(record: &Record, state: State) -> Record {
     let mut next = record.clone();
     next.version += 1;
     next.state = state;
     next
 }
 
-fn done() -> State {
+pub(crate) fn done() -> State {
     State::Done { key: "key-new".parse().unwrap(), confirmed: Confirmation::SecretRefused }
 }
 
-fn aborted() -> State {
+pub(crate) fn aborted() -> State {
     State::Aborted { why: "changed my mind".to_owned() }
+}
+
+pub(crate) fn issued(key: &str, mark: &Mark) -> State {
+    serde_json::from_value(json!({"name": "issued", "key": key, "mark": mark, "fingerprint": "0123"})).unwrap()
 }
 
 /// Checks the behaviour of a journal that reads this clock.
@@ -59,6 +64,9 @@ async fn check_journal(journal: &dyn Journal, clock: &ManualClock) {
     check_replacement(journal, &first, &again).await;
     check_marks(journal, &second).await;
     check_reused_id(journal).await;
+    check_late_rotators(journal).await;
+    check_longest_lease(journal, clock).await;
+    check_pages(journal).await;
 }
 
 /// Begins a rotation, and checks that no other one can rotate the same key. Returns a second rotation, of another key.
@@ -70,6 +78,7 @@ async fn check_begin(journal: &dyn Journal, first: &Record, again: &Record) -> R
     assert_eq!(journal.load(id).await.unwrap().as_ref(), Some(first));
 
     assert!(matches!(journal.begin(again).await, Err(JournalError::UnderWay(other)) if other == *id));
+    assert!(matches!(journal.begin(first).await, Err(JournalError::Changed)), "a rotation begins once");
     let second = record().await;
     journal.begin(&second).await.unwrap();
     assert_eq!(journal.unfinished().await.unwrap(), [first.clone(), second.clone()]);
@@ -94,8 +103,8 @@ async fn check_claims(journal: &dyn Journal, second: &Record) {
     journal.begin(&third).await.unwrap();
     let lease = journal.take(&third.id, "a", LEASE).await.unwrap();
     let mark = Mark::random();
-    let issued = json!({"name": "issued", "key": "key-issued", "mark": mark, "fingerprint": "0123"});
-    let issued = next(&third, serde_json::from_value(issued).unwrap());
+    let mut issued = next(&third, issued("key-issued", &mark));
+    issued.marks.push(mark.clone());
     journal.save(&lease, &issued).await.unwrap();
     let mut of_issued = record().await;
     of_issued.plan.old.id = "key-issued".parse().unwrap();
@@ -108,8 +117,7 @@ async fn check_claims(journal: &dyn Journal, second: &Record) {
     // The third rotation is finished, and this one has its sink. A rotator that was held up cannot continue the third.
     let lease = journal.take(&third.id, "a", LEASE).await;
     let lease = lease.unwrap_or_else(|error| panic!("{error:?}"));
-    let late = json!({"name": "issued", "key": "key-late", "mark": mark, "fingerprint": "0123"});
-    let late = journal.save(&lease, &next(&third, serde_json::from_value(late).unwrap())).await;
+    let late = journal.save(&lease, &next(&third, self::issued("key-late", &mark))).await;
     assert!(matches!(&late, Err(JournalError::SinkInUse { by, .. }) if *by == of_issued.id), "{late:?}");
     let lease = journal.take(&of_issued.id, "a", LEASE).await.unwrap();
     journal.save(&lease, &next(&of_issued, aborted())).await.unwrap();
@@ -148,7 +156,7 @@ async fn check_leases(journal: &dyn Journal, clock: &ManualClock, first: &Record
     // The lease ends, and another holder takes it. From then on only that holder can write.
     clock.advance(Duration::from_secs(1));
     let newer = journal.take(id, "b", LEASE).await.unwrap();
-    assert!(newer.token > lease.token);
+    assert!(newer.token > lease.token && newer.is_takeover && !lease.is_takeover);
     let finished = next(&planned, aborted());
     assert!(matches!(journal.save(&lease, &finished).await, Err(JournalError::LeaseLost)));
     assert!(matches!(journal.renew(&lease).await, Err(JournalError::LeaseLost)));
@@ -156,6 +164,8 @@ async fn check_leases(journal: &dyn Journal, clock: &ManualClock, first: &Record
     assert!(matches!(journal.take(id, "c", LEASE).await, Err(JournalError::Held { by, .. }) if by == "b"));
     journal.save(&newer, &finished).await.unwrap();
     journal.release(&newer).await.unwrap();
+    let late = journal.save(&newer, &next(&finished, aborted())).await;
+    assert!(matches!(late, Err(JournalError::LeaseLost)), "a released lease allows no write: {late:?}");
     assert!(matches!(journal.renew(&newer).await, Err(JournalError::LeaseLost)), "a released lease stays released");
     let released = journal.take(id, "c", LEASE).await.unwrap();
     assert!(matches!(journal.renew(&newer).await, Err(JournalError::LeaseLost)));
@@ -221,11 +231,99 @@ async fn check_reused_id(journal: &dyn Journal) {
     journal.begin(&with_created(Some("2026-03-01T00:00:00Z")).await).await.unwrap();
 }
 
-fn clock() -> ManualClock {
+/// Checks that a rotator that was held up cannot reopen a rotation whose key belongs to another one by now.
+async fn check_late_rotators(journal: &dyn Journal) {
+    let first = record().await;
+    journal.begin(&first).await.unwrap();
+    let lease = journal.take(&first.id, "a", LEASE).await.unwrap();
+    let stranger = record().await;
+    assert!(matches!(journal.save(&lease, &next(&stranger, aborted())).await, Err(JournalError::Changed)));
+    let undone = next(&first, aborted());
+    journal.save(&lease, &undone).await.unwrap();
+
+    let second = another(&first).await;
+    journal.begin(&second).await.unwrap();
+    let mark = Mark::random();
+    let mut reopened = next(&undone, issued("key-late", &mark));
+    reopened.marks.push(mark);
+    let planned = next(&undone, State::Planned);
+    for late in [&reopened, &planned] {
+        let late = journal.save(&lease, late).await;
+        assert!(matches!(&late, Err(JournalError::UnderWay(by)) if *by == second.id), "{late:?}");
+    }
+    let of_second = journal.take(&second.id, "a", LEASE).await.unwrap();
+    journal.save(&of_second, &next(&second, done())).await.unwrap();
+    let planned = next(&undone, State::Planned);
+    for late in [&reopened, &planned] {
+        let late = journal.save(&lease, late).await;
+        assert!(matches!(&late, Err(JournalError::Replaced(by)) if *by == second.id), "{late:?}");
+    }
+    assert_eq!(journal.load(&first.id).await.unwrap(), Some(undone));
+}
+
+/// Checks that no lease lasts longer than a day.
+async fn check_longest_lease(journal: &dyn Journal, clock: &ManualClock) {
+    let first = record().await;
+    journal.begin(&first).await.unwrap();
+    let lease = journal.take(&first.id, "a", MAX_LEASE * 30).await.unwrap();
+    assert_eq!(lease.time, MAX_LEASE);
+    let ends = async |what: &str| match journal.take(&first.id, "b", LEASE).await {
+        Err(JournalError::Held { until, .. }) => assert_eq!(until, clock.now() + TimeDelta::days(1), "{what}"),
+        other => panic!("{what}: {other:?}"),
+    };
+    ends("take").await;
+    clock.advance(LEASE);
+    journal.renew(&lease).await.unwrap();
+    ends("renew").await;
+    clock.advance(LEASE);
+    journal.save(&lease, &next(&first, aborted())).await.unwrap();
+    ends("save").await;
+    clock.advance(MAX_LEASE);
+    let last = journal.take(&first.id, "b", LEASE).await.unwrap();
+    journal.release(&last).await.unwrap();
+}
+
+/// Checks that pages make up the whole list, and the whole history of a rotation.
+async fn check_pages(journal: &dyn Journal) {
+    for listing in [Listing::Unfinished, Listing::All] {
+        let whole = journal.list(listing, None, usize::MAX).await.unwrap();
+        assert!(whole.next.is_none() && whole.entries.len() > 1, "{whole:?}");
+        for limit in [1, 2, 3, whole.entries.len()] {
+            let (mut entries, mut after) = (Vec::new(), None);
+            loop {
+                let page = journal.list(listing, after, limit).await.unwrap();
+                assert!(page.entries.len() <= limit);
+                entries.extend(page.entries);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(entries, whole.entries, "{listing:?}, {limit} at a time");
+        }
+    }
+    let latest = journal.latest(1).await.unwrap().remove(0);
+    let lease = journal.take(&latest.id, "a", LEASE).await.unwrap();
+    let mut versions = journal.history(&latest.id).await.unwrap();
+    for _ in 0..5 {
+        versions.push(next(versions.last().unwrap(), aborted()));
+        journal.save(&lease, versions.last().unwrap()).await.unwrap();
+    }
+    let page = async |from, limit| {
+        let page = journal.versions(&latest.id, from, limit).await.unwrap();
+        page.into_iter().map(|version| version.readable().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(page(0, usize::MAX).await, versions);
+    assert_eq!(page(2, 3).await, versions[2..5]);
+    assert_eq!(page(versions.len() as u64, 3).await, []);
+    assert_eq!(journal.history(&latest.id).await.unwrap(), versions);
+}
+
+pub(crate) fn clock() -> ManualClock {
     ManualClock::new(Utc::now().trunc_subsecs(3))
 }
 
-fn open(path: &Path) -> Result<SqliteJournal, String> {
+pub(crate) fn open(path: &Path) -> Result<SqliteJournal, String> {
     SqliteJournal::open(path).map_err(|error| {
         let mut text = error.to_string();
         let mut cause = std::error::Error::source(&error);
@@ -251,7 +349,7 @@ async fn a_file_behaves_like_a_journal() {
     check_journal(&open(&path).unwrap().clock(clock.clone()), &clock).await;
     // Another process reads the same records.
     let journal = open(&path).unwrap();
-    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(99).await.unwrap().len()), (2, 9));
+    assert_eq!((journal.unfinished().await.unwrap().len(), journal.latest(99).await.unwrap().len()), (2, 12));
     #[cfg(unix)]
     for entry in fs::read_dir(folder.path()).unwrap() {
         use std::os::unix::fs::PermissionsExt as _;
@@ -324,4 +422,131 @@ fn of_many_processes_at_once_only_one_rotates_a_key() {
         threads.into_iter().map(|thread| thread.join().unwrap()).filter(|begun| *begun).count()
     });
     assert_eq!(begun, 1);
+}
+
+#[cfg(unix)]
+mod guard {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+    use std::path::{Path, PathBuf};
+
+    use super::open;
+
+    fn set_mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// Returns a folder with a closed journal.
+    fn folder() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        drop(open(&path).unwrap());
+        (folder, path)
+    }
+
+    fn is_root(folder: &Path) -> bool {
+        fs::metadata(folder).unwrap().uid() == 0
+    }
+
+    fn refused(path: &Path, expected: &[&str]) {
+        let refused = open(path).map(drop).unwrap_err();
+        for text in expected.iter().chain(&["--journal"]) {
+            assert!(refused.contains(text), "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn files_that_others_can_write_are_refused() {
+        let (folder, path) = folder();
+        for mode in [0o620, 0o602, 0o666] {
+            set_mode(&path, mode);
+            refused(&path, &[path.to_str().unwrap(), "can be written by other users", "chmod go-w"]);
+        }
+        set_mode(&path, 0o644);
+        open(&path).unwrap();
+        for ending in ["-wal", "-shm", "-journal"] {
+            let companion = folder.path().join(format!("journal{ending}"));
+            fs::write(&companion, "").unwrap();
+            set_mode(&companion, 0o606);
+            refused(&path, &[companion.to_str().unwrap(), "can be written by other users"]);
+            fs::remove_file(companion).unwrap();
+        }
+    }
+
+    #[test]
+    fn folders_that_others_can_write_are_refused_unless_they_are_sticky() {
+        let (folder, path) = folder();
+        for mode in [0o770, 0o702, 0o777] {
+            set_mode(folder.path(), mode);
+            refused(&path, &["can be written by other users", "chmod go-w"]);
+            // Nothing is created there, either.
+            refused(&folder.path().join("new"), &["can be written by other users"]);
+            assert!(!folder.path().join("new").exists());
+        }
+        set_mode(folder.path(), 0o1777);
+        open(&path).unwrap();
+    }
+
+    #[test]
+    fn files_of_other_users_are_refused() {
+        let (folder, path) = folder();
+        if !is_root(folder.path()) {
+            println!("not run: only root can give a file to another user");
+            return;
+        }
+        let other = Some(12345);
+        chown(&path, other, None).unwrap();
+        refused(&path, &[path.to_str().unwrap(), "belongs to another user (id 12345)", "chown"]);
+        // A sticky folder protects only the user's own files.
+        set_mode(folder.path(), 0o1777);
+        refused(&path, &["belongs to another user"]);
+        set_mode(folder.path(), 0o700);
+        chown(&path, Some(0), None).unwrap();
+        for ending in ["-wal", "-shm", "-journal"] {
+            let companion = folder.path().join(format!("journal{ending}"));
+            fs::write(&companion, "").unwrap();
+            chown(&companion, other, None).unwrap();
+            refused(&path, &[companion.to_str().unwrap(), "belongs to another user"]);
+            fs::remove_file(companion).unwrap();
+        }
+        chown(folder.path(), other, None).unwrap();
+        refused(&path, &["belongs to another user (id 12345)"]);
+    }
+
+    #[test]
+    fn links_are_followed_only_through_folders_that_can_be_trusted() {
+        let (folder, path) = folder();
+        let link_folder = tempfile::tempdir().unwrap();
+        let link = link_folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        open(&link).unwrap();
+        set_mode(link_folder.path(), 0o777);
+        refused(&link, &["can be written by other users"]);
+        set_mode(link_folder.path(), 0o1777);
+        open(&link).unwrap();
+        if is_root(folder.path()) {
+            std::os::unix::fs::lchown(&link, Some(12345), None).unwrap();
+            refused(&link, &["belongs to another user"]);
+        }
+        // A link in the place of a companion is never followed.
+        let target = folder.path().join("target");
+        fs::write(&target, "kept").unwrap();
+        symlink(&target, folder.path().join("journal-wal")).unwrap();
+        refused(&path, &["journal-wal is not a regular file"]);
+        assert_eq!(fs::read_to_string(target).unwrap(), "kept");
+        // A chain of links that leads nowhere ends.
+        let endless = folder.path().join("endless");
+        symlink("endless", &endless).unwrap();
+        refused(&endless, &["too many symbolic links"]);
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_refused_at_once() {
+        let (folder, _) = folder();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        if made.is_ok_and(|status| status.success()) {
+            refused(&fifo, &["is not a regular file"]);
+        }
+    }
 }

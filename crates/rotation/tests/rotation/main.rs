@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, missing_docs)]
 
 mod abort;
+mod attention;
+mod blips;
 mod crashes;
 mod cut_points;
 mod destinations;
@@ -17,10 +19,12 @@ mod interference;
 mod journals;
 mod judge;
 mod leaks;
+mod leases;
 mod lifecycle;
 mod lineage;
 mod orphans;
 mod preflight;
+mod pruned;
 #[cfg(unix)]
 mod races;
 mod recorded;
@@ -29,8 +33,8 @@ mod reused_ids;
 mod scenario;
 mod sinks;
 mod strangers;
-
 mod transitions;
+mod unreadable;
 mod users;
 mod wiped;
 mod words;

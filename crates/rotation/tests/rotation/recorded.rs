@@ -11,8 +11,8 @@ use std::time::Duration;
 use api_keyring::{Clock as _, Expiry, KeyUpdate, ManualClock, Mark, Provider, ProviderExt as _, Secret, Spartera};
 use api_keyring_emulator::{self as emulator, Emulator, Fault, Revision, SparteraShape};
 use api_keyring_rotation::{
-    Journal, JournalError, Lease, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _, SinkError, Slot,
-    SqliteJournal, State, Store, Strategy,
+    Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, Prune, Pruned, Record,
+    RotateError, RotateKey, RotationId, Rotator, Sink as _, SinkError, Slot, SqliteJournal, State, Store, Strategy,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -55,8 +55,8 @@ fn states(strategy: Strategy) -> BTreeSet<&'static str> {
     both.iter().chain(&["aborted", "stuck"]).chain(overlap).copied().collect()
 }
 
-/// The layouts of the journal, oldest first.
-const LAYOUTS: [&str; 2] = ["1", "2"];
+/// The recordings, oldest first. Each is named after the journal's layout; `2b` is a later one in layout 2.
+const LAYOUTS: [&str; 4] = ["1", "2", "2b", "3"];
 
 fn fixtures(layout: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(layout)
@@ -141,20 +141,25 @@ impl Journal for MortalJournal {
         self.journal.load(id).await
     }
 
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
-        self.journal.latest(limit).await
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError> {
+        self.journal.list(listing, after, limit).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         self.journal.find_by_mark(mark).await
     }
 
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
-        self.journal.history(id).await
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
+        self.journal.versions(id, from, limit).await
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
+        self.journal.prune(older_than, prune).await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
@@ -360,6 +365,8 @@ impl Recorder {
             self.keep(&sink, "stuck").await;
         }
 
+        self.overlap_in_need().await;
+
         // A wait for evidence, then its waiver.
         for (name, waived) in [("promoted_with_evidence", false), ("promoted_waived", true)] {
             let (rotate, sink) = self.service.key(name).await;
@@ -384,9 +391,54 @@ impl Recorder {
             self.service.provider.update(&rotate.key, &KeyUpdate::new().expiry(expiry)).await.unwrap();
             rotate.expire_old = true;
             self.until(&sink, None, async |rotator| rotator.patience(Duration::ZERO).rotate(&rotate).await).await;
-            assert!(self.record_of(&sink).await.old_expires);
+            let record = self.record_of(&sink).await;
+            assert!(record.old_expires, "{record:?}");
             self.keep(&sink, "promoted").await;
         }
+    }
+
+    /// Runs a rotation until it waits for the end of the grace, and advances the clock to the end of its lease.
+    async fn promoted(&self, name: &str) -> (RotationId, KeptStore) {
+        let (rotate, sink) = self.service.key(name).await;
+        self.until(&sink, None, async |rotator| rotator.patience(Duration::ZERO).rotate(&rotate).await).await;
+        (self.record_of(&sink).await.id, sink)
+    }
+
+    /// Records rotations that need attention in other states, and aborts that do more than undo.
+    async fn overlap_in_need(&mut self) {
+        let (rotate, sink) = self.service.key("stuck_in_retiring").await;
+        self.inject(&["revoke:status=409:1", "delete:status=409:1"]);
+        self.until(&sink, None, async |rotator| rotator.rotate(&rotate).await).await;
+        self.keep(&sink, "stuck").await;
+
+        for (name, at, slot) in [("stuck_in_delivered", "delivered", "pending"), ("lost_then_aborted", "issuing", "")] {
+            let (rotate, sink) = self.service.key(name).await;
+            let death = Death { state: at, time: 1, before: false };
+            self.until(&sink, Some(death), async |rotator| rotator.rotate(&rotate).await).await;
+            self.service.clock.advance(Duration::from_secs(301));
+            let id = self.record_of(&sink).await.id;
+            if slot.is_empty() {
+                let death = Death { state: "lost", time: 1, before: false };
+                self.until(&sink, Some(death), async |rotator| rotator.abort(&id, "changed my mind").await).await;
+                self.keep(&sink, "lost").await;
+            } else {
+                sink.slots.lock().unwrap().retain(|name, _| !name.starts_with(slot));
+                self.until(&sink, None, async |rotator| rotator.resume(&id).await).await;
+                self.keep(&sink, "stuck").await;
+            }
+        }
+
+        let (id, sink) = self.promoted("stuck_in_aborting").await;
+        sink.write(&Slot::Current, &"anothers".into()).await.unwrap();
+        self.until(&sink, None, async |rotator| rotator.abort(&id, "changed my mind").await).await;
+        self.keep(&sink, "stuck").await;
+
+        let (id, sink) = self.promoted("aborting_leaves_sink").await;
+        sink.write(&Slot::Current, &"anothers".into()).await.unwrap();
+        let death = Death { state: "aborting", time: 1, before: false };
+        let abort = async |rotator: Rotator| rotator.abort_leaving_sink(&id, "the other secret is right").await;
+        self.until(&sink, Some(death), abort).await;
+        self.keep(&sink, "aborting").await;
     }
 
     /// Records rotations in place: some are aborted before the first request, and one loses every answer.
@@ -408,6 +460,11 @@ impl Recorder {
         self.inject(&["regenerate:reset-after:5"]);
         self.until(&sink, None, async |rotator| rotator.rotate(&rotate).await).await;
         self.keep(&sink, "stuck").await;
+
+        let (rotate, sink) = self.service.key("stuck_in_issuing").await;
+        self.inject(&["regenerate:reset-before:1", "regenerate:status=409:1@2"]);
+        self.until(&sink, None, async |rotator| rotator.rotate(&rotate).await).await;
+        self.keep(&sink, "stuck").await;
     }
 }
 
@@ -420,7 +477,8 @@ async fn record_fixtures() {
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("journal.sqlite");
         let working = tempfile::tempdir().unwrap();
-        let clock = ManualClock::new("2026-11-28T12:00:00Z".parse().unwrap());
+        // In the future, because the provider refuses an expiry that has passed by the clock of this machine.
+        let clock = ManualClock::new("2030-01-31T12:00:00Z".parse().unwrap());
         let service = RunningService::start(setting, clock.clone(), &working.path().join("journal.sqlite"), None).await;
         let kept = Kept { time: clock.now(), sinks: BTreeMap::new(), states: BTreeMap::new() };
         let mut recorder = Recorder { service, kept };
@@ -448,7 +506,8 @@ async fn finish(rotator: &Rotator, record: &Record) -> Record {
     }
     let resumed = rotator.resume(id).await.unwrap();
     match name {
-        "stuck_with_anothers_secret" => {
+        "stuck_in_delivered" => rotator.abort(id, "changed my mind").await.unwrap(),
+        "stuck_with_anothers_secret" | "stuck_in_aborting" => {
             assert_eq!(resumed.state.name(), "stuck");
             rotator.abort_leaving_sink(id, "the other secret is right").await.unwrap()
         }

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
+use super::guard;
+
 /// How long to wait while other processes write.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -17,15 +19,17 @@ const APPLICATION: i32 = 0x4b65_7952;
 const STATEMENTS: usize = 32;
 
 /// The statements that migrate a file from each layout to the next. A published migration never changes.
-const MIGRATIONS: [&str; 2] = [include_str!("1.sql"), include_str!("2.sql")];
+const MIGRATIONS: [&str; 3] = [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql")];
 
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// Opens a journal's file, and creates it if it does not exist.
+/// Opens a journal's file, and creates it if it does not exist. Refuses a file that others can change.
 pub(super) fn open(path: &Path) -> Result<Connection> {
-    create_private(path)?;
-    let mut connection =
-        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let path = guard::resolve(path)?;
+    create_private(&path)?;
+    let file = guard::check(&path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
     connection.busy_timeout(PATIENCE)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     check_ours(&mut connection)?;
@@ -34,6 +38,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "fullfsync", true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     migrate(&mut connection)?;
+    guard::check_again(&path, file)?;
     Ok(connection)
 }
 

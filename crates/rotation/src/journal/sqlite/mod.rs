@@ -1,6 +1,11 @@
 //! A journal in a SQLite file.
 
 mod file;
+mod guard;
+mod lease;
+mod process;
+mod prune;
+mod rows;
 mod statements;
 
 use std::fmt;
@@ -10,10 +15,13 @@ use std::time::Duration;
 
 use api_keyring::{Clock, Mark, SystemClock};
 use async_trait::async_trait;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-use self::statements::Held;
-use super::{Journal, JournalError, Lease, lease_end};
+use self::lease::{Held, Times};
+use super::{
+    Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing, Prune, Pruned, lease_end,
+    time_before,
+};
 use crate::{Record, RotationId, State};
 
 /// A journal in a file, which any number of processes on one machine can share.
@@ -39,10 +47,15 @@ pub struct SqliteJournal {
 impl SqliteJournal {
     /// Opens the file, which blocks the calling thread. If the file does not exist, creates it for its owner alone.
     ///
+    /// A journal names programs to run and keys to delete. On Unix, the file, the files that SQLite keeps beside it and
+    /// their folder must therefore belong to the effective user or to root, and nobody else may be able to write them.
+    /// A sticky folder such as `/tmp` may be writable. A symbolic link is followed if all of this holds for it, too.
+    /// Folders further up are not checked.
+    ///
     /// # Errors
     ///
-    /// [`JournalError::Unavailable`] if the file cannot be opened, is not a journal, or comes from a newer version of
-    /// this crate.
+    /// [`JournalError::Unavailable`] if the file cannot be opened or trusted, is not a journal, or comes from a newer
+    /// version of this crate.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
         let path = path.into();
         let connection = file::open(&path).map_err(|error| Problem::at(&path, error))?;
@@ -73,9 +86,9 @@ impl SqliteJournal {
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(Failed::Journal(error))) => Err(error),
-            Ok(Err(Failed::Sqlite(error))) => Err(Problem::at(&self.path, error)),
-            Ok(Err(Failed::Json(error))) => Err(Problem::at(&self.path, error)),
-            Err(error) => Err(Problem::at(&self.path, error)),
+            Ok(Err(Failed::Sqlite(error))) => Err(Problem::at(&self.path, error.into())),
+            Ok(Err(Failed::Json(error))) => Err(Problem::at(&self.path, error.into())),
+            Err(error) => Err(Problem::at(&self.path, error.into())),
         }
     }
 }
@@ -119,9 +132,26 @@ struct Problem {
 }
 
 impl Problem {
-    fn at(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> JournalError {
-        JournalError::Unavailable(Box::new(Self { path: path.to_owned(), source: source.into() }))
+    fn at(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> JournalError {
+        let is_transient = source.downcast_ref().is_some_and(is_transient);
+        let problem = Box::new(Self { path: path.to_owned(), source });
+        if is_transient { JournalError::Transient(problem) } else { JournalError::Unavailable(problem) }
     }
+}
+
+/// Returns whether SQLite may succeed in a moment: somebody else writes, or the disk is full or failed.
+fn is_transient(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::FileLockingProtocolFailed
+                | ErrorCode::OperationInterrupted
+        )
+    )
 }
 
 impl fmt::Display for Problem {
@@ -141,6 +171,9 @@ impl Journal for SqliteJournal {
     async fn begin(&self, record: &Record) -> Result<(), JournalError> {
         let record = record.clone();
         self.transact(move |transaction| {
+            if statements::exists(transaction, &record.id)? {
+                return Err(JournalError::Changed.into());
+            }
             statements::check_key(transaction, &record)?;
             statements::check_claims(transaction, &record)?;
             statements::begin(transaction, &record)
@@ -149,53 +182,62 @@ impl Journal for SqliteJournal {
     }
 
     async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError> {
-        Ok(self.history(id).await?.pop())
+        let id = id.clone();
+        let found = self.transact(move |transaction| statements::load(transaction, &id)).await?;
+        found.map(JournalEntry::readable).transpose()
     }
 
-    async fn unfinished(&self) -> Result<Vec<Record>, JournalError> {
-        self.transact(statements::unfinished).await
-    }
-
-    async fn latest(&self, limit: usize) -> Result<Vec<Record>, JournalError> {
-        let limit = limit.try_into().unwrap_or(i64::MAX);
-        self.transact(move |transaction| statements::latest(transaction, limit)).await
+    async fn list(
+        &self,
+        listing: Listing,
+        after: Option<JournalCursor>,
+        limit: usize,
+    ) -> Result<JournalPage, JournalError> {
+        self.transact(move |transaction| statements::list(transaction, listing, after, limit)).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         let mark = mark.clone();
-        self.transact(move |transaction| statements::find_by_mark(transaction, &mark)).await
+        let found = self.transact(move |transaction| statements::find_by_mark(transaction, &mark)).await?;
+        found.map(JournalEntry::readable).transpose()
     }
 
-    async fn history(&self, id: &RotationId) -> Result<Vec<Record>, JournalError> {
+    async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         let id = id.clone();
-        self.transact(move |transaction| statements::history(transaction, &id)).await
+        self.transact(move |transaction| statements::versions(transaction, &id, from, limit)).await
+    }
+
+    async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
+        let times = (self.clock.now(), time_before(&*self.clock, older_than));
+        let (mut pruned, mut next) = (Pruned::default(), Some(0));
+        while let Some(after) = next {
+            let part = self.transact(move |transaction| prune::part(transaction, after, times, prune)).await?;
+            pruned.rotations += part.pruned.rotations;
+            pruned.unreadable += part.pruned.unreadable;
+            next = part.next;
+        }
+        Ok(pruned)
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
         let (id, holder) = (id.clone(), holder.to_owned());
-        let (now, lease_end) = (self.clock.now(), lease_end(&*self.clock, time));
-        self.transact(move |transaction| {
-            let held = Held::read(transaction, &id)?;
-            if let Some((by, until)) = held.by.filter(|(_, until)| now < *until) {
-                return Err(JournalError::Held { by, until }.into());
-            }
-            let lease = Lease::new(id, held.token + 1, time);
-            statements::hold(transaction, &lease, &holder, lease_end)?;
-            Ok(lease)
-        })
-        .await
+        let latest_end = lease_end(&*self.clock, Duration::MAX);
+        let times = Times { now: self.clock.now(), end: lease_end(&*self.clock, time), latest_end };
+        self.transact(move |transaction| lease::take(transaction, id, &holder, time, &times)).await?
     }
 
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {
         let (lease, record, lease_end) = (lease.clone(), record.clone(), lease_end(&*self.clock, lease.time));
         self.transact(move |transaction| {
             let held = Held::check(transaction, &lease)?;
-            if held.version + 1 != record.version {
+            if held.version + 1 != record.version || lease.rotation != record.id {
                 return Err(JournalError::Changed.into());
             }
             // A process that was held up may continue a rotation that others have finished. Its key and its sinks may
             // belong to another rotation by now.
-            if let State::Issued(_) = record.state {
+            let is_reopened = held.is_finished && !record.state.is_finished();
+            if is_reopened || matches!(record.state, State::Issued(_)) {
+                statements::check_key(transaction, &record)?;
                 statements::check_claims(transaction, &record)?;
             }
             statements::save(transaction, &lease, &record, lease_end)
@@ -205,18 +247,33 @@ impl Journal for SqliteJournal {
 
     async fn renew(&self, lease: &Lease) -> Result<(), JournalError> {
         let (lease, lease_end) = (lease.clone(), lease_end(&*self.clock, lease.time));
-        self.transact(move |transaction| {
-            let held = Held::check(transaction, &lease)?;
-            if held.by.is_none() {
-                return Err(JournalError::LeaseLost.into());
-            }
-            statements::renew(transaction, &lease, lease_end)
-        })
-        .await
+        self.transact(move |transaction| lease::renew(transaction, &lease, lease_end)).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
         let lease = lease.clone();
-        self.transact(move |transaction| statements::release(transaction, &lease)).await
+        self.transact(move |transaction| lease::release(transaction, &lease)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_busy_journal_and_a_full_disk_are_transient() {
+        let is_transient = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            Problem::at(Path::new("journal"), error.into()).is_transient()
+        };
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_FULL, ffi::SQLITE_IOERR, ffi::SQLITE_PROTOCOL] {
+            assert!(is_transient(code), "{code}");
+        }
+        for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_READONLY, ffi::SQLITE_CONSTRAINT] {
+            assert!(!is_transient(code), "{code}");
+        }
+        assert!(!Problem::at(Path::new("journal"), "it is another program's".into()).is_transient());
     }
 }

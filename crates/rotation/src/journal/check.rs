@@ -1,0 +1,51 @@
+//! Whether a record can be what a rotation wrote.
+
+use api_keyring::Mark;
+
+use crate::{Plan, Record, State};
+
+impl Record {
+    /// Returns what in this record cannot be what a rotation wrote that began with this plan; `None` if all of it can.
+    ///
+    /// A journal refuses to read such a record: somebody has changed it.
+    pub fn contradiction(&self, begun: &Plan) -> Option<&'static str> {
+        if self.plan != *begun {
+            return Some("its plan is not the one that the rotation began with");
+        }
+        if !mark_of(&self.state).is_none_or(|mark| self.marks.contains(mark)) {
+            return Some("it is in a state with a mark that is not one of its own");
+        }
+        if !self.discards.iter().all(|discard| self.marks.contains(&discard.mark)) {
+            return Some("it discards a key with a mark that is not one of its own");
+        }
+        None
+    }
+
+    /// Returns what remains of a finished rotation that is pruned: which key replaced which, its marks, and the lifetime
+    /// that was asked for. Everything else is blank.
+    pub fn pruned(&self) -> Self {
+        let mut kept = self.clone();
+        let Plan { old, name, role, description, owner, reason, sinks, not_carried_over, namesakes, .. } =
+            &mut kept.plan;
+        (old.name, old.role, old.description, old.owner, old.masked_secret) = (None, None, None, None, None);
+        (*role, *description, *owner, *reason) = (None, None, None, None);
+        name.clear();
+        sinks.clear();
+        not_carried_over.clear();
+        namesakes.clear();
+        kept.state = match kept.state {
+            State::Aborted { .. } => State::Aborted { why: String::new() },
+            state => state,
+        };
+        (kept.discards, kept.evidence, kept.waived) = (Vec::new(), None, None);
+        kept
+    }
+}
+
+/// Returns the mark that a state names.
+fn mark_of(state: &State) -> Option<&Mark> {
+    match state.underlying() {
+        State::Issuing { mark } | State::Lost { mark, .. } => Some(mark),
+        state => state.issued().map(|new| &new.mark),
+    }
+}
