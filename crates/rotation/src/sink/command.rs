@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use api_keyring::{Mark, Secret};
+use api_keyring::{Mark, Secret, VENDORS};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
@@ -21,10 +21,7 @@ use crate::host::Host;
 /// How many bytes a program may print. No secret is that long.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// The beginnings of the names of all variables that configure vendors.
-const VENDOR_VARIABLES: [&str; 2] = ["MONAD_", "SPARTERA_"];
-
-/// The ends of the names of those that hold no credential.
+/// The ends of the names of a vendor's variables that hold no credential.
 const HARMLESS: [&str; 2] = ["_ID", "_URL"];
 
 /// Stores secrets with a program, for example a script around a vault's command line.
@@ -111,8 +108,8 @@ impl CommandSink {
 
 /// Returns whether a variable may hold a vendor's credential, or the path of a file with one.
 fn may_hold_credential(name: &[u8]) -> bool {
-    VENDOR_VARIABLES.iter().any(|start| name.starts_with(start.as_bytes()))
-        && !HARMLESS.iter().any(|end| name.ends_with(end.as_bytes()))
+    let is_of = |vendor: &str| name.starts_with(format!("{}_", vendor.to_ascii_uppercase()).as_bytes());
+    VENDORS.iter().any(|vendor| is_of(vendor)) && !HARMLESS.iter().any(|end| name.ends_with(end.as_bytes()))
 }
 
 /// Returns the absolute path of a program. A name that is not found stays, and starting it fails.
