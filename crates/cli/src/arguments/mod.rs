@@ -57,6 +57,9 @@ Environment:
           File that records rotations
           [default: api-keyring/rotations.sqlite in $XDG_STATE_HOME, or else in
           %LOCALAPPDATA% or ~/.local/state]
+  API_KEYRING_HOST
+          Name of this machine in the names of destinations, for containers whose
+          machine id changes [default: a hash of the machine's id]
   API_KEYRING_ATTEMPTS
           How many times to try a call that is safe to repeat, if it fails
           temporarily: from 1 (no retry) to 100 [default: 4]
