@@ -2,7 +2,7 @@
 
 use api_keyring::Mark;
 
-use crate::{Plan, Record, State};
+use crate::{Holdings, Plan, Record, State};
 
 impl Record {
     /// Returns what in this record cannot be what a rotation wrote that began with this plan; `None` if all of it can.
@@ -18,6 +18,10 @@ impl Record {
         if !self.discards.iter().all(|discard| self.marks.contains(&discard.mark)) {
             return Some("it discards a key with a mark that is not one of its own");
         }
+        let is_of_sinks = |holdings: &Holdings| holdings.sinks.len() == self.plan.sinks.len();
+        if !self.plan.holdings.iter().chain(&self.adopted).all(is_of_sinks) {
+            return Some("it does not say of each of its destinations what it held");
+        }
         None
     }
 
@@ -25,10 +29,11 @@ impl Record {
     /// that was asked for. Everything else is blank.
     pub fn pruned(&self) -> Self {
         let mut kept = self.clone();
-        let Plan { old, name, role, description, owner, reason, sinks, not_carried_over, namesakes, .. } =
+        let Plan { old, name, role, description, owner, reason, sinks, holdings, not_carried_over, namesakes, .. } =
             &mut kept.plan;
         (old.name, old.role, old.description, old.owner, old.masked_secret) = (None, None, None, None, None);
         (*role, *description, *owner, *reason) = (None, None, None, None);
+        *holdings = None;
         name.clear();
         sinks.clear();
         not_carried_over.clear();
@@ -37,7 +42,7 @@ impl Record {
             State::Aborted { .. } => State::Aborted { why: String::new() },
             state => state,
         };
-        (kept.discards, kept.evidence, kept.waived) = (Vec::new(), None, None);
+        (kept.discards, kept.evidence, kept.waived, kept.adopted) = (Vec::new(), None, None, None);
         kept
     }
 }

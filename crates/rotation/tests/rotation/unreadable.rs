@@ -99,6 +99,11 @@ fn damages() -> Vec<Damage> {
             },
             "it discards a key with a mark that is not one of its own",
         ),
+        (
+            "a destination of which it says nothing",
+            |record| record["adopted"] = json!({"salt": "0123456789abcdef", "sinks": []}),
+            "it does not say of each of its destinations what it held",
+        ),
     ]
 }
 
