@@ -423,3 +423,35 @@ fn a_cancelled_rotation_stops_between_two_steps() {
     assert_eq!(resumed[0]["rotation"]["state"]["name"], "done", "{resumed}");
     assert!(!fixture.emulator.works("monad", &fixture.old) && fixture.emulator.works("monad", &fixture.secret()));
 }
+
+#[test]
+fn a_rotation_is_resumed_on_its_own_host() {
+    let fixture = fixture("monad");
+    let on = |host: &str, arguments: &[&str]| -> Run {
+        fixture.command(arguments).env("API_KEYRING_HOST", host).output().unwrap().into()
+    };
+    let to = format!("file:{}", fixture.path("ci.key"));
+    let rotate = ["rotate", &fixture.key, "--to", &to, "--role", "role-reader", "--poll", "1ms", "--yes"];
+    let run = on("one", &rotate);
+    assert_eq!(run.code, 0, "{run:?}");
+    let id = fixture.json(&["status"])[0]["id"].as_str().unwrap().to_owned();
+    let held = fixture.secret();
+    for command in [&["resume"][..], &["resume", &id], &["resume", &id, "--adopt"], &["abort", &id, "--yes"]] {
+        let refused = on("two", command);
+        let text = refused.stdout.clone() + &refused.stderr;
+        assert!(refused.code != 0 && text.contains("belongs to host one"), "{command:?}: {refused:?}");
+        assert_eq!(fixture.secret(), held);
+    }
+    assert!(on("two", &["status", &id]).stdout.contains("file@one:"));
+    // The same path on another host is another destination, so a rotation of another key may use it.
+    let (other, secret) = fixture.emulator.create("monad");
+    fs::write(fixture.path("ci.key"), &secret).unwrap();
+    let rotate = ["rotate", &other, "--to", &to, "--role", "role-reader", "--poll", "1ms", "--leaked", "--yes"];
+    let taken = on("one", &rotate);
+    assert!(taken.code != 0 && taken.stderr.contains("is in use"), "{taken:?}");
+    let done = on("two", &rotate);
+    assert_eq!(done.code, 0, "{done:?}");
+    fs::write(fixture.path("ci.key"), &held).unwrap();
+    let aborted = on("one", &["abort", &id, "--yes"]);
+    assert_eq!((aborted.code, fixture.secret()), (0, fixture.old.clone()), "{aborted:?}");
+}
