@@ -159,7 +159,7 @@ impl Builder<'_> {
 
     fn unused_for(&self) -> Option<UnusedFor> {
         let shown_by = if self.offers(Capability::Stats) { Operation::Stats } else { Operation::Get };
-        self.rotate.unused_for.map(|time| UnusedFor { seconds: time.as_secs(), shown_by })
+        self.rotate.unused_for.map(|time| UnusedFor { seconds: Timing::seconds(time), shown_by })
     }
 
     /// Plans a new key like the old one.
