@@ -8,7 +8,7 @@ use api_keyring::{
     ApiKey, Error, Keyring, KeyringBuilder, Monad, NamedProvider, Provider, ProviderExt as _, Retry, Secret,
     SharedSecret, Spartera,
 };
-use api_keyring_rotation::{OwnCredential, own_credential};
+use api_keyring_rotation::{Host, OwnCredential, own_credential};
 
 use crate::failure::{Failure, Result};
 use crate::{credential_file, output, secrets};
@@ -124,6 +124,17 @@ pub(crate) fn keyring(environment: Environment<'_>, only: Option<&str>) -> Resul
         None => Err(Failure::Usage(
             "no provider is configured: set the environment variables that `api-keyring --help` lists".to_owned(),
         )),
+    }
+}
+
+/// Refuses a name of this machine that no destination's name can hold. The library would use the machine's id instead.
+pub(crate) fn check_host() -> Result {
+    let variable = "API_KEYRING_HOST";
+    match text(&|name| std::env::var_os(name), variable)? {
+        Some(name) if Host::named(&name).is_none() => {
+            Err(Failure::Usage(format!("{variable} must be 1 to 64 letters, digits, hyphens and full stops")))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -42,6 +42,7 @@ fn run(line: &[OsString]) -> Result<ExitCode> {
             return Ok(Failure::Usage(why).exit_code());
         }
     };
+    config::check_host()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(commands::run(arguments)).map(|()| ExitCode::SUCCESS)
 }

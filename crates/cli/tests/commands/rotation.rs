@@ -425,6 +425,17 @@ fn a_cancelled_rotation_stops_between_two_steps() {
 }
 
 #[test]
+fn a_name_of_the_host_that_cannot_be_honoured_is_refused() {
+    let fixture = fixture("monad");
+    for name in ["my host", "a/b", "a@b", "a:b", &"x".repeat(65), "\u{e4}"] {
+        let run: Run = fixture.command(&["status"]).env("API_KEYRING_HOST", name).output().unwrap().into();
+        assert!(run.code == 2 && run.stderr.contains("API_KEYRING_HOST must be"), "{name}: {run:?}");
+    }
+    let run: Run = fixture.command(&["status"]).env("API_KEYRING_HOST", "").output().unwrap().into();
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
 fn a_rotation_is_resumed_on_its_own_host() {
     let fixture = fixture("monad");
     let on = |host: &str, arguments: &[&str]| -> Run {
