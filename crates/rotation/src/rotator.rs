@@ -187,7 +187,7 @@ impl Rotator {
             )));
         }
         plan.old = OldKey::from(&key);
-        let held = self.held(&key).await?;
+        let held = self.held(key.id()).await?;
         let (in_sink, _) = self.look_into_sink(&key, &held, plan.in_sink.adoption()).await?;
         if in_sink != plan.in_sink || plan.holdings.as_ref().is_some_and(|holdings| !holdings.are_held(&held)) {
             return Err(RotateError::Refused(format!(

@@ -9,7 +9,7 @@ use crate::host::shown_name;
 use crate::plan::Holdings;
 use crate::record::Issued;
 use crate::sink::parts_of;
-use crate::{Held, RotateError, State, Strategy};
+use crate::{RotateError, State, Strategy};
 
 impl Run<'_> {
     /// Says why the new secret may not become the current one in a sink: the sink no longer holds what it held when the
@@ -45,33 +45,19 @@ impl Run<'_> {
 
     /// Records that the sinks may hold what they hold now, by the decision of a person.
     pub(crate) async fn adopt(&mut self) -> Result {
-        let state = match (&self.record.state, self.record.plan.strategy) {
-            (State::NeedsAttention { was, .. }, Strategy::Overlap)
-                if matches!(**was, State::Planned | State::Verified(_)) =>
-            {
-                (**was).clone()
-            }
-            (State::NeedsAttention { was, .. }, Strategy::InPlace)
-                if matches!(**was, State::Planned | State::Delivered(_)) =>
-            {
-                (**was).clone()
-            }
-            _ => {
-                return Err(RotateError::Refused(format!(
-                    "rotation {} does not wait for its destination, so there is nothing to adopt: resume it without \
-                     `--adopt`",
-                    self.record.id
-                )));
-            }
+        let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
+        let state = self.record.state.underlying().clone();
+        let waits_for_sink = match self.record.plan.strategy {
+            Strategy::Overlap => matches!(state, State::Planned | State::Verified(_)),
+            Strategy::InPlace => matches!(state, State::Planned | State::Delivered(_)),
         };
-        let mut held: Vec<Held> = Vec::new();
-        for part in parts_of(&self.rotator.sink) {
-            let now = part.look().await.map_err(|error| RotateError::Sink { sink: part.name(), error })?;
-            if let Some(problem) = now.problem_at(&shown_name(&part.name())) {
-                return Err(RotateError::Refused(format!("{problem}. Nothing was changed")));
-            }
-            held.push(now);
+        if !needs_attention || !waits_for_sink {
+            return Err(RotateError::Refused(format!(
+                "rotation {} does not wait for its destination, so there is nothing to adopt: resume it without `--adopt`",
+                self.record.id
+            )));
         }
+        let held = self.rotator.held(&self.record.plan.old.id).await?;
         let holdings = Holdings::new(Mark::random(), &held);
         self.sink = self.rotator.sink_expecting(Some(&holdings));
         self.write(|record| {

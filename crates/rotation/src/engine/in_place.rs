@@ -71,7 +71,7 @@ impl Run<'_> {
         }
         self.rotator.journal.renew(&self.lease).await?;
         let regenerated = self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await;
-        match regenerated.and_then(|issued| usable(Operation::Regenerate, issued)) {
+        match regenerated.and_then(|issued| usable(self.rotator.provider.name(), Operation::Regenerate, issued)) {
             Ok(issued) => self.keep(mark, issued).await,
             Err(error) => self.after_failed_regenerate(mark, error).await,
         }

@@ -67,7 +67,7 @@ impl Run<'_> {
         // A process that was held up must not issue a key after another one has gone on.
         self.rotator.journal.renew(&self.lease).await?;
         let created = self.rotator.provider.create(&self.record.plan.new_key(&mark)).await;
-        match created.and_then(|issued| usable(Operation::Create, issued)) {
+        match created.and_then(|issued| usable(self.rotator.provider.name(), Operation::Create, issued)) {
             Ok(issued) if self.is_spent(issued.id()) => self.hold_id(mark, issued.id()).await,
             Ok(issued) => self.deliver(mark, issued).await,
             Err(error) => self.after_failed_create(mark, error).await,

@@ -264,9 +264,9 @@ impl Run<'_> {
 }
 
 /// Refuses a secret that no request can carry. Not every provider does.
-pub(super) fn usable(operation: Operation, issued: IssuedKey) -> api_keyring::Result<IssuedKey> {
+pub(super) fn usable(provider: &str, operation: Operation, issued: IssuedKey) -> api_keyring::Result<IssuedKey> {
     match issued.secret().is_token() {
         true => Ok(issued),
-        false => Err(Error::unusable_secret(operation, issued.id(), issued.secret().clone())),
+        false => Err(Error::unusable_secret(operation, issued.id(), issued.secret().clone()).under(provider)),
     }
 }

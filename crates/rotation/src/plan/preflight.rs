@@ -33,7 +33,7 @@ impl Rotator {
 
     /// Finds out what the sink holds, and whether `key` is your own credential.
     pub(crate) async fn findings(&self, key: ApiKey, adoption: Adoption) -> Result<Findings, RotateError> {
-        let held = self.held(&key).await?;
+        let held = self.held(key.id()).await?;
         let (in_sink, current) = self.look_into_sink(&key, &held, adoption).await?;
         let own_credential = self.is_own_credential(&key, in_sink, current.as_ref()).await?;
         let asked_lifetime = self.asked_lifetime(&key).await?;
@@ -53,14 +53,15 @@ impl Rotator {
 
     /// Returns what each sink holds. Refuses a sink that holds anything but one secret, even if it is to be adopted:
     /// what was never a secret must not be replaced by one.
-    pub(crate) async fn held(&self, key: &ApiKey) -> Result<Vec<Held>, RotateError> {
+    pub(crate) async fn held(&self, key: &KeyId) -> Result<Vec<Held>, RotateError> {
         let mut held = Vec::new();
         for part in parts_of(&self.sink) {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
             let now = part.look().await.map_err(failed)?;
             if let Some(problem) = now.problem_at(&shown_name(&part.name())) {
-                let hint = "Name the destination that holds the key's secret, and nothing else (`--to`)";
-                return Err(refusal(self.provider.name(), key.id(), &problem, hint));
+                let hint =
+                    "A destination holds the key's secret, and nothing else: put it right, or name another (`--to`)";
+                return Err(refusal(self.provider.name(), key, &problem, hint));
             }
             held.push(now);
         }

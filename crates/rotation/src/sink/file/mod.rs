@@ -193,7 +193,7 @@ impl FileSink {
         };
         let problem = problem.map(|problem| {
             let path = self.path.display().to_string();
-            format!("{path} {}", problem.replace("PATH", &path))
+            format!("{path} {}", problem.replacen("dotenv:PATH", &format!("dotenv:{path}"), 1))
         });
         Ok(Held { secret: secret.filter(|secret| !secret.is_empty()), problem, access })
     }

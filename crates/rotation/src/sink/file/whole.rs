@@ -47,7 +47,8 @@ impl<'a> Whole<'a> {
         Some(match variable {
             Some(variable) => format!(
                 "holds more than one secret, and would be replaced as a whole. Did you mean one of its variables, as in \
-                 dotenv:PATH#{variable}?"
+                 dotenv:PATH#{}?",
+                if may_be_shown(variable) { variable } else { "VARIABLE" }
             ),
             None if self.secret.trim() != self.secret => {
                 "holds a blank before or after the secret, which the secret's users may or may not take for a part of \
@@ -59,6 +60,11 @@ impl<'a> Whole<'a> {
                 .to_owned(),
         })
     }
+}
+
+/// Returns whether a name is surely one. What stands before a = may be a part of a secret, and must not be shown.
+fn may_be_shown(variable: &str) -> bool {
+    variable.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -77,6 +83,16 @@ mod tests {
         }
         for text in ["", "\n", "\u{feff}"] {
             assert_eq!((Whole::of(text).problem(), Whole::of(text).secret()), (None, None), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_shown() {
+        for part in ["sk_live_0123456789abcdef", "Zm9vYmFy", "A1B2C3", "key"] {
+            for text in [format!("{part}=rest"), format!("A B\n{part}=rest\n"), format!("export {part}='rest'")] {
+                let problem = Whole::of(&text).problem().unwrap();
+                assert!(problem.contains("dotenv:PATH#VARIABLE") && !problem.contains(part), "{text:?}: {problem}");
+            }
         }
     }
 
