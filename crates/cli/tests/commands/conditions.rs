@@ -15,7 +15,7 @@ use api_keyring_emulator::{Emulator, ExistingKey, Fault, ReuseIds, State};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Run, in_process, program};
+use crate::harness::{QUICK, Run, in_process, program};
 
 /// What the program does in a cell, and at which vendors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,11 +266,10 @@ impl Cell<'_> {
     }
 
     fn rotate(&self, key: &str, more: &[&str]) -> Vec<String> {
-        let quick = ["--settle", "0s", "--poll", "1ms", "--confirm-within", "0s", "--verify-within", "0s"];
-        let rotate = ["rotate", key, "--to", "file:ci.key", "--verify-times", "1", "--lease", "1s", "--yes"];
+        let rotate = ["rotate", key, "--to", "file:ci.key", "--verify-times", "1", "--lease", "1s"];
         let role = ["--role", role(self.world.provider)];
         let role = if more.contains(&"--in-place") { &[] } else { &role[..] };
-        [&rotate, &quick[..], role, more].concat().into_iter().map(str::to_owned).collect()
+        [&rotate, &QUICK[..], role, more].concat().into_iter().map(str::to_owned).collect()
     }
 
     /// The command line of the task.

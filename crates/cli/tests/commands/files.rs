@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use std::process::Command;
 use api_keyring_emulator::{Emulator, ExistingKey, Fault};
 use tempfile::TempDir;
 
-use crate::harness::{Run, in_process, program};
+use crate::harness::{QUICK, Run, Unprivileged, in_process, program};
 
 /// A destination in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +75,17 @@ const fn kind(name: &'static str, expected: Expected, prepare: fn(&Path)) -> Kin
 }
 
 /// The kinds that every user can make.
-const KINDS: [Kind; 20] = [
+const KINDS: [Kind; 22] = [
     kind("private", Replaced, |_| {}),
     kind("readable by its group", Replaced, |path| set_mode(path, 0o640)),
     kind("readable by all", Replaced, |path| set_mode(path, 0o644)),
     kind("writable by its group", Replaced, |path| set_mode(path, 0o660)),
+    kind("read-only for its owner", Replaced, |path| set_mode(path, 0o400)),
+    kind("read-only for all, with an access-control list and an attribute", Replaced, |path| {
+        set_acl(path, "system.posix_acl_access");
+        xattr::set(path, "user.owner", b"the service").unwrap();
+        set_mode(path, 0o444);
+    }),
     kind("with an access-control list", Replaced, |path| set_acl(path, "system.posix_acl_access")),
     kind("in a folder with a default access-control list", Replaced, |path| {
         set_acl(folder(path), "system.posix_acl_default");
@@ -137,13 +143,12 @@ const CONTENTS: [Kind; 9] = [
 ];
 
 /// The kinds that only a superuser with a mount namespace can make.
-const PRIVILEGED_KINDS: [Kind; 13] = [
+const PRIVILEGED_KINDS: [Kind; 12] = [
     kind("of another user and group", Replaced, |path| chown(path, Some(1234), Some(4321)).unwrap()),
     kind("of another user, readable by its group", Replaced, |path| {
         chown(path, Some(1234), Some(4321)).unwrap();
         set_mode(path, 0o640);
     }),
-    kind("read-only for its owner", Replaced, |path| set_mode(path, 0o400)),
     kind("with an attribute for superusers", Replaced, |path| xattr::set(path, "trusted.owner", b"x").unwrap()),
     kind("in a sticky folder", Replaced, |path| set_mode(folder(path), 0o1777)),
     kind("in a mounted folder", Replaced, |path| run("mount", &["--bind".as_ref(), folder(path), folder(path)])),
@@ -236,6 +241,8 @@ fn look_at(path: &Path) -> Seen {
 /// A key, and a file with its secret. Dropping this undoes what would keep the folder from being removed.
 struct Cell<'a> {
     emulator: &'a Emulator,
+    /// Who runs the program, if not this process's user.
+    user: Option<&'a Unprivileged>,
     folder: TempDir,
     old: ExistingKey,
     secret: String,
@@ -244,19 +251,29 @@ struct Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    fn new(emulator: &'a Emulator, place: Place, task: Task) -> Self {
+    fn new(emulator: &'a Emulator, user: Option<&'a Unprivileged>, place: Place, task: Task) -> Self {
         let seeded = emulator.monad().add_keys(1).remove(0);
         let old = emulator.keys().into_iter().find(|key| key.id == seeded.id).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("place")).unwrap();
-        let cell = Self { emulator, folder, old, secret: seeded.secret.clone(), place, task };
+        let cell = Self { emulator, user, folder, old, secret: seeded.secret.clone(), place, task };
         let text = match place {
             Place::Whole => cell.secret.clone(),
             Place::Dotenv => format!("# for the service\nexport KEY='{}' # rotated\nDEBUG=1\n", cell.secret),
         };
         fs::write(cell.path(), text).unwrap();
         set_mode(&cell.path(), 0o600);
+        cell.give_to_user();
         cell
+    }
+
+    /// Makes the files as if the program's user had made them.
+    fn give_to_user(&self) {
+        let Some(user) = self.user.and_then(Unprivileged::user) else { return };
+        let files = fs::read_dir(folder(&self.path())).unwrap().map(|entry| entry.unwrap().path());
+        for path in [self.folder.path().to_owned(), folder(&self.path()).to_owned()].into_iter().chain(files) {
+            lchown(&path, Some(user), Some(user)).unwrap();
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -283,18 +300,17 @@ impl<'a> Cell<'a> {
         let to = self.destination(&path);
         let rotation = (self.task == Task::Abort).then(|| self.rotation()).flatten();
         let key = format!("monad/{}", self.old.id);
-        let quick = ["--settle", "0s", "--poll", "1ms", "--confirm-within", "0s", "--verify-within", "0s", "--yes"];
         let role = ["--role", "role-reader"];
         let arguments = match self.task {
             Task::Create => {
                 let create = ["create", "monad", "--name", "new", "--expires-in", "90d", "--settle", "0s", "--force"];
                 [&create[..], &role, &["--to", &to]].concat()
             }
-            Task::Rotate => [&["rotate", &key, "--to", &to, "--leaked"][..], &role, &quick].concat(),
-            Task::RotateInPlace => [&["rotate", &key, "--to", &to, "--in-place"][..], &quick].concat(),
-            Task::DryRun => [&["rotate", &key, "--to", &to, "--leaked", "--dry-run"][..], &role, &quick].concat(),
+            Task::Rotate => [&["rotate", &key, "--to", &to, "--leaked"][..], &role, &QUICK].concat(),
+            Task::RotateInPlace => [&["rotate", &key, "--to", &to, "--in-place"][..], &QUICK].concat(),
+            Task::DryRun => [&["rotate", &key, "--to", &to, "--leaked", "--dry-run"][..], &role, &QUICK].concat(),
             Task::Fleet => {
-                [&["rotate-fleet", "monad", "--named", self.name(), "--to", &to, "--leaked"][..], &role, &quick]
+                [&["rotate-fleet", "monad", "--named", self.name(), "--to", &to, "--leaked"][..], &role, &QUICK]
                     .concat()
             }
             Task::Resume => vec!["resume"],
@@ -305,7 +321,7 @@ impl<'a> Cell<'a> {
     }
 
     fn command(&self, arguments: &[&str]) -> Run {
-        let mut command = program();
+        let mut command = self.user.map_or_else(program, |user| user.command(&[]));
         command.envs(self.emulator.environment()).env("API_KEYRING_JOURNAL", self.folder.path().join("journal"));
         command.args(arguments).output().unwrap().into()
     }
@@ -320,8 +336,7 @@ impl<'a> Cell<'a> {
     /// Takes the steps before the task, while the file is an ordinary one.
     fn begin(&mut self) {
         let (to, key) = (self.destination(&self.path()), format!("monad/{}", self.old.id));
-        let quick = ["--settle", "0s", "--poll", "1ms", "--confirm-within", "0s", "--verify-within", "0s", "--yes"];
-        let rotate = [&["rotate", &key, "--to", &to, "--role", "role-reader"][..], &quick].concat();
+        let rotate = [&["rotate", &key, "--to", &to, "--role", "role-reader"][..], &QUICK].concat();
         match self.task {
             Task::Resume => {
                 // The vendor cannot be reached once the new secret is to be tried.
@@ -366,6 +381,7 @@ impl<'a> Cell<'a> {
         drop(fs::remove_file(&path));
         fs::write(&path, &seen.content).unwrap();
         set_mode(&path, seen.mode & 0o7777);
+        self.give_to_user();
     }
 
     /// Continues a rotation whose file is of this kind by now, and says what is wrong with the result.
@@ -374,6 +390,7 @@ impl<'a> Cell<'a> {
         let path = self.path();
         let ordinary = look_at(&path);
         (kind.prepare)(&path);
+        self.give_to_user();
         let inode = path.symlink_metadata().unwrap().ino();
         let seen = look_at(&path);
         let run = self.run();
@@ -414,6 +431,7 @@ impl<'a> Cell<'a> {
         }
         let place = folder(&self.path()).to_owned();
         (kind.prepare)(&self.path());
+        self.give_to_user();
         let (keys, before) = (self.keys(), look(&place));
         let inode = self.path().symlink_metadata().unwrap().ino();
         let run = self.run();
@@ -478,7 +496,7 @@ impl Drop for Cell<'_> {
 }
 
 /// Tries every task with every kind, or every n-th pair of them, and reports how many cells that were.
-fn try_all(what: &str, kinds: &[Kind], places: &[Place]) {
+fn try_all(what: &str, kinds: &[Kind], places: &[Place], user: Option<&Unprivileged>) {
     let stride = std::env::var("FILE_STRIDE").map_or(5, |stride| stride.parse::<usize>().expect("a number"));
     let emulator = in_process(Emulator::builder().seed(11));
     let (mut number, mut cells, mut violations) = (0, 0, Vec::new());
@@ -494,7 +512,7 @@ fn try_all(what: &str, kinds: &[Kind], places: &[Place]) {
                     continue;
                 }
                 cells += 1;
-                if let Err(violation) = Cell::new(&emulator, *place, task).judge(kind) {
+                if let Err(violation) = Cell::new(&emulator, user, *place, task).judge(kind) {
                     violations.push(format!("{}, {place:?}, {task:?}: {violation}", kind.name));
                 }
             }
@@ -506,12 +524,21 @@ fn try_all(what: &str, kinds: &[Kind], places: &[Place]) {
 
 #[test]
 fn every_kind_of_file_by_every_command() {
-    try_all("kinds of files", &KINDS, &[Place::Whole, Place::Dotenv]);
+    try_all("kinds of files", &KINDS, &[Place::Whole, Place::Dotenv], None);
+}
+
+#[test]
+fn every_kind_of_file_by_every_command_of_an_ordinary_user() {
+    let user = Unprivileged::new();
+    match user.user() {
+        Some(_) => try_all("kinds of files for an ordinary user", &KINDS, &[Place::Whole, Place::Dotenv], Some(&user)),
+        None => println!("kinds of files for an ordinary user: not run again, because no superuser runs the tests"),
+    }
 }
 
 #[test]
 fn every_content_by_every_command() {
-    try_all("contents of files", &CONTENTS, &[Place::Whole]);
+    try_all("contents of files", &CONTENTS, &[Place::Whole], None);
 }
 
 #[test]
@@ -537,5 +564,5 @@ fn every_kind_of_file_that_a_superuser_can_make() {
 #[test]
 #[ignore = "runs in a mount namespace, which `every_kind_of_file_that_a_superuser_can_make` makes"]
 fn in_a_mount_namespace() {
-    try_all("kinds of files for superusers", &PRIVILEGED_KINDS, &[Place::Whole, Place::Dotenv]);
+    try_all("kinds of files for superusers", &PRIVILEGED_KINDS, &[Place::Whole, Place::Dotenv], None);
 }

@@ -136,6 +136,52 @@ impl From<Output> for Run {
     }
 }
 
+/// Options of `rotate` and `rotate-fleet` for a rotation that waits for nothing.
+pub(crate) const QUICK: [&str; 9] =
+    ["--settle", "0s", "--poll", "1ms", "--confirm-within", "0s", "--verify-within", "0s", "--yes"];
+
+/// A user who is not root, in case root runs the tests.
+#[cfg(unix)]
+const NOBODY: u32 = 65534;
+
+/// The program as a user runs it who is not root.
+#[cfg(unix)]
+pub(crate) struct Unprivileged {
+    /// Holds a copy of the program where every user can run it.
+    folder: tempfile::TempDir,
+    user: Option<u32>,
+}
+
+#[cfg(unix)]
+impl Unprivileged {
+    pub(crate) fn new() -> Self {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let user = (folder.path().metadata().unwrap().uid() == 0).then_some(NOBODY);
+        // A process of its own copies it: a copy that this process has open for writing cannot run.
+        assert!(Command::new("cp").arg(program().get_program()).arg(folder.path()).status().unwrap().success());
+        Self { folder, user }
+    }
+
+    /// Returns the user, if it is another one than the tests'.
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.user
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        use std::os::unix::process::CommandExt as _;
+
+        let mut command = Command::new(self.folder.path().join("api-keyring"));
+        command.env_clear().env("API_KEYRING_ATTEMPTS", "1").stdin(Stdio::null()).args(arguments);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
+        command
+    }
+}
+
 /// Sends a signal to a process.
 #[cfg(unix)]
 pub(crate) fn signal(process: &Child, name: &str) {

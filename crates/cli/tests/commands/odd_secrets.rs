@@ -4,7 +4,7 @@ use std::fs;
 
 use api_keyring_emulator::{Emulator, Fault};
 
-use crate::harness::{Run, in_process, program};
+use crate::harness::{QUICK, Run, in_process, program};
 
 /// Forms of secrets that the emulator issues, and what each contains.
 const FORMS: [(&str, &str); 5] = [
@@ -42,17 +42,16 @@ fn judge(provider: &str, form: &str, odd: &str, is_dotenv: bool, task: Task) -> 
     let write = |path: &str| if is_dotenv { format!("dotenv:{path}#KEY") } else { format!("file:{path}") };
     let (to, all) = (write(path.to_str().unwrap()), write(&format!("{}/{{name}}", folder.path().display())));
     let role = ["--role", if provider == "spartera" { "3" } else { "role-reader" }];
-    let quick = ["--settle", "0s", "--poll", "1ms", "--confirm-within", "0s", "--verify-within", "0s", "--yes"];
     let key = format!("{provider}/{}", seeded.id);
     let arguments = match task {
         Task::Create => {
             let to = ["--settle", "0s", "--force", "--to", &to];
             [&["create", provider, "--name", "new", "--expires-in", "90d"][..], &role, &to].concat()
         }
-        Task::Rotate => [&["rotate", &key, "--to", &to, "--leaked"][..], &role, &quick].concat(),
-        Task::RotateInPlace => [&["rotate", &key, "--to", &to, "--in-place"][..], &quick].concat(),
+        Task::Rotate => [&["rotate", &key, "--to", &to, "--leaked"][..], &role, &QUICK].concat(),
+        Task::RotateInPlace => [&["rotate", &key, "--to", &to, "--in-place"][..], &QUICK].concat(),
         Task::Fleet => {
-            [&["rotate-fleet", provider, "--named", "seeded*", "--to", &all, "--leaked"][..], &role, &quick].concat()
+            [&["rotate-fleet", provider, "--named", "seeded*", "--to", &all, "--leaked"][..], &role, &QUICK].concat()
         }
     };
     let living = || emulator.keys().into_iter().filter(|key| key.live_secrets > 0).count();

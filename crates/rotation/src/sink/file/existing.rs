@@ -216,10 +216,6 @@ mod unix {
 
         /// Finds out, without changing anything, whether another file can take the place of this one.
         pub(in super::super) fn check_replaceable(&self, path: &Path) -> Result<(), Unfit> {
-            let is_readonly = self.metadata.mode() & 0o222 == 0;
-            if is_readonly && !rustix::process::geteuid().is_root() {
-                return Err(Unfit::kind("is read-only. Allow its owner to write to it (`chmod u+w`)"));
-            }
             #[cfg(target_os = "linux")]
             super::linux::check_replaceable(&self.file, path)?;
             #[cfg(not(target_os = "linux"))]
@@ -249,15 +245,16 @@ mod unix {
                 }
                 new.remove_xattr(name).map_err(|error| refuse("access-control list or attributes", error))?;
             }
-            new.set_permissions(Permissions::from_mode(self.metadata.mode() & 0o7777))
-                .map_err(|error| refuse("mode", error))?;
-            for (name, value) in &self.attributes {
+            // A list and a mode that do not let the owner write come last: he could set no attributes after them.
+            let (lists, others): (Vec<_>, Vec<_>) = self.attributes.iter().partition(|(name, _)| *name == ACL);
+            for (name, value) in others.into_iter().chain(lists) {
                 if inherited.get(name) != Some(value) {
                     let set = new.set_xattr(name, value);
                     set.map_err(|error| refuse(&format!("attribute {}", name.display()), error))?;
                 }
             }
-            Ok(())
+            new.set_permissions(Permissions::from_mode(self.metadata.mode() & 0o7777))
+                .map_err(|error| refuse("mode", error))
         }
     }
 }
