@@ -399,7 +399,7 @@ pub struct Evidence {
 pub(crate) struct RecordFormat;
 
 impl RecordFormat {
-    const NEWEST: u64 = 1;
+    const NEWEST: u64 = 2;
 }
 
 impl Serialize for RecordFormat {
@@ -436,6 +436,11 @@ pub struct Record {
     pub state: State,
     /// Every mark under which the rotation sent a create, or may have sent one. In place, each regenerate has one.
     pub marks: Vec<Mark>,
+    /// The mark of the next request, if the vendor refused the last request under it. A rotator that has the lease may
+    /// send a request under this mark without recording it first: if the rotator dies, its lease is not released, and
+    /// the next one has to assume such a request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reserved: Option<Mark>,
     /// The issued keys that the rotation discards or has discarded.
     pub discards: Vec<Discard>,
     /// Whether the rotation set the old key's expiry to the end of the grace, or may have.
@@ -464,6 +469,7 @@ impl Record {
             plan,
             state: State::Planned,
             marks: Vec::new(),
+            reserved: None,
             discards: Vec::new(),
             old_expires: false,
             expiry_refused: false,

@@ -328,8 +328,10 @@ impl Rotator {
         match self.journal.load(id).await {
             Ok(Some(record)) => Ok((lease, record)),
             failed => {
-                // Others need not wait until the lease ends. If this fails, it ends by itself.
-                drop(self.journal.release(&lease).await);
+                // Others need not wait until the lease ends, unless it tells them that a process was interrupted.
+                if !lease.is_takeover {
+                    drop(self.journal.release(&lease).await);
+                }
                 Err(failed.err().unwrap_or_else(|| JournalError::Missing(id.clone())).into())
             }
         }
@@ -338,11 +340,12 @@ impl Rotator {
     async fn take(&self, id: &RotationId) -> Result<Run<'_>, RotateError> {
         let (lease, record) = self.lease_of(id).await?;
         let mut run = Run::new(self, lease, record);
-        let checked = match self.check_ours(&run.record.plan).and_then(|()| check_state(&run.record)) {
-            Ok(()) => run.record_interruption().await,
-            refused => refused,
-        };
-        match checked {
+        let checked = check_state(&run.record);
+        if checked.is_ok() {
+            // Until this is on record, only the lease tells of the interruption. So a failure does not release it.
+            run.record_interruption().await?;
+        }
+        match checked.and_then(|()| self.check_ours(&run.record.plan)) {
             Ok(()) => Ok(run),
             Err(error) => {
                 run.release().await;

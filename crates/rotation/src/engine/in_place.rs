@@ -58,12 +58,9 @@ impl Run<'_> {
             missing => return Ok(Next::State(self.needs_attention(self.why_missing(&missing)))),
         };
         self.requested += 1;
-        let mark = Mark::random();
-        self.write(|record| {
-            record.marks.push(mark.clone());
-            record.state = State::Issuing { mark: mark.clone() };
-        })
-        .await?;
+        // Once a request may have ended the users' secret, an answer of a later one says nothing of it.
+        let is_alive = self.record.marks.is_empty() || !self.has_ended_old().await?;
+        let mark = self.mark_request().await?;
         // A process that was held up must not end the secret of a key that is another one by now, or that another
         // process has given a secret.
         if !self.is_still_there(&key).await? {
@@ -73,7 +70,7 @@ impl Run<'_> {
         let regenerated = self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await;
         match regenerated.and_then(|issued| usable(self.rotator.provider.name(), Operation::Regenerate, issued)) {
             Ok(issued) => self.keep(mark, issued).await,
-            Err(error) => self.after_failed_regenerate(mark, error).await,
+            Err(error) => self.after_failed_regenerate(mark, error, is_alive).await,
         }
     }
 
@@ -114,15 +111,21 @@ impl Run<'_> {
         }
     }
 
-    async fn after_failed_regenerate(&mut self, mark: Mark, error: Error) -> Result<Next> {
-        let is_first = self.record.marks.len() == 1;
+    /// `was_alive` says whether the users' secret may still have worked before the request.
+    async fn after_failed_regenerate(&mut self, mark: Mark, error: Error, was_alive: bool) -> Result<Next> {
+        let is_first = self.record.marks.iter().all(|other| *other == mark);
         // An earlier request, whose answer was lost, may have given the key another id. A later request then names the
         // old id.
         let is_outdated_id = error.is_not_found() && !is_first;
-        if error.may_have_taken_effect() || is_outdated_id || self.has_ended_old().await? {
+        if error.may_have_taken_effect() || is_outdated_id || (was_alive && self.has_ended_old().await?) {
             return Ok(lost(mark));
         }
-        if !error.is_transient() && !is_first {
+        if error.is_transient() {
+            self.reserve(mark).await?;
+            return Err(error.into());
+        }
+        if !is_first {
+            self.reserve(mark).await?;
             let why = format!(
                 "the key's secret may be lost, and the vendor refuses to issue another: {error}. Fix the cause and \
                  resume, or end the rotation (`abort --leave-destination`)"
@@ -130,15 +133,13 @@ impl Run<'_> {
             return Ok(Next::State(self.needs_attention(why)));
         }
         // The vendor changed nothing under this mark, and the mark is not used again.
+        self.unrecorded = None;
         self.write(|record| {
-            record.marks.pop();
-            record.state = match error.is_transient() {
-                true => State::Planned,
-                false => State::Aborting { new: None, why: error.to_string() },
-            };
+            record.marks.retain(|other| *other != mark);
+            record.state = State::Aborting { new: None, why: error.to_string() };
         })
         .await?;
-        if error.is_transient() { Err(error.into()) } else { Ok(Next::Recorded) }
+        Ok(Next::Recorded)
     }
 
     /// Returns whether the vendor refuses the users' secret, although it answered that it changed nothing.

@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api_keyring::Mark;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::select;
@@ -76,12 +77,11 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Planned,        Issuing,        "a mark is on record, and the regenerate is sent next"),
     Transition(InPlace, Planned,        Issued,         "an earlier secret waits in its pending slot, and works"),
     Transition(InPlace, Planned,        Aborting,       "the rotation is aborted before anything was sent"),
-    Transition(InPlace, Planned,        NeedsAttention, "too many answers are lost, the key is gone, or the sink does not hold what it held"),
+    Transition(InPlace, Planned,        NeedsAttention, "too many answers are lost, the vendor refuses to issue another secret, the key is gone, or the sink does not hold what it held"),
     Transition(InPlace, Issuing,        Issued,         "the vendor answered with a secret"),
     Transition(InPlace, Issuing,        Lost,           "the answer is lost, or the process died before it came"),
-    Transition(InPlace, Issuing,        Planned,        "the vendor is unavailable for now, and changed nothing"),
+    Transition(InPlace, Issuing,        Planned,        "the vendor changed nothing: it is unavailable for now, or refused a later request"),
     Transition(InPlace, Issuing,        Aborting,       "the vendor refused the first request"),
-    Transition(InPlace, Issuing,        NeedsAttention, "the vendor refused a later request, after a secret was lost"),
     Transition(InPlace, Lost,           Planned,        "the lost request has surely ended, and another is sent"),
     Transition(InPlace, Issued,         Delivered,      "the secret was read back from its pending slot"),
     Transition(InPlace, Issued,         Lost,           "the secret is not in the sink"),
@@ -95,7 +95,6 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Retired,        NeedsAttention, "the old secret still works, or users do not have the new one"),
     Transition(InPlace, Aborting,       Aborted,        "nothing was changed"),
     Transition(InPlace, NeedsAttention, Planned,        "a person resumes the rotation"),
-    Transition(InPlace, NeedsAttention, Issuing,        "a person resumes the rotation"),
     Transition(InPlace, NeedsAttention, Delivered,      "a person resumes the rotation"),
     Transition(InPlace, NeedsAttention, Promoted,       "a person resumes the rotation"),
     Transition(InPlace, NeedsAttention, Retired,        "a person resumes the rotation, or waives the missing evidence"),
@@ -157,6 +156,8 @@ pub(super) struct Run<'a> {
     /// What the journal still says, while this run has resumed a rotation that needed attention and has not recorded
     /// that. Otherwise a rotation whose problem lasts would get new versions at each resume.
     attention: Option<Record>,
+    /// The mark of a request that may be under way, and of which the journal does not know. See [`Record::reserved`].
+    unrecorded: Option<Mark>,
     /// How many new secrets this run has requested in place.
     requested: usize,
 }
@@ -175,20 +176,64 @@ enum Next {
 
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
-        Self { rotator, sink: rotator.sink_expecting(record.holdings()), lease, record, attention: None, requested: 0 }
+        let sink = rotator.sink_expecting(record.holdings());
+        Self { rotator, sink, lease, record, attention: None, unrecorded: None, requested: 0 }
     }
 
-    /// Records that another process resumed the rotation and did not end in order, if that may be so.
+    /// Records that another process worked on the rotation and did not end in order, if that may be so.
     ///
-    /// The other process recorded nothing yet, but it may still send a request. So the decisions that are allowed while
-    /// a rotation needs attention are not allowed now.
+    /// The other process recorded nothing yet, but it may have sent a request, or may still send one. So the decisions
+    /// that are allowed while a rotation needs attention are not allowed now.
     pub(super) async fn record_interruption(&mut self) -> Result {
-        if self.lease.is_takeover
-            && let State::NeedsAttention { was, .. } = &self.record.state
-        {
-            let was = was.underlying().clone();
-            return self.go_to(was).await;
+        if !self.lease.is_takeover {
+            return Ok(());
         }
+        if let State::NeedsAttention { .. } = self.record.state {
+            self.go_to(self.state_before_attention()).await?;
+        }
+        if self.record.state == State::Planned {
+            self.unrecorded = self.record.reserved.clone();
+            self.record_request().await?;
+        }
+        Ok(())
+    }
+
+    /// Returns the mark for a request. It is on record, or a rotator that takes this one's lease knows of it.
+    async fn mark_request(&mut self) -> Result<Mark> {
+        if let Some(mark) = &self.record.reserved {
+            self.unrecorded = Some(mark.clone());
+            return Ok(mark.clone());
+        }
+        let mark = Mark::random();
+        self.write(|record| {
+            record.marks.push(mark.clone());
+            record.state = State::Issuing { mark: mark.clone() };
+        })
+        .await?;
+        Ok(mark)
+    }
+
+    /// Reserves the mark of a request that the vendor refused for the next request.
+    async fn reserve(&mut self, mark: Mark) -> Result {
+        if self.unrecorded.take().is_some() {
+            return Ok(());
+        }
+        self.write(|record| {
+            record.marks.retain(|other| *other != mark);
+            record.reserved = Some(mark);
+            record.state = State::Planned;
+        })
+        .await
+    }
+
+    /// Records a request that the journal does not know of.
+    async fn record_request(&mut self) -> Result {
+        let Some(mark) = self.unrecorded.clone() else { return Ok(()) };
+        let mut next = self.record.clone();
+        next.marks.push(mark.clone());
+        (next.reserved, next.state) = (None, State::Issuing { mark });
+        self.save(next).await?;
+        self.unrecorded = None;
         Ok(())
     }
 
@@ -199,7 +244,12 @@ impl<'a> Run<'a> {
     }
 
     /// Releases the lease. If that fails, the lease ends by itself.
+    ///
+    /// It must end by itself if there may be a request of which the journal does not know.
     pub(super) async fn release(&self) {
+        if self.unrecorded.is_some() {
+            return;
+        }
         drop(self.rotator.journal.release(&self.lease).await);
     }
 
@@ -264,6 +314,11 @@ impl<'a> Run<'a> {
             }
         }
         self.record_resumption().await?;
+        if let Some(mark) = self.unrecorded.clone() {
+            self.record_request().await?;
+            next.marks.push(mark);
+            next.reserved = None;
+        }
         self.save(next).await
     }
 

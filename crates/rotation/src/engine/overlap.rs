@@ -58,12 +58,7 @@ impl Run<'_> {
                 }
             }
         }
-        let mark = Mark::random();
-        self.write(|record| {
-            record.marks.push(mark.clone());
-            record.state = State::Issuing { mark: mark.clone() };
-        })
-        .await?;
+        let mark = self.mark_request().await?;
         // A process that was held up must not issue a key after another one has gone on.
         self.rotator.journal.renew(&self.lease).await?;
         let created = self.rotator.provider.create(&self.record.plan.new_key(&mark)).await;
@@ -140,12 +135,7 @@ impl Run<'_> {
             return written.map(|()| Next::Recorded);
         }
         if error.is_transient() {
-            // The vendor created nothing under this mark, and the mark is not used again.
-            self.write(|record| {
-                record.marks.pop();
-                record.state = State::Planned;
-            })
-            .await?;
+            self.reserve(mark).await?;
             return Err(error.into());
         }
         let why = error.to_string();

@@ -158,9 +158,18 @@ impl Run<'_> {
         ))
     }
 
+    /// Returns the state that the rotation was in before it needed attention.
+    pub(super) fn state_before_attention(&self) -> State {
+        match self.record.state.underlying() {
+            // Earlier versions wrote this after the vendor had refused the request.
+            State::Issuing { .. } => State::Planned,
+            state => state.clone(),
+        }
+    }
+
     /// Returns the state in which a rotation that needed attention is resumed.
     pub(super) async fn state_to_resume(&self) -> Result<State> {
-        Ok(match self.record.state.underlying().clone() {
+        Ok(match self.state_before_attention() {
             // The old key is still there, so the retirement may never have taken effect.
             State::Retired { new, confirmed: None }
                 if self.record.plan.strategy == Strategy::Overlap && !self.is_old_gone(&new).await? =>

@@ -4,14 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use api_keyring::{Clock as _, ManualClock, Memory, NewKey, Provider as _, ProviderExt as _};
+use api_keyring::{
+    CallInfo, Clock as _, Error, ErrorKind, Layer, ListKeys, ManualClock, Memory, NewKey, Operation, Outcome,
+    Provider as _, ProviderExt as _, SendCall,
+};
 use api_keyring_rotation::{
     Fleet, FleetKey, FleetSummary, Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing,
-    MemoryJournal, MemorySink, Prune, Pruned, Record, RotateError, RotateKey, RotationId, Sink as _,
+    MemoryJournal, MemorySink, Prune, Pruned, Record, RotateError, RotateKey, RotationId, Rotator, Sink as _,
 };
 use async_trait::async_trait;
-use futures_util::stream;
+use futures_util::{TryStreamExt as _, stream};
 
+use crate::fixture::Fixture;
 use crate::journals::clock;
 
 /// What becomes of a call that fails.
@@ -94,14 +98,14 @@ impl Journal for Blipping {
 }
 
 /// The result of a fleet of two keys, and how many of their secrets work in the end.
-struct Outcome {
+struct FleetOutcome {
     summary: FleetSummary,
     works: usize,
     calls: usize,
     took: Duration,
 }
 
-async fn rotate_two(effect: Effect, after: usize, count: usize) -> Outcome {
+async fn rotate_two(effect: Effect, after: usize, count: usize) -> FleetOutcome {
     let clock: ManualClock = clock();
     let provider = Memory::new().clock(clock.clone());
     let journal = MemoryJournal::new().clock(clock.clone());
@@ -122,7 +126,7 @@ async fn rotate_two(effect: Effect, after: usize, count: usize) -> Outcome {
         let secret = sink.current().await.unwrap().unwrap();
         works += usize::from(provider.accepts(&secret).await.unwrap().is_accepted());
     }
-    Outcome { summary, works, calls: journal.calls.load(Ordering::Relaxed), took: clock.elapsed() - begun }
+    FleetOutcome { summary, works, calls: journal.calls.load(Ordering::Relaxed), took: clock.elapsed() - begun }
 }
 
 #[tokio::test]
@@ -152,6 +156,77 @@ async fn a_fleet_halts_if_the_journal_stays_unusable() {
         let most = Duration::from_secs(300);
         assert!((Duration::from_secs(30)..most).contains(&outcome.took), "{after}: it waited for {:?}", outcome.took);
     }
+}
+
+/// A vendor that refuses the first request for a secret, and carries the second one out without an answer.
+#[derive(Clone, Debug)]
+struct Unlucky {
+    operation: Operation,
+    requests: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Layer for Unlucky {
+    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> api_keyring::Result<T> {
+        if call.operation != self.operation {
+            return send().await;
+        }
+        match self.requests.fetch_add(1, Ordering::Relaxed) {
+            0 => Err(Error::new(ErrorKind::RateLimited, Outcome::Rejected, "slow down")),
+            1 => {
+                drop(send().await);
+                Err(Error::new(ErrorKind::Connection, Outcome::Unknown, "the connection was cut"))
+            }
+            _ => send().await,
+        }
+    }
+}
+
+/// Resumes a rotation whose first request was refused, and loses the answer to the second one while the journal fails.
+/// Returns the number of the journal's calls.
+async fn lose_answer_and_record(operation: Operation, effect: Effect, after: usize, count: usize) -> usize {
+    let fixture = Fixture::with_provider(Memory::like_monad()).await;
+    let provider = fixture.provider.clone().layered(Unlucky { operation, requests: Arc::default() });
+    let rotator =
+        |journal: Blipping| Rotator::new(provider.clone(), fixture.sink.clone(), journal).clock(fixture.clock.clone());
+    let calls = Arc::default();
+    let blipping = Blipping { journal: fixture.journal.clone(), effect, after, count, calls };
+    let works = Blipping { count: 0, ..blipping.clone() };
+    let rotate = match operation {
+        Operation::Create => fixture.rotate().leaked(),
+        _ => fixture.rotate().in_place(),
+    };
+    let id = rotator(works.clone()).start(fixture.rotator.plan(&rotate).await.unwrap()).await.unwrap().id;
+    drop(rotator(works.clone()).resume(&id).await.unwrap_err());
+    blipping.calls.store(0, Ordering::Relaxed);
+    drop(rotator(blipping.clone()).resume(&id).await);
+    let calls = blipping.calls.load(Ordering::Relaxed);
+    // The lease that was not released ends.
+    fixture.clock.advance(Duration::from_secs(301));
+    let context = format!("{operation}, {effect:?}, {count} failures from call {after}");
+    let last = rotator(works).resume(&id).await.unwrap();
+    assert_eq!(last.state.name(), "done", "{context}: {last:?}");
+    assert!(fixture.works(&fixture.current().await).await, "{context}");
+    let keys: Vec<_> = fixture.provider.list(ListKeys::new()).try_collect().await.unwrap();
+    let living: Vec<_> = keys.iter().filter(|key| key.name().is_some_and(|name| name.starts_with("ci"))).collect();
+    assert_eq!(living.len(), 1, "{context}: {living:?}");
+    calls
+}
+
+#[tokio::test]
+async fn a_request_that_neither_vendor_nor_journal_confirms_leaves_nothing_behind() {
+    let mut cells = 0;
+    for operation in [Operation::Create, Operation::Regenerate] {
+        let calls = lose_answer_and_record(operation, Effect::None, usize::MAX, 0).await;
+        assert!(calls > 5, "{operation}: {calls}");
+        for (effect, count) in [(Effect::None, 1), (Effect::None, usize::MAX), (Effect::Done, 1)] {
+            for after in 0..calls {
+                lose_answer_and_record(operation, effect, after, count).await;
+                cells += 1;
+            }
+        }
+    }
+    println!("lost answers and records: {cells} cells");
 }
 
 #[test]

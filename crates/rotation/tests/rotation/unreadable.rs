@@ -81,8 +81,8 @@ fn damages() -> Vec<Damage> {
         ("a state of a newer version", |record| record["state"]["name"] = json!("quantum"), "unknown variant"),
         (
             "a newer format",
-            |record| record["format"] = json!(2),
-            "a newer version of this program wrote it, in format 2",
+            |record| record["format"] = json!(3),
+            "a newer version of this program wrote it, in format 3",
         ),
         ("no object", |record| *record = json!("?"), "invalid type"),
         ("a missing field", |record| drop(record.as_object_mut().unwrap().remove("plan")), "missing field `plan`"),
@@ -92,6 +92,11 @@ fn damages() -> Vec<Damage> {
         ("another version", |record| record["version"] = json!(77), "its version"),
         ("another state", |record| record["state"] = json!({"name": "planned"}), "its state"),
         ("another mark", |record| record["marks"][0] = json!("0123456789abcdef"), "a mark that is not one of its own"),
+        (
+            "another reserved mark",
+            |record| record["reserved"] = json!("0123456789abcdef"),
+            "a mark that was recorded for another rotation",
+        ),
         (
             "a stranger's key",
             |record| {
@@ -241,7 +246,7 @@ async fn unknown_fields_and_earlier_formats_are_read() {
     let fixture = Fixture::new();
     let (rotate, sink) = fixture.key("ci").await;
     let waiting = fixture.rotator(&sink).rotate(&rotate).await.unwrap();
-    assert_eq!(serde_json::to_value(&waiting).unwrap()["format"], 1);
+    assert_eq!(serde_json::to_value(&waiting).unwrap()["format"], 2);
     fixture.edit(&waiting, |record| {
         record.as_object_mut().unwrap().remove("format");
         record["invented"] = json!({"later": true});

@@ -148,7 +148,7 @@ impl Columns {
     /// Returns whether a mark of the record was recorded for another rotation.
     fn has_foreign_mark(&self, transaction: &Transaction<'_>, record: &Record) -> Result<bool, Failed> {
         let mut statement = transaction.prepare_cached("SELECT 1 FROM mark WHERE mark = ? AND rotation = ?")?;
-        for mark in &record.marks {
+        for mark in record.marks.iter().chain(&record.reserved) {
             if !statement.exists((mark.as_str(), self.number))? {
                 return Ok(true);
             }
