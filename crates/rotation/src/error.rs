@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use api_keyring::Error;
+
 use super::{JournalError, SinkError};
 use crate::host::shown_name;
 
@@ -33,12 +35,17 @@ impl RotateError {
     /// Returns whether the same step may succeed in a moment, although nobody does anything about it.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Provider(error) => error.is_transient(),
+            Self::Provider(error) => may_pass(error),
             Self::Journal(error) => error.is_transient(),
             Self::Sink { .. } | Self::NotYet(_) => true,
             Self::Refused(_) | Self::Cancelled => false,
         }
     }
+}
+
+/// Returns whether a call that failed may succeed in a moment, although nobody changes a setting.
+pub(crate) fn may_pass(error: &Error) -> bool {
+    error.is_transient() && !error.is_misconfigured()
 }
 
 impl fmt::Display for RotateError {

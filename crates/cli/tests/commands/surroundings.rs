@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use api_keyring::is_printable;
+use api_keyring_emulator::Fault;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use crate::harness::{Emulator, Run, program};
+use crate::harness::{Emulator, Run, in_process, program};
 
 fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "../transport/tests/fixtures", name].iter().collect()
@@ -135,6 +136,44 @@ fn what_only_a_change_of_settings_can_mend_is_explained_and_not_retried() {
         }
     }
     println!("{cells} cells of a connection that cannot be set up");
+}
+
+#[test]
+fn a_rotation_does_not_wait_for_what_only_a_change_of_settings_can_mend() {
+    let emulator = in_process(api_keyring_emulator::Emulator::builder().seed(3));
+    let old = emulator.spartera().add_keys(1).remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ci.key");
+    fs::write(&path, &old.secret).unwrap();
+    let run = |arguments: &[&str], variables: &[(&str, &str)]| -> Run {
+        let mut command = program();
+        command.envs(emulator.environment()).env("API_KEYRING_JOURNAL", folder.path().join("journal"));
+        command.envs(variables.iter().copied()).args(arguments).output().unwrap().into()
+    };
+    // The vendor cannot be reached once the new secret is to be tried.
+    emulator.inject("list:status=503:1000@3".parse::<Fault>().unwrap());
+    let (key, to) = (format!("spartera/{}", old.id), format!("file:{}", path.display()));
+    let rotate = ["rotate", &key, "--to", &to, "--role", "3", "--leaked", "--settle", "0s", "--poll", "1ms"];
+    let begun = run(&[&rotate[..], &["--verify-within", "1s", "--yes"]].concat(), &[]);
+    assert!(begun.stderr.contains(": delivered"), "{}", begun.stderr);
+    let status: serde_json::Value = serde_json::from_str(&run(&["status", "--output", "json"], &[]).stdout).unwrap();
+    let id = status[0]["id"].as_str().unwrap();
+    let authority = fixture("authority.pem").display().to_string();
+    for behaviour in [Proxy::Tunnel("expired.pem"), Proxy::Answer(PROXY_WITH_PASSWORD)] {
+        for task in [&["resume", id][..], &["abort", id, "--yes"]] {
+            let (address, count) = proxy(behaviour);
+            let proxy = format!("http://{address}");
+            let variables = [
+                ("SPARTERA_BASE_URL", "https://api.example.test"),
+                ("SSL_CERT_FILE", &*authority),
+                ("HTTPS_PROXY", &*proxy),
+            ];
+            let run = run(task, &variables);
+            assert!(run.code == 1 && run.stderr.contains("Nothing was sent"), "{task:?}: {}", run.stderr);
+            let count = count.load(Ordering::SeqCst);
+            assert!((1..=4).contains(&count), "{task:?}: it connected {count} times");
+        }
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use futures_util::future::try_join;
 
 use super::identity::OldNow;
 use super::{Next, Result, Run, after};
+use crate::error::may_pass;
 use crate::plan::UnusedFor;
 use crate::record::{Confirmation, Evidence, Issued, Usage};
 use crate::{RotateError, State, Strategy};
@@ -53,7 +54,7 @@ impl Run<'_> {
         loop {
             let is_late = self.has_passed(deadline);
             match usage_of(&*self.rotator.provider, unused_for, key, self.now()).await {
-                Err(error) if error.is_transient() && !is_late => self.poll().await?,
+                Err(error) if may_pass(&error) && !is_late => self.poll().await?,
                 shown => return Ok(shown?),
             }
         }

@@ -4,6 +4,7 @@
 use api_keyring::{Acceptance, ApiKey, KeyId, KeyStatus, Mark, Provider, ProviderExt as _, Sameness};
 
 use super::{Result, Run};
+use crate::error::may_pass;
 use crate::record::Issued;
 use crate::{RotateError, SinkContent, Strategy};
 
@@ -30,7 +31,7 @@ impl Run<'_> {
         loop {
             let is_late = self.has_passed(deadline);
             match provider.find(id).await {
-                Err(error) if error.is_transient() && !is_late => self.poll().await?,
+                Err(error) if may_pass(&error) && !is_late => self.poll().await?,
                 found => return Ok(found?),
             }
         }

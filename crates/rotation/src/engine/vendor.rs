@@ -11,6 +11,7 @@ use futures_util::TryStreamExt as _;
 
 use super::identity::OldNow;
 use super::{Result, Run};
+use crate::error::may_pass;
 use crate::record::{Confirmation, Issued};
 use crate::{Plan, SinkContent, Strategy};
 
@@ -67,7 +68,7 @@ impl Run<'_> {
         loop {
             let is_late = self.has_passed(deadline);
             match self.list_living_under(marks).await {
-                Err(error) if error.is_transient() && !is_late => self.poll().await?,
+                Err(error) if may_pass(&error) && !is_late => self.poll().await?,
                 living => return Ok(living?),
             }
         }
@@ -140,7 +141,7 @@ impl Run<'_> {
     /// asks. Returns the error if that is after the deadline, or if the vendor refused the request.
     pub(super) async fn wait_before_repeating(&self, error: Error, deadline: Duration) -> Result {
         let wait = error.retry_after().unwrap_or_default();
-        let is_repeatable = error.is_transient() || error.may_have_taken_effect();
+        let is_repeatable = may_pass(&error) || error.may_have_taken_effect();
         if !is_repeatable || self.has_passed(deadline.saturating_sub(wait)) {
             return Err(error.into());
         }
@@ -196,7 +197,7 @@ impl Run<'_> {
         loop {
             let is_late = self.has_passed(deadline);
             let mut found = match self.successors(provider).await {
-                Err(error) if error.is_transient() && !is_late => {
+                Err(error) if may_pass(&error) && !is_late => {
                     self.poll().await?;
                     continue;
                 }
