@@ -1,10 +1,12 @@
 //! Whether a journal's files can be trusted.
 //!
-//! A journal names programs to run and keys to delete. So nobody but its owner and root may be able to change it, and its
-//! owner must be the user who runs this process, or root. Only the folder that holds the files is checked, because in many
-//! containers everybody may write the folder above, where a volume is mounted. Somebody who can rename the folder can put
-//! another one in its place, but its files are then not the user's own. The check after opening notices that, unless the
-//! right folder is back in time. So the safest place has only folders above it that nobody else can write.
+//! A journal names programs to run and keys to delete. So nobody but its owner and root may be able to change it, and
+//! its owner must be the user who runs this process, or root.
+//!
+//! The guard checks only the folder that holds the files, because in many containers everybody may write the folder
+//! above, where a volume is mounted. A user who can rename the folder can put another one in its place, but the files
+//! in that one do not belong to the user who runs this process. The check after opening notices that, unless the right
+//! folder is back by then. So a journal is safest where nobody else can write any of the folders above it.
 
 use std::ffi::OsString;
 use std::fmt;
