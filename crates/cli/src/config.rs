@@ -13,7 +13,7 @@ use api_keyring_rotation::{Host, OwnCredential, own_credential};
 use crate::failure::{Failure, Result};
 use crate::{credential_file, output, secrets};
 
-/// Returns the value of an environment variable.
+/// A function that returns the value of an environment variable.
 pub(crate) type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// A provider, and what the environment says about it.
@@ -149,7 +149,7 @@ pub(crate) fn journal() -> Result<PathBuf> {
     match state.filter(|path| path.is_absolute()) {
         Some(state) => Ok(state.join("api-keyring/rotations.sqlite")),
         None => Err(Failure::Usage(
-            "cannot find a directory for the journal of rotations: name a file with --journal or API_KEYRING_JOURNAL"
+            "cannot find a folder for the journal of rotations: name a file with --journal or API_KEYRING_JOURNAL"
                 .to_owned(),
         )),
     }
@@ -207,12 +207,12 @@ fn monad(environment: Environment<'_>) -> Result<Option<(Arc<dyn Provider>, Shar
 struct FoundCredential {
     variable: String,
     secret: Secret,
-    /// What the user should know about it.
+    /// What the user should know about its file.
     note: Option<String>,
 }
 
 impl FoundCredential {
-    /// Returns the secret for use, and tells the user what is odd about it.
+    /// Returns the secret for use, and tells the user what is odd about its file.
     fn use_it(self) -> SharedSecret {
         if let Some(note) = &self.note {
             output::notice(note);
@@ -320,7 +320,7 @@ mod tests {
         assert!(configured(&half, None).is_err());
     }
 
-    /// Programs that a destination runs get no variable that begins with a vendor's name.
+    /// A `command:` destination hides a vendor's variables from its program, and knows them by the vendor's name.
     #[test]
     fn the_variables_of_a_provider_begin_with_the_name_of_its_vendor() {
         for provider in &PROVIDERS {

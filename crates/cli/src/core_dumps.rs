@@ -2,10 +2,10 @@
 
 use crate::output;
 
-/// Forbids the system to write the memory of this process to a core dump.
+/// Keeps the system from writing the memory of this process to a core dump.
 ///
-/// On Linux this also keeps other processes of the same user from reading the memory, as a debugger does. A program that
-/// a destination runs gets no core dump either, but its memory can be read as usual.
+/// On Linux this also keeps other processes of the same user from reading the memory, as a debugger does. A program
+/// that a destination runs writes no core dump either, but other processes can read its memory as usual.
 pub(crate) fn forbid() {
     #[cfg(unix)]
     if let Err(why) = forbid_on_unix() {

@@ -17,16 +17,16 @@ pub(crate) struct FileCredential {
     pub(crate) is_public: bool,
 }
 
-/// Reads the credential in a file: one word of visible ASCII characters. A line end behind it does not count.
+/// Reads the credential in a file: one word of visible ASCII characters. A line end after it does not count.
 ///
-/// Returns why there is none, without anything that the file holds.
+/// If there is none, returns the reason, without anything that the file holds.
 pub(crate) fn read(path: &Path) -> Result<FileCredential, String> {
     let (file, metadata) = open(path).map_err(|why| why.to_string())?;
     if !metadata.is_file() {
         return Err("it is not a regular file".to_owned());
     }
     let is_public = check_permissions(&metadata)?;
-    // With its whole capacity from the start, the buffer never moves and leaves no copy behind.
+    // The buffer has its full size from the start, because a buffer that grows leaves copies of the secret in memory.
     let mut content = Zeroizing::new(Vec::with_capacity(MAX_BYTES as usize + 1));
     file.take(MAX_BYTES + 1).read_to_end(&mut content).map_err(|why| why.to_string())?;
     if content.len() as u64 > MAX_BYTES {
@@ -38,7 +38,7 @@ pub(crate) fn read(path: &Path) -> Result<FileCredential, String> {
         Ok(word) if word.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Ok(FileCredential { secret: Secret::new(word), is_public })
         }
-        _ => Err("it holds something else than one word of visible ASCII characters".to_owned()),
+        _ => Err("it holds something other than one word of visible ASCII characters".to_owned()),
     }
 }
 

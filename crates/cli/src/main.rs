@@ -7,7 +7,7 @@ mod config;
 mod confirm;
 mod core_dumps;
 mod credential_file;
-// Its part for `--to -` prints the secret itself, which `output` would change.
+// For `--to -` it prints the secret itself, which `output` might change.
 #[allow(clippy::disallowed_methods)]
 mod destination;
 mod failure;

@@ -1,6 +1,6 @@
 //! Prints results, for people or for programs.
 //!
-//! Everything that the program prints passes this module, which cleans it. Only a secret on its way to `--to -` does not.
+//! Everything that the program prints passes this module, which cleans it. Only a secret for `--to -` does not.
 
 mod json;
 #[allow(clippy::disallowed_methods)]

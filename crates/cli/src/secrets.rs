@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 /// What replaces a secret in a message.
 const REDACTED: &str = "[REDACTED]";
 
-/// The length of the shortest value of a credential that counts in an argument. A shorter one may be a part of any word.
+/// The length of the shortest credential that counts in an argument. A shorter one may be a part of any word.
 const LEAST_CREDENTIAL: usize = 8;
 
 /// The length from which a word with mixed characters may be a secret of an unknown form.
@@ -48,7 +48,7 @@ fn is_random(secret: &str) -> bool {
     secret.split(['_', '.', '-']).any(|part| part.len() >= 12 && !part.bytes().all(|byte| byte.is_ascii_lowercase()))
 }
 
-/// Replaces every part of a line that surely is a secret. It stays as it is if it may be a part of a path.
+/// Replaces every part of a line that is surely a secret. A part that may belong to a path stays.
 pub(crate) fn redact_random(line: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = line;

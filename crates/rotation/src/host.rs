@@ -8,14 +8,15 @@ use crate::Sink;
 
 /// A machine, as the names of its sinks show it: a hash of the machine's id.
 ///
-/// The id comes from the operating system, on Linux from `/etc/machine-id`. If there is none, it is the host's name. The
-/// environment variable `API_KEYRING_HOST` replaces the hash, for containers that share the files of their predecessors
-/// but not their id.
+/// The id comes from the operating system, on Linux from `/etc/machine-id`. If there is none, the network name of the
+/// machine takes its place. The environment variable `API_KEYRING_HOST` replaces the hash, for containers that share
+/// the files of their predecessors but not their id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Host(String);
 
 impl Host {
-    /// Returns the host on which this program runs.
+    /// Returns the host on which this program runs. It reads the environment once, and ignores an `API_KEYRING_HOST`
+    /// that [no host can have](Self::named) as its name.
     #[cfg(feature = "sinks")]
     pub fn this() -> &'static Self {
         static THIS: OnceLock<Host> = OnceLock::new();
@@ -25,7 +26,8 @@ impl Host {
         })
     }
 
-    /// Returns the host with this name: 1 to 64 letters, digits, hyphens and full stops. Returns `None` for other names.
+    /// Returns the host with this name: 1 to 64 letters, digits, hyphens and full stops. Returns `None` for other
+    /// names.
     pub fn named(name: &str) -> Option<Self> {
         let is_name = (1..=64).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.');
@@ -106,7 +108,7 @@ pub(super) fn is_same_sink(one: &str, other: &str) -> bool {
     address == other_address && host.zip(other_host).is_none_or(|(host, other)| host == other)
 }
 
-/// Returns a sink's name as people write it: without the host, if that is this one.
+/// Returns a sink's name as people write it: without the host, if it is this host.
 ///
 /// ```
 /// use api_keyring_rotation::{Host, shown_name};

@@ -30,7 +30,7 @@ impl Orphan {
     ///
     /// # Errors
     ///
-    /// If the sink cannot be read, or holds something that is not one secret: the key's may be among it.
+    /// If the sink cannot be read, or holds anything but one secret: the key's secret may be a part of that.
     pub async fn is_in(&self, sink: &dyn Sink) -> Result<Option<bool>, SinkError> {
         if sink.pending(&self.mark).await?.is_some() || sink.previous(&self.mark).await?.is_some() {
             return Ok(Some(true));
@@ -57,8 +57,8 @@ impl Orphan {
 /// another key. If its rotation is unknown, the key may be in use: [look for its secret](Orphan::is_in) in every sink
 /// first.
 ///
-/// The function lists the keys and may read single ones ([`Provider::get`]). This machine's clock decides which keys have
-/// expired; [`find_orphans_at`] takes another time.
+/// The function lists the keys and may read single ones ([`Provider::get`]). This machine's clock decides which keys
+/// have expired; [`find_orphans_at`] takes another time.
 ///
 /// # Errors
 ///
@@ -86,7 +86,7 @@ pub async fn find_orphans_at(
         }
         let Some(mark) = key.name().and_then(Mark::from_name) else { continue };
         let record = match journal.find_by_mark(&mark).await {
-            // The key may be in use.
+            // Nobody can tell what the rotation is doing, so the key may be in use.
             Err(JournalError::Unreadable(_)) => continue,
             found => found?,
         };

@@ -392,9 +392,10 @@ pub struct Evidence {
     pub old_since: DateTime<Utc>,
 }
 
-/// The format in which this program stores a record. It grows with each change that an earlier program must not ignore.
+/// The format in which this program stores a record. Its number grows with each change that an earlier program must not
+/// ignore.
 ///
-/// A record without a number is of the first format. Fields that are new since have a default.
+/// A record without a number has the first format. Every field that is newer has a default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RecordFormat;
 
@@ -480,12 +481,13 @@ impl Record {
         }
     }
 
-    /// Returns what the sinks must hold until the new secret is there. Earlier versions did not record it.
+    /// Returns what the sinks must hold until the new secret is there; `None` if an earlier version began the rotation.
     pub(super) fn holdings(&self) -> Option<&Holdings> {
         self.adopted.as_ref().or(self.plan.holdings.as_ref())
     }
 
-    /// Returns whether the sinks held the old key's secret, so that a previous slot holds it after the promotion.
+    /// Returns what the sinks held before the rotation. Only if that was the old key's secret is that secret in the
+    /// previous slots after the promotion.
     pub(super) fn in_sink(&self) -> SinkContent {
         match &self.adopted {
             None => self.plan.in_sink,

@@ -60,8 +60,8 @@ impl Rotator {
 
     /// Sets the clock that tells the time and waits. The default is the machine's.
     ///
-    /// The provider counts the lifetimes of new keys. Give it the same clock: its builder has a method
-    /// `clock`, too.
+    /// The provider counts the lifetimes of new keys by a clock of its own. Give it the same clock: its builder has a
+    /// method `clock`, too.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
@@ -112,8 +112,9 @@ impl Rotator {
     }
 
     /// Sets how long the lease lasts after each step. The default is five minutes, and the longest time is
-    /// [a day](crate::MAX_LEASE). If this process dies, others wait until its lease ends before they take over. A journal
-    /// in a file knows when a process of the same machine is gone, and then they do not wait.
+    /// [a day](crate::MAX_LEASE). If this process dies, others wait until its lease ends before they take over. On
+    /// Linux, a journal in a file knows when a process of the same machine and container is gone, and then they do not
+    /// wait.
     ///
     /// It must be longer than the longest call to the vendor, with all its [retries](api_keyring::Retry).
     #[must_use]
@@ -277,8 +278,8 @@ impl Rotator {
     ///
     /// # Errors
     ///
-    /// - [`RotateError::Refused`] if the rotation does not wait for that, or the sink holds something that is not one
-    ///   secret and nothing else.
+    /// - [`RotateError::Refused`] if the rotation does not need attention for that reason, or the sink holds anything
+    ///   but one secret.
     /// - Those of [`resume`](Self::resume).
     pub async fn adopt_sink(&self, id: &RotationId) -> Result<Record, RotateError> {
         self.decide(id, async |run| run.adopt().await).await
@@ -376,7 +377,7 @@ impl Rotator {
         Ok(())
     }
 
-    /// Returns the sink as one that does not write if others may use it than when the rotation was planned.
+    /// Returns the sink as one that does not write if its access has changed since the rotation was planned.
     pub(super) fn sink_expecting(&self, holdings: Option<&Holdings>) -> Arc<dyn Sink> {
         let access = holdings.map(Holdings::access);
         let expecting = access.and_then(|access: Vec<_>| self.sink.expecting(&access));

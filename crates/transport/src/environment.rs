@@ -1,4 +1,4 @@
-//! What the environment says about proxies and certificates. It is honoured or refused, and never ignored.
+//! What the environment says about proxies and certificates. The transport honours or refuses it, and never ignores it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,7 +9,7 @@ use reqwest::{ClientBuilder, NoProxy, Proxy, Url};
 
 use crate::BaseUrl;
 
-/// Returns the value of an environment variable.
+/// A function that returns the value of an environment variable.
 pub(crate) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 /// The same, for a builder that keeps it.
@@ -30,7 +30,7 @@ const CERTIFICATE_FOLDERS: &str = "SSL_CERT_DIR";
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
 const MAX_CERTIFICATE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A variable of the environment that cannot be honoured. Its value, which may hold a password, is not repeated.
+/// Why an environment variable cannot be honoured. It does not repeat the value, which may hold a password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidEnvironment {
     variable: &'static str,
@@ -58,7 +58,7 @@ impl std::error::Error for InvalidEnvironment {}
 
 /// Configures the client as the environment says, for requests to this URL.
 ///
-/// Plain `http` and this machine are reached without a proxy.
+/// The client reaches plain `http` and this machine without a proxy.
 pub(crate) fn configure(
     builder: ClientBuilder,
     url: &BaseUrl,
@@ -66,7 +66,7 @@ pub(crate) fn configure(
 ) -> Result<ClientBuilder, InvalidEnvironment> {
     let builder = builder.no_proxy();
     if url.is_plain_http() {
-        // Without TLS, the client needs no certificates of the system, which may be missing or unusable.
+        // Plain `http` needs no certificates of the system, which may be missing or unusable.
         #[cfg(any(feature = "rustls", feature = "native-tls"))]
         let builder = builder.tls_certs_only([]);
         return Ok(builder);
@@ -128,7 +128,11 @@ fn proxy_url(variable: &'static str, value: &str) -> Result<Url, InvalidEnvironm
                  unset the variable",
             ));
         }
-        _ => return Err(refuse("names a proxy that begins with neither http:// nor https://")),
+        _ => {
+            return Err(refuse(
+                "names a proxy that begins with neither http:// nor https://. Name another one, or unset the variable",
+            ));
+        }
     }
     match url.has_host() && matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none() {
         true => Ok(url),
@@ -165,7 +169,7 @@ fn trusting(builder: ClientBuilder, variables: Variables<'_>) -> Result<ClientBu
             return Err(unusable(CERTIFICATE_FOLDERS, &folder, "no file in it holds a certificate"));
         }
     }
-    // The client itself reads the certificates no earlier than here.
+    // Nothing parses the certificates before a client is built, so this builds one to find out whether they are valid.
     let probe = reqwest::Client::builder().no_proxy().tls_certs_only(certificates.clone()).build();
     let variable = if folders.is_none() { CERTIFICATE_FILE } else { CERTIFICATE_FOLDERS };
     probe.map_err(|_| InvalidEnvironment::new(variable, "names a certificate that cannot be read"))?;

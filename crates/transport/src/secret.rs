@@ -192,6 +192,12 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_wipes_itself() {
+        fn assert_wiped(_: &impl zeroize::ZeroizeOnDrop) {}
+        assert_wiped(&Secret::new("canary").0);
+    }
+
+    #[test]
     fn equality_compares_every_byte() {
         assert_eq!(Secret::new("abc"), Secret::new("abc"));
         assert_ne!(Secret::new("abc"), Secret::new("abd"));

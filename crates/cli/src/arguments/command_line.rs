@@ -29,12 +29,13 @@ pub(crate) fn read(line: &[OsString]) -> Result<Arguments, NoArguments> {
 
 /// Explains what is wrong with the arguments.
 ///
-/// The parser repeats arguments in its messages, so this parses the arguments once more, as they may be shown.
+/// The parser repeats arguments in its messages, so this parses the arguments once more, with their control characters
+/// escaped.
 fn explain(line: &[OsString], error: &clap::Error) -> String {
     let shown = line.iter().map(|argument| printable(&argument.to_string_lossy()));
     let rendered = match Arguments::try_parse_from(shown) {
         Err(shown) if shown.use_stderr() => shown.render().to_string(),
-        // What is wrong is in the part that may not be shown.
+        // Only the characters that are escaped here were wrong.
         _ => {
             let why = error.source().map_or_else(|| error.kind().to_string(), ToString::to_string);
             format!("error: {}\n\nFor more information, try '--help'.", printable(&why))

@@ -180,8 +180,8 @@ pub(crate) struct Emulator {
     /// html, html=502, wrong-type, endless, slow-body=10ms, extra-fields, unknown-enum, encoded, media-type=text/plain,
     /// no-media-type, bom, other-error, odd-row, odd-field, odd-secret, zero-time, past-end-404, page-length=250,
     /// clock-ahead=5m, clock-behind=5m, late=3, flaky, linger=2, stale-list=2, reuse-ids, repeat-page, empty-page,
-    /// duplicate-rows and quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the fault hits all. In
-    /// list:empty-page:1@2, the part @2 lets the first request pass.
+    /// duplicate-rows and quota=10; the values are examples. COUNT is how many requests the fault hits; without it, the
+    /// fault hits all. In list:empty-page:1@2, the part @2 lets the first request pass.
     ///
     /// With create:reset-after:1, for example, the first create takes effect, but its answer is lost. A percentage
     /// after OPERATION, as in *%20:reset-before, hits requests at random. A provider before it, as in

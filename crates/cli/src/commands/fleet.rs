@@ -91,7 +91,7 @@ impl UnfinishedRotations {
                     let plan = record.plan;
                     (plan.vendor, plan.scope, Some(plan.old.id), Some(record.id), record.marks)
                 }
-                // Its keys are left to it until it can be read again.
+                // Until somebody can read the record again, its keys stay with its rotation.
                 JournalEntry::Unreadable(record) => {
                     (record.vendor, record.scope, record.key.parse().ok(), record.id.parse().ok(), record.marks)
                 }

@@ -33,8 +33,8 @@ impl StreamedArray {
         })
     }
 
-    /// Prints the end of the array. An array without values becomes `[]` only if `is_complete`: it would claim that
-    /// there are no values.
+    /// Prints the end of the array. Without values it prints `[]`, but only if `is_complete`: an empty array claims
+    /// that there are no values.
     pub(crate) fn end(self, is_complete: bool) -> Result {
         match (self.has_values, is_complete) {
             (true, _) => print(|stdout| stdout.write_all(b"\n]\n")),

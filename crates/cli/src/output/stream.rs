@@ -1,6 +1,6 @@
 //! The only module that writes to standard output and standard error, apart from the secret for `--to -`.
 //!
-//! It cleans each line. Texts from outside have no line ends of their own then: only this program's line ends are left.
+//! It cleans each line, also of line ends in texts from outside. So every line end in the output is this program's own.
 
 use std::io::{self, BufRead as _, IsTerminal as _, StdoutLock, Write};
 
@@ -70,8 +70,8 @@ pub(crate) fn is_error_terminal() -> bool {
     io::stderr().is_terminal()
 }
 
-/// Prints an answer that may hold a secret on a terminal, which it must not control. Bytes that are no text become
-/// escapes such as `\xff`, so that nothing is lost.
+/// Prints an answer that may hold a secret on a terminal, without letting the answer control it. Bytes that are not
+/// UTF-8 become escapes such as `\xff`, so that nothing is lost.
 pub(crate) fn unclaimed(answer: &[u8]) -> Result {
     print(|stdout| {
         for chunk in answer.utf8_chunks() {

@@ -23,7 +23,7 @@ const AROUND: [&str; 6] = ["{}", "file:{}", "spartera/{}", "{}/1", "list:{}", "d
 /// A command of the program with all arguments that it must have, and one place for another text.
 #[derive(Clone, Debug)]
 pub(crate) struct Position {
-    /// The arguments before the text, and behind it. `{}` in `text` stands for it.
+    /// The arguments before the text, and after it. `{}` in `text` stands for it.
     before: Vec<String>,
     text: String,
     after: Vec<String>,

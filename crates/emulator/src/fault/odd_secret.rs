@@ -9,7 +9,7 @@ use super::variant::Variant;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum OddSecret {
-    /// A line end follows it, and a setting of a dotenv file. (`line`)
+    /// A line end and a setting of a dotenv file follow it. (`line`)
     #[default]
     Line,
     /// A blank follows it. (`blank`)

@@ -1,4 +1,4 @@
-//! Whether the sinks still are those that the rotation was planned for, and what a person may decide if they are not.
+//! Whether the sinks are still those that the rotation was planned for, and what a person may decide if they are not.
 
 use std::iter::zip;
 
@@ -17,7 +17,7 @@ impl Run<'_> {
     ///
     /// A sink that holds the new secret already is ready. So is one that holds an earlier secret of this rotation.
     pub(super) async fn problem_with_sinks(&self, new: Option<&Issued>) -> Result<Option<String>> {
-        // An earlier version of this program has not recorded what the sinks held.
+        // Earlier versions of this program did not record what the sinks held.
         let Some(holdings) = self.record.holdings() else { return Ok(None) };
         for (part, holding) in zip(parts_of(&self.sink), &holdings.sinks) {
             let held = part.look().await.map_err(|error| RotateError::Sink { sink: part.name(), error })?;
@@ -43,7 +43,7 @@ impl Run<'_> {
         Ok(history.iter().filter_map(|record| record.state.issued()).any(|issued| issued.has_secret(secret)))
     }
 
-    /// Records that the sinks may hold what they hold now, by the decision of a person.
+    /// Records that a person accepts what the sinks hold now. The rotation then replaces that.
     pub(crate) async fn adopt(&mut self) -> Result {
         let needs_attention = matches!(self.record.state, State::NeedsAttention { .. });
         let state = self.record.state.underlying().clone();

@@ -71,7 +71,7 @@ impl Run<'_> {
     /// Deletes a key that this rotation issued under this mark, or revokes it if the vendor offers nothing else, and
     /// checks that it is gone.
     ///
-    /// Right before each request, it looks whether the key under the id carries the mark. Otherwise the key is gone, and
+    /// Right before each request, it checks that the key under the id carries the mark. Otherwise the key is gone, and
     /// another one has its id.
     pub(super) async fn delete_issued(&self, key: &KeyId, mark: &Mark, leased: Leased) -> Result<Confirmation> {
         let deadline = self.deadline(self.record.plan.timing.confirm_seconds);
@@ -93,7 +93,7 @@ impl Run<'_> {
                 Some(KeyStatus::Active) if is_accepted => {}
                 Some(_) if is_accepted => return Ok(Confirmation::Acknowledged),
                 Some(_) => {
-                    // A rotator that was held up must not delete a key after another one has gone on.
+                    // A rotator that was held up must not delete a key after another one has continued.
                     if leased == Leased::Yes {
                         self.rotator.journal.renew(&self.lease).await?;
                     }

@@ -40,7 +40,7 @@ impl Run<'_> {
                 format!("{MAX_REQUESTS} requests for a new secret failed: check the key at the vendor, then resume");
             return Ok(Next::State(self.needs_attention(why)));
         }
-        // Even if the old secret is dead: another host's destination is of no use to its users.
+        // This applies even if the old secret is dead: a secret in another host's destination does not reach the users.
         if let Some(problem) = self.problem_with_sinks(None).await? {
             let why = format!(
                 "{problem}, so no secret was requested. If another rotation has replaced the secret since the plan was \
@@ -304,8 +304,8 @@ impl Run<'_> {
         {
             let why = format!(
                 "{problem}, so the new secret was not put there. It waits in the pending slot of mark {}. Put back \
-                 what was there and resume, or replace what is there now (`resume --adopt`). If that is the key's secret, \
-                 too, waive the evidence (`--waive-evidence`)",
+                 what was there and resume, or replace what is there now (`resume --adopt`). If what is there now is a \
+                 secret of the same key, waive the evidence (`resume --waive-evidence`)",
                 new.mark
             );
             return Ok(Next::State(self.needs_attention(why)));

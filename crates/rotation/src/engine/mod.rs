@@ -149,12 +149,12 @@ type Result<T = (), E = RotateError> = std::result::Result<T, E>;
 /// A rotation that this process works on.
 pub(super) struct Run<'a> {
     rotator: &'a Rotator,
-    /// The rotator's sink, which does not write if others may use it than when the rotation was planned.
+    /// The rotator's sink, which does not write if its access has changed since the rotation was planned.
     sink: Arc<dyn Sink>,
     lease: Lease,
     pub(super) record: Record,
-    /// What the journal still says, while this run has resumed a rotation that needed attention and has not recorded
-    /// that. Otherwise a rotation whose problem lasts would get new versions at each resume.
+    /// What the journal still says, if this run has resumed a rotation that needed attention and has not recorded that.
+    /// The run records it late, because a rotation whose problem lasts would otherwise get new versions at each resume.
     attention: Option<Record>,
     /// The mark of a request that may be under way, and of which the journal does not know. See [`Record::reserved`].
     unrecorded: Option<Mark>,
@@ -180,10 +180,10 @@ impl<'a> Run<'a> {
         Self { rotator, sink, lease, record, attention: None, unrecorded: None, requested: 0 }
     }
 
-    /// Records that another process worked on the rotation and did not end in order, if that may be so.
+    /// Records that another process may have worked on the rotation, if that process did not release its lease.
     ///
-    /// The other process recorded nothing yet, but it may have sent a request, or may still send one. So the decisions
-    /// that are allowed while a rotation needs attention are not allowed now.
+    /// That process has recorded nothing yet, but it may have sent a request, or may still send one. So nobody may decide
+    /// now what a person may decide while a rotation needs attention.
     pub(super) async fn record_interruption(&mut self) -> Result {
         if !self.lease.is_takeover {
             return Ok(());

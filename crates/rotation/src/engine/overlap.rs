@@ -59,7 +59,7 @@ impl Run<'_> {
             }
         }
         let mark = self.mark_request().await?;
-        // A process that was held up must not issue a key after another one has gone on.
+        // A process that was held up must not issue a key after another one has continued the rotation.
         self.rotator.journal.renew(&self.lease).await?;
         let created = self.rotator.provider.create(&self.record.plan.new_key(&mark)).await;
         match created.and_then(|issued| usable(self.rotator.provider.name(), Operation::Create, issued)) {
@@ -89,8 +89,8 @@ impl Run<'_> {
         Ok(Next::Recorded)
     }
 
-    /// Deletes the key of a create that the journal does not know: it failed, or another rotator has taken the lease and
-    /// may have finished the rotation before this create arrived. Only this rotator knows the key's secret.
+    /// Deletes the key of a create that the journal does not know: it failed, or another rotator has taken the lease
+    /// and may have finished the rotation before this create arrived. Only this rotator knows the key's secret.
     ///
     /// If this fails, resuming finds the key by its mark, or else the sweep does.
     async fn discard_unrecorded(&self, mark: &Mark, key: Option<&KeyId>) {
@@ -115,8 +115,8 @@ impl Run<'_> {
 
     async fn after_failed_create(&mut self, mark: Mark, error: Error) -> Result<Next> {
         if error.may_have_taken_effect() {
-            // The answer may hold only a part of the secret. The key is discarded, and another is issued. If no request
-            // can carry its secret, another key's is hardly better.
+            // The answer may hold only a part of the secret. The key is discarded, and another is issued. But if no
+            // request can carry the secret, the vendor's next secret will hardly be better.
             let abort = (error.kind() == ErrorKind::UnusableSecret).then(|| {
                 "the vendor issued a secret that no request can carry, so its key was deleted. The old key was left \
                  alone: ask the vendor"

@@ -264,7 +264,7 @@ impl Run<'_> {
     }
 }
 
-/// Refuses a secret that no request can carry. Not every provider does.
+/// Refuses a secret that no request can carry, because not every provider refuses it.
 pub(super) fn usable(provider: &str, operation: Operation, issued: IssuedKey) -> api_keyring::Result<IssuedKey> {
     match issued.secret().is_token() {
         true => Ok(issued),

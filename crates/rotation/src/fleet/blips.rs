@@ -1,4 +1,4 @@
-//! Waits until a journal that failed for the moment can be used again.
+//! Waits while a journal cannot be used for the moment.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl<'a> Blips<'a> {
         Self { rotator, next_wait: FIRST_WAIT, left: PATIENCE, lease_left: Duration::ZERO }
     }
 
-    /// Calls until the journal does not fail, or this has taken too long.
+    /// Repeats a call until the journal no longer fails, or has failed for too long.
     pub(super) async fn outlast<T>(
         &mut self,
         mut call: impl AsyncFnMut() -> Result<T, RotateError>,
@@ -58,7 +58,8 @@ impl<'a> Blips<'a> {
         self.left < PATIENCE
     }
 
-    /// Returns whether this rotation can be the one that a failed write has begun.
+    /// Returns whether this rotation may be the one that a write of this process began, although the write seemed to
+    /// fail.
     async fn has_begun(&mut self, id: &RotationId, plan: &Plan) -> Result<bool, RotateError> {
         if !self.is_any() {
             return Ok(false);
@@ -78,7 +79,8 @@ impl<'a> Blips<'a> {
                 if !self.is_any() {
                     self.lease_left = self.rotator.lease_time();
                 }
-                let wait = self.next_wait;
+                // The last wait is what is left.
+                let wait = self.next_wait.min(self.left.max(FIRST_WAIT));
                 self.next_wait = wait.saturating_mul(2);
                 (wait, &mut self.left)
             }

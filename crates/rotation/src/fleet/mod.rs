@@ -35,7 +35,8 @@ pub struct FleetKey {
 /// Rotates many keys of one provider, several at a time.
 ///
 /// A fleet begins with waves of a limited size, the canaries, and then rotates all other keys. A failure among the
-/// canaries halts the fleet: it starts no further rotations. Later, only a rejected credential, an unusable journal, a
+/// canaries halts the fleet: it starts no further rotations. Only an [unreadable record](crate::UnreadableRecord) does
+/// not, because it says nothing of other keys. Later, only a rejected credential, an unusable journal, a
 /// cancellation, or [many keys in a row](Self::give_up_after) for which the vendor cannot be reached halts it.
 /// Rotations that have started are finished, or can be resumed from the journal. If the journal fails only
 /// [for the moment](JournalError::is_transient), the fleet waits for up to a minute, and continues.

@@ -5,7 +5,7 @@ use api_keyring::Mark;
 use crate::{Holdings, Plan, Record, State};
 
 impl Record {
-    /// Returns what in this record cannot be what a rotation wrote that began with this plan; `None` if all of it can.
+    /// Returns why this record cannot be one that a rotation with this plan wrote; `None` if it can be.
     ///
     /// A journal refuses to read such a record: somebody has changed it.
     pub fn contradiction(&self, begun: &Plan) -> Option<&'static str> {
@@ -25,8 +25,8 @@ impl Record {
         None
     }
 
-    /// Returns what remains of a finished rotation that is pruned: which key replaced which, its marks, and the lifetime
-    /// that was asked for. Everything else is blank.
+    /// Returns what remains of a finished rotation that is pruned: which key replaced which, its marks, and the
+    /// lifetime that was asked for. Everything else is blank.
     pub fn pruned(&self) -> Self {
         let mut kept = self.clone();
         let Plan { old, name, role, description, owner, reason, sinks, holdings, not_carried_over, namesakes, .. } =

@@ -40,7 +40,7 @@ impl JournalCursor {
 pub struct JournalPage {
     /// The rotations.
     pub entries: Vec<JournalEntry>,
-    /// Where the next page begins; `None` if this is the last page.
+    /// The cursor that leads to the next page; `None` if this is the last page.
     pub next: Option<JournalCursor>,
 }
 
@@ -85,7 +85,7 @@ impl JournalEntry {
 /// A rotation whose record cannot be read: a newer version of this program wrote it, or somebody changed or damaged it.
 ///
 /// Until its record can be read again, the rotation keeps its claims: no other rotation uses its keys and its sinks. It
-/// blocks nothing else. Nothing that it says has been checked, and each text may contain any character.
+/// blocks nothing else. The journal has checked none of these values, and each text may contain any character.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnreadableRecord {

@@ -74,7 +74,7 @@ impl Entry {
     }
 }
 
-/// Returns why a rotation cannot begin, or go on, beside the others.
+/// Refuses a rotation that conflicts with another one.
 fn conflict(rotations: &BTreeMap<RotationId, Entry>, record: &Record) -> Result<(), JournalError> {
     let others = rotations.values().filter_map(Entry::known).filter(|other| other.id != record.id);
     others.map(|other| record.conflict_with(other)).find(Option::is_some).flatten().map_or(Ok(()), Err)
@@ -168,7 +168,7 @@ impl Journal for MemoryJournal {
         if let Some((by, until)) = &mut entry.held
             && now < *until
         {
-            // The clock may have been set back.
+            // If somebody has set the clock back, the lease would last for longer than any lease may.
             *until = longest.min(*until);
             return Err(JournalError::Held { by: by.clone(), until: *until });
         }

@@ -47,8 +47,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// - [`JournalError::SinkInUse`] if an unfinished rotation uses the same sink.
     /// - [`JournalError::Replaced`] if a rotation has already replaced the key, perhaps after the plan was made.
     ///
-    /// Also [`JournalError::Unreadable`] if the record of such a rotation cannot be read, and [`JournalError::Changed`] if
-    /// the journal has a rotation with this id.
+    /// Also [`JournalError::Unreadable`] if the record of such a rotation cannot be read, and [`JournalError::Changed`]
+    /// if the journal has a rotation with this id.
     ///
     /// If two unfinished rotations conflict, they share a [claim](Record::claims), so you can look for conflicts by
     /// claim. Two rotations that share a claim need not conflict: a vendor may give the id of a deleted key to another
@@ -77,7 +77,7 @@ pub trait Journal: fmt::Debug + Send + Sync {
 
     /// Returns the rotation that this mark was recorded for. Returns `None` if the journal does not know the mark.
     ///
-    /// Of a rotation that was [pruned](Self::prune), returns only what others need to know of it.
+    /// Of a rotation that was [pruned](Self::prune), it returns what the journal has kept. All other fields are blank.
     ///
     /// # Errors
     ///
@@ -92,7 +92,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// If the journal cannot be read.
     async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError>;
 
-    /// Removes the finished rotations that were last written longer ago than this, with all their versions.
+    /// Removes the finished rotations that were last written longer ago than `older_than`, with all their versions.
+    /// With [`Prune::Count`] it only counts them.
     ///
     /// The journal keeps what later checks need of them: which key replaced which, all marks, and the lifetime that was
     /// asked for. It keeps records that it cannot read, and rotations on which somebody holds the lease.
@@ -129,8 +130,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
         list::history(self, id).await
     }
 
-    /// Takes the lease on a rotation. Until `time` has passed, or [`MAX_LEASE`] if that is less, only `holder` may write
-    /// the rotation.
+    /// Takes the lease on a rotation. Until `time` has passed, or [`MAX_LEASE`] if that is less, only `holder` may
+    /// write the rotation.
     ///
     /// A lease whose end cannot be read, or is further away than any lease can last, ends after [`MAX_LEASE`] from now.
     ///
@@ -147,8 +148,8 @@ pub trait Journal: fmt::Debug + Send + Sync {
     /// - [`JournalError::Changed`] if the journal's version is not the one directly before the record's, or the record
     ///   is of another rotation.
     /// - If the new state is [`Issued`](super::State::Issued), or the rotation was finished and is not any more, the
-    ///   errors of [`begin`](Self::begin) about other rotations. A process that was held up may continue a rotation that
-    ///   others have finished, and whose key or sinks another rotation has claimed or replaced since.
+    ///   errors of [`begin`](Self::begin) about other rotations. A process that was held up may continue a rotation
+    ///   that others have finished, and whose key or sinks another rotation has claimed or replaced since.
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError>;
 
     /// Restarts the lease without writing a version.

@@ -56,12 +56,12 @@ impl SinkContent {
     }
 }
 
-/// What the sinks held when a rotation was planned. Until the new secret is there, they must hold it still: a sink that
-/// holds something else is another one, or somebody else has changed it.
+/// What the sinks held when a rotation was planned. Until the new secret is there, they must still hold that: if a sink
+/// holds something else, it is another sink, or somebody has changed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Holdings {
-    /// Makes the fingerprints differ from those of other plans.
+    /// A random text in each fingerprint, so that the fingerprints of one secret differ from plan to plan.
     pub salt: Mark,
     /// What each sink held, in the order of the plan's sinks.
     pub sinks: Vec<Holding>,
@@ -111,7 +111,7 @@ impl Holdings {
         }
         let changed = holding.access.as_ref().zip(now.access.as_ref()).filter(|(was, is)| was != is);
         changed.map(|(was, is)| {
-            format!("can be used by others than when the rotation was planned: it is {is}, and was {was}")
+            format!("has another access than when the rotation was planned: it is {is}, and was {was}")
         })
     }
 }

@@ -105,8 +105,9 @@ impl Rotator {
         Ok((if is_of_key { SinkContent::OldSecret } else { SinkContent::Other }, Some(current)))
     }
 
-    /// Returns whether a secret is this key's: the masked secret must agree, and what the vendor says of the secret, or
-    /// else its trial, must show it. `None` if nothing shows it.
+    /// Returns whether a secret is this key's. The masked secret must agree, and the vendor must confirm the secret, by
+    /// what it says of the secret or by accepting it. If its answer proves nothing, a masked secret that agrees is
+    /// enough. `None` if nothing shows it.
     async fn is_secret_of(&self, key: &ApiKey, secret: &Secret) -> Result<Option<bool>, RotateError> {
         // A few characters that agree prove nothing, but characters that differ do.
         let agrees = key.shows_secret(secret);

@@ -89,9 +89,8 @@ impl RotateKey {
     /// Retires the old key only after the vendor shows that others use the new one, and nothing has used the old one
     /// for this long.
     ///
-    /// The time is rounded up to a whole second. The rotation waits for the end of the grace as well. If the evidence
-    /// never comes, waive it with
-    /// [`waive_evidence`](crate::Rotator::waive_evidence).
+    /// Rounds the time up to a whole second. The rotation waits for the end of the grace as well. If the evidence never
+    /// comes, waive it with [`waive_evidence`](crate::Rotator::waive_evidence).
     #[must_use]
     pub fn unused_for(mut self, time: Duration) -> Self {
         self.unused_for = Some(Duration::from_secs(Timing::seconds(time)));
@@ -101,10 +100,10 @@ impl RotateKey {
     /// Accepts a sink that is empty, or that holds another key's secret, and puts the new secret there.
     ///
     /// Otherwise a plan refuses such a sink: the key's users seem to read its secret elsewhere. A plan assumes that a
-    /// secret is the key's if the vendor accepts it and the vendor's masked secret agrees. The rotation never treats the
-    /// earlier content of an adopted sink as the old secret.
+    /// secret is the key's if the vendor accepts it and the vendor's masked secret, where there is one, agrees. The
+    /// rotation never treats the earlier content of an adopted sink as the old secret.
     ///
-    /// A sink that holds anything but one secret is refused all the same.
+    /// A plan refuses a sink that holds anything but one secret, even if you call this.
     #[must_use]
     pub fn adopt_sink(mut self) -> Self {
         self.adopt_sink = true;
@@ -132,8 +131,8 @@ impl RotateKey {
         self
     }
 
-    /// Sets the grace: how long the old key still works after the new one has replaced it. The default is one hour. The
-    /// time is rounded up to a whole second.
+    /// Sets the grace: how long the old key still works after the new one has replaced it. The default is one hour.
+    /// Rounds the time up to a whole second.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.timing.grace_seconds = Timing::seconds(grace);

@@ -30,7 +30,7 @@ pub struct PlannedStep {
 }
 
 impl Plan {
-    /// Returns the names of the sinks as people write them: without the host, if that is this one.
+    /// Returns the names of the sinks as people write them: without the host, if it is this host.
     pub fn shown_sinks(&self) -> String {
         let names: Vec<_> = self.sinks.iter().map(|name| shown_name(name)).collect();
         names.join(" and ")

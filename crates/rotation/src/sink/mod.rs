@@ -77,8 +77,9 @@ pub trait Sink: fmt::Debug + Send + Sync {
         Ok(Held { secret: self.current().await?, ..Held::default() })
     }
 
-    /// Returns this sink as one whose writes fail if its [access](Held::access) has changed. `access` is that of each of
-    /// its parts, or its own if it has none. Returns `None` if the sink knows nothing of access.
+    /// Returns this sink as one whose writes fail if its [access](Held::access) has changed. `access` has one entry for
+    /// each of its parts, or one for the sink itself if it has no parts. Returns `None` if the sink knows nothing of
+    /// access.
     fn expecting(&self, access: &[Option<String>]) -> Option<Arc<dyn Sink>> {
         let _ = access;
         None
@@ -114,7 +115,7 @@ pub trait Sink: fmt::Debug + Send + Sync {
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
     /// Empties the pending slot of this mark. If its secret was promoted, makes the previous secret the current one
-    /// again, regardless of which secret is current by then. Writes nothing that is there already.
+    /// again, regardless of which secret is current by then. Does not write a secret that is already there.
     ///
     /// # Errors
     ///
@@ -134,15 +135,15 @@ pub trait Sink: fmt::Debug + Send + Sync {
 pub struct Held {
     /// The current secret; `None` if the sink is empty.
     pub secret: Option<Secret>,
-    /// Why the sink may not be written, although it can be read: it holds something that is not one secret and nothing
-    /// else. It must not hold a secret.
+    /// Why the sink may not be written, although it can be read: it does not hold one secret and nothing else. The text
+    /// must not contain a secret.
     pub problem: Option<String>,
     /// Who may use what the sink holds, as a text that changes if that changes; `None` if the sink does not know.
     pub access: Option<String>,
 }
 
 impl Held {
-    /// Returns what a sink holds that knows who may use it.
+    /// Returns what a sink holds, and who may use it.
     pub fn new(secret: Option<Secret>, access: impl Into<String>) -> Self {
         Self { secret, access: Some(access.into()), problem: None }
     }
@@ -150,7 +151,7 @@ impl Held {
     /// Returns why a sink of this name may not be written: it holds anything but one secret.
     pub(super) fn problem_at(&self, name: &str) -> Option<String> {
         let is_odd = self.secret.as_ref().is_some_and(|secret| !secret.is_token());
-        let odd = || is_odd.then(|| format!("{name} holds something that is not one secret and nothing else"));
+        let odd = || is_odd.then(|| format!("{name} does not hold one secret and nothing else"));
         self.problem.clone().or_else(odd)
     }
 }

@@ -458,7 +458,7 @@ async fn nobody_who_can_read_the_folder_can_hold_the_lock() {
     fs::write(&lock, "").unwrap();
     fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let refused = sink.check().await.unwrap_err();
-    assert!(format!("{refused:?}").contains("look who put it there"), "{refused:?}");
+    assert!(format!("{refused:?}").contains("check who put it there"), "{refused:?}");
     fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     sink.check().await.unwrap();
     assert!(!lock.exists());

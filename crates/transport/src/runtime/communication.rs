@@ -30,8 +30,8 @@ impl CommunicationError {
         self.error.is_timeout()
     }
 
-    /// Returns why no connection can be made as long as nobody changes a setting, if that is the cause. Waiting does not
-    /// help then. Nothing was sent.
+    /// Returns what prevents every connection until somebody changes a setting; `None` if it is something else. Waiting
+    /// does not help then. Nothing was sent.
     pub fn obstacle(&self) -> Option<Obstacle> {
         let first = self.was_surely_not_sent().then_some(&self.error as &(dyn StdError + 'static));
         std::iter::successors(first, |&error| cause(error)).find_map(Obstacle::of)

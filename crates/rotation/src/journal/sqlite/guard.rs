@@ -1,10 +1,12 @@
 //! Whether a journal's files can be trusted.
 //!
-//! A journal names programs to run and keys to delete. So nobody but its owner and root may be able to change it, and its
-//! owner must be the user who runs this process, or root. Only the folder that holds the files is checked, because in many
-//! containers everybody may write the folder above, where a volume is mounted. Somebody who can rename the folder can put
-//! another one in its place, but its files are then not the user's own. The check after opening notices that, unless the
-//! right folder is back in time. So the safest place has only folders above it that nobody else can write.
+//! A journal names programs to run and keys to delete. So nobody but its owner and root may be able to change it, and
+//! its owner must be the user who runs this process, or root.
+//!
+//! The guard checks only the folder that holds the files, because in many containers everybody may write the folder
+//! above, where a volume is mounted. A user who can rename the folder can put another one in its place, but the files
+//! in that one do not belong to the user who runs this process. The check after opening notices that, unless the right
+//! folder is back by then. So a journal is safest where nobody else can write any of the folders above it.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -141,8 +143,8 @@ fn check_folder(folder: &Path) -> Result {
         return Err(at(folder, Problem::Kind("folder")));
     };
     check_owner(folder, &found)?;
-    // In a sticky folder, nobody can replace another user's files.
-    check_mode(folder, &found, 0o1000)
+    // A sticky folder is no exception: others could put a file beside the journal for SQLite to read.
+    check_mode(folder, &found)
 }
 
 fn check_file(path: &Path) -> Result<Option<Identity>> {
@@ -151,7 +153,7 @@ fn check_file(path: &Path) -> Result<Option<Identity>> {
         return Err(at(path, Problem::Kind("regular file")));
     }
     check_owner(path, &found)?;
-    check_mode(path, &found, 0)?;
+    check_mode(path, &found)?;
     Ok(Some(identity(&found)))
 }
 
@@ -162,12 +164,12 @@ fn check_owner(path: &Path, found: &Metadata) -> Result {
     if is_trusted { Ok(()) } else { Err(at(path, Problem::Owner(owner))) }
 }
 
-/// Refuses what others can write, unless it has one of these mode bits.
+/// Refuses what others can write.
 #[cfg(unix)]
-fn check_mode(path: &Path, found: &Metadata, unless: u32) -> Result {
+fn check_mode(path: &Path, found: &Metadata) -> Result {
     let mode = std::os::unix::fs::MetadataExt::mode(found) & 0o7777;
     // An access-control list that lets others write shows as a group that may.
-    if mode & 0o022 == 0 || mode & unless != 0 { Ok(()) } else { Err(at(path, Problem::Writable(mode))) }
+    if mode & 0o022 == 0 { Ok(()) } else { Err(at(path, Problem::Writable(mode))) }
 }
 
 #[cfg(unix)]
@@ -183,7 +185,7 @@ fn check_owner(_: &Path, _: &Metadata) -> Result {
 }
 
 #[cfg(not(unix))]
-fn check_mode(_: &Path, _: &Metadata, _: u32) -> Result {
+fn check_mode(_: &Path, _: &Metadata) -> Result {
     Ok(())
 }
 

@@ -49,8 +49,7 @@ impl SqliteJournal {
     ///
     /// A journal names programs to run and keys to delete. On Unix, the file, the files that SQLite keeps beside it and
     /// their folder must therefore belong to the effective user or to root, and nobody else may be able to write them.
-    /// A sticky folder such as `/tmp` may be writable. A symbolic link is followed if all of this holds for it, too.
-    /// Folders further up are not checked.
+    /// A symbolic link is followed if all of this holds for it, too. Folders further up are not checked.
     ///
     /// # Errors
     ///

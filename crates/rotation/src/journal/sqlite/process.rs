@@ -58,7 +58,8 @@ mod platform {
         Some(Process { boot, namespace, pid, started: started(pid)? })
     }
 
-    /// Returns whether no process has this number. The folder `/proc` may hide processes, and this cannot.
+    /// Returns whether no process has this number. It asks whether a signal would find one, because `/proc` may hide
+    /// processes.
     pub(super) fn is_missing(pid: u32) -> bool {
         let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
         pid.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH))
@@ -73,7 +74,7 @@ mod platform {
     }
 }
 
-// Elsewhere, a process that is gone keeps others out until its lease ends.
+// On other systems, a process that is gone keeps others out until its lease ends.
 #[cfg(not(target_os = "linux"))]
 mod platform {
     use super::Process;

@@ -1,4 +1,4 @@
-//! Reads rotations from rows. A row that cannot be right is one unreadable record, and hides no other.
+//! Reads rotations from rows. A row that cannot be right becomes one unreadable record, and hides no other.
 
 use api_keyring::Mark;
 use rusqlite::types::ValueRef;
@@ -49,7 +49,7 @@ pub(super) fn read(transaction: &Transaction<'_>, sql: &str, parameters: impl Pa
     rows.into_iter().map(|row| row.found(transaction)).collect()
 }
 
-/// Returns the text in a column. Bytes that are no text are replaced, and then the record does not match.
+/// Returns the text in a column. It replaces bytes that are not UTF-8, so that the record does not match its row.
 fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     Ok(match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),

@@ -23,7 +23,7 @@ pub(super) fn text(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Returns the latest version of a rotation. How many versions it has does not matter.
+/// Returns the latest version of a rotation. It reads only that version and the first, however many there are.
 pub(super) fn load(transaction: &Transaction<'_>, id: &RotationId) -> Result<Option<JournalEntry>, Failed> {
     let sql = select_rotations!("rotation", "WHERE id = ? AND kept IS NULL");
     Ok(entries(transaction, sql, [id.as_str()])?.pop())

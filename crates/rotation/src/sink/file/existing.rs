@@ -116,7 +116,7 @@ fn open_plain(path: &Path) -> io::Result<File> {
 
 #[cfg(not(unix))]
 impl ExistingFile {
-    /// Returns who may use the file. This system's rights are not looked at.
+    /// Returns the same text for every file, because this does not look at the rights of this system.
     pub(super) fn access(&self) -> String {
         "present".to_owned()
     }
@@ -239,7 +239,7 @@ mod unix {
             }
             let inherited = attributes(new)?;
             for name in inherited.keys().filter(|name| !self.attributes.contains_key(*name)) {
-                // The system labels new files. A file system without labels in the old file's time is not changed.
+                // The system itself labels a new file. The old one may be older than the labels, and have none.
                 if name.as_encoded_bytes().starts_with(b"security.") {
                     continue;
                 }
@@ -289,7 +289,7 @@ mod linux {
         match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
             Err(Errno::NOTDIR) => Ok(()),
             Err(error) => Err(Unfit::Kind(format!("cannot be replaced: {}", std::io::Error::from(error)))),
-            Ok(()) => Err(Unfit::kind("was replaced by an empty folder meanwhile. Look who may write there")),
+            Ok(()) => Err(Unfit::kind("was replaced by an empty folder meanwhile. Check who can write there")),
         }
     }
 
@@ -310,7 +310,7 @@ mod linux {
     /// Returns the attributes of an open file or folder.
     fn look_at(file: impl AsFd, path: &Path) -> Result<StatxAttributes, Unfit> {
         let shown = match statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS) {
-            // A system or a sandbox without this call. The rehearsal still tries everything else.
+            // The system or a sandbox does not offer this call. The rehearsal still tries everything else.
             Err(Errno::NOSYS | Errno::PERM) => return Ok(mount_point_in_table(path)),
             shown => shown.map_err(std::io::Error::from)?,
         };

@@ -1,4 +1,5 @@
-//! A lock on the files of a destination. It is a private file, so that nobody who can merely read the folder can hold it.
+//! A lock on the files of a destination. It is a private file, so that a user who can only read the folder cannot hold
+//! it.
 
 use std::ffi::OsString;
 use std::fs::{self, File, TryLockError};
@@ -46,7 +47,8 @@ impl FileLock {
     fn try_take(path: &Path) -> io::Result<Option<Self>> {
         let file = open(path)?;
         match file.try_lock() {
-            // The holder may have removed the file after this process opened it. Its lock is worth nothing then.
+            // The holder may have removed the file since this process opened it. A lock on a removed file keeps nobody
+            // out.
             Ok(()) => Ok(is_at(&file, path).then(|| Self { path: path.to_owned(), _file: file })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(error),
@@ -80,7 +82,7 @@ fn open(path: &Path) -> io::Result<File> {
     let ours = rustix::process::geteuid().as_raw();
     if !found.is_file() || ![ours, 0].contains(&found.uid()) || found.mode() & 0o077 != 0 {
         return Err(io::Error::other(format!(
-            "{} should be a private file of this program, but others can use it. Remove it, and look who put it there",
+            "{} should be a private file of this program, but others can use it. Remove it, and check who put it there",
             path.display()
         )));
     }

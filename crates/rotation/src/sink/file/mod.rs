@@ -26,13 +26,13 @@ use crate::host::Host;
 
 /// Stores a secret in a file of its own, or in a variable of a dotenv file.
 ///
-/// Every write replaces the file with a new one, which is on the disk before it appears at the path. The new file can be
-/// used by the same users as the one that it replaces: it has that file's owner, group, mode, access-control list and
-/// other attributes. If they cannot be kept, nothing is written. If there was no file, only this process's user can use
+/// Every write replaces the file with a new one, which is on the disk before it appears at the path. The same users can
+/// use the new file: it has the owner, group, mode, access-control list and other attributes of the file that it
+/// replaces. If the sink cannot keep them, it writes nothing. If there was no file, only this process's user can use
 /// the new one.
 ///
 /// The sink refuses a file that nothing can replace, or whose replacement its users would not see: a link, a file with
-/// several names, a mount point, a file that is immutable or in a folder where this process may not rename it.
+/// several names, a mount point, an immutable file, and a file in a folder where this process may not rename it.
 ///
 /// Pending and previous secrets are in separate files beside it, for this process's user alone: `PATH.pending-MARK` and
 /// `PATH.previous-MARK`. For a dotenv file these are `PATH.VARIABLE.pending-MARK` and `PATH.VARIABLE.previous-MARK`.
@@ -62,12 +62,12 @@ pub struct FileSink {
     path: PathBuf,
     /// The variable, if the file is a dotenv file.
     variable: Option<String>,
-    /// Who may use the file, if a write must not find that changed.
+    /// The access that the file must still have when it is written; `None` if any access will do.
     expected: Option<String>,
 }
 
 impl FileSink {
-    /// Returns a sink in a file that holds one secret and nothing else, apart from line ends behind it.
+    /// Returns a sink in a file that holds one secret and nothing else, apart from line ends after it.
     ///
     /// # Errors
     ///
@@ -153,7 +153,7 @@ impl FileSink {
         ExistingFile::open(&path).map_err(|unfit| self.unfit(&path, "cannot be read", unfit))
     }
 
-    /// Opens the file for a write. Refuses it if others may use it than were expected.
+    /// Opens the file for a write. Refuses it if its access is not the expected one.
     fn open_to_write(&self) -> Result<Option<ExistingFile>, SinkError> {
         let existing = self.open(&Slot::Current)?;
         let Some(expected) = &self.expected else { return Ok(existing) };
@@ -164,8 +164,8 @@ impl FileSink {
             return Ok(existing);
         }
         Err(SinkError::new(format!(
-            "{} was left unchanged, because others may use it than when the rotation was planned: it is {access}, and was \
-             {expected}. Undo that and resume, or leave the destination as it is (`abort --leave-destination`)",
+            "{} was left unchanged, because its access has changed since the rotation was planned: it is {access}, and \
+             was {expected}. Undo that and resume, or leave the destination as it is (`abort --leave-destination`)",
             self.path.display()
         )))
     }
@@ -250,8 +250,8 @@ impl FileSink {
         removed.map_err(|error| self.fails("cannot be removed", error))
     }
 
-    /// Removes what processes left beside the file when they were killed while they wrote. The caller must hold the
-    /// lock.
+    /// Removes what killed processes left beside the file. The caller must hold the lock, so that no process is still
+    /// writing.
     fn clear(&self) -> io::Result<()> {
         let base = self.base();
         for entry in fs::read_dir(folder_of(&self.path))? {

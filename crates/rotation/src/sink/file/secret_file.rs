@@ -52,7 +52,7 @@ pub struct SecretFile {
 pub enum Existing {
     /// Keeps the file and fails.
     Keep,
-    /// Replaces the file, if it holds one secret and nothing else, or is empty. A line end behind the secret stays.
+    /// Replaces the file, if it holds one secret and nothing else, or is empty. A line end after the secret stays.
     Replace,
     /// Replaces the file, whatever it holds. Use this for a file that only your program writes.
     Overwrite,
@@ -173,7 +173,7 @@ impl SecretFile {
     pub(super) fn put_bytes(mut self, bytes: &[u8]) -> Result<(), SecretFileError> {
         self.fill(bytes).map_err(SecretFileError::Lost)?;
         if let Some(existing) = &self.existing {
-            // After the write, which may remove some rights and attributes.
+            // This comes after the write, because a write may remove some rights and attributes.
             let kept = existing.give_access(self.temporary.as_file());
             if let Err(error) = kept.and_then(|()| Ok(self.temporary.as_file().sync_all()?)) {
                 return Err(elsewhere(error.into(), self.temporary));
@@ -182,7 +182,7 @@ impl SecretFile {
         let is_changed = self.existing.as_ref().is_some_and(|existing| !existing.is_at(&self.path));
         let Self { temporary, folder, path, treats_existing, .. } = self;
         if is_changed {
-            return Err(elsewhere(io::Error::other("another process has replaced it meanwhile"), temporary));
+            return Err(elsewhere(io::Error::other("another process replaced the file meanwhile"), temporary));
         }
         let placed = match treats_existing {
             Existing::Replace | Existing::Overwrite => temporary.persist(&path),
@@ -257,8 +257,8 @@ pub(super) fn rehearse(
     Ok(folder.sync()?)
 }
 
-/// Creates a temporary file beside a path. Its name is longer than that of any slot with the same beginning, so a folder
-/// that takes it takes the slots' names, too.
+/// Creates a temporary file beside a path. Its name is longer than that of any slot with the same beginning, so a
+/// folder that takes it takes the slots' names, too.
 fn create_temporary(base: &Path, purpose: Purpose) -> io::Result<NamedTempFile> {
     let name = temporary_name(base, purpose, &Mark::random());
     tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(folder_of(base))
@@ -279,7 +279,7 @@ fn temporary_name(base: &Path, purpose: Purpose, mark: &Mark) -> OsString {
     name
 }
 
-/// Returns whether a name is that of a temporary file that a process left when it was killed while it wrote.
+/// Returns whether a name is that of a temporary file of a write. If no process is writing, a killed one left it.
 pub(super) fn is_left_over(base: &Path, name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let Some((rest, _)) = name.rsplit_once('-') else { return false };

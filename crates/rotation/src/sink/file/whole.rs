@@ -55,14 +55,15 @@ impl<'a> Whole<'a> {
                  it. Remove the blank"
                     .to_owned()
             }
-            None => "holds something that is not one secret and nothing else, and would be replaced as a whole. Name \
-                     the file that holds only the secret"
+            None => "does not hold one secret and nothing else, and would be replaced as a whole. Name the file that \
+                     holds only the secret"
                 .to_owned(),
         })
     }
 }
 
-/// Returns whether a name is surely one. What stands before a = may be a part of a secret, and must not be shown.
+/// Returns whether a text is surely a variable's name. Any other text before a = may be a part of a secret, and must
+/// not be shown.
 fn may_be_shown(variable: &str) -> bool {
     variable.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
