@@ -56,7 +56,7 @@ fn states(strategy: Strategy) -> BTreeSet<&'static str> {
 }
 
 /// The recordings, oldest first. Each is named after the journal's layout; `2b` is a later one in layout 2.
-const LAYOUTS: [&str; 4] = ["1", "2", "2b", "3"];
+const LAYOUTS: [&str; 5] = ["1", "2", "2b", "3", "3b"];
 
 fn fixtures(layout: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(layout)
@@ -366,6 +366,7 @@ impl Recorder {
         }
 
         self.overlap_in_need().await;
+        self.refused().await;
 
         // A wait for evidence, then its waiver.
         for (name, waived) in [("promoted_with_evidence", false), ("promoted_waived", true)] {
@@ -394,6 +395,24 @@ impl Recorder {
             let record = self.record_of(&sink).await;
             assert!(record.old_expires, "{record:?}");
             self.keep(&sink, "promoted").await;
+        }
+    }
+
+    /// Records rotations whose first request was refused, and one whose rotator dies after a second one, of which the
+    /// journal does not know.
+    async fn refused(&mut self) {
+        for (name, dies) in [("refused", false), ("refused_then_interrupted", true)] {
+            let (rotate, sink) = self.service.key(name).await;
+            self.inject(&["create:status=429:1", "regenerate:status=429:1"]);
+            self.until(&sink, None, async |rotator| rotator.rotate(&rotate).await).await;
+            let record = self.record_of(&sink).await;
+            assert!(record.reserved.is_some() && record.plan.holdings.is_some(), "{record:?}");
+            self.service.emulator.clear_faults();
+            if dies {
+                let death = Death { state: "issuing", time: 1, before: true };
+                self.until(&sink, Some(death), async |rotator| rotator.resume(&record.id).await).await;
+            }
+            self.keep(&sink, "planned").await;
         }
     }
 
@@ -455,6 +474,8 @@ impl Recorder {
         let record = self.service.rotator(&sink, self.service.journal.clone()).start(plan).await.unwrap();
         self.until(&sink, None, async |rotator| rotator.abort(&record.id, "changed my mind").await).await;
         self.keep(&sink, "aborted").await;
+
+        self.refused().await;
 
         let (rotate, sink) = self.service.key("stuck_put_right").await;
         self.inject(&["regenerate:reset-after:5"]);
