@@ -87,7 +87,7 @@ pub(crate) fn accounts(only: Option<&str>) -> Result<Vec<Account<NamedProvider>>
 
 /// Returns the account of the provider with that name.
 pub(crate) fn account(name: &str) -> Result<Account<NamedProvider>> {
-    let missing = || Failure::Usage(format!("the provider {name} is not configured"));
+    let missing = || Failure::Usage(format!("the provider {name} is not configured: set its environment variables"));
     accounts(Some(name))?.pop().ok_or_else(missing)
 }
 

@@ -59,8 +59,8 @@ impl Rotator {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
             let now = part.look().await.map_err(failed)?;
             if let Some(problem) = now.problem_at(&shown_name(&part.name())) {
-                let hint =
-                    "A destination holds the key's secret, and nothing else: put it right, or name another (`--to`)";
+                let hint = "A destination holds the key's secret, and nothing else: remove what else is there, or name \
+                            another (`--to`)";
                 return Err(refusal(self.provider.name(), key, &problem, hint));
             }
             held.push(now);
