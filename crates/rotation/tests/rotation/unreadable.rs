@@ -142,6 +142,7 @@ async fn an_unreadable_record_is_listed_and_blocks_nothing_else() {
         // The new key of the broken record may be in use.
         assert!(find_orphans(&fixture.provider, &fixture.journal).await.unwrap().is_empty(), "{what}");
     }
+    println!("unreadable records: {} cells (list, resume, rotate and resume another, sweep)", damages().len() * 5);
 }
 
 #[tokio::test]
