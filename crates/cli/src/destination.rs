@@ -60,6 +60,9 @@ impl Destination {
     /// A prepared destination that receives no secret leaves no file behind.
     pub(crate) fn prepare(self, existing: Existing) -> Result<ReadyDestination> {
         match self {
+            Self::Stdout if !is_stdout_writable() => Err(Failure::Usage(
+                "standard output cannot be written, and the secret would be lost: use --to file:PATH".to_owned(),
+            )),
             Self::Stdout if is_stdout_discarded() => Err(Failure::Usage(
                 "standard output is the null device, and the secret would be lost: use --to file:PATH".to_owned(),
             )),
@@ -135,6 +138,18 @@ fn unusable(path: &Path, why: &io::Error) -> Failure {
         io::ErrorKind::InvalidInput => Failure::Usage(format!("cannot write {path}: {why}")),
         _ => Failure::Other(format!("cannot write {path}: {why}")),
     }
+}
+
+/// Returns whether standard output is open for writing. Writes to one that is not seem to succeed.
+fn is_stdout_writable() -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = rustix::fs::fcntl_getfl(std::io::stdout());
+        flags.is_ok_and(|flags| flags & OFlags::RWMODE != OFlags::RDONLY && !flags.contains(OFlags::PATH))
+    }
+    #[cfg(not(unix))]
+    true
 }
 
 /// Returns whether standard output is the null device.

@@ -279,3 +279,24 @@ fn your_own_credential_is_not_swept_even_if_its_name_has_a_mark() {
     assert!(swept[0]["deleted"] == false && swept[0]["what"] == "it is your own credential", "{swept}");
     assert_eq!(fixture.json(&["get", "spartera/1001"])["status"], "active");
 }
+
+/// Writes to a standard output that is not open for writing seem to succeed.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standard_output_that_cannot_be_written_is_refused_before_a_key_exists() {
+    let emulator = crate::harness::Emulator::start();
+    let (key, secret) = emulator.create("monad");
+    let before = (emulator.ids("spartera"), emulator.ids("monad"));
+    for arguments in [
+        &["create", "spartera", "--name", "x", "--role", "3", "--to", "-"][..],
+        &["rotate", &key, "--in-place", "--even-own", "--to", "-", "--yes"],
+    ] {
+        for path in ["/dev/zero", "/proc/self/status"] {
+            let mut command = emulator.client(arguments);
+            let run: Run = command.stdout(std::fs::File::open(path).unwrap()).output().unwrap().into();
+            assert!(run.code == 2 && run.stderr.contains("standard output cannot be written"), "{}", run.stderr);
+        }
+    }
+    assert!(emulator.works("monad", &secret));
+    assert_eq!((emulator.ids("spartera"), emulator.ids("monad")), before);
+}

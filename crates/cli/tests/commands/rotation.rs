@@ -466,3 +466,23 @@ fn a_rotation_is_resumed_on_its_own_host() {
     let aborted = on("one", &["abort", &id, "--yes"]);
     assert_eq!((aborted.code, fixture.secret()), (0, fixture.old.clone()), "{aborted:?}");
 }
+
+#[test]
+fn a_file_is_not_one_secret_and_several_variables_at_once() {
+    let emulator = Emulator::start();
+    let (key, secret) = emulator.create("monad");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k");
+    std::fs::write(&path, &secret).unwrap();
+    let (whole, variable) = (format!("file:{}", path.display()), format!("dotenv:{}#K", path.display()));
+    for destinations in [[&whole, &variable], [&variable, &whole]] {
+        let [one, other] = destinations;
+        for how in [&["--in-place"][..], &["--leaked", "--role", "role-reader"]] {
+            let rotate = ["rotate", &key, "--to", one, "--to", other, "--adopt", "--yes"];
+            let run = emulator.run(&[&rotate[..], how].concat());
+            assert!(run.code != 0 && run.stderr.contains("Name it once"), "{}", run.stderr);
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), secret);
+            assert!(emulator.works("monad", &secret));
+        }
+    }
+}

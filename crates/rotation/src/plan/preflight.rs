@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use super::{Adoption, Findings, Holdings};
 use crate::Held;
 use crate::engine::usage_of;
-use crate::host::{shown_name, shown_names};
+use crate::host::{shown_name, shown_names, split_host};
 use crate::sink::parts_of;
 use crate::{JournalError, OwnCredential, Plan, PlannedExpiry, RotateError, Rotator, SinkContent, Timing, UnusedFor};
 
@@ -55,6 +55,10 @@ impl Rotator {
     /// what was never a secret must not be replaced by one.
     pub(crate) async fn held(&self, key: &KeyId) -> Result<Vec<Held>, RotateError> {
         let mut held = Vec::new();
+        if let Some(path) = file_named_twice(&self.sink.names()) {
+            let problem = format!("{path} is named as a file of its own and as a dotenv file");
+            return Err(refusal(self.provider.name(), key, &problem, "Name it once (`--to`)"));
+        }
         for part in parts_of(&self.sink) {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
             let now = part.look().await.map_err(failed)?;
@@ -221,4 +225,17 @@ impl Rotator {
 /// Returns the error for a key that cannot be rotated as requested.
 pub(super) fn refusal(provider: &str, key: &KeyId, problem: &str, hint: &str) -> RotateError {
     RotateError::Refused(format!("{provider}: key {key}: {problem}. Nothing was changed. {hint}"))
+}
+
+/// Returns the path of a file that would have to hold one secret and nothing else, and variables as well.
+fn file_named_twice(names: &[String]) -> Option<&str> {
+    let addresses: Vec<_> = names.iter().map(|name| split_host(name).1).collect();
+    let whole = names.iter().zip(&addresses).filter_map(|(name, address)| {
+        let path = address.strip_prefix("file:")?;
+        name.ends_with(path).then(|| &name[name.len() - path.len()..])
+    });
+    let variables: Vec<_> = addresses.iter().filter_map(|address| address.strip_prefix("dotenv:")).collect();
+    whole
+        .into_iter()
+        .find(|path| variables.iter().any(|variable| variable.rsplit_once('#').is_some_and(|(of, _)| of == *path)))
 }

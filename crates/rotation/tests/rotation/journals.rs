@@ -486,6 +486,14 @@ mod guard {
     }
 
     #[test]
+    fn files_that_others_can_read_become_private() {
+        let (_folder, path) = folder();
+        set_mode(&path, 0o644);
+        open(&path).unwrap();
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
     fn files_of_other_users_are_refused() {
         let (folder, path) = folder();
         if !is_root(folder.path()) {

@@ -28,6 +28,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     let path = guard::resolve(path)?;
     create_private(&path)?;
     let file = guard::check(&path)?;
+    guard::make_private(&path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut connection = Connection::open_with_flags(&path, flags)?;
     connection.busy_timeout(PATIENCE)?;

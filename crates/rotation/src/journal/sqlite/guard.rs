@@ -116,6 +116,24 @@ pub(super) fn check(path: &Path) -> Result<Option<Identity>> {
     check_file(path)
 }
 
+/// Keeps other users from reading the files, as far as this process may: whoever can read them can lock them.
+pub(super) fn make_private(path: &Path) {
+    #[cfg(unix)]
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mut file = OsString::from(path);
+        file.push(ending);
+        let Ok(found) = fs::symlink_metadata(&file) else { continue };
+        let mode = found.permissions().mode();
+        if found.is_file() && mode & 0o077 != 0 {
+            // Another user's file stays as it is.
+            drop(fs::set_permissions(&file, fs::Permissions::from_mode(mode & 0o700)));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// Checks again once the file is open: it must still be the same, and what SQLite created beside it must be fine, too.
 pub(super) fn check_again(path: &Path, before: Option<Identity>) -> Result {
     if check(path)? == before { Ok(()) } else { Err(at(path, Problem::Replaced)) }

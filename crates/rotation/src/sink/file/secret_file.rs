@@ -112,6 +112,10 @@ impl SecretFile {
     /// If no such file could be written, the disk is full, or the file at the path may not or cannot be replaced.
     pub fn reserve(path: impl Into<PathBuf>, treats_existing: Existing) -> io::Result<Self> {
         let path = path.into();
+        let text = path.as_os_str().as_encoded_bytes();
+        if text.ends_with(b"/") || text.ends_with(b"/.") {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is a folder's. Name a file"));
+        }
         let existing = ExistingFile::open(&path)?;
         if let Some(existing) = &existing {
             match treats_existing {
@@ -126,6 +130,8 @@ impl SecretFile {
         }
         rehearse(&path, existing.as_ref(), &path, Purpose::Issue)?;
         let base = path.clone();
+        // Another process may put a file there until the secret comes.
+        let treats_existing = if existing.is_none() { Existing::Keep } else { treats_existing };
         let reserved = Self::reserve_for(path, existing, &base, Purpose::Issue, 0)?;
         Ok(Self { treats_existing, ..reserved })
     }
@@ -172,6 +178,11 @@ impl SecretFile {
 
     pub(super) fn put_bytes(mut self, bytes: &[u8]) -> Result<(), SecretFileError> {
         self.fill(bytes).map_err(SecretFileError::Lost)?;
+        if !is_same_file(&self.temporary) {
+            return Err(SecretFileError::Lost(io::Error::other(
+                "another process has removed or replaced the temporary file beside it",
+            )));
+        }
         if let Some(existing) = &self.existing {
             // This comes after the write, because a write may remove some rights and attributes.
             let kept = existing.give_access(self.temporary.as_file());
@@ -224,8 +235,24 @@ impl SecretFile {
     }
 }
 
+/// Returns whether a temporary file still is the file at its path.
+fn is_same_file(temporary: &NamedTempFile) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
+        let (ours, there) = (temporary.as_file().metadata(), temporary.path().symlink_metadata());
+        matches!((ours.map(identity), there.map(identity)), (Ok(ours), Ok(there)) if ours == there)
+    }
+    #[cfg(not(unix))]
+    temporary.path().exists()
+}
+
 /// Keeps a temporary file that cannot be moved to its path.
 fn elsewhere(why: io::Error, file: NamedTempFile) -> SecretFileError {
+    if !is_same_file(&file) {
+        return SecretFileError::Lost(why);
+    }
     match file.keep() {
         Ok((_, path)) => SecretFileError::Elsewhere { why, path },
         Err(error) => SecretFileError::Lost(error.error),
@@ -242,10 +269,19 @@ pub(super) fn rehearse(
 ) -> Result<(), Unfit> {
     check_folder(path)?;
     let folder = Folder::containing(path)?;
-    let target: TempPath = create_temporary(base, purpose)?.into_temp_path();
-    let mut source = create_temporary(base, purpose)?;
+    // As many files at once as a rotation needs: the pending and the previous secret, and the file that is written. The
+    // file system must have room for all of them.
     let room = RESERVED_BYTES + existing.map_or(0, ExistingFile::len);
-    io::copy(&mut io::Read::take(io::repeat(0), room), &mut source)?;
+    let filled = || {
+        let mut file = create_temporary(base, purpose)?;
+        io::copy(&mut io::Read::take(io::repeat(0), room), &mut file)?;
+        file.as_file().sync_all()?;
+        io::Result::Ok(file)
+    };
+    let (spare, target, source) = (filled()?, filled()?, filled()?);
+    // The secret is read back later, whatever the process's mask of modes is.
+    File::open(spare.path())?;
+    let target: TempPath = target.into_temp_path();
     if let Some(existing) = existing {
         existing.give_access(source.as_file())?;
         existing.check_replaceable(path)?;
@@ -254,6 +290,12 @@ pub(super) fn rehearse(
     source.persist(&target).map_err(|error| error.error)?;
     folder.sync()?;
     target.close()?;
+    if existing.is_none() {
+        // A new file appears by a call that replaces nothing, which not every file system has.
+        let new = folder_of(base).join(temporary_name(base, purpose, &Mark::random()));
+        spare.persist_noclobber(&new).map_err(|error| error.error)?;
+        std::fs::remove_file(new)?;
+    }
     Ok(folder.sync()?)
 }
 
@@ -261,7 +303,11 @@ pub(super) fn rehearse(
 /// folder that takes it takes the slots' names, too.
 fn create_temporary(base: &Path, purpose: Purpose) -> io::Result<NamedTempFile> {
     let name = temporary_name(base, purpose, &Mark::random());
-    tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(folder_of(base))
+    let file = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(folder_of(base))?;
+    // The process's mask of modes may have taken the owner's rights, too.
+    #[cfg(unix)]
+    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Returns the name of a temporary file. Its end is a hash of the rest, so no other program's file has such a name.
@@ -368,9 +414,39 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_temporary_file_that_somebody_swaps_or_removes_is_never_called_the_secrets_place() {
+        for is_swapped in [true, false] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("key");
+            let reserved = SecretFile::reserve(&path, Existing::Keep).unwrap();
+            let temporary = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+            fs::remove_file(&temporary).unwrap();
+            if is_swapped {
+                fs::write(&temporary, "somebody else's").unwrap();
+            }
+            let put = reserved.put(&"sk_live_1".into());
+            assert!(matches!(put, Err(SecretFileError::Lost(_))), "{put:?}");
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn a_file_that_appears_is_kept_even_if_an_existing_one_would_be_replaced() {
+        for treats in [Existing::Replace, Existing::Overwrite] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("key");
+            let reserved = SecretFile::reserve(&path, treats).unwrap();
+            fs::write(&path, "somebody else's").unwrap();
+            assert!(matches!(reserved.put(&"sk_live_1".into()), Err(SecretFileError::Elsewhere { .. })));
+            assert_eq!(fs::read_to_string(&path).unwrap(), "somebody else's");
+        }
+    }
+
+    #[test]
     fn a_path_that_cannot_be_written_is_refused_early_and_nothing_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().join("missing/key"), PathBuf::from("/"), PathBuf::from("/dev/full/key")] {
+        for path in ["missing/key", "/", "/dev/full/key", "key/", "key/."].map(|path| folder.path().join(path)) {
             assert!(SecretFile::reserve(&path, Existing::Keep).is_err(), "{}", path.display());
         }
         drop(SecretFile::reserve(folder.path().join("key"), Existing::Keep).unwrap());

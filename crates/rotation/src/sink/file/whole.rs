@@ -41,7 +41,8 @@ impl<'a> Whole<'a> {
         // Base64 ends in =, so a single line is a setting only if something else follows that.
         let variable = dotenv::names(self.secret).next();
         let is_setting = variable.is_some() && self.secret.trim_end_matches('=').contains('=');
-        if self.secret.is_empty() || (Secret::new(self.secret).is_token() && !is_setting) {
+        let is_one = Secret::new(self.secret).is_token() && !is_setting && !is_structured(self.secret);
+        if self.secret.is_empty() || is_one {
             return None;
         }
         Some(match variable {
@@ -60,6 +61,12 @@ impl<'a> Whole<'a> {
                 .to_owned(),
         })
     }
+}
+
+/// Returns whether a text is a list, a document or a URL, although it has no blank. Vendors' secrets have none of these
+/// characters.
+fn is_structured(text: &str) -> bool {
+    text.contains(['"', '\'', '`', ',', ';', '<', '>', '{', '}', '[', ']', '(', ')']) || text.contains("://")
 }
 
 /// Returns whether a text is surely a variable's name. Any other text before a = may be a part of a secret, and must
@@ -103,6 +110,9 @@ mod tests {
             ("A=1\nKEY=sk_1\n", "dotenv:PATH#A"),
             ("KEY=sk_1", "dotenv:PATH#KEY"),
             ("# c\nKEY=sk_1", "dotenv:PATH#KEY"),
+            (r#"{"key":"sk_1"}"#, "holds only the secret"),
+            ("sk_1,sk_2", "holds only the secret"),
+            ("https://user:sk_1@host/path", "holds only the secret"),
             ("sk_1 ", "Remove the blank"),
             (" sk_1\n", "Remove the blank"),
             ("\tsk_1", "Remove the blank"),
