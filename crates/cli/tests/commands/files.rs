@@ -143,7 +143,7 @@ const CONTENTS: [Kind; 9] = [
 ];
 
 /// The kinds that only a superuser with a mount namespace can make.
-const PRIVILEGED_KINDS: [Kind; 12] = [
+const PRIVILEGED_KINDS: [Kind; 14] = [
     kind("of another user and group", Replaced, |path| chown(path, Some(1234), Some(4321)).unwrap()),
     kind("of another user, readable by its group", Replaced, |path| {
         chown(path, Some(1234), Some(4321)).unwrap();
@@ -165,18 +165,9 @@ const PRIVILEGED_KINDS: [Kind; 12] = [
         run("mount", &["--bind".as_ref(), folder(path), folder(path)]);
         run("mount", &["-o".as_ref(), "remount,bind,ro".as_ref(), folder(path)]);
     }),
-    kind("on a full file system", Refused, |path| {
-        let content = fs::read(path).unwrap();
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", "size=16k", "tmpfs"]
-                .map(Path::new)
-                .into_iter()
-                .chain([folder(path)])
-                .collect::<Vec<_>>(),
-        );
-        fs::write(path, content).unwrap();
-    }),
+    kind("on a full file system", Refused, |path| mount_small(path, "size=16k")),
+    kind("on a file system with room for the new secret alone", Refused, |path| mount_small(path, "size=28k")),
+    kind("on a file system with names for two more files", Refused, |path| mount_small(path, "size=1m,nr_inodes=4")),
 ];
 
 fn folder(path: &Path) -> &Path {
@@ -198,6 +189,14 @@ fn rewrite(path: &Path, change: impl Fn(&str) -> String) {
 fn run(program: &str, arguments: &[&Path]) {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Puts the file on a small file system of its own.
+fn mount_small(path: &Path, options: &str) {
+    let content = fs::read(path).unwrap();
+    let arguments = ["-t", "tmpfs", "-o", options, "tmpfs"].map(Path::new);
+    run("mount", &[&arguments[..], &[folder(path)]].concat());
+    fs::write(path, content).unwrap();
 }
 
 /// Lets user 1234 read a file, as the kernel stores an access-control list.
