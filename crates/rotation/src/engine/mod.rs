@@ -200,7 +200,9 @@ impl<'a> Run<'a> {
 
     /// Returns the mark for a request. It is on record, or a rotator that takes this one's lease knows of it.
     async fn mark_request(&mut self) -> Result<Mark> {
-        if let Some(mark) = &self.record.reserved {
+        if self.record.plan.strategy == InPlace
+            && let Some(mark) = &self.record.reserved
+        {
             self.unrecorded = Some(mark.clone());
             return Ok(mark.clone());
         }

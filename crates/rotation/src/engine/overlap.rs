@@ -135,7 +135,12 @@ impl Run<'_> {
             return written.map(|()| Next::Recorded);
         }
         if error.is_transient() {
-            self.reserve(mark).await?;
+            // The vendor created nothing under this mark, and the mark is not used again.
+            self.write(|record| {
+                record.marks.retain(|other| *other != mark);
+                record.state = State::Planned;
+            })
+            .await?;
             return Err(error.into());
         }
         let why = error.to_string();

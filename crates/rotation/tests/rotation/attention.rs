@@ -237,7 +237,7 @@ async fn a_refused_regenerate_is_recorded_once() {
 /// A vendor that is down for a day says each time that it did nothing.
 #[tokio::test]
 async fn a_request_that_is_refused_for_now_is_recorded_once() {
-    for (operation, is_in_place) in [(Operation::Create, false), (Operation::Regenerate, true)] {
+    for (operation, is_in_place) in [(Operation::Regenerate, true)] {
         let fixture = Fixture::with_provider(Memory::like_monad()).await;
         let busy = Busy(operation, Arc::new(AtomicBool::new(true)));
         let provider = fixture.provider.clone().layered(busy.clone());
@@ -264,7 +264,7 @@ async fn a_request_that_is_refused_for_now_is_recorded_once() {
 /// The journal does not know of the second request, and the rotator dies before the answer comes.
 #[tokio::test]
 async fn a_lease_that_was_not_released_tells_of_a_request() {
-    for (operation, is_in_place) in [(Operation::Create, false), (Operation::Regenerate, true)] {
+    for (operation, is_in_place) in [(Operation::Regenerate, true)] {
         let fixture = Fixture::with_provider(Memory::like_monad()).await;
         let busy = Busy(operation, Arc::new(AtomicBool::new(true)));
         let provider = fixture.provider.clone().layered(busy.clone());
