@@ -6,13 +6,6 @@ use super::{Result, Run};
 use crate::record::{Confirmation, Discard, Issued};
 use crate::{RotateError, State, Strategy};
 
-/// Whether a delete or revoke is held back once another rotator has taken the lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Leased {
-    Yes,
-    No,
-}
-
 impl Run<'_> {
     /// Records that a key has to go, and deletes it.
     ///
@@ -36,7 +29,7 @@ impl Run<'_> {
             matches!(self.record.state, State::Planned | State::Issuing { .. } | State::Lost { abort: None, .. });
         let is_due = |discard: &&Discard| discard.confirmed.is_none() && !(discard.holds_id && may_issue);
         while let Some(Discard { key, mark, .. }) = self.record.discards.iter().find(is_due).cloned() {
-            let confirmed = self.delete_issued(&key, &mark, Leased::Yes).await?;
+            let confirmed = self.delete_issued(&key, &mark).await?;
             self.write(|record| {
                 let of_key = record.discards.iter_mut().find(|discard| discard.is(&key, &mark));
                 of_key.into_iter().for_each(|discard| discard.confirmed = Some(confirmed));
@@ -73,7 +66,7 @@ impl Run<'_> {
     ///
     /// Right before each request, it checks that the key under the id carries the mark. Otherwise the key is gone, and
     /// another one has its id.
-    pub(super) async fn delete_issued(&self, key: &KeyId, mark: &Mark, leased: Leased) -> Result<Confirmation> {
+    pub(super) async fn delete_issued(&self, key: &KeyId, mark: &Mark) -> Result<Confirmation> {
         let deadline = self.deadline(self.record.plan.timing.confirm_seconds);
         let deletes = self.rotator.provider.capabilities().support(Capability::Delete).is_supported();
         let mut is_accepted = false;
@@ -94,9 +87,7 @@ impl Run<'_> {
                 Some(_) if is_accepted => return Ok(Confirmation::Acknowledged),
                 Some(_) => {
                     // A rotator that was held up must not delete a key after another one has continued.
-                    if leased == Leased::Yes {
-                        self.rotator.journal.renew(&self.lease).await?;
-                    }
+                    self.renew().await?;
                     match self.send_delete(key, deletes).await {
                         Ok(()) => {
                             is_accepted = true;

@@ -152,6 +152,9 @@ pub(super) struct Run<'a> {
     /// The rotator's sink, which does not write if its access has changed since the rotation was planned.
     sink: Arc<dyn Sink>,
     lease: Lease,
+    /// Whether this run stops once another process has taken its lease. It goes on only to delete a key of which the
+    /// journal does not know.
+    needs_lease: bool,
     pub(super) record: Record,
     /// What the journal still says, if this run has resumed a rotation that needed attention and has not recorded that.
     /// The run records it late, because a rotation whose problem lasts would otherwise get new versions at each resume.
@@ -177,7 +180,7 @@ enum Next {
 impl<'a> Run<'a> {
     pub(super) fn new(rotator: &'a Rotator, lease: Lease, record: Record) -> Self {
         let sink = rotator.sink_expecting(record.holdings());
-        Self { rotator, sink, lease, record, attention: None, unrecorded: None, requested: 0 }
+        Self { rotator, sink, lease, needs_lease: true, record, attention: None, unrecorded: None, requested: 0 }
     }
 
     /// Records that another process may have worked on the rotation, if that process did not release its lease.
@@ -198,7 +201,10 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Returns the mark for a request. It is on record, or a rotator that takes this one's lease knows of it.
+    /// Returns the mark for a request. Either it is on record, or it is the reserved one, and the lease stands for the
+    /// request.
+    ///
+    /// A create always gets a new mark: if it takes effect late, its key must not pass for another create's.
     async fn mark_request(&mut self) -> Result<Mark> {
         if self.record.plan.strategy == InPlace
             && let Some(mark) = &self.record.reserved
@@ -371,10 +377,18 @@ impl<'a> Run<'a> {
             let cancelled = pin!(self.rotator.cancelled.clone());
             select(self.rotator.clock.sleep(part), cancelled).await;
             self.check_cancelled()?;
-            self.rotator.journal.renew(&self.lease).await?;
+            self.renew().await?;
             left -= part;
         }
         Ok(())
+    }
+
+    /// Renews the lease, and fails if another process has taken it.
+    async fn renew(&self) -> Result {
+        match self.needs_lease {
+            true => Ok(self.rotator.journal.renew(&self.lease).await?),
+            false => Ok(()),
+        }
     }
 
     /// Waits for the time between two attempts.

@@ -3,7 +3,6 @@
 use api_keyring::{Error, ErrorKind, IssuedKey, KeyId, Mark, Operation, Outcome};
 use chrono::{DateTime, Utc};
 
-use super::discard::Leased;
 use super::vendor::{Trial, usable};
 use super::{Next, Result, Run, after, before};
 use crate::record::{Discard, Issued};
@@ -93,9 +92,10 @@ impl Run<'_> {
     /// and may have finished the rotation before this create arrived. Only this rotator knows the key's secret.
     ///
     /// If this fails, resuming finds the key by its mark, or else the sweep does.
-    async fn discard_unrecorded(&self, mark: &Mark, key: Option<&KeyId>) {
+    async fn discard_unrecorded(&mut self, mark: &Mark, key: Option<&KeyId>) {
+        self.needs_lease = false;
         if let Some(key) = key {
-            drop(self.delete_issued(key, mark, Leased::No).await);
+            drop(self.delete_issued(key, mark).await);
             return;
         }
         let settled = self.deadline(self.record.plan.timing.settle_seconds);
@@ -103,13 +103,11 @@ impl Run<'_> {
             let is_late = self.has_passed(settled);
             let found = self.living_under(std::slice::from_ref(mark)).await.unwrap_or_default();
             for (key, mark) in &found {
-                drop(self.delete_issued(key, mark, Leased::No).await);
+                drop(self.delete_issued(key, mark).await);
             }
-            if is_late || !found.is_empty() || self.check_cancelled().is_err() {
+            if is_late || !found.is_empty() || self.poll().await.is_err() {
                 return;
             }
-            // `poll` would renew the lease, and this rotator may have none.
-            self.rotator.clock.sleep(self.record.plan.timing.poll()).await;
         }
     }
 

@@ -228,14 +228,9 @@ pub(super) fn refusal(provider: &str, key: &KeyId, problem: &str, hint: &str) ->
 }
 
 /// Returns the path of a file that would have to hold one secret and nothing else, and variables as well.
-fn file_named_twice(names: &[String]) -> Option<&str> {
+fn file_named_twice(names: &[String]) -> Option<String> {
     let addresses: Vec<_> = names.iter().map(|name| split_host(name).1).collect();
-    let whole = names.iter().zip(&addresses).filter_map(|(name, address)| {
-        let path = address.strip_prefix("file:")?;
-        name.ends_with(path).then(|| &name[name.len() - path.len()..])
-    });
-    let variables: Vec<_> = addresses.iter().filter_map(|address| address.strip_prefix("dotenv:")).collect();
-    whole
-        .into_iter()
-        .find(|path| variables.iter().any(|variable| variable.rsplit_once('#').is_some_and(|(of, _)| of == *path)))
+    let mut variables = addresses.iter().filter_map(|address| address.strip_prefix("dotenv:")?.rsplit_once('#'));
+    let file = variables.find(|(path, _)| addresses.contains(&format!("file:{path}")));
+    file.map(|(path, _)| path.to_owned())
 }

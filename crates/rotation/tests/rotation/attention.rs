@@ -24,6 +24,11 @@ fn refuse() -> Error {
     Error::new(ErrorKind::PermissionDenied, Outcome::Rejected, "not with this role")
 }
 
+/// The refusal of a vendor that did nothing, and may do it later.
+fn busy() -> Error {
+    Error::new(ErrorKind::RateLimited, Outcome::Rejected, "slow down")
+}
+
 /// A vendor that refuses an operation, or answers that it carried it out but did not.
 #[derive(Clone, Debug)]
 struct Obstacle {
@@ -54,31 +59,28 @@ impl Layer for Obstacle {
     }
 }
 
-/// A vendor that carries the first of these requests out, without an answer.
-#[derive(Clone, Debug)]
-struct LosesFirst(Obstacle);
-
-#[async_trait]
-impl Layer for LosesFirst {
-    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> api_keyring::Result<T> {
-        if call.operation == self.0.operation && self.0.requests.fetch_add(1, Ordering::Relaxed) == 0 {
-            drop(send().await);
-            return Err(Error::new(ErrorKind::Connection, Outcome::Unknown, "the connection was cut"));
-        }
-        self.0.around(call, send).await
-    }
-}
-
 impl Fixture {
     fn rotator_behind(&self, obstacle: &Obstacle) -> Rotator {
         let provider = self.provider.clone().layered(obstacle.clone());
         Rotator::new(provider, self.sink.clone(), self.journal.clone()).clock(self.clock.clone())
     }
 
-    /// Returns a rotator that does not get the answer of the first request that this obstacle would refuse.
-    fn rotator_losing_the_first_answer(&self, obstacle: Obstacle) -> Rotator {
-        let provider = self.provider.clone().layered(LosesFirst(obstacle));
-        Rotator::new(provider, self.sink.clone(), self.journal.clone()).clock(self.clock.clone())
+    /// Makes the next regenerates fail with this error, before they are sent.
+    fn refuse_regenerates(&self, times: usize, error: fn() -> Error) {
+        for _ in 0..times {
+            drop(self.inject.clone().before(Operation::Regenerate, error));
+        }
+    }
+
+    /// Begins a rotation in place, whose first request is refused for now.
+    async fn refused_in_place(&self) -> Record {
+        let plan = self.rotator.plan(&self.rotate().in_place()).await.unwrap();
+        let id = self.rotator.start(plan).await.unwrap().id;
+        self.refuse_regenerates(1, busy);
+        drop(self.rotator.resume(&id).await.unwrap_err());
+        let refused = self.journal.load(&id).await.unwrap().unwrap();
+        assert!(refused.state == State::Planned && refused.marks.is_empty() && refused.reserved.is_some());
+        refused
     }
 
     async fn versions(&self, record: &Record) -> usize {
@@ -221,83 +223,49 @@ async fn another_secret_that_works_in_place_is_recorded_once() {
 #[tokio::test]
 async fn a_refused_regenerate_is_recorded_once() {
     let fixture = Fixture::with_provider(Memory::like_monad()).await;
-    let obstacle = Obstacle::at(Operation::Regenerate);
-    let (stands, requests) = (Arc::clone(&obstacle.stands), Arc::clone(&obstacle.requests));
-    let rotator = fixture.rotator_losing_the_first_answer(obstacle);
-    let stuck = rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
+    drop(fixture.inject.clone().losing_answer(Operation::Regenerate));
+    // One refusal for the rotation itself, and one for each resume.
+    fixture.refuse_regenerates(1 + RESUMES, refuse);
+    let stuck = fixture.rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
     assert!(matches!(&stuck.state, State::NeedsAttention { was, .. } if **was == State::Planned), "{stuck:?}");
-    fixture.resume_in_vain(&rotator, &stuck, "planned in place").await;
-    assert!(requests.load(Ordering::Relaxed) > RESUMES, "each resume asks the vendor again");
-    stands.store(false, Ordering::Relaxed);
-    let done = rotator.resume(&stuck.id).await.unwrap();
+    fixture.resume_in_vain(&fixture.rotator, &stuck, "planned in place").await;
+    assert_eq!(fixture.inject.left(), 0, "each resume asks the vendor again");
+    let done = fixture.rotator.resume(&stuck.id).await.unwrap();
     assert_eq!((done.state.name(), done.marks.len(), done.reserved), ("done", 2, None));
-    assert!(fixture.works(&fixture.sink.current().await.unwrap().unwrap()).await);
+    assert!(fixture.works(&fixture.current().await).await);
 }
 
 /// A vendor that is down for a day says each time that it did nothing.
 #[tokio::test]
-async fn a_request_that_is_refused_for_now_is_recorded_once() {
-    for (operation, is_in_place) in [(Operation::Regenerate, true)] {
-        let fixture = Fixture::with_provider(Memory::like_monad()).await;
-        let busy = Busy(operation, Arc::new(AtomicBool::new(true)));
-        let provider = fixture.provider.clone().layered(busy.clone());
-        let rotator =
-            Rotator::new(provider, fixture.sink.clone(), fixture.journal.clone()).clock(fixture.clock.clone());
-        let rotate = if is_in_place { fixture.rotate().in_place() } else { fixture.rotate().leaked() };
-        let id = rotator.start(rotator.plan(&rotate).await.unwrap()).await.unwrap().id;
-        let planned = async || fixture.journal.load(&id).await.unwrap().unwrap();
-        drop(rotator.resume(&id).await.unwrap_err());
-        let before = planned().await;
-        assert_eq!((&before.state, before.marks.len()), (&State::Planned, 0), "{operation}");
-        for _ in 0..RESUMES {
-            fixture.clock.advance(Duration::from_secs(60));
-            drop(rotator.resume(&id).await.unwrap_err());
-        }
-        assert_eq!(planned().await, before, "{operation}: the resumes wrote versions");
-        busy.1.store(false, Ordering::Relaxed);
-        let done = rotator.resume(&id).await.unwrap();
-        let is_right = done.reserved.is_none() && done.marks.first() == before.reserved.as_ref();
-        assert!(is_right && done.marks.len() == 1, "{operation}: {done:?}");
+async fn a_regenerate_that_is_refused_for_now_is_recorded_once() {
+    let fixture = Fixture::with_provider(Memory::like_monad()).await;
+    let before = fixture.refused_in_place().await;
+    fixture.refuse_regenerates(RESUMES, busy);
+    for _ in 0..RESUMES {
+        fixture.clock.advance(Duration::from_secs(60));
+        drop(fixture.rotator.resume(&before.id).await.unwrap_err());
     }
+    assert_eq!(fixture.journal.load(&before.id).await.unwrap().as_ref(), Some(&before), "the resumes wrote versions");
+    let done = fixture.rotator.resume(&before.id).await.unwrap();
+    assert!(done.reserved.is_none() && done.marks.len() == 1, "{done:?}");
+    assert_eq!(done.marks.first(), before.reserved.as_ref());
 }
 
 /// The journal does not know of the second request, and the rotator dies before the answer comes.
 #[tokio::test]
 async fn a_lease_that_was_not_released_tells_of_a_request() {
-    for (operation, is_in_place) in [(Operation::Regenerate, true)] {
-        let fixture = Fixture::with_provider(Memory::like_monad()).await;
-        let busy = Busy(operation, Arc::new(AtomicBool::new(true)));
-        let provider = fixture.provider.clone().layered(busy.clone());
-        let rotator =
-            Rotator::new(provider, fixture.sink.clone(), fixture.journal.clone()).clock(fixture.clock.clone());
-        let rotate = if is_in_place { fixture.rotate().in_place() } else { fixture.rotate().leaked() };
-        let id = rotator.start(rotator.plan(&rotate).await.unwrap()).await.unwrap().id;
-        drop(rotator.resume(&id).await.unwrap_err());
-        let reserved = fixture.journal.load(&id).await.unwrap().unwrap().reserved.unwrap();
-        // The process that dies here has taken the lease, and recorded nothing.
-        drop(fixture.journal.take(&id, "another", Duration::from_secs(60)).await.unwrap());
-        fixture.clock.advance(Duration::from_secs(61));
-        drop(rotator.resume(&id).await.unwrap_err());
-        let history = fixture.journal.history(&id).await.unwrap();
-        let names: Vec<_> = history.iter().map(|record| record.state.name()).collect();
-        assert!(names.windows(2).any(|pair| pair == ["issuing", "lost"]), "{operation}: {names:?}");
-        let last = history.last().unwrap();
-        assert!(last.marks.contains(&reserved) && last.reserved != Some(reserved), "{operation}: {last:?}");
-    }
-}
-
-/// A vendor that refuses an operation for now, and does nothing.
-#[derive(Clone, Debug)]
-struct Busy(Operation, Arc<AtomicBool>);
-
-#[async_trait]
-impl Layer for Busy {
-    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> api_keyring::Result<T> {
-        match call.operation == self.0 && self.1.load(Ordering::Relaxed) {
-            true => Err(Error::new(ErrorKind::RateLimited, Outcome::Rejected, "slow down")),
-            false => send().await,
-        }
-    }
+    let fixture = Fixture::with_provider(Memory::like_monad()).await;
+    let Record { id, reserved, .. } = fixture.refused_in_place().await;
+    // The process that dies here has taken the lease, and recorded nothing.
+    drop(fixture.journal.take(&id, "another", Duration::from_secs(60)).await.unwrap());
+    fixture.clock.advance(Duration::from_secs(61));
+    fixture.refuse_regenerates(1, busy);
+    drop(fixture.rotator.resume(&id).await.unwrap_err());
+    let history = fixture.journal.history(&id).await.unwrap();
+    let names: Vec<_> = history.iter().map(|record| record.state.name()).collect();
+    assert!(names.windows(2).any(|pair| pair == ["issuing", "lost"]), "{names:?}");
+    let last = history.last().unwrap();
+    assert!(last.marks.contains(&reserved.clone().unwrap()) && last.reserved != reserved, "{last:?}");
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use api_keyring::{
-    CallInfo, Clock as _, Error, ErrorKind, Layer, ListKeys, ManualClock, Memory, NewKey, Operation, Outcome,
-    Provider as _, ProviderExt as _, SendCall,
+    Clock as _, Error, ErrorKind, Inject, ListKeys, ManualClock, Memory, NewKey, Operation, Outcome, Provider as _,
+    ProviderExt as _,
 };
 use api_keyring_rotation::{
     Fleet, FleetKey, FleetSummary, Journal, JournalCursor, JournalEntry, JournalError, JournalPage, Lease, Listing,
@@ -159,35 +159,12 @@ async fn a_fleet_halts_if_the_journal_stays_unusable() {
     }
 }
 
-/// A vendor that refuses the first request for a secret, and carries the second one out without an answer.
-#[derive(Clone, Debug)]
-struct Unlucky {
-    operation: Operation,
-    requests: Arc<AtomicUsize>,
-}
-
-#[async_trait]
-impl Layer for Unlucky {
-    async fn around<T: Send>(&self, call: CallInfo<'_>, send: &SendCall<'_, T>) -> api_keyring::Result<T> {
-        if call.operation != self.operation {
-            return send().await;
-        }
-        match self.requests.fetch_add(1, Ordering::Relaxed) {
-            0 => Err(Error::new(ErrorKind::RateLimited, Outcome::Rejected, "slow down")),
-            1 => {
-                drop(send().await);
-                Err(Error::new(ErrorKind::Connection, Outcome::Unknown, "the connection was cut"))
-            }
-            _ => send().await,
-        }
-    }
-}
-
 /// Resumes a rotation whose first request was refused, and loses the answer to the second one while the journal fails.
 /// Returns the number of the journal's calls.
 async fn lose_answer_and_record(operation: Operation, effect: Effect, after: usize, count: usize) -> usize {
     let fixture = Fixture::with_provider(Memory::like_monad()).await;
-    let provider = fixture.provider.clone().layered(Unlucky { operation, requests: Arc::default() });
+    let busy = || Error::new(ErrorKind::RateLimited, Outcome::Rejected, "slow down");
+    let provider = fixture.provider.clone().layered(Inject::new().before(operation, busy).losing_answer(operation));
     let rotator =
         |journal: Blipping| Rotator::new(provider.clone(), fixture.sink.clone(), journal).clock(fixture.clock.clone());
     let calls = Arc::default();

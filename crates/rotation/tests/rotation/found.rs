@@ -101,3 +101,23 @@ async fn an_overtaken_process_issues_no_key() {
         }
     }
 }
+
+/// The rotator that sent the create has no lease any more, so a wait that renews the lease would end its only attempt.
+#[tokio::test]
+async fn a_late_create_whose_delete_is_refused_for_now_leaves_no_key() {
+    for (service, refused) in [
+        (SPARTERA, "spartera.delete:status=429:1"),
+        (GUIDE, "spartera.delete:status=503:1"),
+        // The first delete is that of the old key, by the other rotator.
+        (MONAD, "monad.delete:status=429,retry-after=1:1@2"),
+        (MONAD, "monad.delete:status=503:1@2"),
+    ] {
+        let vendor = Vendor::start(service, Strategy::Overlap).await;
+        let points = cut_points(&vendor, &[], &mut Tally::default()).await;
+        let number = nth(&points, "before create", 0);
+        let scenario = vendor.key(&[refused]);
+        drop(scenario.run(&scenario.cut_points(at(number, Event::PauseBeyondLease))).await);
+        let record = judged(scenario, &format!("{service:?} {refused}")).await;
+        assert_eq!(record.state.name(), "done", "{record:?}");
+    }
+}

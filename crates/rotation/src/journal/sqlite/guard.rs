@@ -108,21 +108,26 @@ pub(super) fn check(path: &Path) -> Result<Option<Identity>> {
     if let Some(folder) = path.parent() {
         check_folder(folder)?;
     }
-    for ending in COMPANIONS {
-        let mut companion = OsString::from(path);
-        companion.push(ending);
-        check_file(Path::new(&companion))?;
+    for companion in companions(path) {
+        check_file(&companion)?;
     }
     check_file(path)
 }
 
-/// Keeps other users from reading the files, as far as this process may: whoever can read them can lock them.
+/// Returns the paths of the files that SQLite keeps beside a database.
+fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {
+    COMPANIONS.into_iter().map(move |ending| {
+        let mut companion = OsString::from(path);
+        companion.push(ending);
+        companion.into()
+    })
+}
+
+/// Keeps other users from reading the files, as far as this process may. A user who can read them can lock them.
 pub(super) fn make_private(path: &Path) {
     #[cfg(unix)]
-    for ending in ["", "-wal", "-shm", "-journal"] {
+    for file in companions(path).chain([path.to_owned()]) {
         use std::os::unix::fs::PermissionsExt as _;
-        let mut file = OsString::from(path);
-        file.push(ending);
         let Ok(found) = fs::symlink_metadata(&file) else { continue };
         let mode = found.permissions().mode();
         if found.is_file() && mode & 0o077 != 0 {

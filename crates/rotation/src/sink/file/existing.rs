@@ -148,7 +148,7 @@ use unix::open_plain;
 mod unix {
     use std::collections::BTreeMap;
     use std::ffi::OsString;
-    use std::fs::{File, Permissions};
+    use std::fs::{File, Metadata, Permissions};
     use std::io;
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
     use std::path::Path;
@@ -183,6 +183,12 @@ mod unix {
         Ok(attributes)
     }
 
+    /// Returns whether the file with this metadata is the one at a path.
+    pub(in super::super) fn is_at(metadata: &Metadata, path: &Path) -> bool {
+        let identity = |metadata: &Metadata| (metadata.dev(), metadata.ino());
+        path.symlink_metadata().is_ok_and(|found| identity(&found) == identity(metadata))
+    }
+
     /// Removes the access-control list that a new file got from its folder: only the owner may use the file.
     pub(in super::super) fn drop_inherited_access(file: &File) -> io::Result<()> {
         match attributes(file)?.contains_key(&OsString::from(ACL)) {
@@ -210,8 +216,7 @@ mod unix {
 
         /// Returns whether this file is still the one at the path.
         pub(in super::super) fn is_at(&self, path: &Path) -> bool {
-            let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
-            path.symlink_metadata().is_ok_and(|found| identity(&found) == identity(&self.metadata))
+            is_at(&self.metadata, path)
         }
 
         /// Finds out, without changing anything, whether another file can take the place of this one.
@@ -260,7 +265,7 @@ mod unix {
 }
 
 #[cfg(unix)]
-pub(super) use unix::drop_inherited_access;
+pub(super) use unix::{drop_inherited_access, is_at};
 
 #[cfg(target_os = "linux")]
 mod linux {

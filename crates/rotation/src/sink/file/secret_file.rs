@@ -238,14 +238,10 @@ impl SecretFile {
 /// Returns whether a temporary file still is the file at its path.
 fn is_same_file(temporary: &NamedTempFile) -> bool {
     #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-        let (ours, there) = (temporary.as_file().metadata(), temporary.path().symlink_metadata());
-        matches!((ours.map(identity), there.map(identity)), (Ok(ours), Ok(there)) if ours == there)
-    }
+    let is_same = |metadata| super::existing::is_at(&metadata, temporary.path());
     #[cfg(not(unix))]
-    temporary.path().exists()
+    let is_same = |_| temporary.path().exists();
+    temporary.as_file().metadata().is_ok_and(is_same)
 }
 
 /// Keeps a temporary file that cannot be moved to its path.

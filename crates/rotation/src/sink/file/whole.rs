@@ -63,8 +63,8 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// Returns whether a text is a list, a document or a URL, although it has no blank. Vendors' secrets have none of these
-/// characters.
+/// Returns whether a text is a list, a document or a URL, although it has no blank. The secrets of this project's vendors
+/// have none of these characters.
 fn is_structured(text: &str) -> bool {
     text.contains(['"', '\'', '`', ',', ';', '<', '>', '{', '}', '[', ']', '(', ')']) || text.contains("://")
 }
