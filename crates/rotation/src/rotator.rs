@@ -252,9 +252,13 @@ impl Rotator {
     /// Aborts a rotation whose sink holds a secret that somebody else has put there. That secret stays, the old key
     /// stays as it is, and the new key is retired.
     ///
+    /// In a [set](crate::SinkSet), the sinks that hold the new key's secret get the old one back.
+    ///
     /// # Errors
     ///
-    /// - [`RotateError::Refused`] if the sink holds the new key's secret. Use [`abort`](Self::abort) then.
+    /// - [`RotateError::Refused`] if the sink, or every sink of the set, holds the new key's secret. Use
+    ///   [`abort`](Self::abort) then.
+    /// - [`RotateError::Refused`] if a sink of the set holds the new key's secret, and the old one no longer works.
     /// - Those of [`resume`](Self::resume), which continues an interrupted abort.
     pub async fn abort_leaving_sink(&self, id: &RotationId, why: &str) -> Result<Record, RotateError> {
         self.decide(id, async |run| run.decide_abort(why, AbortSink::Leave).await).await

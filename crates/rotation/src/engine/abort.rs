@@ -19,6 +19,11 @@ pub(crate) enum AbortSink {
     Leave,
 }
 
+/// Why an abort cannot leave a set of sinks as it is.
+const NO_WAY_BACK_IN_A_PART: &str =
+    "one of the destinations holds the new key's secret, and the old key's secret no longer works or is no longer kept, \
+     so there is no way back. Copy the new secret to the other destinations and resume the rotation";
+
 impl Run<'_> {
     /// Records the decision to abort, if there still is a way back.
     pub(crate) async fn decide_abort(&mut self, why: &str, sink: AbortSink) -> Result {
@@ -26,13 +31,16 @@ impl Run<'_> {
         if self.has_requested_in_place() && !state.is_finished() {
             return self.decide_abort_in_place(&state, why, sink).await;
         }
-        if let (AbortSink::Leave, Some(new)) = (sink, state.issued())
-            && self.is_current_anywhere(new).await?
-        {
-            return refuse(
-                "the destination holds the new key's secret, which would stop working: abort without \
-                 `--leave-destination`",
-            );
+        if let (AbortSink::Leave, Some(new)) = (sink, state.issued()) {
+            if self.current_of(new).await?.is_some() {
+                return refuse(
+                    "the destination holds the new key's secret, which would stop working: abort without \
+                     `--leave-destination`",
+                );
+            }
+            if self.is_current_anywhere(new).await? && !self.old_still_works(new).await? {
+                return refuse(NO_WAY_BACK_IN_A_PART);
+            }
         }
         let Some(next) = self.state_after_decision(state, why.to_owned(), sink).await? else { return Ok(()) };
         self.write(|record| {
@@ -187,7 +195,7 @@ impl Run<'_> {
             if let Some(next) = self.before_withdrawing(new, &mut why).await? {
                 return Ok(next);
             }
-            self.withdraw(&new.mark).await?;
+            self.withdraw_issued(new).await?;
             if self.record.leaves_sink && self.has_left_over(&new.mark).await? {
                 let mark = &new.mark;
                 why.push_str(&format!("; secrets that nobody needs are left in the slots of mark {mark}: remove them"));
@@ -224,10 +232,14 @@ impl Run<'_> {
     /// withdrawn.
     async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
         if self.record.leaves_sink {
-            if self.is_current_anywhere(new).await? {
+            if self.current_of(new).await?.is_some() {
                 let problem = "the destination holds the new key's secret again, which would stop working. Abort the \
                                rotation without `--leave-destination`";
                 return Ok(Some(Next::State(self.needs_attention(problem))));
+            }
+            if self.is_current_anywhere(new).await? && !self.old_still_works(new).await? {
+                self.go_to(State::Verified(new.clone())).await?;
+                return refuse(NO_WAY_BACK_IN_A_PART);
             }
             return Ok(None);
         }

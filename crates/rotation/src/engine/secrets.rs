@@ -101,6 +101,21 @@ impl Run<'_> {
         self.sink_result(self.sink.promote(mark).await)
     }
 
+    /// Withdraws the new key's secret, which is going to stop working. A sink that holds it gets the old one back, even
+    /// if the abort leaves the others as they are.
+    pub(super) async fn withdraw_issued(&self, new: &Issued) -> Result {
+        if !self.record.leaves_sink {
+            return self.withdraw(&new.mark).await;
+        }
+        for part in parts_of(&self.sink) {
+            if self.current_of_part(&*part).await?.is_some_and(|secret| new.has_secret(&secret)) {
+                let withdrawn = part.withdraw(&new.mark).await;
+                withdrawn.map_err(|error| RotateError::Sink { sink: part.name(), error })?;
+            }
+        }
+        self.withdraw(&new.mark).await
+    }
+
     /// Withdraws the secret of a mark. If the abort leaves the sink as it is, a sink that cannot be written is no
     /// obstacle, because nobody needs what stays in the slots.
     pub(super) async fn withdraw(&self, mark: &Mark) -> Result {

@@ -278,6 +278,52 @@ async fn a_foreign_secret_in_one_of_several_sinks_is_not_lost() {
     assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "aborted");
 }
 
+/// A promoted rotation of two sinks, one of which holds a foreign secret since.
+async fn promoted_in_one_of_two() -> (Fixture, MemorySink, Rotator, Record) {
+    let fixture = Fixture::new().await;
+    let other = MemorySink::holding(fixture.old.secret().clone());
+    let sinks: [Arc<dyn Sink>; 2] = [Arc::new(fixture.sink.clone()), Arc::new(other.clone())];
+    let rotator = fixture.rotator.with_sink(SinkSet::new(sinks));
+    let record = rotator.rotate(&fixture.rotate()).await.unwrap();
+    put_foreign_secret(&other, &"theirs".into()).await;
+    (fixture, other, rotator, record)
+}
+
+#[tokio::test]
+async fn an_abort_that_leaves_a_foreign_secret_restores_the_other_sinks() {
+    let (fixture, other, rotator, record) = promoted_in_one_of_two().await;
+    let new = record.state.new_key().unwrap().clone();
+    let attention = rotator.abort(&record.id, "not today").await.unwrap();
+    assert!(
+        matches!(&attention.state, State::NeedsAttention { why, .. } if why.contains("--leave-destination")),
+        "{attention:?}"
+    );
+    let aborted = rotator.abort_leaving_sink(&record.id, "not today").await.unwrap();
+    assert_eq!(aborted.state.name(), "aborted");
+    assert_eq!(other.current().await.unwrap(), Some("theirs".into()));
+    assert_eq!(fixture.current().await, *fixture.old.secret());
+    assert!(fixture.works(fixture.old.secret()).await && !fixture.provider.exists(&new).await.unwrap());
+}
+
+#[tokio::test]
+async fn an_abort_leaves_no_sink_with_a_secret_that_stops_working() {
+    let (fixture, other, rotator, record) = promoted_in_one_of_two().await;
+    fixture.provider.delete(fixture.old.id()).await.unwrap();
+    let why = refusal(rotator.abort_leaving_sink(&record.id, "not today").await);
+    assert!(why.contains("Copy the new secret to the other destinations and resume"), "{why}");
+    let new = fixture.current().await;
+    assert!(fixture.works(&new).await);
+    // The message names the way out.
+    put_foreign_secret(&other, &new).await;
+    let mut state = rotator.resume(&record.id).await.unwrap().state;
+    if matches!(state, State::Promoted { .. }) {
+        fixture.clock.advance(std::time::Duration::from_secs(86_400 * 8));
+        state = rotator.resume(&record.id).await.unwrap().state;
+    }
+    assert_eq!(state.name(), "done", "{state:?}");
+    assert!(fixture.works(&new).await);
+}
+
 #[tokio::test]
 async fn a_foreign_secret_in_a_sink_that_was_empty_is_not_lost() {
     let fixture = Fixture::new().await;
