@@ -197,6 +197,9 @@ async fn rows_that_contradict_each_other_are_unreadable() {
         "UPDATE version SET record = CAST(X'ff' AS TEXT) WHERE version = (SELECT version FROM rotation)",
         "UPDATE version SET record = '[' WHERE version = 0",
         "DELETE FROM mark",
+        "DELETE FROM claim",
+        "DELETE FROM claim WHERE claim LIKE 'sink %'",
+        "DELETE FROM claim WHERE claim LIKE 'key %'",
     ];
     for change in changes {
         let fixture = Fixture::new();
@@ -205,6 +208,29 @@ async fn rows_that_contradict_each_other_are_unreadable() {
         fixture.execute(change, ());
         assert_eq!(fixture.unreadable(Listing::All).await.len(), 1, "{change}");
         assert_eq!(fixture.unreadable(Listing::Unfinished).await.len(), 1, "{change}");
+    }
+}
+
+/// Somebody changes every version, so that no version contradicts another.
+#[tokio::test]
+async fn a_destination_that_somebody_changed_in_all_versions_is_unreadable() {
+    let edit_all = |fixture: &Fixture| {
+        let sql = "UPDATE version SET record = json_set(record, '$.plan.sinks', json('[\"command:/tmp/evil\"]'))";
+        fixture.execute(sql, ());
+    };
+    for begun_only in [true, false] {
+        let fixture = Fixture::new();
+        let (rotate, sink) = fixture.key("ci").await;
+        let rotator = fixture.rotator(&sink);
+        let record = match begun_only {
+            true => rotator.start(rotator.plan(&rotate).await.unwrap()).await.unwrap(),
+            false => rotator.rotate(&rotate).await.unwrap(),
+        };
+        edit_all(&fixture);
+        let unreadable = fixture.unreadable(Listing::Unfinished).await;
+        assert!(matches!(&*unreadable, [listed] if listed.why.contains("was not recorded for this rotation")));
+        let failed = rotator.resume(&record.id).await.unwrap_err().to_string();
+        assert!(failed.contains("was not recorded for this rotation"), "{failed}");
     }
 }
 

@@ -100,6 +100,9 @@ impl Columns {
             Ok(record) if self.has_foreign_mark(transaction, &record)? => {
                 Err("it names a mark that was recorded for another rotation".to_owned())
             }
+            Ok(record) if self.has_foreign_claim(transaction, &record)? => {
+                Err("it names a key or a destination that was not recorded for this rotation".to_owned())
+            }
             record => record,
         };
         let number = self.number;
@@ -150,6 +153,25 @@ impl Columns {
         let mut statement = transaction.prepare_cached("SELECT 1 FROM mark WHERE mark = ? AND rotation = ?")?;
         for mark in record.marks.iter().chain(&record.reserved) {
             if !statement.exists((mark.as_str(), self.number))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns whether the record of an unfinished rotation names a key or a sink that the rotation does not claim.
+    ///
+    /// The first version is what all others are compared with, so only this shows that somebody has changed its plan.
+    fn has_foreign_claim(&self, transaction: &Transaction<'_>, record: &Record) -> Result<bool, Failed> {
+        if record.state.is_finished() {
+            return Ok(false);
+        }
+        let mut statement = transaction.prepare_cached(
+            "SELECT 1 FROM rotation WHERE number = ?1 AND (state IN ('done', 'aborted') \
+             OR EXISTS (SELECT 1 FROM claim WHERE claim = ?2 AND rotation = ?1))",
+        )?;
+        for claim in record.claims() {
+            if !statement.exists((self.number, claim))? {
                 return Ok(true);
             }
         }
