@@ -11,7 +11,7 @@ use api_keyring_rotation::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::journal::WhenMissing;
+use super::journal::Access;
 use super::rotator::RotatorFactory;
 use super::{journal, rotate, rotator};
 use crate::arguments::{Format, RotateFleet};
@@ -27,7 +27,7 @@ pub(super) async fn run(format: Format, arguments: RotateFleet) -> Result {
     rotate::check_strategy(&provider, &arguments.options)?;
     let selector = arguments.selection.selector().map_err(|why| Failure::Usage(why.to_string()))?;
     let patterns = DestinationPatterns::new(&arguments.to)?;
-    let journal = journal::for_rotation(&arguments.options, WhenMissing::for_run(&arguments.options))?;
+    let journal = journal::for_rotation(&arguments.options, Access::unless_dry_run(arguments.options.dry_run))?;
     let selection = select(&provider, &*journal, &selector, &patterns).await?;
     if selection.keys.is_empty() {
         output::notice(&selection.describe_exclusions(provider.name()));

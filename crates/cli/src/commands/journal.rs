@@ -10,58 +10,60 @@ use crate::arguments::{JournalArguments, RotateOptions};
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
-/// Whether to create the file of the journal if it does not exist.
+/// What a command may do with the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum WhenMissing {
-    /// Create it.
-    Create,
-    /// Create no file and use an empty journal instead.
-    UseEmpty,
+pub(super) enum Access {
+    /// Read it. If it does not exist, the command uses an empty journal instead.
+    Read,
+    /// Write it.
+    Write,
 }
 
-impl WhenMissing {
-    /// Lets every run create the journal, except a dry run.
-    pub(super) fn for_run(options: &RotateOptions) -> Self {
-        if options.dry_run { Self::UseEmpty } else { Self::Create }
+impl Access {
+    /// Lets a dry run read the journal, and every other run write it.
+    pub(super) fn unless_dry_run(is_dry_run: bool) -> Self {
+        if is_dry_run { Self::Read } else { Self::Write }
     }
 }
 
-/// Opens the journal for a command that rotates.
-pub(super) fn for_rotation(options: &RotateOptions, when_missing: WhenMissing) -> Result<Arc<dyn Journal>> {
+/// Opens the journal for a command that rotates. With [`Access::Write`], creates it if it does not exist.
+pub(super) fn for_rotation(options: &RotateOptions, access: Access) -> Result<Arc<dyn Journal>> {
     match &options.rotator.journal.journal {
-        Some(path) => open(path, when_missing),
+        Some(path) => open(path, access),
         None => {
             let path = config::journal()?;
-            if let (Some(folder), WhenMissing::Create) = (path.parent(), when_missing) {
+            if let (Some(folder), Access::Write) = (path.parent(), access) {
                 create_private(folder).map_err(|why| {
                     Failure::Other(format!("cannot create the directory {}: {why}", folder.display()))
                 })?;
             }
-            open(&path, when_missing)
+            open(&path, access)
         }
     }
 }
 
 /// Opens the journal for a command that works on earlier rotations. A new journal would hide that the path is wrong.
-pub(super) fn existing(arguments: &JournalArguments) -> Result<Arc<dyn Journal>> {
+pub(super) fn existing(arguments: &JournalArguments, access: Access) -> Result<Arc<dyn Journal>> {
     if let Some(path) = &arguments.journal {
         if !path.exists() {
             return Err(Failure::Other(format!("there is no journal at {}: check --journal", path.display())));
         }
-        return open(path, WhenMissing::UseEmpty);
+        return open(path, access);
     }
     let path = config::journal()?;
     if !path.exists() {
         output::notice(&format!("there is no journal at {} yet, so no rotation is recorded", path.display()));
-    }
-    open(&path, WhenMissing::UseEmpty)
-}
-
-fn open(path: &Path, when_missing: WhenMissing) -> Result<Arc<dyn Journal>> {
-    if when_missing == WhenMissing::UseEmpty && !path.exists() {
         return Ok(Arc::new(MemoryJournal::new()));
     }
-    Ok(Arc::new(SqliteJournal::open(path)?))
+    open(&path, access)
+}
+
+fn open(path: &Path, access: Access) -> Result<Arc<dyn Journal>> {
+    Ok(match access {
+        Access::Read if !path.exists() => Arc::new(MemoryJournal::new()),
+        Access::Read => Arc::new(SqliteJournal::open_read_only(path)?),
+        Access::Write => Arc::new(SqliteJournal::open(path)?),
+    })
 }
 
 fn create_private(folder: &Path) -> std::io::Result<()> {

@@ -3,14 +3,14 @@
 use api_keyring_rotation::{Journal as _, Prune, Pruned};
 use serde_json::json;
 
-use super::journal;
+use super::journal::{self, Access};
 use crate::arguments::{self, Format};
 use crate::confirm::confirm;
 use crate::failure::Result;
 use crate::output;
 
 pub(super) async fn run(format: Format, arguments: &arguments::Prune) -> Result {
-    let journal = journal::existing(&arguments.journal)?;
+    let journal = journal::existing(&arguments.journal, Access::unless_dry_run(arguments.dry_run))?;
     let found = journal.prune(arguments.older_than, Prune::Count).await?;
     if arguments.dry_run || found.rotations == 0 {
         return print(format, found, arguments.dry_run);

@@ -9,7 +9,7 @@ use api_keyring_rotation::{
 use serde_json::json;
 
 use super::deliver::{self, Undelivered};
-use super::journal::WhenMissing;
+use super::journal::Access;
 use super::rotator::RotatorFactory;
 use super::{journal, rotator};
 use crate::arguments::{Format, Rotate, RotateOptions, Target};
@@ -35,7 +35,7 @@ pub(super) async fn run(format: Format, arguments: Rotate) -> Result {
     let sinks = sinks(&arguments)?;
     let key = arguments.key.key.to_string();
     let request = arguments.request();
-    let journal = journal::for_rotation(&arguments.options, WhenMissing::for_run(&arguments.options))?;
+    let journal = journal::for_rotation(&arguments.options, Access::unless_dry_run(arguments.options.dry_run))?;
     let factory = RotatorFactory::new(format, &arguments.options.rotator);
     let rotator = factory.rotator(account, Arc::clone(&sinks), journal.clone());
     let plan = rotator.plan(&request).await?;
@@ -125,7 +125,7 @@ async fn refuse_if_under_way(journal: &dyn Journal, plan: &Plan) -> Result {
 async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &Rotate) -> Result {
     let key = &arguments.key.key;
     let provider = &account.provider.clone();
-    let journal = journal::for_rotation(&arguments.options, WhenMissing::UseEmpty)?;
+    let journal = journal::for_rotation(&arguments.options, Access::Read)?;
     // The user does not say where the old secret is stored, so the plan has no sink.
     let nowhere = Arc::new(SinkSet::new([]));
     let rotator = RotatorFactory::new(format, &arguments.options.rotator).rotator(account, nowhere, journal.clone());

@@ -11,6 +11,7 @@ use api_keyring_rotation::{
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
+use super::journal::Access;
 use super::rotator::RotatorFactory;
 use super::{journal, rotator};
 use crate::arguments::{Abort, Format, History, Resume, RotatorArguments, Status};
@@ -26,7 +27,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
     if let [id] = &arguments.rotations[..] {
         return resume_one(format, &arguments, id).await;
     }
-    let journal = journal::existing(&arguments.rotator.journal)?;
+    let journal = journal::existing(&arguments.rotator.journal, Access::Write)?;
     let decision = [(arguments.waive_evidence.is_some(), "--waive-evidence"), (arguments.adopt, "--adopt")];
     if let Some((_, flag)) = decision.into_iter().find(|(is_given, _)| *is_given) {
         return Err(Failure::Usage(format!("{flag} is only for one rotation: name a single id")));
@@ -61,7 +62,7 @@ pub(super) async fn resume(format: Format, arguments: Resume) -> Result {
 }
 
 async fn resume_one(format: Format, arguments: &Resume, id: &RotationId) -> Result {
-    let journal = journal::existing(&arguments.rotator.journal)?;
+    let journal = journal::existing(&arguments.rotator.journal, Access::Write)?;
     let before = load(&journal, id).await?;
     let rotator = RotatorCache::new(format, &journal, &arguments.rotator).rotator_for(&before)?;
     let rotator = rotator.cancel_when(rotator::cancel_requested());
@@ -138,7 +139,7 @@ fn report(
 }
 
 pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
-    let journal = journal::existing(&arguments.rotator.journal)?;
+    let journal = journal::existing(&arguments.rotator.journal, Access::Write)?;
     let record = load(&journal, &arguments.rotation).await?;
     let rotator = RotatorCache::new(format, &journal, &arguments.rotator).rotator_for(&record)?;
     let key = format!("{}/{}", record.plan.provider, record.plan.old.id);
@@ -163,7 +164,7 @@ pub(super) async fn abort(format: Format, arguments: Abort) -> Result {
 }
 
 pub(super) async fn status(format: Format, arguments: &Status) -> Result {
-    let journal = journal::existing(&arguments.journal)?;
+    let journal = journal::existing(&arguments.journal, Access::Read)?;
     if let Some(id) = &arguments.rotation {
         return rotator::print(format, &load(&journal, id).await?);
     }
@@ -171,7 +172,7 @@ pub(super) async fn status(format: Format, arguments: &Status) -> Result {
 }
 
 pub(super) async fn history(format: Format, arguments: &History) -> Result {
-    let journal = journal::existing(&arguments.journal)?;
+    let journal = journal::existing(&arguments.journal, Access::Read)?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     if let Some(id) = &arguments.rotation {
         return steps(format, &*journal, id, limit).await;

@@ -6,7 +6,7 @@ use api_keyring::{ApiKey, Ended, NamedProvider, Provider as _, ProviderExt as _,
 use api_keyring_rotation::{Journal, Orphan, OwnCredential, Sink, find_orphans, open_sinks, shown_name};
 use serde_json::json;
 
-use super::journal;
+use super::journal::{self, Access};
 use crate::arguments::{Consent, Format, Sweep, Target};
 use crate::config::{self, Account};
 use crate::confirm::confirm;
@@ -26,7 +26,7 @@ pub(super) async fn run(format: Format, arguments: &Sweep) -> Result {
     if unknown == UnknownRotations::Delete {
         refuse_empty(&destinations).await?;
     }
-    let journal = journal::existing(&arguments.journal)?;
+    let journal = journal::existing(&arguments.journal, Access::unless_dry_run(!arguments.retire))?;
     let mut candidates = Vec::new();
     for account in accounts {
         for orphan in find_orphans(&account.provider, &journal).await? {

@@ -6,6 +6,8 @@ use std::process::Stdio;
 
 use serde_json::json;
 
+#[cfg(unix)]
+use crate::harness::{Run, Unprivileged};
 use crate::rotation::{Fixture, fixture};
 
 impl Fixture {
@@ -114,6 +116,101 @@ fn prune_removes_old_finished_rotations_and_forgets_no_key() {
     assert_eq!(fixture.json(&["sweep", "--retire", "--yes"]), json!([]), "the new key is in use");
     assert!(fixture.emulator.works("spartera", &fs::read_to_string(fixture.path("ci.key")).unwrap()));
     assert_eq!(fixture.run(&["prune", "--older-than", "90d", "--journal", "mistyped"]).code, 1);
+}
+
+/// A journal of the first version of this program, with a finished rotation and unfinished ones.
+#[cfg(unix)]
+const EARLY: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../rotation/tests/fixtures/1/spartera_overlap/journal.sqlite");
+
+/// Returns the names of all files in a folder, with their contents, modes and times.
+#[cfg(unix)]
+fn snapshot(folder: &std::path::Path) -> std::collections::BTreeMap<String, (Vec<u8>, u32, i64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = fs::read_dir(folder).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        let found = entry.metadata().unwrap();
+        let content = fs::read(entry.path()).unwrap();
+        (entry.file_name().into_string().unwrap(), (content, found.mode(), found.mtime_nsec()))
+    });
+    files.collect()
+}
+
+#[test]
+#[cfg(unix)]
+fn what_only_reads_the_journal_changes_nothing() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut cells = 0;
+    for early in [false, true] {
+        let fixture = fixture("spartera");
+        let id = match early {
+            false => fixture.rotate(&[])["id"].as_str().unwrap().to_owned(),
+            true => {
+                fs::copy(EARLY, fixture.path("state.sqlite")).unwrap();
+                let connection = rusqlite::Connection::open(EARLY).unwrap();
+                connection.query_row("SELECT id FROM rotation LIMIT 1", [], |row| row.get(0)).unwrap()
+            }
+        };
+        fs::set_permissions(fixture.path("state.sqlite"), fs::Permissions::from_mode(0o644)).unwrap();
+        let other = fixture.emulator.create("spartera");
+        fs::write(fixture.path("other.key"), &other.1).unwrap();
+        let before = snapshot(fixture.folder.path());
+        let to = format!("file:{}", fixture.path("other.key"));
+        let named = format!("file:{}", fixture.path("{name}.key"));
+        for arguments in [
+            &["status"][..],
+            &["status", &id],
+            &["history"],
+            &["history", &id],
+            &["prune", "--older-than", "1d", "--dry-run"],
+            &["sweep"],
+            &["rotate", &other.0, "--to", &to, "--role", "3", "--dry-run"],
+            &["rotate-fleet", "spartera", "--all", "--to", &named, "--role", "3", "--dry-run"],
+        ] {
+            let run = fixture.run(arguments);
+            assert!(!run.stderr.contains("journal") && !run.stderr.contains("state.sqlite"), "{arguments:?}: {run:?}");
+            assert!(snapshot(fixture.folder.path()) == before, "early: {early}: {arguments:?}");
+            cells += 1;
+        }
+    }
+    println!("reading the journal: {cells} cells");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_journal_in_a_folder_that_cannot_be_written_is_read() {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    let fixture = fixture("spartera");
+    let id = fixture.rotate(&[])["id"].as_str().unwrap().to_owned();
+    let unprivileged = Unprivileged::new();
+    let outer = tempfile::tempdir().unwrap();
+    fs::set_permissions(outer.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, from, id) in
+        [("recent journal?#%", fixture.path("state.sqlite"), Some(id)), ("early", EARLY.into(), None)]
+    {
+        let folder = outer.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        let journal = folder.join("state.sqlite");
+        fs::copy(from, &journal).unwrap();
+        for (path, mode) in [(&journal, 0o400), (&folder, 0o555)] {
+            chown(path, unprivileged.user(), unprivileged.user()).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        let journal = journal.to_str().unwrap();
+        for command in ["status", "history"] {
+            let run: Run = unprivileged.command(&[command, "--journal", journal]).output().unwrap().into();
+            assert_eq!(run.code, 0, "{name}: {command}: {}", run.stderr);
+            assert!(
+                id.as_ref().is_none_or(|id| run.stdout.contains(id)) && run.stdout.contains("r-"),
+                "{}",
+                run.stdout
+            );
+        }
+        // What writes says that it cannot.
+        let run: Run = unprivileged.command(&["resume", "--journal", journal]).output().unwrap().into();
+        assert!(run.code == 1 && run.stderr.contains("cannot be used as the journal"), "{run:?}");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }
 
 #[test]

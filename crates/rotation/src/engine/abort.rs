@@ -20,8 +20,7 @@ pub(crate) enum AbortSink {
 }
 
 /// Why an abort cannot leave a set of sinks as it is.
-const NO_WAY_BACK_IN_A_PART: &str =
-    "one of the destinations holds the new key's secret, and the old key's secret no longer works or is no longer kept, \
+const NO_WAY_BACK_IN_A_PART: &str = "one of the destinations holds the new key's secret, and the old key's secret no longer works or is no longer kept, \
      so there is no way back. Copy the new secret to the other destinations and resume the rotation";
 
 impl Run<'_> {

@@ -553,3 +553,19 @@ mod guard {
         }
     }
 }
+
+#[tokio::test]
+async fn a_journal_that_is_only_read_shows_what_others_write_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    assert!(matches!(SqliteJournal::open_read_only(&path), Err(JournalError::Unavailable(_))));
+    let (journal, first, second) = (open(&path).unwrap(), record().await, record().await);
+    journal.begin(&first).await.unwrap();
+    let reader = SqliteJournal::open_read_only(&path).unwrap();
+    assert_eq!(reader.unfinished().await.unwrap(), [first.clone()]);
+    journal.begin(&second).await.unwrap();
+    assert_eq!(reader.unfinished().await.unwrap(), [first.clone(), second]);
+    let refused = [reader.begin(&record().await).await, reader.take(&first.id, "h", LEASE).await.map(drop)];
+    assert!(refused.iter().all(|refused| matches!(refused, Err(JournalError::Unavailable(_)))), "{refused:?}");
+    assert_eq!(journal.take(&first.id, "holder", LEASE).await.unwrap().token, 1);
+}

@@ -1,10 +1,12 @@
 //! Opening the journal's file: its rights, its settings and its layout.
 
+use std::ffi::c_int;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::guard;
@@ -21,6 +23,9 @@ const STATEMENTS: usize = 32;
 /// The statements that migrate a file from each layout to the next. A published migration never changes.
 const MIGRATIONS: [&str; 3] = [include_str!("1.sql"), include_str!("2.sql"), include_str!("3.sql")];
 
+const FLAGS: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX).union(OpenFlags::SQLITE_OPEN_NOFOLLOW);
+
 type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Opens a journal's file, and creates it if it does not exist. Refuses a file that others can change.
@@ -29,10 +34,7 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     create_private(&path)?;
     let file = guard::check(&path)?;
     guard::make_private(&path);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let mut connection = Connection::open_with_flags(&path, flags)?;
-    connection.busy_timeout(PATIENCE)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    let mut connection = connect(&path)?;
     check_ours(&mut connection)?;
     use_write_ahead_log(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -41,6 +43,65 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     migrate(&mut connection)?;
     guard::check_again(&path, file)?;
     Ok(connection)
+}
+
+/// Opens a journal's file to read it, and changes nothing in it.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection> {
+    let path = guard::resolve(path)?;
+    let file = guard::check(&path)?;
+    let mut connection = connect(&path)?;
+    match check_ours(&mut connection) {
+        // SQLite cannot create its other files beside this one. Without a log, the file is complete.
+        Err(error) if cannot_create(&*error) && !guard::has_log(&path) => {
+            connection = connect_immutable(&path)?;
+            check_ours(&mut connection)?;
+        }
+        checked => checked?,
+    }
+    if layout(&connection)? < MIGRATIONS.len() {
+        connection = copy(&connection)?;
+        migrate(&mut connection)?;
+    }
+    connection.pragma_update(None, "query_only", true)?;
+    guard::check_again(&path, file)?;
+    Ok(connection)
+}
+
+/// Opens a file that exists.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    configured(Connection::open_with_flags(path, FLAGS)?)
+}
+
+/// Opens a file that nothing changes meanwhile: SQLite creates no other files beside it, and takes no lock.
+fn connect_immutable(path: &Path) -> rusqlite::Result<Connection> {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
+            other => uri.push_str(&format!("%{other:02x}")),
+        }
+    }
+    uri.push_str("?immutable=1");
+    configured(Connection::open_with_flags(uri, FLAGS | OpenFlags::SQLITE_OPEN_URI)?)
+}
+
+fn configured(connection: Connection) -> rusqlite::Result<Connection> {
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Returns whether SQLite could not create its other files.
+fn cannot_create(error: &(dyn std::error::Error + 'static)) -> bool {
+    let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+/// Copies a journal into memory.
+fn copy(from: &Connection) -> rusqlite::Result<Connection> {
+    let mut to = configured(Connection::open_in_memory()?)?;
+    Backup::new(from, &mut to)?.run_to_completion(c_int::MAX, Duration::ZERO, None)?;
+    Ok(to)
 }
 
 /// Creates the file so that only its owner can read it. SQLite gives its other files the same rights.
@@ -89,10 +150,15 @@ fn use_write_ahead_log(connection: &Connection) -> Result {
     }
 }
 
+/// Returns the number of the file's layout.
+fn layout(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
 /// Brings the file to the latest layout.
 fn migrate(connection: &mut Connection) -> Result {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = layout(&transaction)?;
     let Some(missing) = MIGRATIONS.get(version..) else {
         return Err(format!(
             "a newer version of this program wrote it, in layout {version}. Update this program to read it"

@@ -123,6 +123,13 @@ fn companions(path: &Path) -> impl Iterator<Item = PathBuf> {
     })
 }
 
+/// Returns whether SQLite keeps changes beside a database that are not in it yet.
+pub(super) fn has_log(path: &Path) -> bool {
+    // The -shm file is an index of the -wal file.
+    let mut logs = companions(path).filter(|companion| !companion.as_os_str().as_encoded_bytes().ends_with(b"-shm"));
+    logs.any(|log| fs::symlink_metadata(log).is_ok_and(|found| found.len() > 0))
+}
+
 /// Keeps other users from reading the files, as far as this process may. A user who can read them can lock them.
 pub(super) fn make_private(path: &Path) {
     #[cfg(unix)]

@@ -61,6 +61,20 @@ impl SqliteJournal {
         Ok(Self { path, connection: Arc::new(Mutex::new(connection)), clock: Arc::new(SystemClock) })
     }
 
+    /// Opens the file to read it, which blocks the calling thread. Nothing in the file changes, whatever version of this
+    /// crate wrote it, and all calls that would change something fail. The file may be on a read-only file system.
+    ///
+    /// A file of an earlier version is copied into memory, so this journal does not show what is written to it later.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and [`JournalError::Unavailable`] if the file does not exist.
+    pub fn open_read_only(path: impl Into<PathBuf>) -> Result<Self, JournalError> {
+        let path = path.into();
+        let connection = file::open_read_only(&path).map_err(|error| Problem::at(&path, error))?;
+        Ok(Self { path, connection: Arc::new(Mutex::new(connection)), clock: Arc::new(SystemClock) })
+    }
+
     /// Sets the clock that decides when a lease ends. The default is the machine's clock.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
@@ -73,15 +87,31 @@ impl SqliteJournal {
         &self,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, JournalError> {
+        self.run(TransactionBehavior::Immediate, work).await
+    }
+
+    /// Runs `work`, which only reads, on one state of the journal. Processes that write meanwhile need not wait.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        self.run(TransactionBehavior::Deferred, work).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        behavior: TransactionBehavior,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed> + Send + 'static,
+    ) -> Result<T, JournalError> {
         let connection = Arc::clone(&self.connection);
-        let transact = move || {
+        let run = move || {
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction = connection.transaction_with_behavior(behavior)?;
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
         };
-        let done = tokio::task::spawn_blocking(transact).await;
+        let done = tokio::task::spawn_blocking(run).await;
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(Failed::Journal(error))) => Err(error),
@@ -182,7 +212,7 @@ impl Journal for SqliteJournal {
 
     async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError> {
         let id = id.clone();
-        let found = self.transact(move |transaction| statements::load(transaction, &id)).await?;
+        let found = self.read(move |transaction| statements::load(transaction, &id)).await?;
         found.map(JournalEntry::readable).transpose()
     }
 
@@ -192,25 +222,29 @@ impl Journal for SqliteJournal {
         after: Option<JournalCursor>,
         limit: usize,
     ) -> Result<JournalPage, JournalError> {
-        self.transact(move |transaction| statements::list(transaction, listing, after, limit)).await
+        self.read(move |transaction| statements::list(transaction, listing, after, limit)).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
         let mark = mark.clone();
-        let found = self.transact(move |transaction| statements::find_by_mark(transaction, &mark)).await?;
+        let found = self.read(move |transaction| statements::find_by_mark(transaction, &mark)).await?;
         found.map(JournalEntry::readable).transpose()
     }
 
     async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
         let id = id.clone();
-        self.transact(move |transaction| statements::versions(transaction, &id, from, limit)).await
+        self.read(move |transaction| statements::versions(transaction, &id, from, limit)).await
     }
 
     async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
         let times = (self.clock.now(), time_before(&*self.clock, older_than));
         let (mut pruned, mut next) = (Pruned::default(), Some(0));
         while let Some(after) = next {
-            let part = self.transact(move |transaction| prune::part(transaction, after, times, prune)).await?;
+            let part = move |transaction: &Transaction<'_>| prune::part(transaction, after, times, prune);
+            let part = match prune {
+                Prune::Count => self.read(part).await?,
+                Prune::Remove => self.transact(part).await?,
+            };
             pruned.rotations += part.pruned.rotations;
             pruned.unreadable += part.pruned.unreadable;
             next = part.next;
