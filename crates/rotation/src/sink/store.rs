@@ -96,6 +96,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// If the slot cannot be read.
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError>;
 
+    /// Returns whether the current slot exists, although it holds no secret, as an empty file does. Such a slot gets an
+    /// empty text if the secret is withdrawn, and is not removed. The default is `false`.
+    ///
+    /// # Errors
+    ///
+    /// If the slot cannot be read.
+    async fn is_blank(&self) -> Result<bool, SinkError> {
+        Ok(false)
+    }
+
     /// Returns what the store holds, and what else a rotation compares, as [`Sink::look`] does. The default reads the
     /// current slot.
     ///
@@ -140,27 +150,48 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 }
 
-/// What the previous slot holds if the current slot was empty.
+/// What the previous slot holds if the current slot did not exist.
 const NOTHING: &str = "none";
 
 /// What the previous slot holds if the current slot held the text of [`NOTHING`]. No token has a blank.
 const THE_WORD_NONE: &str = "the word none";
 
-/// Returns what to put into the previous slot.
-fn kept(current: Option<Secret>) -> Secret {
-    match current {
-        None => Secret::new(NOTHING),
-        Some(secret) if secret.expose() == NOTHING => Secret::new(THE_WORD_NONE),
-        Some(secret) => secret,
-    }
+/// What the previous slot holds if the current slot was [blank](Store::is_blank).
+const BLANK: &str = "an empty text";
+
+/// What was in the current slot before a promotion.
+enum Before {
+    Absent,
+    Blank,
+    Secret(Secret),
 }
 
-/// Returns what was current, by the content of the previous slot.
-fn restored(previous: Secret) -> Option<Secret> {
-    match previous.expose() {
-        NOTHING => None,
-        THE_WORD_NONE => Some(Secret::new(NOTHING)),
-        _ => Some(previous),
+impl Before {
+    /// Reads what the previous slot holds.
+    fn from_slot(previous: Secret) -> Self {
+        match previous.expose() {
+            NOTHING => Self::Absent,
+            BLANK => Self::Blank,
+            THE_WORD_NONE => Self::Secret(Secret::new(NOTHING)),
+            _ => Self::Secret(previous),
+        }
+    }
+
+    /// Returns what to put into the previous slot.
+    fn into_slot(self) -> Secret {
+        match self {
+            Self::Absent => Secret::new(NOTHING),
+            Self::Blank => Secret::new(BLANK),
+            Self::Secret(secret) if secret.expose() == NOTHING => Secret::new(THE_WORD_NONE),
+            Self::Secret(secret) => secret,
+        }
+    }
+
+    fn secret(self) -> Option<Secret> {
+        match self {
+            Self::Secret(secret) => Some(secret),
+            Self::Absent | Self::Blank => None,
+        }
     }
 }
 
@@ -205,14 +236,20 @@ impl<S: Store> Sink for S {
         let current = self.read(&Slot::Current).await?;
         // A process that was cut off may have promoted the secret without emptying the pending slot.
         if current.as_ref() != Some(&secret) {
-            self.write(&Slot::Previous(mark.clone()), &kept(current)).await?;
+            let before = match current {
+                Some(secret) => Before::Secret(secret),
+                None if self.is_blank().await? => Before::Blank,
+                None => Before::Absent,
+            };
+            self.write(&Slot::Previous(mark.clone()), &before.into_slot()).await?;
             self.write(&Slot::Current, &secret).await?;
         }
         self.remove(&pending).await
     }
 
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
-        Ok(self.read(&Slot::Previous(mark.clone())).await?.and_then(restored))
+        let previous = self.read(&Slot::Previous(mark.clone())).await?;
+        Ok(previous.and_then(|previous| Before::from_slot(previous).secret()))
     }
 
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError> {
@@ -223,10 +260,13 @@ impl<S: Store> Sink for S {
         }
         let _lock = self.lock().await?;
         if let Some(kept) = self.read(&previous).await? {
-            match restored(kept) {
-                restored if restored == self.read(&Slot::Current).await? => {}
-                None => self.remove(&Slot::Current).await?,
-                Some(secret) => self.write(&Slot::Current, &secret).await?,
+            let current = self.read(&Slot::Current).await?;
+            match Before::from_slot(kept) {
+                Before::Secret(secret) if current.as_ref() == Some(&secret) => {}
+                Before::Secret(secret) => self.write(&Slot::Current, &secret).await?,
+                _ if current.is_none() => {}
+                Before::Blank => self.write(&Slot::Current, &Secret::new("")).await?,
+                Before::Absent => self.remove(&Slot::Current).await?,
             }
         }
         self.remove(&pending).await?;

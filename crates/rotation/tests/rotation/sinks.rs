@@ -484,3 +484,28 @@ async fn nothing_is_written_that_is_there_already() {
     sink.forget_previous(&mark).await.unwrap();
     assert_eq!(folder.path().metadata().unwrap().ctime_nsec(), changed);
 }
+
+#[tokio::test]
+async fn an_empty_file_or_variable_is_empty_again_after_a_withdrawal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("place");
+    let whole = ["", "\n", "\u{feff}", "\r\n"].map(|text| (FileSink::new(&path).unwrap(), Some(text)));
+    let variables = ["KEY=\n", "A=1\nKEY=\"\" # c\nB=2\n", "export KEY=''\r\n", "KEY= # put it here\n"];
+    let dotenv = variables.map(|text| (FileSink::dotenv(&path, "KEY").unwrap(), Some(text)));
+    // What did not exist is removed again.
+    let absent = [(FileSink::new(&path).unwrap(), None), (FileSink::dotenv(&path, "KEY").unwrap(), Some("A=1\n"))];
+    for (sink, text) in whole.into_iter().chain(dotenv).chain(absent) {
+        match text {
+            Some(text) => fs::write(&path, text).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let mark = Mark::random();
+        sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+        sink.promote(&mark).await.unwrap();
+        assert_eq!(sink.current().await.unwrap(), secret("sk_live_1"), "{text:?}");
+        assert_eq!(sink.previous(&mark).await.unwrap(), None, "{text:?}");
+        sink.withdraw(&mark).await.unwrap();
+        assert_eq!(fs::read_to_string(&path).ok().as_deref(), text, "{text:?}");
+        assert_eq!(names(folder.path()), if text.is_some() { &["place"][..] } else { &[] }, "{text:?}");
+    }
+}

@@ -198,6 +198,16 @@ impl FileSink {
         Ok(Held { secret: secret.filter(|secret| !secret.is_empty()), problem, access })
     }
 
+    /// Returns whether the file, or the variable in it, exists and is empty.
+    fn is_blank_now(&self) -> Result<bool, SinkError> {
+        let file = self.open(&Slot::Current)?;
+        let Some(text) = self.text(&Slot::Current, file.as_ref())? else { return Ok(false) };
+        Ok(match &self.variable {
+            Some(variable) => self.find(&text, variable)?.is_some_and(|setting| setting.value(&text).is_empty()),
+            None => Whole::of(&text).secret().is_none(),
+        })
+    }
+
     fn write_now(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
         if *slot != Slot::Current {
             return self.replace(slot, None, secret.expose());
@@ -307,6 +317,10 @@ impl Store for FileSink {
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
         let slot = slot.clone();
         self.blocking(move |this| Ok(this.read_now(&slot)?.secret)).await
+    }
+
+    async fn is_blank(&self) -> Result<bool, SinkError> {
+        self.blocking(Self::is_blank_now).await
     }
 
     async fn look(&self) -> Result<Held, SinkError> {
