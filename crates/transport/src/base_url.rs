@@ -59,6 +59,11 @@ impl BaseUrl {
         Url::parse(&self.text).is_ok_and(|url| is_loopback(&url))
     }
 
+    /// Returns the service's port.
+    pub(crate) fn port(&self) -> Option<u16> {
+        Url::parse(&self.text).ok()?.port_or_known_default()
+    }
+
     /// Returns whether requests travel unencrypted.
     pub fn is_plain_http(&self) -> bool {
         self.plain

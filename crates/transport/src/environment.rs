@@ -1,5 +1,7 @@
 //! What the environment says about proxies and certificates. The transport honours or refuses it, and never ignores it.
 
+mod no_proxy;
+
 use std::ffi::OsString;
 use std::fmt;
 #[cfg(any(feature = "rustls", feature = "native-tls"))]
@@ -72,17 +74,20 @@ pub(crate) fn configure(
         return Ok(builder);
     }
     let builder = trusting(builder, variables)?;
-    match proxy(variables)? {
+    match proxy(url, variables)? {
         Some(proxy) if !url.is_loopback() => Ok(builder.proxy(proxy)),
         _ => Ok(builder),
     }
 }
 
 /// Returns the proxy for `https`, without the hosts that need none.
-fn proxy(variables: Variables<'_>) -> Result<Option<Proxy>, InvalidEnvironment> {
+fn proxy(url: &BaseUrl, variables: Variables<'_>) -> Result<Option<Proxy>, InvalidEnvironment> {
     for spellings in PROXIES {
         if let Some((variable, value)) = either(spellings, variables)? {
-            let exceptions = either(NO_PROXY, variables)?.and_then(|(_, hosts)| NoProxy::from_string(&hosts));
+            let exceptions = either(NO_PROXY, variables)?.map(|(variable, list)| {
+                no_proxy::hosts(&list, url.port()).map_err(|problem| InvalidEnvironment::new(variable, problem))
+            });
+            let exceptions = exceptions.transpose()?.and_then(|hosts| NoProxy::from_string(&hosts));
             let proxy = Proxy::https(proxy_url(variable, &value)?);
             let proxy = proxy.map_err(|_| InvalidEnvironment::new(variable, NOT_A_PROXY))?;
             return Ok(Some(proxy.no_proxy(exceptions)));

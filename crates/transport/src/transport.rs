@@ -165,7 +165,7 @@ impl TransportBuilder {
     /// | variable | meaning |
     /// |---|---|
     /// | `HTTPS_PROXY`, or else `ALL_PROXY` | the proxy for `https`: a URL that begins with `http://` or `https://`. It may hold a user name and a password. |
-    /// | `NO_PROXY` | names and addresses of hosts that are reached without the proxy, with commas between them |
+    /// | `NO_PROXY` | the hosts that are reached without the proxy, with commas between them: names such as `example.com`, `.example.com` or `*.example.com`, each with all names below it, also with a port; addresses; networks such as `10.0.0.0/8`; or `*` |
     /// | `SSL_CERT_FILE`, `SSL_CERT_DIR` | a file, and folders, with the certificates (PEM) of the authorities to trust, instead of those of the system |
     ///
     /// The names of the proxy variables may be in lower case. `HTTP_PROXY` concerns plain `http` only, which never goes

@@ -433,8 +433,8 @@ fn explain(obstacle: Obstacle) -> (&'static str, &'static str) {
             "Check this machine's clock. If it is right, the service has to renew the certificate",
         ),
         Obstacle::ProxyAuthentication => (
-            "the proxy requires a user name and a password",
-            "Put them into the variable that names the proxy, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
+            "the proxy requires a user name and a password, or refuses those that it got",
+            "Put the right ones into the variable that names the proxy, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
         ),
         _ => ("both sides cannot agree on TLS", "Check that the base URL and the proxy name services that speak TLS"),
     }

@@ -129,14 +129,30 @@ async fn https_goes_through_the_proxy_with_its_password_and_trusts_the_named_aut
 async fn a_host_that_needs_no_proxy_and_this_machine_are_reached_directly() {
     let (address, mut heads) = proxy(Proxy::Tunnel("server.pem")).await;
     let named = format!("http://{address}");
-    for (url, exceptions) in
-        [("https://127.0.0.1:1", ""), ("https://localhost:1", ""), (URL, "example.test"), (URL, "*")]
-    {
+    for (url, exceptions) in [
+        ("https://127.0.0.1:1", ""),
+        ("https://localhost:1", ""),
+        (URL, "example.test"),
+        (URL, "*"),
+        (URL, "*.example.test"),
+        (URL, "other.test, api.EXAMPLE.test:443"),
+    ] {
         let variables = [("HTTPS_PROXY", &*named), ("no_proxy", exceptions), ("SSL_CERT_FILE", &authority())];
         let error = Api::over(transport(url, &variables).unwrap()).read().await.unwrap_err();
         assert!(matches!(error, Error::Communication(error) if error.obstacle().is_none()), "{url} {exceptions}");
     }
     assert!(heads.try_recv().is_err(), "no request went through the proxy");
+    // Another port or another name needs the proxy.
+    for exceptions in ["api.example.test:8443", "*.other.test", "ample.test"] {
+        let variables = [("HTTPS_PROXY", &*named), ("NO_PROXY", exceptions), ("SSL_CERT_FILE", &authority())];
+        Api::over(transport(URL, &variables).unwrap()).read().await.unwrap();
+        assert!(heads.recv().await.unwrap().starts_with("connect"), "{exceptions}");
+        heads.recv().await.unwrap();
+    }
+    let variables = [("HTTPS_PROXY", &*named), ("NO_PROXY", "example.test,api.*")];
+    let refused = transport(URL, &variables).unwrap_err();
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains("NO_PROXY has an entry, number 2, that"), "{why}");
 }
 
 #[tokio::test]
