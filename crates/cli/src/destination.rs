@@ -4,14 +4,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use api_keyring::Secret;
+use api_keyring::{Mark, Secret};
 use api_keyring_rotation::{Existing, SecretFile, SecretFileError};
 
 use crate::failure::{Failure, Result};
 use crate::output;
-
-/// What messages call standard output.
-pub(crate) const STDOUT_NAME: &str = "standard output";
 
 /// How users write standard output as a destination.
 pub(crate) const STDOUT: &str = "-";
@@ -107,16 +104,19 @@ impl ReadyDestination {
             },
         }
     }
+}
 
-    /// Saves an answer that may contain the secret, and returns its destination.
-    ///
-    /// The answer goes to a file beside the destination, because it must not overwrite a secret that works.
-    pub(crate) fn set_aside(self, unclaimed: &[u8]) -> io::Result<String> {
-        match self {
-            Self::Stdout => write_line(unclaimed).map(|()| STDOUT_NAME.to_owned()),
-            Self::File(file) => file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path)),
-        }
-    }
+/// Saves an answer that may contain the secret, and returns its destination.
+///
+/// The answer goes to a file beside the intended one, because it must not overwrite a secret that works.
+pub(crate) fn set_aside(file: SecretFile, unclaimed: &[u8]) -> io::Result<String> {
+    file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path))
+}
+
+/// Saves an answer that may contain the secret in a new file in this folder, and returns its destination.
+pub(crate) fn set_aside_in(folder: &Path, unclaimed: &[u8]) -> io::Result<String> {
+    let path = folder.join(format!("stdout-{}", Mark::random()));
+    set_aside(SecretFile::reserve(path, Existing::Keep)?, unclaimed)
 }
 
 fn file_name(path: &Path) -> String {

@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use comfy_table::{ColumnConstraint, Table, Width, presets};
 
 pub(crate) use self::json::{StreamedArray, json};
-pub(crate) use self::stream::{ask, failure, help, is_error_terminal, is_terminal, line, notice, unclaimed, usage};
+pub(crate) use self::stream::{ask, failure, help, is_error_terminal, line, notice, usage};
 use crate::failure::Result;
 
 /// The number of rows that share their widths before a [`StreamedTable`] prints them.

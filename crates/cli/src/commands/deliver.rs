@@ -6,8 +6,9 @@ use api_keyring::{Error, IssuedKey, NamedProvider, Provider as _};
 use api_keyring_rotation::Existing;
 use serde_json::{Value, json};
 
+use super::journal;
 use crate::arguments::{DeliveryArguments, Format};
-use crate::destination::{self, DeliveryError, Destination, ReadyDestination};
+use crate::destination::{self, DeliveryError, Destination, ReadyDestination, set_aside, set_aside_in};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -59,7 +60,7 @@ pub(super) async fn issue_and_deliver(
     let destination = ready.name();
     let issued = match issuing.await {
         Ok(issued) => issued,
-        Err(error) => return Err(without_answer(format, ready, error)),
+        Err(error) => return Err(without_answer(ready, error)),
     };
     if ready.is_stdout() && format == Format::Json {
         // Standard output takes only one document, so this one contains the secret.
@@ -136,17 +137,14 @@ fn document(provider: &NamedProvider, issued: &IssuedKey, delivered_to: &str) ->
 }
 
 /// Saves an answer that api-keyring cannot read, because it may contain the secret.
-fn without_answer(format: Format, destination: ReadyDestination, error: Error) -> Undelivered {
+fn without_answer(destination: ReadyDestination, error: Error) -> Undelivered {
     let Some(bytes) = error.unclaimed_bytes() else {
         return Undelivered::Unanswered(error, None);
     };
-    let text = error.unclaimed_secret().filter(|_| destination.is_stdout() && format == Format::Json);
-    let saved = match text {
-        Some(text) => output::json(&json!({"unclaimed": text.expose()})).map(|()| destination::STDOUT_NAME.to_owned()),
-        None if destination.is_stdout() && output::is_terminal() => {
-            output::unclaimed(bytes).map(|()| destination::STDOUT_NAME.to_owned())
-        }
-        None => destination.set_aside(bytes).map_err(Failure::from),
+    let saved = match destination {
+        // A program that reads standard output would take the answer for a secret.
+        ReadyDestination::Stdout => journal::own_folder().and_then(|folder| Ok(set_aside_in(&folder, bytes)?)),
+        ReadyDestination::File(file) => set_aside(*file, bytes).map_err(Failure::from),
     };
     match saved {
         Ok(place) => Undelivered::SetAside(error, place),

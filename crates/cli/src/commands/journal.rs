@@ -1,7 +1,7 @@
 //! Opens the journal of rotations, and decides which commands may create it.
 
 use std::fs::DirBuilder;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api_keyring_rotation::{Journal, JournalEntry, JournalError, Listing, MemoryJournal, RotationId, SqliteJournal};
@@ -31,13 +31,10 @@ pub(super) fn for_rotation(options: &RotateOptions, access: Access) -> Result<Ar
     match &options.rotator.journal.journal {
         Some(path) => open(path, access),
         None => {
-            let path = config::journal()?;
-            if let (Some(folder), Access::Write) = (path.parent(), access) {
-                create_private(folder).map_err(|why| {
-                    Failure::Other(format!("cannot create the directory {}: {why}", folder.display()))
-                })?;
+            if access == Access::Write {
+                own_folder()?;
             }
-            open(&path, access)
+            open(&config::journal()?, access)
         }
     }
 }
@@ -66,12 +63,19 @@ fn open(path: &Path, access: Access) -> Result<Arc<dyn Journal>> {
     })
 }
 
-fn create_private(folder: &Path) -> std::io::Result<()> {
+/// Returns the folder of the journal that commands without `--journal` use. Creates it for this user alone if it does
+/// not exist.
+pub(super) fn own_folder() -> Result<PathBuf> {
+    let mut folder = config::journal()?;
+    folder.pop();
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
+    builder
+        .create(&folder)
+        .map_err(|why| Failure::Other(format!("cannot create the directory {}: {why}", folder.display())))?;
+    Ok(folder)
 }
 
 /// How many rotations to read at a time.

@@ -60,26 +60,9 @@ pub(super) fn lines(lines: impl IntoIterator<Item = String>) -> Result {
     print(|stdout| lines.into_iter().try_for_each(|line| writeln!(stdout, "{}", printable(&line))))
 }
 
-/// Returns whether standard output is a terminal.
-pub(crate) fn is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
 /// Returns whether standard error is a terminal.
 pub(crate) fn is_error_terminal() -> bool {
     io::stderr().is_terminal()
-}
-
-/// Prints an answer that may hold a secret on a terminal, without letting the answer control it. Bytes that are not
-/// UTF-8 become escapes such as `\xff`, so that nothing is lost.
-pub(crate) fn unclaimed(answer: &[u8]) -> Result {
-    print(|stdout| {
-        for chunk in answer.utf8_chunks() {
-            let shown = chunk.valid().split('\n').map(printable).collect::<Vec<_>>().join("\n");
-            write!(stdout, "{shown}{}", chunk.invalid().escape_ascii())?;
-        }
-        writeln!(stdout)
-    })
 }
 
 pub(super) fn print(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> Result {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -44,8 +45,14 @@ pub(crate) fn client(listener: &TcpListener, arguments: &[&str]) -> Command {
 
 /// Runs the program against a service that gives every request the same answer.
 pub(crate) fn run_against(status: &'static str, body: String, arguments: &[&str]) -> Run {
+    run_with(status, body, arguments, &[])
+}
+
+/// The same, with these variables.
+fn run_with(status: &'static str, body: String, arguments: &[&str], variables: &[(&str, &Path)]) -> Run {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = client(&listener, arguments);
+    command.envs(variables.iter().copied());
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -78,11 +85,32 @@ fn an_unreadable_answer_is_kept_and_overwrites_nothing() {
         assert!(!run.stderr.contains(SECRET) && !run.stdout.contains(SECRET));
         fs::remove_file(&aside).unwrap();
     }
+}
 
-    let stdout = ["--output", "json", "create", "spartera", "--name", "ci", "--role", "3", "--to", "-"];
-    let run = run_against("200 OK", format!("<html>{SECRET}</html>"), &stdout);
-    let document: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_eq!((run.code, &document["unclaimed"]), (1, &format!("<html>{SECRET}</html>").into()));
+#[test]
+fn an_unreadable_answer_does_not_go_to_standard_output() {
+    for format in ["json", "table"] {
+        for body in [format!(r#"{{"data": [{{"surprise": "{SECRET}"}}]}}"#), format!("<html>{SECRET}</html>")] {
+            let folder = tempfile::tempdir().unwrap();
+            let state = folder.path().join("new").join("state.sqlite");
+            let stdout = ["--output", format, "create", "spartera", "--name", "ci", "--role", "3", "--to", "-"];
+            let run = run_with("200 OK", body.clone(), &stdout, &[("API_KEYRING_JOURNAL", &state)]);
+            assert_eq!((run.code, &*run.stdout), (1, ""), "{format}: {body}");
+            let files: Vec<_> = fs::read_dir(folder.path().join("new")).unwrap().map(Result::unwrap).collect();
+            let [file] = &files[..] else { panic!("{files:?}") };
+            assert!(fs::read_to_string(file.path()).unwrap().contains(SECRET));
+            assert!(
+                run.stderr.contains(file.path().to_str().unwrap()) && !run.stderr.contains(SECRET),
+                "{}",
+                run.stderr
+            );
+        }
+    }
+    // Where it cannot be saved, the key is ended, as far as that can be.
+    let nowhere = Path::new("/dev/null/state.sqlite");
+    let create = ["create", "spartera", "--name", "ci", "--role", "3", "--settle", "0s", "--to", "-"];
+    let run = run_with("200 OK", format!("<html>{SECRET}</html>"), &create, &[("API_KEYRING_JOURNAL", nowhere)]);
+    assert!(run.code == 1 && run.stdout.is_empty() && run.stderr.contains("The answer is lost"), "{run:?}");
 }
 
 /// The id of a key that exists before.

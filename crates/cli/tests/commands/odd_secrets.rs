@@ -18,8 +18,10 @@ const FORMS: [(&str, &str); 5] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Task {
     Create,
+    CreateToStdout,
     Rotate,
     RotateInPlace,
+    RotateToStdout,
     Fleet,
 }
 
@@ -48,6 +50,10 @@ fn judge(provider: &str, form: &str, odd: &str, is_dotenv: bool, task: Task) -> 
             let to = ["--settle", "0s", "--force", "--to", &to];
             [&["create", provider, "--name", "new", "--expires-in", "90d"][..], &role, &to].concat()
         }
+        Task::CreateToStdout => {
+            [&["create", provider, "--name", "new", "--expires-in", "90d", "--to", "-"][..], &role].concat()
+        }
+        Task::RotateToStdout => ["rotate", &key, "--to", "-", "--in-place", "--even-own", "--yes"].to_vec(),
         Task::Rotate => [&["rotate", &key, "--to", &to, "--leaked"][..], &role, &QUICK].concat(),
         Task::RotateInPlace => [&["rotate", &key, "--to", &to, "--in-place"][..], &QUICK].concat(),
         Task::Fleet => {
@@ -63,6 +69,8 @@ fn judge(provider: &str, form: &str, odd: &str, is_dotenv: bool, task: Task) -> 
     let expect = |is_true: bool, what: &str| if is_true { Ok(()) } else { Err(format!("{what}: {run_odd:?}")) };
     expect(run_odd.code != 0, "it reports success")?;
     expect(fs::read_to_string(&path).unwrap() == text, "it changed the destination")?;
+    let is_printed = odd != " " && (run_odd.stdout.contains(odd) || run_odd.stderr.contains(odd));
+    expect(!is_printed, "it prints the secret")?;
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap().path();
         let is_unclaimed = entry.extension().is_some_and(|end| end == "unclaimed");
@@ -72,9 +80,21 @@ fn judge(provider: &str, form: &str, odd: &str, is_dotenv: bool, task: Task) -> 
         expect(!is_other || !holds.contains(odd), &format!("{entry:?} holds it"))?;
         expect(!is_journal || !holds.contains("LD_PRELOAD"), "the journal holds it")?;
     }
-    let is_kept = folder.path().join("seeded-00001.unclaimed").exists();
-    expect(is_kept == (task == Task::Create), "the answer is not set aside, or another one is")?;
-    expect(living() == before + usize::from(task == Task::Create), "a key is left behind, or lost")?;
+    let begins = match task {
+        Task::Create => Some("seeded-00001.unclaimed"),
+        Task::CreateToStdout | Task::RotateToStdout => Some("stdout-"),
+        _ => None,
+    };
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let unclaimed: Vec<_> = names.filter(|name| name.ends_with(".unclaimed")).collect();
+    let is_as_expected = match &unclaimed[..] {
+        [] => begins.is_none(),
+        [name] => begins.is_some_and(|begin| name.starts_with(begin)),
+        _ => false,
+    };
+    expect(is_as_expected, "the answer is not set aside, or another one is")?;
+    let is_created = matches!(task, Task::Create | Task::CreateToStdout);
+    expect(living() == before + usize::from(is_created), "a key is left behind, or lost")?;
     emulator.clear_faults();
     if task == Task::RotateInPlace {
         expect(run_odd.stderr.contains("needs attention"), "nobody is told")?;
@@ -91,13 +111,15 @@ fn every_odd_secret_by_every_command() {
         for (form, odd) in FORMS {
             for (is_dotenv, task) in [
                 (false, Task::Create),
+                (false, Task::CreateToStdout),
+                (false, Task::RotateToStdout),
                 (false, Task::Rotate),
                 (true, Task::Rotate),
                 (false, Task::RotateInPlace),
                 (true, Task::RotateInPlace),
                 (true, Task::Fleet),
             ] {
-                if provider == "spartera" && task == Task::RotateInPlace {
+                if provider == "spartera" && matches!(task, Task::RotateInPlace | Task::RotateToStdout) {
                     continue;
                 }
                 cells += 1;
