@@ -143,13 +143,17 @@ const CONTENTS: [Kind; 9] = [
 ];
 
 /// The kinds that only a superuser with a mount namespace can make.
-const PRIVILEGED_KINDS: [Kind; 14] = [
+const PRIVILEGED_KINDS: [Kind; 16] = [
     kind("of another user and group", Replaced, |path| chown(path, Some(1234), Some(4321)).unwrap()),
     kind("of another user, readable by its group", Replaced, |path| {
         chown(path, Some(1234), Some(4321)).unwrap();
         set_mode(path, 0o640);
     }),
     kind("with an attribute for superusers", Replaced, |path| xattr::set(path, "trusted.owner", b"x").unwrap()),
+    kind("with flags", Replaced, |path| run("chattr", &["+dAS".as_ref(), path])),
+    kind("in a folder whose flags a new file gets", Replaced, |path| {
+        run("chattr", &["+dA".as_ref(), folder(path)]);
+    }),
     kind("in a sticky folder", Replaced, |path| set_mode(folder(path), 0o1777)),
     kind("in a mounted folder", Replaced, |path| run("mount", &["--bind".as_ref(), folder(path), folder(path)])),
     kind("a mount point", Refused, |path| {
@@ -217,6 +221,7 @@ struct Seen {
     user: u32,
     group: u32,
     mode: u32,
+    flags: u32,
     attributes: BTreeMap<OsString, Vec<u8>>,
     content: Vec<u8>,
 }
@@ -232,9 +237,14 @@ fn look_at(path: &Path) -> Seen {
     let (user, group, mode) = (metadata.uid(), metadata.gid(), metadata.mode());
     let is_short = metadata.is_file() && metadata.len() < 1 << 20;
     let names: Vec<_> = xattr::list(path).map(Iterator::collect).unwrap_or_default();
+    let flags = match metadata.is_file() {
+        #[cfg(target_os = "linux")]
+        true => rustix::fs::ioctl_getflags(fs::File::open(path).unwrap()).map_or(0, |flags| flags.bits()),
+        _ => 0,
+    };
     let attributes =
         names.into_iter().filter_map(|name| Some((name.clone(), xattr::get(path, &name).ok()??))).collect();
-    Seen { user, group, mode, attributes, content: if is_short { fs::read(path).unwrap() } else { Vec::new() } }
+    Seen { user, group, mode, flags, attributes, content: if is_short { fs::read(path).unwrap() } else { Vec::new() } }
 }
 
 /// A key, and a file with its secret. Dropping this undoes what would keep the folder from being removed.

@@ -462,6 +462,11 @@ async fn nobody_who_can_read_the_folder_can_hold_the_lock() {
     fs::set_permissions(&lock, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     sink.check().await.unwrap();
     assert!(!lock.exists());
+    // The error names a lock file that cannot be opened, since it is hidden.
+    std::os::unix::fs::symlink("elsewhere", &lock).unwrap();
+    let refused = sink.check().await.unwrap_err();
+    let why = std::error::Error::source(&refused).unwrap().to_string();
+    assert!(why.contains(lock.to_str().unwrap()) && why.contains("Remove it"), "{why}");
 }
 
 #[tokio::test]

@@ -258,6 +258,8 @@ mod unix {
                     set.map_err(|error| refuse(&format!("attribute {}", name.display()), error))?;
                 }
             }
+            #[cfg(target_os = "linux")]
+            super::linux::give_flags(&self.file, new).map_err(|error| refuse("flags (`lsattr`)", error))?;
             new.set_permissions(Permissions::from_mode(self.metadata.mode() & 0o7777))
                 .map_err(|error| refuse("mode", error))
         }
@@ -273,7 +275,9 @@ mod linux {
     use std::os::fd::AsFd;
     use std::path::Path;
 
-    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, open, statx, unlinkat};
+    use rustix::fs::{
+        AtFlags, CWD, IFlags, StatxAttributes, StatxFlags, ioctl_getflags, ioctl_setflags, open, statx, unlinkat,
+    };
     use rustix::io::Errno;
 
     use super::Unfit;
@@ -296,6 +300,30 @@ mod linux {
             Err(error) => Err(Unfit::Kind(format!("cannot be replaced: {}", std::io::Error::from(error)))),
             Ok(()) => Err(Unfit::kind("was replaced by an empty folder meanwhile. Check who can write there")),
         }
+    }
+
+    /// The flags of a file, as `chattr` sets them, that a new file must have, too.
+    const FLAGS: IFlags =
+        IFlags::NOATIME.union(IFlags::NODUMP).union(IFlags::SECURE_REMOVAL).union(IFlags::SYNC).union(IFlags::UNRM);
+
+    /// The flags that only say how the file system stores a file. Some cannot be set once it holds something.
+    const STORAGE_FLAGS: IFlags = IFlags::COMPRESSED
+        .union(IFlags::JOURNALING)
+        .union(IFlags::NOCOW)
+        .union(IFlags::NOTAIL)
+        .union(IFlags::PROJECT_INHERIT);
+
+    /// Gives a new file the flags of an old one. A file system without flags has none.
+    pub(super) fn give_flags(old: &File, new: &File) -> std::io::Result<()> {
+        let flags = |file: &File| match ioctl_getflags(file) {
+            Ok(flags) => Ok(flags),
+            Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::PERM) => Ok(IFlags::empty()),
+            Err(error) => Err(error),
+        };
+        let (old, found) = (flags(old)?, flags(new)?);
+        let with = |kept: IFlags| found.difference(kept).union(old.intersection(kept));
+        let set = |wanted: IFlags| if wanted == found { Ok(()) } else { ioctl_setflags(new, wanted) };
+        set(with(FLAGS.union(STORAGE_FLAGS))).or_else(|_| set(with(FLAGS))).map_err(Into::into)
     }
 
     /// Refuses a folder in which nothing can be renamed or removed.

@@ -77,7 +77,17 @@ fn open(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let mut options = File::options();
     options.create(true).append(true).mode(0o600).custom_flags(flags.bits().cast_signed());
-    let file = options.open(path)?;
+    let file = options.open(path).map_err(|error| match path.symlink_metadata() {
+        // For example, a process of root was killed while it held the lock.
+        Ok(_) => io::Error::new(
+            error.kind(),
+            format!(
+                "its lock file {} cannot be used: {error}. Remove it if no other process writes the destination",
+                path.display()
+            ),
+        ),
+        Err(_) => error,
+    })?;
     let found = file.metadata()?;
     let ours = rustix::process::geteuid().as_raw();
     if !found.is_file() || ![ours, 0].contains(&found.uid()) || found.mode() & 0o077 != 0 {
