@@ -64,7 +64,8 @@ impl<'a> Rotation<'a> {
         let to = format!("file:{}", self.folder.path().join("ci.key").display());
         let role = if self.provider == "monad" { "role-reader" } else { "3" };
         let key = format!("{}/{}", self.provider, self.old.id);
-        let how: &[&str] = if self.is_in_place { &["--in-place"] } else { &["--role", role, "--leaked"] };
+        let how: &[&str] =
+            if self.is_in_place { &["--in-place", "--verify-within", "1s"] } else { &["--role", role, "--leaked"] };
         let arguments = ["rotate", &key, "--to", &to, "--yes"];
         let quick = ["--settle", "0s", "--poll", "1ms", "--lease", "50ms"];
         arguments.iter().chain(how).chain(&quick).map(ToString::to_string).collect()
@@ -96,6 +97,13 @@ impl<'a> Rotation<'a> {
         fs::read_to_string(self.folder.path().join("ci.key")).unwrap()
     }
 
+    /// Returns whether the service accepts the secret in the file.
+    fn has_working_secret(&self) -> bool {
+        let variable = if self.provider == "monad" { "MONAD_API_KEY" } else { "SPARTERA_API_KEY" };
+        let listed = self.program().args(["list", self.provider]).env(variable, self.secret()).output().unwrap();
+        listed.status.success()
+    }
+
     /// Asserts that the output contains no secret.
     fn assert_prints_no_secret(&self, output: &Output) {
         for secret in [self.secret(), self.old_secret.clone()] {
@@ -116,9 +124,7 @@ impl<'a> Rotation<'a> {
         }
         let secret = self.secret();
         let before = self.emulator.requests().len();
-        let variable = if self.provider == "monad" { "MONAD_API_KEY" } else { "SPARTERA_API_KEY" };
-        let listed = self.program().args(["list", self.provider]).env(variable, &secret).output().unwrap();
-        assert!(listed.status.success(), "{context}: the sink's secret does not work");
+        assert!(self.has_working_secret(), "{context}: the sink's secret does not work");
         let seen = self.emulator.requests().split_off(before);
         assert_eq!(seen[0].authenticated_as.as_ref(), Some(&alive[0].id), "{context}");
         for entry in fs::read_dir(self.folder.path()).unwrap() {
@@ -232,8 +238,12 @@ fn a_rotation_that_runs_out_of_disk_can_be_finished_with_more_disk() {
     let (mut failed, mut done) = (0, 0);
     let step = if count_from("ROTATION_KILLS", 0) > 0 { 8 } else { 64 };
     // The limit is the length of a file. At first the journal does not fit, then each round fits a little more.
-    for blocks in (0..1024).step_by(step) {
-        let rotation = Rotation::new(&emulator, if blocks % 8 == 0 { "monad" } else { "spartera" });
+    let kinds = [("monad", false), ("spartera", false), ("monad", true)];
+    let cells =
+        (0..1024).step_by(step).flat_map(|blocks| kinds.map(|(provider, is_in_place)| (blocks, provider, is_in_place)));
+    for (blocks, provider, is_in_place) in cells {
+        let mut rotation = Rotation::new(&emulator, provider);
+        rotation.is_in_place = is_in_place;
         let mut shell = Command::new("sh");
         let limited = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\"");
         shell.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_api-keyring")]).args(rotation.arguments());
@@ -249,6 +259,8 @@ fn a_rotation_that_runs_out_of_disk_can_be_finished_with_more_disk() {
             failed += 1;
             assert!(output.status.code().is_some() && stderr.contains("error: "), "{blocks}: {stderr}");
         }
+        // A disk that is too small is noticed before the old secret ends.
+        assert!(rotation.has_working_secret(), "files of {blocks} blocks: {stderr}");
         rotation.resume_until_finished();
         rotation.assert_one_live_key(&format!("files of {blocks} blocks"));
     }

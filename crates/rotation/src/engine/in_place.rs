@@ -57,6 +57,8 @@ impl Run<'_> {
             Found::Key(key) => key,
             missing => return Ok(Next::State(self.needs_attention(self.why_missing(&missing)))),
         };
+        // Without the journal, the next process could not continue once the old secret has ended.
+        self.rotator.journal.make_room().await?;
         self.requested += 1;
         // Once a request may have ended the users' secret, an answer of a later one says nothing of it.
         let is_alive = self.record.marks.is_empty() || !self.has_ended_old().await?;

@@ -130,6 +130,16 @@ pub trait Journal: fmt::Debug + Send + Sync {
         list::history(self, id).await
     }
 
+    /// Makes sure, as far as the journal can, that there is room to record what follows. A rotation in place calls this
+    /// before it ends the old secret. The default does nothing.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room.
+    async fn make_room(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// Takes the lease on a rotation. Until `time` has passed, or [`MAX_LEASE`] if that is less, only `holder` may
     /// write the rotation.
     ///
@@ -237,6 +247,10 @@ impl<J: Journal + ?Sized> Journal for Arc<J> {
 
     async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
         (**self).prune(older_than, prune).await
+    }
+
+    async fn make_room(&self) -> Result<(), JournalError> {
+        (**self).make_room().await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {

@@ -24,6 +24,9 @@ use super::{
 };
 use crate::{Record, RotationId, State};
 
+/// Writes as much as the versions of a rotation in place take at most, with all that changes beside them.
+const TAKE_ROOM: &str = "CREATE TABLE IF NOT EXISTS room (bytes BLOB); INSERT INTO room VALUES (zeroblob(262144))";
+
 /// A journal in a file, which any number of processes on one machine can share.
 ///
 /// When a call returns, its effect is on the disk. The journal never changes what it has written, so the file is
@@ -103,15 +106,22 @@ impl SqliteJournal {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Transaction<'_>) -> Result<T, Failed> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let connection = Arc::clone(&self.connection);
-        let run = move || {
-            let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = move |connection: &mut Connection| {
             let transaction = connection.transaction_with_behavior(behavior)?;
             let done = work(&transaction)?;
             transaction.commit()?;
             Ok(done)
         };
-        let done = tokio::task::spawn_blocking(run).await;
+        self.call(run).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failed> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let connection = Arc::clone(&self.connection);
+        let call = move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
+        let done = tokio::task::spawn_blocking(call).await;
         match done {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(Failed::Journal(error))) => Err(error),
@@ -250,6 +260,14 @@ impl Journal for SqliteJournal {
             next = part.next;
         }
         Ok(pruned)
+    }
+
+    async fn make_room(&self) -> Result<(), JournalError> {
+        self.transact(|transaction| Ok(transaction.execute_batch(TAKE_ROOM)?)).await?;
+        self.transact(|transaction| Ok(transaction.execute_batch("DROP TABLE room")?)).await?;
+        // What follows takes the place of the changes that are in the file by then. If other processes read meanwhile,
+        // it may not.
+        self.call(|connection| Ok(connection.execute_batch("PRAGMA wal_checkpoint")?)).await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
