@@ -2,13 +2,17 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use api_keyring::{Clock as _, ManualClock};
-use api_keyring_rotation::{Journal as _, JournalError, Lease, MAX_LEASE, Record, SqliteJournal};
+use api_keyring::{Clock, ManualClock, Sleep};
+use api_keyring_rotation::{
+    Journal as _, JournalError, Lease, MAX_LEASE, MemoryJournal, Record, RotationId, Rotator, SqliteJournal,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::fixture::Fixture;
 use crate::journals::{LEASE, clock, open, record};
 
 /// A journal with a rotation that this process holds.
@@ -127,4 +131,53 @@ impl HeldRotation {
         self.clock.advance(LEASE);
         self.take().await.unwrap()
     }
+}
+
+/// A clock that tries to take a rotation's lease during each wait.
+#[derive(Clone, Debug)]
+struct Greedy {
+    clock: ManualClock,
+    journal: MemoryJournal,
+    rotation: RotationId,
+    tries: Arc<Mutex<Vec<bool>>>,
+}
+
+impl Clock for Greedy {
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    fn sleep(&self, time: Duration) -> Sleep {
+        let this = self.clone();
+        Box::pin(async move {
+            this.clock.sleep(time).await;
+            let taken = this.journal.take(&this.rotation, "another", LEASE).await;
+            this.tries.lock().unwrap().push(taken.is_ok());
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_keeps_its_lease_while_it_waits() {
+    let fixture = Fixture::new().await;
+    let plan = fixture.rotator.plan(&fixture.rotate()).await.unwrap();
+    let rotation = fixture.rotator.start(plan).await.unwrap().id;
+    let (clock, journal) = (fixture.clock.clone(), fixture.journal.clone());
+    let greedy = Greedy { clock, journal, rotation: rotation.clone(), tries: Arc::default() };
+    let rotator = Rotator::new(fixture.provider.clone(), fixture.sink.clone(), fixture.journal.clone());
+    let rotator = rotator.clock(greedy.clone()).lease(LEASE).patience(Duration::from_secs(7200));
+    let done = rotator.resume(&rotation).await.unwrap();
+    assert_eq!(done.state.name(), "done");
+    let tries = greedy.tries.lock().unwrap().clone();
+    // The grace of an hour is longer than many leases.
+    assert!(
+        tries.len() > 60 && tries.iter().all(|taken| !taken),
+        "{} of {}",
+        tries.iter().filter(|t| **t).count(),
+        tries.len()
+    );
 }
