@@ -203,12 +203,8 @@ impl<'a> Run<'a> {
 
     /// Returns the mark for a request. Either it is on record, or it is the reserved one, and the lease stands for the
     /// request.
-    ///
-    /// A create always gets a new mark: if it takes effect late, its key must not pass for another create's.
     async fn mark_request(&mut self) -> Result<Mark> {
-        if self.record.plan.strategy == InPlace
-            && let Some(mark) = &self.record.reserved
-        {
+        if let Some(mark) = &self.record.reserved {
             self.unrecorded = Some(mark.clone());
             return Ok(mark.clone());
         }

@@ -133,12 +133,7 @@ impl Run<'_> {
             return written.map(|()| Next::Recorded);
         }
         if error.is_transient() {
-            // The vendor created nothing under this mark, and the mark is not used again.
-            self.write(|record| {
-                record.marks.retain(|other| *other != mark);
-                record.state = State::Planned;
-            })
-            .await?;
+            self.reserve(mark).await?;
             return Err(error.into());
         }
         let why = error.to_string();

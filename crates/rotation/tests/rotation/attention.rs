@@ -65,18 +65,19 @@ impl Fixture {
         Rotator::new(provider, self.sink.clone(), self.journal.clone()).clock(self.clock.clone())
     }
 
-    /// Makes the next regenerates fail with this error, before they are sent.
-    fn refuse_regenerates(&self, times: usize, error: fn() -> Error) {
+    /// Makes the next requests of this operation fail with this error, before they are sent.
+    fn refuse(&self, operation: Operation, times: usize, error: fn() -> Error) {
         for _ in 0..times {
-            drop(self.inject.clone().before(Operation::Regenerate, error));
+            drop(self.inject.clone().before(operation, error));
         }
     }
 
-    /// Begins a rotation in place, whose first request is refused for now.
-    async fn refused_in_place(&self) -> Record {
-        let plan = self.rotator.plan(&self.rotate().in_place()).await.unwrap();
+    /// Begins a rotation whose first request is refused for now.
+    async fn refused_at_first(&self, operation: Operation) -> Record {
+        let rotate = if operation == Operation::Regenerate { self.rotate().in_place() } else { self.rotate().leaked() };
+        let plan = self.rotator.plan(&rotate).await.unwrap();
         let id = self.rotator.start(plan).await.unwrap().id;
-        self.refuse_regenerates(1, busy);
+        self.refuse(operation, 1, busy);
         drop(self.rotator.resume(&id).await.unwrap_err());
         let refused = self.journal.load(&id).await.unwrap().unwrap();
         assert!(refused.state == State::Planned && refused.marks.is_empty() && refused.reserved.is_some());
@@ -225,7 +226,7 @@ async fn a_refused_regenerate_is_recorded_once() {
     let fixture = Fixture::with_provider(Memory::like_monad()).await;
     drop(fixture.inject.clone().losing_answer(Operation::Regenerate));
     // One refusal for the rotation itself, and one for each resume.
-    fixture.refuse_regenerates(1 + RESUMES, refuse);
+    fixture.refuse(Operation::Regenerate, 1 + RESUMES, refuse);
     let stuck = fixture.rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
     assert!(matches!(&stuck.state, State::NeedsAttention { was, .. } if **was == State::Planned), "{stuck:?}");
     fixture.resume_in_vain(&fixture.rotator, &stuck, "planned in place").await;
@@ -235,37 +236,45 @@ async fn a_refused_regenerate_is_recorded_once() {
     assert!(fixture.works(&fixture.current().await).await);
 }
 
+/// The operations that request a new secret.
+const REQUESTS: [Operation; 2] = [Operation::Create, Operation::Regenerate];
+
 /// A vendor that is down for a day says each time that it did nothing.
 #[tokio::test]
-async fn a_regenerate_that_is_refused_for_now_is_recorded_once() {
-    let fixture = Fixture::with_provider(Memory::like_monad()).await;
-    let before = fixture.refused_in_place().await;
-    fixture.refuse_regenerates(RESUMES, busy);
-    for _ in 0..RESUMES {
-        fixture.clock.advance(Duration::from_secs(60));
-        drop(fixture.rotator.resume(&before.id).await.unwrap_err());
+async fn a_request_that_is_refused_for_now_is_recorded_once() {
+    for operation in REQUESTS {
+        let fixture = Fixture::with_provider(Memory::like_monad()).await;
+        let before = fixture.refused_at_first(operation).await;
+        fixture.refuse(operation, RESUMES, busy);
+        for _ in 0..RESUMES {
+            fixture.clock.advance(Duration::from_secs(60));
+            drop(fixture.rotator.resume(&before.id).await.unwrap_err());
+        }
+        let now = fixture.journal.load(&before.id).await.unwrap();
+        assert_eq!(now.as_ref(), Some(&before), "{operation}: the resumes wrote versions");
+        let done = fixture.rotator.resume(&before.id).await.unwrap();
+        assert!(done.reserved.is_none() && done.marks.len() == 1, "{operation}: {done:?}");
+        assert_eq!(done.marks.first(), before.reserved.as_ref());
     }
-    assert_eq!(fixture.journal.load(&before.id).await.unwrap().as_ref(), Some(&before), "the resumes wrote versions");
-    let done = fixture.rotator.resume(&before.id).await.unwrap();
-    assert!(done.reserved.is_none() && done.marks.len() == 1, "{done:?}");
-    assert_eq!(done.marks.first(), before.reserved.as_ref());
 }
 
 /// The journal does not know of the second request, and the rotator dies before the answer comes.
 #[tokio::test]
 async fn a_lease_that_was_not_released_tells_of_a_request() {
-    let fixture = Fixture::with_provider(Memory::like_monad()).await;
-    let Record { id, reserved, .. } = fixture.refused_in_place().await;
-    // The process that dies here has taken the lease, and recorded nothing.
-    drop(fixture.journal.take(&id, "another", Duration::from_secs(60)).await.unwrap());
-    fixture.clock.advance(Duration::from_secs(61));
-    fixture.refuse_regenerates(1, busy);
-    drop(fixture.rotator.resume(&id).await.unwrap_err());
-    let history = fixture.journal.history(&id).await.unwrap();
-    let names: Vec<_> = history.iter().map(|record| record.state.name()).collect();
-    assert!(names.windows(2).any(|pair| pair == ["issuing", "lost"]), "{names:?}");
-    let last = history.last().unwrap();
-    assert!(last.marks.contains(&reserved.clone().unwrap()) && last.reserved != reserved, "{last:?}");
+    for operation in REQUESTS {
+        let fixture = Fixture::with_provider(Memory::like_monad()).await;
+        let Record { id, reserved, .. } = fixture.refused_at_first(operation).await;
+        // The process that dies here has taken the lease, and recorded nothing.
+        drop(fixture.journal.take(&id, "another", Duration::from_secs(60)).await.unwrap());
+        fixture.clock.advance(Duration::from_secs(61));
+        fixture.refuse(operation, 1, busy);
+        drop(fixture.rotator.resume(&id).await.unwrap_err());
+        let history = fixture.journal.history(&id).await.unwrap();
+        let names: Vec<_> = history.iter().map(|record| record.state.name()).collect();
+        assert!(names.windows(2).any(|pair| pair == ["issuing", "lost"]), "{operation}: {names:?}");
+        let last = history.last().unwrap();
+        assert!(last.marks.contains(&reserved.clone().unwrap()) && last.reserved != reserved, "{operation}: {last:?}");
+    }
 }
 
 #[tokio::test]

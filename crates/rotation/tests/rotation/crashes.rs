@@ -55,7 +55,7 @@ pub(crate) const FAULTS: [&[&str]; 11] = [
     &["create:stale-list=5"],
     // The old key works for a while after its retirement.
     &["delete:linger=3:1", "spartera.revoke:linger=3:1"],
-    &["create:status=429,retry-after=1:1", "delete:status=429:1", "spartera.revoke:status=429:1"],
+    &["create:status=429,retry-after=1:2", "delete:status=429:1", "spartera.revoke:status=429:1"],
     // The vendor acts, and answers with a failure.
     &["create:status-after=503:1", "delete:status-after=502:1", "spartera.revoke:status-after=504:1"],
     &["get:status=500:1@2", "list:status=503:2@2"],

@@ -347,7 +347,7 @@ async fn a_journal_that_cannot_be_read_keeps_no_lease() {
     let fixture = fixture_in_place().await;
     let plan = fixture.rotator.plan(&fixture.rotate().in_place()).await.unwrap();
     let record = fixture.rotator.start(plan).await.unwrap();
-    let unreadable = UnreadableJournal(fixture.journal.clone());
+    let unreadable = BrokenJournal { journal: fixture.journal.clone(), is_readable: false };
     let rotator = Rotator::new(fixture.provider.clone(), fixture.sink.clone(), unreadable).clock(fixture.clock.clone());
     let failed = rotator.resume(&record.id).await.unwrap_err();
     assert!(matches!(failed, RotateError::Journal(JournalError::Unavailable(_))), "{failed:?}");
@@ -355,18 +355,42 @@ async fn a_journal_that_cannot_be_read_keeps_no_lease() {
     done(&fixture, fixture.rotator.resume(&record.id).await).await;
 }
 
-/// A journal whose records cannot be read.
+#[tokio::test]
+async fn the_old_secret_does_not_end_before_the_journal_has_room() {
+    let fixture = fixture_in_place().await;
+    let plan = fixture.rotator.plan(&fixture.rotate().in_place()).await.unwrap();
+    let record = fixture.rotator.start(plan).await.unwrap();
+    let full = BrokenJournal { journal: fixture.journal.clone(), is_readable: true };
+    let rotator = Rotator::new(fixture.provider.clone(), fixture.sink.clone(), full).clock(fixture.clock.clone());
+    let failed = rotator.resume(&record.id).await.unwrap_err();
+    assert!(matches!(failed, RotateError::Journal(JournalError::Transient(_))), "{failed:?}");
+    assert!(fixture.works(fixture.old.secret()).await);
+    assert_eq!(fixture.journal.load(&record.id).await.unwrap().unwrap(), record, "nothing was requested");
+    done(&fixture, fixture.rotator.resume(&record.id).await).await;
+}
+
+/// A journal without room, whose records may be unreadable.
 #[derive(Debug)]
-struct UnreadableJournal(MemoryJournal);
+struct BrokenJournal {
+    journal: MemoryJournal,
+    is_readable: bool,
+}
 
 #[async_trait]
-impl Journal for UnreadableJournal {
+impl Journal for BrokenJournal {
     async fn begin(&self, record: &Record) -> Result<(), JournalError> {
-        self.0.begin(record).await
+        self.journal.begin(record).await
     }
 
-    async fn load(&self, _: &RotationId) -> Result<Option<Record>, JournalError> {
-        Err(JournalError::Unavailable("the disk is slow".into()))
+    async fn load(&self, id: &RotationId) -> Result<Option<Record>, JournalError> {
+        match self.is_readable {
+            true => self.journal.load(id).await,
+            false => Err(JournalError::Unavailable("the disk is slow".into())),
+        }
+    }
+
+    async fn make_room(&self) -> Result<(), JournalError> {
+        Err(JournalError::Transient("the disk is full".into()))
     }
 
     async fn list(
@@ -375,34 +399,34 @@ impl Journal for UnreadableJournal {
         after: Option<JournalCursor>,
         limit: usize,
     ) -> Result<JournalPage, JournalError> {
-        self.0.list(listing, after, limit).await
+        self.journal.list(listing, after, limit).await
     }
 
     async fn find_by_mark(&self, mark: &Mark) -> Result<Option<Record>, JournalError> {
-        self.0.find_by_mark(mark).await
+        self.journal.find_by_mark(mark).await
     }
 
     async fn versions(&self, id: &RotationId, from: u64, limit: usize) -> Result<Vec<JournalEntry>, JournalError> {
-        self.0.versions(id, from, limit).await
+        self.journal.versions(id, from, limit).await
     }
 
     async fn prune(&self, older_than: Duration, prune: Prune) -> Result<Pruned, JournalError> {
-        self.0.prune(older_than, prune).await
+        self.journal.prune(older_than, prune).await
     }
 
     async fn take(&self, id: &RotationId, holder: &str, time: Duration) -> Result<Lease, JournalError> {
-        self.0.take(id, holder, time).await
+        self.journal.take(id, holder, time).await
     }
 
     async fn save(&self, lease: &Lease, record: &Record) -> Result<(), JournalError> {
-        self.0.save(lease, record).await
+        self.journal.save(lease, record).await
     }
 
     async fn renew(&self, lease: &Lease) -> Result<(), JournalError> {
-        self.0.renew(lease).await
+        self.journal.renew(lease).await
     }
 
     async fn release(&self, lease: &Lease) -> Result<(), JournalError> {
-        self.0.release(lease).await
+        self.journal.release(lease).await
     }
 }

@@ -549,12 +549,16 @@ async fn all_of_layout_are_finished(layout: &str, setting: Setting) {
     let working = tempfile::tempdir().unwrap();
     let path = working.path().join("journal.sqlite");
     fs::copy(folder.join("journal.sqlite"), &path).unwrap();
+    let before = fs::read(&path).unwrap();
+    let shown = SqliteJournal::open_read_only(&path).unwrap().latest(1000).await.unwrap();
+    assert!(fs::read(&path).unwrap() == before, "reading changes nothing");
     let kept: Kept = serde_json::from_str(&fs::read_to_string(folder.join("sinks.json")).unwrap()).unwrap();
     let state = emulator::State::from_json(&fs::read_to_string(folder.join("service.json")).unwrap()).unwrap();
     let clock = ManualClock::new(kept.time + TimeDelta::seconds(301));
     let service = RunningService::start(setting, clock, &path, Some(state)).await;
 
     let records = service.journal.latest(1000).await.unwrap();
+    assert_eq!(records, shown);
     let found: BTreeSet<_> = records.iter().map(|record| record.state.name()).collect();
     assert_eq!(found, states(setting.strategy), "a fixture for every state");
     assert_eq!(records.len(), kept.states.len());
