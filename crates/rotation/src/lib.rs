@@ -53,4 +53,4 @@ pub use sink::file::secret_file::{Existing, SecretFile, SecretFileError};
 pub use sink::memory::MemorySink;
 pub use sink::sink_set::SinkSet;
 pub use sink::store::{Slot, Store, StoreLock};
-pub use sink::{Held, Sink, SinkError};
+pub use sink::{Held, Room, Sink, SinkError};

@@ -3,7 +3,7 @@
 //! Some kinds need a superuser and a mount namespace: mount points, flags, other owners, full disks. Where the machine does
 //! not allow them, the test says that they did not run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
@@ -550,17 +550,15 @@ fn every_content_by_every_command() {
     try_all("contents of files", &CONTENTS, &[Place::Whole], None);
 }
 
-#[test]
-fn every_kind_of_file_that_a_superuser_can_make() {
-    let exe = std::env::current_exe().unwrap();
-    let inner = "files::in_a_mount_namespace";
+/// Runs an ignored test in a mount namespace of its own, if this user may make one.
+fn run_in_mount_namespace(what: &str, test: &str) {
     let probe = Command::new("unshare").args(["--mount", "true"]).output();
     if !probe.is_ok_and(|probe| probe.status.success()) {
-        println!("kinds of files for superusers: not run, because this user may not unshare mounts");
+        println!("{what}: not run, because this user may not unshare mounts");
         return;
     }
     let mut command = Command::new("unshare");
-    command.arg("--mount").arg(exe).args([inner, "--exact", "--ignored", "--nocapture"]);
+    command.arg("--mount").arg(std::env::current_exe().unwrap()).args([test, "--exact", "--ignored", "--nocapture"]);
     let output = command.output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout);
     print!(
@@ -571,7 +569,58 @@ fn every_kind_of_file_that_a_superuser_can_make() {
 }
 
 #[test]
+fn every_kind_of_file_that_a_superuser_can_make() {
+    run_in_mount_namespace("kinds of files for superusers", "files::in_a_mount_namespace");
+}
+
+#[test]
 #[ignore = "runs in a mount namespace, which `every_kind_of_file_that_a_superuser_can_make` makes"]
 fn in_a_mount_namespace() {
     try_all("kinds of files for superusers", &PRIVILEGED_KINDS, &[Place::Whole, Place::Dotenv], None);
+}
+
+#[test]
+fn several_destinations_may_share_a_small_disk() {
+    run_in_mount_namespace("small disks", "files::on_one_small_disk");
+}
+
+/// Whatever fits on the disk, the users of every destination keep a secret that works.
+#[test]
+#[ignore = "runs in a mount namespace, which `several_destinations_may_share_a_small_disk` makes"]
+fn on_one_small_disk() {
+    let emulator = in_process(Emulator::builder().seed(5));
+    let (mut cells, mut done, mut violations) = (0, 0, Vec::new());
+    for kib in (64..=448).step_by(16) {
+        for is_in_place in [true, false] {
+            let key = emulator.monad().add_keys(1).remove(0);
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder.path().join("place");
+            fs::create_dir(&place).unwrap();
+            let size = format!("size={kib}k");
+            run("mount", &["-t", "tmpfs", "-o", &size, "tmpfs", place.to_str().unwrap()].map(Path::new));
+            let paths: Vec<_> = (0..12).map(|number| place.join(number.to_string())).collect();
+            paths.iter().for_each(|path| fs::write(path, &key.secret).unwrap());
+            let id = format!("monad/{}", key.id);
+            let to: Vec<_> = paths.iter().map(|path| format!("file:{}", path.display())).collect();
+            let how: &[&str] = if is_in_place { &["--in-place"] } else { &["--leaked", "--role", "role-reader"] };
+            let to: Vec<_> = to.iter().flat_map(|to| ["--to", to]).collect();
+            let mut command = program();
+            command.envs(emulator.environment()).env("API_KEYRING_JOURNAL", folder.path().join("journal"));
+            command.args(["rotate", &id]).args(&to).args(how).args(QUICK);
+            let run_on_disk: Run = command.output().unwrap().into();
+            cells += 1;
+            done += usize::from(run_on_disk.code == 0);
+            let secrets: BTreeSet<_> = paths.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+            for secret in secrets {
+                let mut list = program();
+                list.envs(emulator.environment()).env("MONAD_API_KEY", secret).args(["list", "monad"]);
+                if !list.output().unwrap().status.success() {
+                    violations.push(format!("{kib} KiB, in place: {is_in_place}: {run_on_disk:?}"));
+                }
+            }
+            run("umount", &[&place]);
+        }
+    }
+    println!("small disks: {cells} cells, {done} done, {} violations", violations.len());
+    assert!(violations.is_empty() && done > 0 && done < cells, "{violations:#?}");
 }

@@ -49,7 +49,7 @@ impl Run<'_> {
             );
             return Ok(Next::State(self.needs_attention(why)));
         }
-        self.check_sink().await?;
+        let room = self.reserve_in_sink().await?;
         if let Some(new) = self.pending_secret_that_works().await? {
             return Ok(Next::State(State::Issued(new)));
         }
@@ -70,6 +70,7 @@ impl Run<'_> {
         }
         self.rotator.journal.renew(&self.lease).await?;
         let regenerated = self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await;
+        drop(room);
         match regenerated.and_then(|issued| usable(self.rotator.provider.name(), Operation::Regenerate, issued)) {
             Ok(issued) => self.keep(mark, issued).await,
             Err(error) => self.after_failed_regenerate(mark, error, is_alive).await,

@@ -4,7 +4,7 @@ use api_keyring::{Mark, Secret};
 
 use super::{Result, Run};
 use crate::record::Issued;
-use crate::sink::parts_of;
+use crate::sink::{Room, parts_of};
 use crate::{RotateError, Sink, SinkContent, SinkError, State};
 
 impl Run<'_> {
@@ -15,6 +15,11 @@ impl Run<'_> {
     /// Checks that the sink can be written.
     pub(super) async fn check_sink(&self) -> Result {
         self.sink_result(self.sink.check().await)
+    }
+
+    /// Checks that the sink can be written, and keeps room for a secret.
+    pub(super) async fn reserve_in_sink(&self) -> Result<Room> {
+        self.sink_result(self.sink.reserve().await)
     }
 
     /// Reads the current slot.

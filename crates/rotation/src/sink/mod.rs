@@ -60,6 +60,17 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// If no secret could be put here.
     async fn check(&self) -> Result<(), SinkError>;
 
+    /// Does what [`check`](Self::check) does, and keeps the room that a secret needs, such as space on a disk, until the
+    /// returned value is dropped. The default keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// If no secret could be put here.
+    async fn reserve(&self) -> Result<Room, SinkError> {
+        self.check().await?;
+        Ok(Box::new(()))
+    }
+
     /// Returns the current secret, which the key's users find here. Returns `None` if the sink is empty.
     ///
     /// # Errors
@@ -129,6 +140,9 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// If the sink cannot be written.
     async fn forget_previous(&self, mark: &Mark) -> Result<(), SinkError>;
 }
+
+/// The room for a secret, until it is dropped.
+pub type Room = Box<dyn Send + Sync>;
 
 /// What a sink holds, as a rotation compares it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -223,6 +237,10 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     async fn check(&self) -> Result<(), SinkError> {
         (**self).check().await
+    }
+
+    async fn reserve(&self) -> Result<Room, SinkError> {
+        (**self).reserve().await
     }
 
     async fn current(&self) -> Result<Option<Secret>, SinkError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
 
-use super::{Sink, SinkError, parts_of};
+use super::{Room, Sink, SinkError, parts_of};
 use crate::host::shown_name;
 
 /// A set of sinks that all get the same secret.
@@ -26,8 +26,7 @@ impl SinkSet {
     where
         F: Future<Output = Result<(), SinkError>>,
     {
-        let none = || SinkError::new("no destination is named. Name at least one (`--to`)");
-        let mut failed = self.0.is_empty().then(none);
+        let mut failed = self.0.is_empty().then(is_empty);
         for sink in &self.0 {
             if let Err(error) = act(sink).await {
                 failed.get_or_insert(error.at(sink));
@@ -35,6 +34,10 @@ impl SinkSet {
         }
         failed.map_or(Ok(()), Err)
     }
+}
+
+fn is_empty() -> SinkError {
+    SinkError::new("no destination is named. Name at least one (`--to`)")
 }
 
 #[async_trait]
@@ -51,8 +54,20 @@ impl Sink for SinkSet {
         self.0.iter().flat_map(parts_of).collect()
     }
 
+    /// Checks all sinks at once, because they may share a disk.
     async fn check(&self) -> Result<(), SinkError> {
-        self.each(|sink| sink.check()).await
+        self.reserve().await.map(drop)
+    }
+
+    async fn reserve(&self) -> Result<Room, SinkError> {
+        if self.0.is_empty() {
+            return Err(is_empty());
+        }
+        let mut rooms = Vec::with_capacity(self.0.len());
+        for sink in &self.0 {
+            rooms.push(sink.reserve().await.map_err(|error| error.at(sink))?);
+        }
+        Ok(Box::new(rooms))
     }
 
     /// Returns the current secret, which all sinks must hold. Fails if they hold different secrets.

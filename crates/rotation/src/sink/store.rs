@@ -6,7 +6,7 @@ use std::sync::Arc;
 use api_keyring::{Mark, Secret};
 use async_trait::async_trait;
 
-use super::{Held, Sink, SinkError};
+use super::{Held, Room, Sink, SinkError};
 use crate::host::{Host, name_on};
 
 /// A place in a [`Store`] that can hold one secret.
@@ -88,6 +88,17 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// If no secret could be written.
     async fn probe(&self) -> Result<(), SinkError>;
+
+    /// Does what [`probe`](Self::probe) does, and keeps the room that a write needs, as [`Sink::reserve`] does. The
+    /// default keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// If no secret could be written.
+    async fn reserve(&self) -> Result<Room, SinkError> {
+        self.probe().await?;
+        Ok(Box::new(()))
+    }
 
     /// Returns the secret in a slot. Returns `None` if the slot is empty.
     ///
@@ -203,6 +214,10 @@ impl<S: Store> Sink for S {
 
     async fn check(&self) -> Result<(), SinkError> {
         self.probe().await
+    }
+
+    async fn reserve(&self) -> Result<Room, SinkError> {
+        Store::reserve(self).await
     }
 
     async fn current(&self) -> Result<Option<Secret>, SinkError> {

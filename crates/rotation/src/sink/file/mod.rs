@@ -21,7 +21,7 @@ use self::lock::{FileLock, LockError};
 use self::secret_file::{Folder, Purpose, SecretFile, SecretFileError, folder_of, is_left_over, rehearse};
 use self::whole::Whole;
 use super::store::{Slot, Store, StoreLock};
-use super::{Held, Sink, SinkError};
+use super::{Held, Room, Sink, SinkError};
 use crate::host::Host;
 
 /// Stores a secret in a file of its own, or in a variable of a dotenv file.
@@ -273,8 +273,8 @@ impl FileSink {
         Ok(())
     }
 
-    /// Tries all that a rotation will do to the file, and leaves nothing behind.
-    fn rehearse(&self) -> Result<(), SinkError> {
+    /// Tries all that a rotation will do to the file, and leaves nothing behind. Returns a file that keeps room for it.
+    fn rehearse(&self) -> Result<fs::File, SinkError> {
         let existing = self.open_to_write()?;
         let text = self.text(&Slot::Current, existing.as_ref())?;
         if let (Some(text), Some(variable)) = (&text, &self.variable) {
@@ -310,8 +310,12 @@ impl Store for FileSink {
     }
 
     async fn probe(&self) -> Result<(), SinkError> {
+        Store::reserve(self).await.map(drop)
+    }
+
+    async fn reserve(&self) -> Result<Room, SinkError> {
         let _lock = self.lock().await?;
-        self.blocking(Self::rehearse).await
+        Ok(Box::new(self.blocking(Self::rehearse).await?))
     }
 
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {

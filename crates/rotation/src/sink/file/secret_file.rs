@@ -256,13 +256,14 @@ fn elsewhere(why: io::Error, file: NamedTempFile) -> SecretFileError {
 }
 
 /// Does once, beside the file, all that a later write does to it: creates a file with the same access, renames it over
-/// another one, makes that permanent and removes it. Looks up what cannot be tried without changing the file.
+/// another one, makes that permanent and removes it. Looks up what cannot be tried without changing the file. Returns an
+/// open file without a name, which keeps the room for a secret.
 pub(super) fn rehearse(
     path: &Path,
     existing: Option<&ExistingFile>,
     base: &Path,
     purpose: Purpose,
-) -> Result<(), Unfit> {
+) -> Result<File, Unfit> {
     check_folder(path)?;
     let folder = Folder::containing(path)?;
     // As many files at once as a rotation needs: the pending and the previous secret, and the file that is written. The
@@ -286,13 +287,22 @@ pub(super) fn rehearse(
     source.persist(&target).map_err(|error| error.error)?;
     folder.sync()?;
     target.close()?;
-    if existing.is_none() {
-        // A new file appears by a call that replaces nothing, which not every file system has.
-        let new = folder_of(base).join(temporary_name(base, purpose, &Mark::random()));
-        spare.persist_noclobber(&new).map_err(|error| error.error)?;
-        std::fs::remove_file(new)?;
-    }
-    Ok(folder.sync()?)
+    let room = match existing {
+        Some(_) => {
+            let (room, name) = spare.into_parts();
+            name.close()?;
+            room
+        }
+        None => {
+            // A new file appears by a call that replaces nothing, which not every file system has.
+            let new = folder_of(base).join(temporary_name(base, purpose, &Mark::random()));
+            let room = spare.persist_noclobber(&new).map_err(|error| error.error)?;
+            std::fs::remove_file(new)?;
+            room
+        }
+    };
+    folder.sync()?;
+    Ok(room)
 }
 
 /// Creates a temporary file beside a path. Its name is longer than that of any slot with the same beginning, so a
