@@ -61,12 +61,14 @@ impl Run<'_> {
         self.rotator.journal.make_room().await?;
         self.requested += 1;
         // Once a request may have ended the users' secret, an answer of a later one says nothing of it.
-        let is_alive = self.record.marks.is_empty() || !self.has_ended_old().await?;
+        let is_first = self.record.marks.is_empty();
+        let is_alive = is_first || !self.has_ended_old().await?;
         let mark = self.mark_request().await?;
         // A process that was held up must not end the secret of a key that is another one by now, or that another
         // process has given a secret.
-        if !self.is_still_there(&key).await? {
-            return Ok(lost(mark));
+        if !self.is_still_there(&key, is_first).await? {
+            self.reserve(mark).await?;
+            return Ok(Next::Recorded);
         }
         self.rotator.journal.renew(&self.lease).await?;
         let regenerated = self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await;
@@ -77,13 +79,14 @@ impl Run<'_> {
         }
     }
 
-    /// Returns whether the key that was found a moment ago still has its id.
-    async fn is_still_there(&self, key: &KeyId) -> Result<bool> {
+    /// Returns whether the key that was found a moment ago still has its id. Before the first request, a key of the same
+    /// name is another key.
+    async fn is_still_there(&self, key: &KeyId, is_first: bool) -> Result<bool> {
         let old = &self.record.plan.old;
         let shown = self.find(&*self.rotator.provider, key).await?;
         Ok(shown.is_some_and(|shown| {
             let is_old = *key == old.id && old.compare_in_place(&shown) != Sameness::Another;
-            is_old || self.is_successor(&shown)
+            is_old || (!is_first && self.is_successor(&shown))
         }))
     }
 

@@ -80,7 +80,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(InPlace, Planned,        NeedsAttention, "too many answers are lost, the vendor refuses to issue another secret, the key is gone, or the sink does not hold what it held"),
     Transition(InPlace, Issuing,        Issued,         "the vendor answered with a secret"),
     Transition(InPlace, Issuing,        Lost,           "the answer is lost, or the process died before it came"),
-    Transition(InPlace, Issuing,        Planned,        "the vendor changed nothing: it is unavailable for now, or refused a later request"),
+    Transition(InPlace, Issuing,        Planned,        "nothing was changed: the vendor is unavailable for now, or refused a later request, or the key is another one by now"),
     Transition(InPlace, Issuing,        Aborting,       "the vendor refused the first request"),
     Transition(InPlace, Lost,           Planned,        "the lost request has surely ended, and another is sent"),
     Transition(InPlace, Issued,         Delivered,      "the secret was read back from its pending slot"),
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
         Ok(mark)
     }
 
-    /// Reserves the mark of a request that the vendor refused for the next request.
+    /// Reserves the mark of a request that was not sent, or that the vendor refused, for the next request.
     async fn reserve(&mut self, mark: Mark) -> Result {
         if self.unrecorded.take().is_some() {
             return Ok(());

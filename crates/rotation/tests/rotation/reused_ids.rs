@@ -1,15 +1,19 @@
 //! Reused ids: the vendor gives the id of a deleted key to the next key.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use api_keyring::{NewKey, Provider as _};
+use api_keyring::{CallInfo, KeyId, Layer, NewKey, Provider, ProviderExt as _, SendCall};
 use api_keyring_emulator::{ReuseIds, Revision, SparteraShape};
-use api_keyring_rotation::{Record, State, Strategy, find_orphans};
+use api_keyring_rotation::{Record, RotateKey, Rotator, State, Strategy, find_orphans};
+use async_trait::async_trait;
 use chrono::TimeDelta;
 
 use crate::crashes::{Tally, aborted, cut_points, explore, overtaken, setting};
 use crate::cut_points::Event;
 use crate::scenario::{LEASE, Reuse, Scenario, Service, Successor, Vendor};
+use crate::strangers::Strangers;
 
 /// Which keys get the ids of deleted keys.
 const REUSES: [Reuse; 5] = [
@@ -193,6 +197,43 @@ async fn a_strangers_key_with_the_old_keys_id_is_left_alone() {
             }
         }
     }
+}
+
+/// Deletes a key before the next call, and lets a stranger take its id.
+#[derive(Clone, Debug)]
+struct Swap {
+    is_due: Arc<AtomicBool>,
+    provider: Arc<dyn Provider>,
+    key: KeyId,
+    strangers: Strangers,
+}
+
+#[async_trait]
+impl Layer for Swap {
+    async fn around<T: Send>(&self, _: CallInfo<'_>, send: &SendCall<'_, T>) -> api_keyring::Result<T> {
+        if self.is_due.swap(false, Ordering::Relaxed) {
+            self.provider.delete(&self.key).await.unwrap();
+            self.strangers.take_freed().await;
+        }
+        send().await
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_key_gets_no_new_secret() {
+    let reuse = Reuse::Strangers(ReuseIds::LowestFree);
+    let vendor = Vendor::reusing(Service::Monad(Revision::Current), Strategy::InPlace, reuse).await;
+    let scenario = vendor.key(&[]);
+    let strangers = scenario.strangers.clone().unwrap();
+    let is_due = Arc::new(AtomicBool::new(false));
+    let (provider, key) = (Arc::clone(&vendor.provider), scenario.old.clone());
+    let swap = Swap { is_due: Arc::clone(&is_due), provider: Arc::clone(&provider), key, strangers: strangers.clone() };
+    let rotator = Rotator::new(provider.layered(swap), scenario.lineage.sink.clone(), scenario.journal.clone())
+        .clock(vendor.clock.clone())
+        .observe(move |record| is_due.store(record.state.name() == "issuing", Ordering::Relaxed));
+    let attention = rotator.rotate(&RotateKey::new(scenario.old.clone()).in_place()).await.unwrap();
+    assert_eq!(attention.state.name(), "stuck", "{attention:?}");
+    assert_eq!(strangers.judge(), Vec::<String>::new());
 }
 
 #[tokio::test]
