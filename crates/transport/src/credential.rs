@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
@@ -25,7 +26,9 @@ const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 /// # Ok::<(), api_keyring_transport::InvalidCredential>(())
 /// ```
 #[derive(Clone)]
-pub struct Credential {
+pub struct Credential(Arc<Parts>);
+
+struct Parts {
     header: HeaderName,
     // Marked as sensitive, so that neither HTTP/2 header compression nor any `Debug` shows it.
     value: HeaderValue,
@@ -62,7 +65,7 @@ impl Credential {
             InvalidCredential::NotVisibleAscii
         } else if let Ok(mut value) = HeaderValue::from_str(&text) {
             value.set_sensitive(true);
-            return Ok(Self { header, value, secret: secret.clone() });
+            return Ok(Self(Arc::new(Parts { header, value, secret: secret.clone() })));
         } else {
             InvalidCredential::NotVisibleAscii
         };
@@ -71,17 +74,17 @@ impl Credential {
 
     /// Returns the secret.
     pub fn secret(&self) -> &Secret {
-        &self.secret
+        &self.0.secret
     }
 
     pub(crate) fn apply(&self, headers: &mut HeaderMap) {
-        headers.insert(self.header.clone(), self.value.clone());
+        headers.insert(self.0.header.clone(), self.0.value.clone());
     }
 
     /// Replaces the secret in a body from a server with `[REDACTED]`. Returns `None` if the body does not hold the
     /// secret.
     pub(crate) fn redact_in_body(&self, body: &[u8]) -> Option<Vec<u8>> {
-        let secret = self.secret.expose();
+        let secret = self.0.secret.expose();
         let is_verbatim = body.windows(secret.len()).any(|window| window == secret.as_bytes());
         // JSON may hold the secret in escaped form, so this searches the decoded texts.
         if (is_verbatim || body.contains(&b'\\'))
@@ -94,7 +97,7 @@ impl Credential {
 
     /// Returns the start of a text, at most `length` bytes of it, with `[REDACTED]` in place of the secret.
     pub(crate) fn redact_in_start(&self, text: &str, length: usize) -> String {
-        let secret = self.secret.expose();
+        let secret = self.0.secret.expose();
         // A copy that begins in the start is whole in this part. An escape is up to six times as long as its character.
         let part = start(text, length.saturating_add(6 * secret.len()));
         let decoded = lossy_text(&format!("\"{part}\"")).map(Cow::into_owned).unwrap_or_default();
@@ -105,7 +108,7 @@ impl Credential {
 
     /// Replaces the value of every header that holds the secret with `[REDACTED]`.
     pub(crate) fn redact_in_headers(&self, headers: &mut HeaderMap) {
-        let secret = self.secret.expose().as_bytes();
+        let secret = self.0.secret.expose().as_bytes();
         for value in headers.values_mut() {
             if value.as_bytes().windows(secret.len()).any(|window| window == secret) {
                 *value = HeaderValue::from_static(REDACTED);
@@ -154,7 +157,7 @@ fn replace(body: &[u8], secret: &[u8]) -> Vec<u8> {
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credential({:?}: {})", self.header.as_str(), REDACTED)
+        write!(f, "Credential({:?}: {})", self.0.header.as_str(), REDACTED)
     }
 }
 

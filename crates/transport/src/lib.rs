@@ -34,6 +34,7 @@ pub mod runtime;
 mod secret;
 mod timestamp;
 mod transport;
+mod wiped;
 
 pub use base_url::{BaseUrl, InvalidBaseUrl};
 pub use credential::{Credential, InvalidCredential};

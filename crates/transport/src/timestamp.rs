@@ -59,6 +59,10 @@ impl Timestamp {
     /// assert!(!Timestamp::from("1970-01-01T00:00:00Z").is_zero());
     /// ```
     pub fn is_zero(&self) -> bool {
+        // An offset moves a time by a day at most. So most times are told apart without parsing them.
+        if self.year().is_some_and(|year| year > 2) {
+            return false;
+        }
         let text = self.0.trim();
         let is_date_of_zeros = || {
             let shape = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
@@ -74,6 +78,9 @@ impl Timestamp {
     /// Returns whether this is the Unix epoch, or the number 0. A program that stores no time as 0 writes it, and so
     /// does one that means a long time ago.
     pub fn is_epoch(&self) -> bool {
+        if self.year().is_some_and(|year| !(1969..=1970).contains(&year)) {
+            return false;
+        }
         let is_number = || self.0.trim().parse::<f64>().is_ok_and(|number| number == 0.0);
         self.utc() == Some(DateTime::UNIX_EPOCH) || is_number()
     }
@@ -90,9 +97,19 @@ impl Timestamp {
     /// assert!(!Timestamp::from("2038-01-19T03:14:07Z").is_end_of_time());
     /// ```
     pub fn is_end_of_time(&self) -> bool {
+        if self.year().is_some_and(|year| year < 9999) {
+            return false;
+        }
         let is_word = || ["infinity", "never"].iter().any(|word| self.0.trim().eq_ignore_ascii_case(word));
         let is_late = |time: DateTime<Utc>| time.year() > 9999 || (time.year() == 9999 && time.ordinal() >= 364);
         is_word() || self.utc().is_some_and(is_late)
+    }
+
+    /// Returns the year with which the text begins, if it begins as a date does.
+    fn year(&self) -> Option<u16> {
+        let [digits @ .., _] = self.0.as_bytes().first_chunk::<5>()?;
+        let is_date = self.0.as_bytes()[4] == b'-' && digits.iter().all(u8::is_ascii_digit);
+        is_date.then(|| digits.iter().fold(0, |year, digit| year * 10 + u16::from(digit - b'0')))
     }
 
     /// Returns the text as the vendor wrote it.

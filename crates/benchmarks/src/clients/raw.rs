@@ -30,8 +30,8 @@ async fn monad(client: &monad_raw::Client, request: Request, key: &str, count: u
             }
             Request::Page => {
                 let page = client.list_api_keys().organization_id(SCOPE).limit(100).offset(0).send().await?;
-                let Some(rows) = &page.api_keys else { bail!("no keys") };
-                for key in rows.iter() {
+                let Some(rows) = page.into_inner().api_keys else { bail!("no keys") };
+                for key in rows {
                     black_box(key?);
                     keys += 1;
                 }
@@ -51,7 +51,7 @@ async fn spartera(client: &spartera_raw::Client, request: Request, key: &str, co
             }
             Request::Page => {
                 let page = client.list_api_keys().company_id(SCOPE).limit(100).page(1).send().await?;
-                for key in page.data.iter() {
+                for key in page.into_inner().data {
                     black_box(key?);
                     keys += 1;
                 }

@@ -39,15 +39,26 @@ impl FromStr for KeyId {
     type Err = InvalidName;
 
     fn from_str(id: &str) -> Result<Self, InvalidName> {
-        let safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
-        if id.is_empty() || id.len() > 255 || id.starts_with('.') || !id.bytes().all(safe) {
-            return Err(InvalidName::KeyId);
-        }
-        match find_secret(id) {
-            Some(_) => Err(InvalidName::Secret),
-            None => Ok(Self(id.to_owned())),
-        }
+        check_id(id).map(|()| Self(id.to_owned()))
     }
+}
+
+impl TryFrom<String> for KeyId {
+    type Error = InvalidName;
+
+    fn try_from(id: String) -> Result<Self, InvalidName> {
+        check_id(&id).map(|()| Self(id))
+    }
+}
+
+fn check_id(id: &str) -> Result<(), InvalidName> {
+    let safe = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_' | b'.' | b'~');
+    // Without an early exit, the compiler looks at many bytes at once.
+    let is_safe = id.bytes().fold(true, |all, byte| all & safe(byte));
+    if id.is_empty() || id.len() > 255 || id.starts_with('.') || !is_safe {
+        return Err(InvalidName::KeyId);
+    }
+    if find_secret(id).is_some() { Err(InvalidName::Secret) } else { Ok(()) }
 }
 
 impl fmt::Display for KeyId {

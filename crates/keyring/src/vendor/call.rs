@@ -4,6 +4,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use api_keyring_transport::Secret;
@@ -29,7 +30,7 @@ pub(crate) type RawResult<T, E> = std::result::Result<ResponseValue<T>, RawError
 /// The context of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
-    pub(crate) provider: &'a str,
+    pub(crate) provider: &'a Arc<str>,
     /// The service's URL, for messages.
     pub(crate) endpoint: &'a str,
     pub(crate) operation: Operation,
@@ -47,7 +48,7 @@ pub(crate) struct VendorWords {
 impl Call<'_> {
     fn error(&self, parts: Parts) -> Error {
         let key = parts.key.clone().or_else(|| self.key.cloned());
-        let provider = Some(self.provider.to_owned());
+        let provider = Some(self.provider.to_string());
         Parts { provider, operation: Some(self.operation), key, ..parts }.into()
     }
 
@@ -146,6 +147,19 @@ impl Call<'_> {
     ) -> Result<(T, Option<DateTime<Utc>>)> {
         let date = result.as_ref().ok().and_then(|answer| date(answer.headers(), DATE));
         Ok((self.answer(result)?, date))
+    }
+
+    /// Returns the decoded answer, and the length of its body in bytes.
+    pub(crate) fn answer_with_size<T: DeserializeOwned, E: Serialize>(
+        &self,
+        result: RawResult<T, E>,
+    ) -> Result<(T, usize)> {
+        let size = match &result {
+            Ok(answer) => answer.body_len(),
+            Err(RawError::Undecoded(answer)) => answer.bytes().len(),
+            Err(_) => 0,
+        };
+        Ok((self.answer(result)?, size))
     }
 
     /// Returns the decoded answer. It also accepts another success status if the body has the documented form.

@@ -1,5 +1,7 @@
 //! Finds a secret in an undocumented place of an answer.
 
+use std::borrow::Cow;
+
 use api_keyring_transport::{RawFields, Secret, json};
 
 /// Returns whether a text has the form of a vendor's secrets.
@@ -49,6 +51,11 @@ pub(crate) fn as_text(outer: &RawFields, inner: Option<(&str, &RawFields)>) -> O
             Some(Secret::new(format!("{start}{comma}\"{name}\":{}}}", Secret::new(fields.to_json()).expose())))
         }
     }
+}
+
+/// Masks a text if it looks like a secret.
+pub(crate) fn masked(text: &str, looks_like_secret: LooksLikeSecret) -> Cow<'_, str> {
+    if looks_like_secret(text) { Cow::Owned(Secret::new(text).masked()) } else { Cow::Borrowed(text) }
 }
 
 /// Masks everything in the fields that looks like a secret.

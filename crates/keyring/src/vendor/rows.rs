@@ -43,21 +43,21 @@ pub(crate) fn key_id<const N: usize>(
             Err(Some(_)) => return Err(Malformed::new(format!("its id (`{name}`) cannot be read"))),
             Err(None) => continue,
         };
-        let problem = format!("its id (`{name}`) is invalid");
-        return id.parse().map_err(|why| Malformed { problem, source: Some(why) });
+        let problem = || format!("its id (`{name}`) is invalid");
+        return id.try_into().map_err(|why| Malformed { problem: problem(), source: Some(why) });
     }
     Err(Malformed::new("it has no id"))
 }
 
 /// Where a provider's rows are.
-pub(crate) struct Table<'a, T> {
-    /// The rows, or `None` for an answer without rows.
-    pub(crate) rows: Option<&'a Rows<T>>,
+pub(crate) struct Table<'a> {
     pub(crate) request: &'a PageRequest,
     /// The JSON names of the fields that may hold a key's id.
     pub(crate) ids: &'a [&'a str],
     /// The limit on an answer's size in bytes.
     pub(crate) max_bytes: usize,
+    /// The answer's size in bytes.
+    pub(crate) size: usize,
 }
 
 impl Call<'_> {
@@ -69,29 +69,30 @@ impl Call<'_> {
 
     /// Converts the rows of a list. A row that is not a valid key becomes one error, which names the key if its id can
     /// be read, or else its position in the list.
-    pub(crate) fn page<T: FromJson + Clone>(
+    pub(crate) fn page<T: FromJson>(
         &self,
-        table: &Table<'_, T>,
+        table: &Table<'_>,
+        rows: Rows<T>,
         convert: impl Fn(T) -> std::result::Result<ApiKey, Malformed>,
     ) -> Page {
         let limit = (table.max_bytes / SMALLEST_ROW).max(LEAST_ROWS);
         let mut keys = Vec::new();
         let mut failure = None;
-        for (index, json) in table.rows.into_iter().flat_map(Rows::raw).enumerate() {
-            if index == limit {
+        let mut rows = rows.into_iter();
+        while let Some(row) = rows.next() {
+            if keys.len() == limit {
                 failure = Some(self.too_many_rows(limit));
                 break;
             }
-            let key = T::from_json(json).map_err(|error| Malformed::new(error.to_string())).and_then(&convert);
-            keys.push(key.map_err(|malformed| self.malformed_row(table, index, json, malformed)));
+            let key = row.map_err(|error| Malformed::new(error.to_string())).and_then(&convert);
+            keys.push(key.map_err(|malformed| self.malformed_row(table, keys.len(), rows.text(), malformed)));
         }
-        let size = table.rows.map_or(0, Rows::size);
-        Page::new(keys).with_size(size as u64).with_failure(failure)
+        Page::new(keys).with_size(table.size as u64).with_failure(failure)
     }
 
-    fn malformed_row<T>(&self, table: &Table<'_, T>, index: usize, json: &str, malformed: Malformed) -> Error {
+    fn malformed_row(&self, table: &Table<'_>, index: usize, json: Option<&str>, malformed: Malformed) -> Error {
         let Malformed { problem, source } = malformed;
-        let error = match id_of(json, table.ids) {
+        let error = match json.and_then(|json| id_of(json, table.ids)) {
             Some(id) => {
                 let problem = format!("its row is not a valid key: {problem}");
                 let error = Error::new(ErrorKind::UnexpectedAnswer, Outcome::Unknown, problem);

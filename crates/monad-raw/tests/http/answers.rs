@@ -129,7 +129,7 @@ async fn a_page_and_its_position_are_decoded() {
         "request_id": "r",
     }))
     .await;
-    let keys: Vec<_> = page.api_keys.unwrap().iter().map(Result::unwrap).collect();
+    let keys: Vec<_> = page.api_keys.unwrap().into_iter().map(Result::unwrap).collect();
     let ids: Vec<_> = keys.iter().map(|key| text(&key.id)).collect();
     assert_eq!(ids, [Some("key-1"), Some("key-2")]);
     assert_eq!(keys[1].extra.get("new"), Some(json!(1)));

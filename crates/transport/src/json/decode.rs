@@ -6,7 +6,8 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::JsonType;
+use super::at_once::{AtOnce, Whole};
+use super::{JsonType, Rows};
 
 /// A type that is decoded from a JSON text. The generated types of objects implement it.
 ///
@@ -16,7 +17,7 @@ use super::JsonType;
 ///
 /// The types of failures are stricter: each of their fields must have the documented type. The types that hold a new
 /// secret are more lenient: `extra` keeps a repeated field, unless it is the secret.
-pub trait FromJson: Sized {
+pub trait FromJson: for<'de> AtOnce<'de> {
     /// The names of the documented fields.
     const FIELDS: &'static [&'static str];
 
@@ -108,6 +109,12 @@ pub(crate) enum Undecodable {
 /// Decodes an answer where it is, because a copy of it may be large. Where its texts or numbers are not valid JSON, only
 /// the fields that hold them are lost.
 pub(crate) fn from_slice<T: FromJson>(bytes: &[u8]) -> Result<T, Undecodable> {
+    // To look at all bytes at once costs less than to look at each text.
+    if let Ok(json) = std::str::from_utf8(bytes)
+        && let Ok(Whole(value)) = serde_json::from_str(json)
+    {
+        return Ok(value);
+    }
     match serde_json::from_slice::<&RawValue>(bytes) {
         Ok(json) => T::from_json(json.get()).map_err(Undecodable::Form),
         Err(error) if error.is_syntax() => {
@@ -238,6 +245,70 @@ macro_rules! decode_object {
             }
         }
 
+        impl<'de> $crate::runtime::AtOnce<'de> for $type {
+            fn at_once<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                use ::serde::de::{Error as _, MapAccess};
+                use $crate::runtime::{UnknownFields, Whole};
+
+                struct Visitor;
+
+                impl<'de> ::serde::de::Visitor<'de> for Visitor {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> ::std::result::Result<$type, A::Error> {
+                        $(let mut $required = None;)*
+                        $(let mut $rows = None;)*
+                        $(let mut $secret = None;)*
+                        $(let mut $field = None;)*
+                        let mut extra = $crate::$extra::default();
+                        while let Some(name) = map.next_key::<&'de str>()? {
+                            let is_repeated = match name {
+                                $($required_name => {
+                                    let Whole(value) = map.next_value()?;
+                                    $required.replace(value).is_some()
+                                })*
+                                $($rows_name => {
+                                    let Whole(value) = map.next_value()?;
+                                    $rows.replace(value).is_some()
+                                })*
+                                $($secret_name => {
+                                    let Whole(value) = map.next_value()?;
+                                    $secret.replace(value).is_some()
+                                })*
+                                $($name => {
+                                    let Whole(value) = map.next_value()?;
+                                    $field.replace(value).is_some()
+                                })*
+                                _ => {
+                                    extra.keep_unescaped(name, map.next_value::<&'de $crate::runtime::RawValue>()?.get());
+                                    false
+                                }
+                            };
+                            if is_repeated {
+                                return Err(A::Error::custom("a repeated field"));
+                            }
+                        }
+                        Ok($type {
+                            $($required: $required.ok_or_else(|| A::Error::missing_field($required_name))?,)*
+                            $($rows: $rows.unwrap_or_default(),)*
+                            $($secret: $secret.unwrap_or_default(),)*
+                            $($field: $field.unwrap_or_default(),)*
+                            extra: extra.end(),
+                        })
+                    }
+                }
+
+                if !<$crate::$extra as UnknownFields>::AT_ONCE {
+                    return Err(D::Error::custom("its size must be known"));
+                }
+                deserializer.deserialize_map(Visitor)
+            }
+        }
+
         impl<'de> ::serde::Deserialize<'de> for $type {
             fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
                 $crate::runtime::through_text(deserializer)
@@ -261,6 +332,14 @@ macro_rules! decode_one_of {
                     return Ok(Self::$form(value));
                 })*
                 Err($crate::json::DecodeError { field: None, problem: $crate::json::DecodeProblem::NoForm })
+            }
+        }
+
+        impl<'de> $crate::runtime::AtOnce<'de> for $type {
+            fn at_once<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
+                use ::serde::de::Error as _;
+                let json = <&'de $crate::runtime::RawValue as ::serde::Deserialize>::deserialize(deserializer)?;
+                $crate::json::FromJson::from_json(json.get()).map_err(D::Error::custom)
             }
         }
 
@@ -290,9 +369,22 @@ pub trait ScalarForm<T> {
     fn decode(json: &str) -> Option<T>;
 }
 
-impl<T: DeserializeOwned> ScalarForm<T> for Form<T> {
-    fn decode(json: &str) -> Option<T> {
-        serde_json::from_str(json).ok()
+/// Decodes a value only if its type fits, because an error costs more than a value.
+macro_rules! scalar_forms {
+    ($($type:ty: $json_type:ident),*) => {
+        $(impl ScalarForm<$type> for Form<$type> {
+            fn decode(json: &str) -> Option<$type> {
+                if JsonType::of(json) == JsonType::$json_type { serde_json::from_str(json).ok() } else { None }
+            }
+        })*
+    };
+}
+
+scalar_forms!(String: Text, i64: Number, f64: Number, bool: Bool);
+
+impl<T> ScalarForm<Rows<T>> for Form<Rows<T>> {
+    fn decode(json: &str) -> Option<Rows<T>> {
+        if JsonType::of(json) == JsonType::List { serde_json::from_str(json).ok() } else { None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values and fields that stay JSON text until somebody asks for them.
 
 use std::borrow::Cow;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, SerializeMap, Serializer};
@@ -150,12 +150,66 @@ impl RawFields {
         self.push_raw(&Value::from(name).to_string(), &value.to_string());
     }
 
+    /// Adds a field with a text. It does not replace a field of the same name.
+    pub fn push_text(&mut self, name: &str, text: &str) {
+        self.push_name(name, text.len() + 2);
+        self.push_quoted(text);
+    }
+
+    /// Adds a field with a number. It does not replace a field of the same name.
+    pub fn push_number(&mut self, name: &str, number: i64) {
+        self.push_name(name, 20);
+        // Writing to a string does not fail.
+        let _ = write!(self.json, "{number}");
+    }
+
+    /// Adds a field with a truth value. It does not replace a field of the same name.
+    pub fn push_bool(&mut self, name: &str, value: bool) {
+        self.push_name(name, 5);
+        self.json.push_str(if value { "true" } else { "false" });
+    }
+
+    /// Adds a field with a list of texts. It does not replace a field of the same name.
+    pub fn push_texts(&mut self, name: &str, texts: impl IntoIterator<Item: AsRef<str>>) {
+        self.push_name(name, 64);
+        let mut before = "[";
+        for text in texts {
+            self.json.push_str(std::mem::replace(&mut before, ","));
+            self.push_quoted(text.as_ref());
+        }
+        self.json.push_str(if before == "[" { "[]" } else { "]" });
+    }
+
     /// Adds a field. Both arguments are JSON texts.
     pub(super) fn push_raw(&mut self, name: &str, value: &str) {
         if !self.json.is_empty() {
             self.json.push(',');
         }
         self.json.extend([name, ":", value]);
+    }
+
+    /// Adds a name, and reserves room for a value of about this length.
+    fn push_name(&mut self, name: &str, room: usize) {
+        self.json.reserve(name.len() + room + 4);
+        if !self.json.is_empty() {
+            self.json.push(',');
+        }
+        self.push_quoted(name);
+        self.json.push(':');
+    }
+
+    fn push_quoted(&mut self, text: &str) {
+        // Without an early exit, the compiler looks at many bytes at once.
+        let needs_escapes =
+            text.bytes().fold(false, |any, byte| any | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+        match needs_escapes {
+            true => self.json.push_str(&Value::from(text).to_string()),
+            false => {
+                self.json.push('"');
+                self.json.push_str(text);
+                self.json.push('"');
+            }
+        }
     }
 
     /// Replaces texts in names and values, at any depth. `replace` gets each text, and returns what replaces it.
@@ -250,21 +304,33 @@ impl Serialize for SecretFields {
 
 /// What collects the undocumented fields of an object.
 pub trait UnknownFields: Sized {
+    /// Whether an object with these fields can be decoded at once.
+    const AT_ONCE: bool;
+
     /// Starts to collect the fields of this JSON text.
     fn begin(json: &str) -> Self;
     /// Keeps a field. Both arguments are JSON texts.
     fn keep(&mut self, name: &str, value: &str);
+    /// Keeps a field whose name needs no escapes in JSON. The value is a JSON text.
+    fn keep_unescaped(&mut self, name: &str, value: &str);
     /// Ends the collection.
     fn end(self) -> Self;
 }
 
 impl UnknownFields for RawFields {
+    const AT_ONCE: bool = true;
+
     fn begin(_: &str) -> Self {
         Self::new()
     }
 
     fn keep(&mut self, name: &str, value: &str) {
         self.push_raw(name, value);
+    }
+
+    fn keep_unescaped(&mut self, name: &str, value: &str) {
+        self.push_name(name, value.len());
+        self.json.push_str(value);
     }
 
     fn end(mut self) -> Self {
@@ -274,6 +340,9 @@ impl UnknownFields for RawFields {
 }
 
 impl UnknownFields for SecretFields {
+    // A growing text would leave copies behind, and only the whole object's text says how long it gets.
+    const AT_ONCE: bool = false;
+
     fn begin(json: &str) -> Self {
         // A growing text would leave copies behind that nobody wipes.
         Self(RawFields { json: String::with_capacity(json.len()) })
@@ -281,6 +350,10 @@ impl UnknownFields for SecretFields {
 
     fn keep(&mut self, name: &str, value: &str) {
         self.0.push_raw(name, value);
+    }
+
+    fn keep_unescaped(&mut self, name: &str, value: &str) {
+        self.0.keep_unescaped(name, value);
     }
 
     fn end(self) -> Self {

@@ -3,6 +3,7 @@
 //! A parsed value can be a hundred times as large as its text, and one value that cannot be parsed would cost the whole
 //! answer. So clients decode the fields that they know, one by one, and keep the others as text.
 
+pub(crate) mod at_once;
 pub(crate) mod decode;
 pub(crate) mod fields;
 mod portable;
@@ -12,5 +13,5 @@ pub(crate) mod scan;
 
 pub use decode::{DecodeError, DecodeProblem, FromJson};
 pub use fields::{RawFields, RawJson, SecretFields};
-pub use rows::Rows;
+pub use rows::{IntoRows, Rows};
 pub use scan::{JsonType, lossy_text, text, texts};

@@ -1,29 +1,25 @@
-//! The rows of a list, decoded one by one.
+//! The rows of a list, which decode one by one.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, SerializeSeq as _, Serializer};
 use serde_json::value::RawValue;
 
-use super::scan::Items;
+use super::scan::{Items, list_start, next_value};
 use super::{DecodeError, FromJson};
 
-/// The rows of a list. Each row stays JSON text until somebody reads it, so a row that cannot be decoded hides no other.
+/// The rows of a list. A row that cannot be decoded hides no other.
+///
+/// Rows that are all as documented are decoded with the rest of the answer. Otherwise, or if there are very many, each row
+/// stays JSON text until somebody reads it.
 ///
 /// ```
 /// use api_keyring_transport::Rows;
-/// # use api_keyring_transport::json::{DecodeError, DecodeProblem, FromJson, JsonType};
-/// # #[derive(Clone)] struct Key(String);
-/// # impl FromJson for Key {
-/// #     const FIELDS: &'static [&'static str] = &[];
-/// #     fn from_json(json: &str) -> Result<Self, DecodeError> {
-/// #         let error = DecodeError { field: None, problem: DecodeProblem::NotAnObject(JsonType::of(json)) };
-/// #         serde_json::from_str(json).map(Self).map_err(|_| error)
-/// #     }
-/// # }
 ///
-/// let rows: Rows<Key> = serde_json::from_str(r#"["a", "\ud800", "c"]"#)?;
+/// let rows: Rows<String> = serde_json::from_str(r#"["a", "\ud800", "c"]"#)?;
 /// assert_eq!(rows.iter().map(|row| row.is_ok()).collect::<Vec<_>>(), [true, false, true]);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -32,26 +28,20 @@ pub struct Rows<T>(Source<T>);
 
 #[derive(Clone)]
 enum Source<T> {
-    /// What a service sent: the JSON text of the list.
-    Received(Box<str>),
-    /// What a program made, for a mock of a service.
-    Made(Vec<T>),
+    /// The JSON text of the list.
+    Text(Box<str>),
+    Decoded(Vec<T>),
 }
 
-impl<T> Rows<T> {
-    /// Returns the size of the list's JSON text in bytes. 0 for rows that no service sent.
-    pub fn size(&self) -> usize {
-        match &self.0 {
-            Source::Received(json) => json.len(),
-            Source::Made(_) => 0,
-        }
-    }
+/// A row that was read: the row, or what is wrong with it.
+type Row<T> = Result<T, DecodeError>;
 
-    /// Returns the JSON text of each row that a service sent.
-    pub fn raw(&self) -> impl Iterator<Item = &str> {
+impl<T> Rows<T> {
+    /// Returns the JSON text of each row that has not been decoded yet.
+    fn texts(&self) -> impl Iterator<Item = &str> {
         let json = match &self.0 {
-            Source::Received(json) => json,
-            Source::Made(_) => "[]",
+            Source::Text(json) => json,
+            Source::Decoded(_) => "[]",
         };
         Items::of(json).into_iter().flatten()
     }
@@ -59,40 +49,97 @@ impl<T> Rows<T> {
     /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         match &self.0 {
-            Source::Received(_) => self.raw().next().is_none(),
-            Source::Made(rows) => rows.is_empty(),
+            Source::Text(_) => self.texts().next().is_none(),
+            Source::Decoded(rows) => rows.is_empty(),
         }
     }
 
     /// Counts the rows.
     pub fn count(&self) -> usize {
         match &self.0 {
-            Source::Received(_) => self.raw().count(),
-            Source::Made(rows) => rows.len(),
+            Source::Text(_) => self.texts().count(),
+            Source::Decoded(rows) => rows.len(),
         }
     }
 }
 
 impl<T: FromJson + Clone> Rows<T> {
-    /// Decodes one row after the other.
-    pub fn iter(&self) -> impl Iterator<Item = Result<T, DecodeError>> {
-        let made = match &self.0 {
-            Source::Received(_) => &[],
-            Source::Made(rows) => rows.as_slice(),
+    /// Reads one row after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Row<Cow<'_, T>>> {
+        let decoded = match &self.0 {
+            Source::Text(_) => &[],
+            Source::Decoded(rows) => rows.as_slice(),
         };
-        self.raw().map(T::from_json).chain(made.iter().cloned().map(Ok))
+        let read = self.texts().map(|json| T::from_json(json).map(Cow::Owned));
+        decoded.iter().map(|row| Ok(Cow::Borrowed(row))).chain(read)
+    }
+}
+
+impl<T: FromJson> IntoIterator for Rows<T> {
+    type Item = Row<T>;
+    type IntoIter = IntoRows<T>;
+
+    fn into_iter(self) -> IntoRows<T> {
+        IntoRows(match self.0 {
+            Source::Text(json) => Rest::Text { row: 0..list_start(&json), json },
+            Source::Decoded(rows) => Rest::Decoded(rows.into_iter()),
+        })
+    }
+}
+
+/// Reads one row after the other.
+#[derive(Debug)]
+pub struct IntoRows<T>(Rest<T>);
+
+enum Rest<T> {
+    /// The JSON text of the list, and where in it the last row is.
+    Text {
+        json: Box<str>,
+        row: Range<usize>,
+    },
+    Decoded(std::vec::IntoIter<T>),
+}
+
+impl<T> IntoRows<T> {
+    /// Returns the JSON text of the last row. `None` if the row was decoded with the rest of the answer.
+    pub fn text(&self) -> Option<&str> {
+        match &self.0 {
+            Rest::Text { json, row } => json.get(row.clone()),
+            Rest::Decoded(_) => None,
+        }
+    }
+}
+
+impl<T: FromJson> Iterator for IntoRows<T> {
+    type Item = Row<T>;
+
+    fn next(&mut self) -> Option<Row<T>> {
+        match &mut self.0 {
+            Rest::Text { json, row } => {
+                *row = next_value(json.as_bytes(), row.end)?;
+                json.get(row.clone()).map(T::from_json)
+            }
+            Rest::Decoded(rows) => rows.next().map(Ok),
+        }
+    }
+}
+
+/// Prints no row. The rows may hold anything.
+impl<T> fmt::Debug for Rest<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("rows")
     }
 }
 
 impl<T> From<Vec<T>> for Rows<T> {
     fn from(rows: Vec<T>) -> Self {
-        Self(Source::Made(rows))
+        Self(Source::Decoded(rows))
     }
 }
 
 impl<T> Default for Rows<T> {
     fn default() -> Self {
-        Self(Source::Made(Vec::new()))
+        Self(Source::Decoded(Vec::new()))
     }
 }
 
@@ -100,8 +147,8 @@ impl<T> Default for Rows<T> {
 impl<T> fmt::Debug for Rows<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Source::Received(json) => write!(f, "Rows({} bytes)", json.len()),
-            Source::Made(rows) => write!(f, "Rows({} rows)", rows.len()),
+            Source::Text(json) => write!(f, "Rows({} bytes)", json.len()),
+            Source::Decoded(rows) => write!(f, "Rows({} rows)", rows.len()),
         }
     }
 }
@@ -110,7 +157,7 @@ impl<'de, T> Deserialize<'de> for Rows<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json: Box<str> = Box::<RawValue>::deserialize(deserializer)?.into();
         match Items::of(&json) {
-            Some(_) => Ok(Self(Source::Received(json))),
+            Some(_) => Ok(Self(Source::Text(json))),
             None => Err(D::Error::custom("expected a list")),
         }
     }
@@ -122,7 +169,7 @@ impl<T: Serialize + FromJson + Clone> Serialize for Rows<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut list = serializer.serialize_seq(None)?;
         for row in self.iter() {
-            list.serialize_element(&row.map_err(S::Error::custom)?)?;
+            list.serialize_element(&*row.map_err(S::Error::custom)?)?;
         }
         list.end()
     }

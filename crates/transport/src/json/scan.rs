@@ -4,6 +4,7 @@
 //! commas, so it also finds its way around a value that no parser accepts.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// The deepest nesting in which [`texts`] looks for texts. It is the depth up to which a parser reads JSON.
 const MAX_DEPTH: usize = 128;
@@ -113,27 +114,32 @@ impl<'a> Items<'a> {
     /// Starts to read a list. `None` if the value is not a list.
     pub(crate) fn of(json: &'a str) -> Option<Self> {
         let start = skip_blanks(json.as_bytes(), 0);
-        (json.as_bytes().get(start) == Some(&b'[')).then_some(Self { json, at: start + 1 })
+        (json.as_bytes().get(start) == Some(&b'[')).then(|| Self { json, at: list_start(json) })
     }
+}
+
+/// Returns the position behind the bracket with which a list starts.
+pub(super) fn list_start(json: &str) -> usize {
+    skip_blanks(json.as_bytes(), 0) + 1
 }
 
 impl<'a> Iterator for Items<'a> {
     type Item = &'a str;
 
     fn next(&mut self) -> Option<&'a str> {
-        let (start, end) = next_value(self.json.as_bytes(), self.at)?;
-        self.at = end;
-        self.json.get(start..end)
+        let value = next_value(self.json.as_bytes(), self.at)?;
+        self.at = value.end;
+        self.json.get(value)
     }
 }
 
 /// Returns the next value of a list or object. The commas between values are skipped.
-fn next_value(json: &[u8], at: usize) -> Option<(usize, usize)> {
+pub(super) fn next_value(json: &[u8], at: usize) -> Option<Range<usize>> {
     let mut start = skip_blanks(json, at);
     while json.get(start) == Some(&b',') {
         start = skip_blanks(json, start + 1);
     }
-    Some((start, value_end(json, start)?)).filter(|_| !matches!(json[start], b']' | b'}'))
+    Some(start..value_end(json, start)?).filter(|_| !matches!(json[start], b']' | b'}'))
 }
 
 /// The fields of an object, in order: the name with its quotes, and the value, both as JSON texts.
@@ -161,15 +167,15 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<(&'a str, &'a str)> {
         let json = self.json.as_bytes();
-        let (start, end) = next_value(json, self.at)?;
-        let colon = skip_blanks(json, end);
+        let name = next_value(json, self.at)?;
+        let colon = skip_blanks(json, name.end);
         if json.get(colon) != Some(&b':') {
             return None;
         }
         let value = skip_blanks(json, colon + 1);
         let value_end = value_end(json, value)?;
         self.at = value_end;
-        Some((self.json.get(start..end)?, self.json.get(value..value_end)?))
+        Some((self.json.get(name)?, self.json.get(value..value_end)?))
     }
 }
 

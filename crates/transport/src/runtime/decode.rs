@@ -20,14 +20,15 @@ impl<T: FromJson> ResponseValue<T> {
         let body = body::read(&mut response).await;
         let reason = match body.incomplete.or_else(|| undecodable(response.headers())) {
             Some(reason) => reason,
-            None => match crate::json::decode::from_slice(without_mark(&body.bytes)) {
+            None => match crate::json::decode::from_slice(without_mark(body.bytes.as_slice())) {
                 Ok(inner) => {
-                    return Ok(Self::new(inner, response.status(), std::mem::take(response.headers_mut())));
+                    let answer = Self::new(inner, response.status(), std::mem::take(response.headers_mut()));
+                    return Ok(answer.with_body_len(body.bytes.as_slice().len()));
                 }
                 Err(error) => UndecodedReason::unexpected_body(&error),
             },
         };
-        Err(Error::Undecoded(Box::new(UndecodedResponse::new(&mut response, body.bytes, reason))))
+        Err(Error::Undecoded(Box::new(UndecodedResponse::new(&mut response, body.bytes.into_wiped(), reason))))
     }
 }
 
@@ -37,7 +38,7 @@ impl<E> Error<E> {
         let body = body::read(&mut response).await;
         let reason = body.incomplete.or_else(|| encoded(response.headers()));
         let reason = reason.unwrap_or(UndecodedReason::UndocumentedStatus);
-        Self::Undecoded(Box::new(UndecodedResponse::new(&mut response, body.bytes, reason)))
+        Self::Undecoded(Box::new(UndecodedResponse::new(&mut response, body.bytes.into_wiped(), reason)))
     }
 }
 

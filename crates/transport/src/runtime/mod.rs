@@ -16,6 +16,7 @@ mod request;
 mod response;
 mod undecoded;
 
+pub use crate::json::at_once::{AtOnce, Whole};
 pub use crate::json::decode::{Form, ObjectFields, Odd, ScalarForm, Slot, through_text};
 pub use crate::json::fields::UnknownFields;
 pub use communication::{CommunicationError, Obstacle};
@@ -24,4 +25,5 @@ pub use hooks::ClientHooks;
 pub use progenitor_client::{ByteStream, ClientInfo, OperationInfo, QueryParam, encode_path};
 pub use request::RequestBuilderExt;
 pub use response::ResponseValue;
+pub use serde_json::value::RawValue;
 pub use undecoded::{UndecodedReason, UndecodedResponse};

@@ -11,12 +11,17 @@ pub struct ResponseValue<T> {
     inner: T,
     status: StatusCode,
     headers: HeaderMap,
+    body_len: usize,
 }
 
 impl<T> ResponseValue<T> {
     /// Makes an answer from its parts.
     pub fn new(inner: T, status: StatusCode, headers: HeaderMap) -> Self {
-        Self { inner, status, headers }
+        Self { inner, status, headers, body_len: 0 }
+    }
+
+    pub(super) fn with_body_len(self, body_len: usize) -> Self {
+        Self { body_len, ..self }
     }
 
     /// Returns the decoded value and drops the status and the headers.
@@ -27,6 +32,11 @@ impl<T> ResponseValue<T> {
     /// Returns the answer's status.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// Returns the length of the body in bytes. 0 for an answer that no service sent.
+    pub fn body_len(&self) -> usize {
+        self.body_len
     }
 
     /// Returns the answer's headers.

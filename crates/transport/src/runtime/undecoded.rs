@@ -4,12 +4,12 @@ use std::fmt;
 
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use reqwest::{Response, StatusCode};
-use zeroize::Zeroizing;
 
 use super::{body, decode};
 use crate::credential::start;
 use crate::json::DecodeError;
 use crate::json::decode::Undecodable;
+use crate::wiped::WipedBytes;
 use crate::{Credential, REDACTED, Secret};
 
 const COMMON_MEDIA_TYPES: [&str; 6] =
@@ -23,18 +23,18 @@ pub struct UndecodedResponse {
     headers: HeaderMap,
     body: Secret,
     /// The body, if it is not valid UTF-8.
-    raw: Option<Zeroizing<Vec<u8>>>,
+    raw: Option<WipedBytes>,
     reason: UndecodedReason,
     /// The credential that the request sent, if it is known.
     credential: Option<Credential>,
 }
 
 impl UndecodedResponse {
-    pub(super) fn new(response: &mut Response, mut bytes: Zeroizing<Vec<u8>>, reason: UndecodedReason) -> Self {
-        let (body, raw) = match String::from_utf8(std::mem::take(&mut *bytes)) {
+    pub(super) fn new(response: &mut Response, bytes: WipedBytes, reason: UndecodedReason) -> Self {
+        let (body, raw) = match String::from_utf8(bytes.into_inner()) {
             Ok(text) => (text, None),
             Err(error) => {
-                let bytes = Zeroizing::new(error.into_bytes());
+                let bytes = WipedBytes::from(error.into_bytes());
                 (crate::json::repair::lossy(&bytes), Some(bytes))
             }
         };

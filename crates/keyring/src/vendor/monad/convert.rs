@@ -39,13 +39,13 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
     let name = raw.name.or_else(|| Some(json::lossy_text(extra.get_raw("name")?)?.into_owned()));
     // Every key expires, so a zero time means that the expiry is not known.
     let expires_at = expiry([("expiration_time", raw.expiration_time)], &extra, WithoutExpiry::NotKnown);
+    recover::mask(&mut extra, looks_like_secret);
     if let Some(version) = raw.token_version {
-        extra.push("token_version", &version.into());
+        extra.push_number("token_version", version);
     }
     if let Some(signer) = raw.jwt_signing_key_id {
-        extra.push("jwt_signing_key_id", &signer.into());
+        extra.push_text("jwt_signing_key_id", &recover::masked(&signer, looks_like_secret));
     }
-    recover::mask(&mut extra, looks_like_secret);
     let details = Details {
         name,
         description: raw.description,
@@ -65,7 +65,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
         unreadable,
         as_of: None,
     };
-    Ok(ApiKey::new(&call.provider.into(), id, details))
+    Ok(ApiKey::new(call.provider, id, details))
 }
 
 /// Converts a new or regenerated key. The token may be anywhere in the answer.
@@ -106,9 +106,9 @@ pub(super) fn page(
     max_bytes: usize,
     result: RawResult<types::ApiKeyList, types::Error>,
 ) -> Result<Page> {
-    let answer: types::ApiKeyList = call.answer(result)?;
-    let table = Table { rows: answer.api_keys.as_ref(), request, ids: &["id"], max_bytes };
-    let page = call.page(&table, |raw| key(call, raw));
+    let (answer, size): (types::ApiKeyList, _) = call.answer_with_size(result)?;
+    let table = Table { request, ids: &["id"], max_bytes, size };
+    let page = call.page(&table, answer.api_keys.unwrap_or_default(), |raw| key(call, raw));
     Ok(match answer.pagination {
         None => page,
         Some(at) => {

@@ -42,13 +42,22 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
         None if extra.contains("status") => ReportedStatus::Explicit(KeyStatus::Unknown),
         None => ReportedStatus::NotReported,
     };
-    let mut keep = |name: &str, value: Option<Value>| value.into_iter().for_each(|value| extra.push(name, &value));
-    keep("endpoint_id", raw.endpoint_id.map(Value::from));
-    keep("mcp_deployment_id", raw.mcp_deployment_id.map(Value::from));
-    keep("is_system_generated", raw.is_system_generated.map(Value::from));
-    keep("rate_limit", raw.rate_limit.map(Value::from));
-    keep("permissions", raw.permissions.map(Value::from));
     recover::mask(&mut extra, looks_like_secret);
+    for (name, text) in [("endpoint_id", raw.endpoint_id), ("mcp_deployment_id", raw.mcp_deployment_id)] {
+        if let Some(text) = text {
+            extra.push_text(name, &recover::masked(&text, looks_like_secret));
+        }
+    }
+    if let Some(is_system_generated) = raw.is_system_generated {
+        extra.push_bool("is_system_generated", is_system_generated);
+    }
+    if let Some(rate_limit) = raw.rate_limit {
+        extra.push_number("rate_limit", rate_limit);
+    }
+    if let Some(permissions) = raw.permissions {
+        let permissions = permissions.iter().map(|text| recover::masked(text, looks_like_secret));
+        extra.push_texts("permissions", permissions);
+    }
     let details = Details {
         name,
         description: raw.description,
@@ -67,7 +76,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
         unreadable,
         as_of: None,
     };
-    Ok(ApiKey::new(&call.provider.into(), id, details))
+    Ok(ApiKey::new(call.provider, id, details))
 }
 
 fn status(word: &str) -> KeyStatus {
@@ -108,9 +117,9 @@ pub(super) fn page(
     max_bytes: usize,
     result: RawResult<types::ListApiKeysResponse, types::Error>,
 ) -> Result<Page> {
-    let answer: types::ListApiKeysResponse = call.answer(result)?;
-    let table = Table { rows: Some(&answer.data), request, ids: &IDS, max_bytes };
-    let page = call.page(&table, |raw| key(call, raw));
+    let (answer, size): (types::ListApiKeysResponse, _) = call.answer_with_size(result)?;
+    let table = Table { request, ids: &IDS, max_bytes, size };
+    let page = call.page(&table, answer.data, |raw| key(call, raw));
     Ok(match answer.meta {
         None => page,
         Some(meta) => page.with_total(count(meta.total, &meta.extra, "total")).with_page_size(count(

@@ -223,12 +223,13 @@ impl Provider for Spartera {
         let key = match answer.data {
             types::ApiKeyStats::ApiKey(key) => key,
             types::ApiKeyStats::List(rows) => {
-                let mut keys = rows.iter();
+                let count = rows.count();
+                let mut keys = rows.into_iter();
                 match (keys.next(), keys.next()) {
                     (Some(Ok(key)), None) => key,
                     (Some(Err(why)), None) => return Err(call.malformed(Malformed::new(why.to_string()))),
                     _ => {
-                        return Err(call.unexpected(format!("the answer holds {} keys instead of one", rows.count())));
+                        return Err(call.unexpected(format!("the answer holds {count} keys instead of one")));
                     }
                 }
             }
