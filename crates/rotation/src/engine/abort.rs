@@ -5,8 +5,10 @@ use std::time::Duration;
 use api_keyring::{Expiry, KeyUpdate, Mark, Provider as _, Timestamp};
 
 use super::identity::OldNow;
+use super::secrets::{LEAVE, at};
 use super::vendor::{Found, Trial};
 use super::{Next, Result, Run};
+use crate::host::shown_name;
 use crate::record::Issued;
 use crate::{RotateError, SinkContent, State, Strategy};
 
@@ -30,24 +32,44 @@ impl Run<'_> {
         if self.has_requested_in_place() && !state.is_finished() {
             return self.decide_abort_in_place(&state, why, sink).await;
         }
-        if let (AbortSink::Leave, Some(new)) = (sink, state.issued()) {
-            if self.current_of(new).await?.is_some() {
-                return refuse(
-                    "the destination holds the new key's secret, which would stop working: abort without \
-                     `--leave-destination`",
-                );
-            }
-            if self.is_current_anywhere(new).await? && !self.old_still_works(new).await? {
-                return refuse(NO_WAY_BACK_IN_A_PART);
-            }
+        let mut why = why.to_owned();
+        if let Some(new) = state.issued() {
+            self.check_way_back(new, &mut why, sink).await?;
         }
-        let Some(next) = self.state_after_decision(state, why.to_owned(), sink).await? else { return Ok(()) };
+        let Some(next) = self.state_after_decision(state, why, sink).await? else { return Ok(()) };
         self.write(|record| {
             record.old_expires = false;
             record.leaves_sink = sink == AbortSink::Leave;
             record.state = next;
         })
         .await
+    }
+
+    /// Refuses an abort that would leave users with the new key's secret, which stops working.
+    async fn check_way_back(&self, new: &Issued, why: &mut String, sink: AbortSink) -> Result {
+        let holders = self.holders(new, sink).await?;
+        match sink {
+            AbortSink::Restore if holders.sinks.is_empty() => Ok(()),
+            AbortSink::Restore => self.check_sink().await.map_err(|error| {
+                advise(
+                    error,
+                    "Nothing was changed. Make the destination writable and abort again, or resume the rotation",
+                )
+            }),
+            AbortSink::Leave if holders.are_all() => refuse(
+                "the destination holds the new key's secret, which would stop working: abort without \
+                 `--leave-destination`",
+            ),
+            AbortSink::Leave if !holders.sinks.is_empty() && !self.old_still_works(new, sink).await? => {
+                refuse(NO_WAY_BACK_IN_A_PART)
+            }
+            AbortSink::Leave => {
+                for name in &holders.unreadable {
+                    why.push_str(&format!("; {name} cannot be read, and may hold the new key's secret, which is dead"));
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Returns whether a rotation in place may have ended the old secret, so that there is nothing to go back to.
@@ -110,7 +132,7 @@ impl Run<'_> {
                 self.abort_after_promotion(new, why, sink).await?
             }
             // The decision about the sink may change.
-            State::Aborting { .. } if sink == AbortSink::Leave || self.record.leaves_sink => state,
+            State::Aborting { .. } if (sink == AbortSink::Leave) != self.record.leaves_sink => state,
             State::Aborting { .. } | State::NeedsAttention { .. } => return Ok(None),
             State::Retiring(_) | State::Retired { .. } => {
                 return refuse("the old key is being retired, so there is no way back: resume the rotation");
@@ -194,8 +216,15 @@ impl Run<'_> {
             if let Some(next) = self.before_withdrawing(new, &mut why).await? {
                 return Ok(next);
             }
-            self.withdraw_issued(new).await?;
-            if self.record.leaves_sink && self.has_left_over(&new.mark).await? {
+            if let Err(error) = self.withdraw_issued(new).await {
+                return self.after_failed_withdrawal(new, error).await;
+            }
+            // Whatever happened to the slots, no key ends whose secret users have.
+            if let Some(holder) = self.holders(new, self.abort_sink()).await?.sinks.first() {
+                let problem = still_holds(&shown_name(&holder.name()));
+                return Ok(Next::State(self.needs_attention(problem)));
+            }
+            if self.record.leaves_sink && self.has_left_over(&new.mark).await {
                 let mark = &new.mark;
                 why.push_str(&format!("; secrets that nobody needs are left in the slots of mark {mark}: remove them"));
             }
@@ -230,17 +259,26 @@ impl Run<'_> {
     /// Makes sure that users keep a secret that works, if there is one. Returns the next state if nothing may be
     /// withdrawn.
     async fn before_withdrawing(&mut self, new: &Issued, why: &mut String) -> Result<Option<Next>> {
+        let holders = self.holders(new, self.abort_sink()).await?;
+        // Nothing tells what was there before, so a withdrawal would leave the new secret.
+        let mut kept_nothing = None;
+        for holder in &holders.sinks {
+            let previous = holder.previous(&new.mark).await.map_err(|error| at(&**holder, error))?;
+            if previous.is_none() && self.record.in_sink() != SinkContent::Nothing && self.has_several_sinks() {
+                kept_nothing = Some(still_holds(&shown_name(&holder.name())));
+            }
+        }
         if self.record.leaves_sink {
-            if self.current_of(new).await?.is_some() {
+            if holders.are_all() {
                 let problem = "the destination holds the new key's secret again, which would stop working. Abort the \
                                rotation without `--leave-destination`";
                 return Ok(Some(Next::State(self.needs_attention(problem))));
             }
-            if self.is_current_anywhere(new).await? && !self.old_still_works(new).await? {
+            if !holders.sinks.is_empty() && !self.old_still_works(new, AbortSink::Leave).await? {
                 self.go_to(State::Verified(new.clone())).await?;
                 return refuse(NO_WAY_BACK_IN_A_PART);
             }
-            return Ok(None);
+            return Ok(kept_nothing.map(|problem| Next::State(self.needs_attention(problem))));
         }
         if self.holds_foreign_secret(new).await? {
             let problem = "the destination holds a secret that is not this rotation's, and an abort would destroy it. \
@@ -248,8 +286,8 @@ impl Run<'_> {
                            (`abort --leave-destination`)";
             return Ok(Some(Next::State(self.needs_attention(problem))));
         }
-        if self.old_still_works(new).await? {
-            return Ok(None);
+        if self.old_still_works(new, AbortSink::Restore).await? {
+            return Ok(kept_nothing.map(|problem| Next::State(self.needs_attention(problem))));
         }
         if self.is_in_sink(new).await? {
             // The promotion changes nothing if the new secret is already current.
@@ -264,15 +302,15 @@ impl Run<'_> {
 
     /// Returns whether users can go back to the old secret. The old key may have stopped working after the decision to
     /// abort.
-    async fn old_still_works(&self, new: &Issued) -> Result<bool> {
-        let previous = self.previous(&new.mark).await?;
+    async fn old_still_works(&self, new: &Issued, sink: AbortSink) -> Result<bool> {
+        let previous = self.previous_anywhere(new, sink).await?;
         if self.record.in_sink() != SinkContent::OldSecret {
             // The old secret is in another place, so only the vendor can say whether it works.
-            let is_promoted = previous.is_some() || self.is_current_anywhere(new).await?;
+            let is_promoted = previous.is_some() || !self.holders(new, sink).await?.sinks.is_empty();
             return Ok(!is_promoted || !self.is_old_gone(new).await?);
         }
         // Without a previous secret, nothing was promoted, unless somebody has removed it since.
-        let Some(previous) = previous else { return Ok(!self.is_current_anywhere(new).await?) };
+        let Some(previous) = previous else { return Ok(self.holders(new, sink).await?.sinks.is_empty()) };
         let deadline = self.deadline(self.record.plan.timing.verify_seconds);
         Ok(match self.try_secret(&previous, 1, deadline).await? {
             Trial::Works => true,
@@ -281,6 +319,43 @@ impl Run<'_> {
             Trial::Unclear => !self.is_old_gone(new).await?,
         })
     }
+
+    /// Says what became of an abort whose withdrawal failed, and how to go on.
+    async fn after_failed_withdrawal(&mut self, new: &Issued, error: RotateError) -> Result<Next> {
+        let holders = self.holders(new, self.abort_sink()).await?;
+        if holders.are_all() {
+            // Users have a secret that works. The promotion changes nothing.
+            self.go_to(State::Verified(new.clone())).await?;
+            let hint = "Nothing was withdrawn, and the new secret stays. Make the destination writable and abort again, \
+                        or resume the rotation";
+            return Err(advise(error, hint));
+        }
+        let hint = match (holders.sinks.is_empty(), self.record.leaves_sink) {
+            (true, false) => LEAVE,
+            (true, true) => "Resume the rotation",
+            (false, _) => "It holds the new key's secret, which would stop working. Make it writable and resume",
+        };
+        Err(advise(error, hint))
+    }
+
+    fn abort_sink(&self) -> AbortSink {
+        if self.record.leaves_sink { AbortSink::Leave } else { AbortSink::Restore }
+    }
+}
+
+fn advise(error: RotateError, hint: &str) -> RotateError {
+    match error {
+        RotateError::Sink { sink, error } => RotateError::Sink { sink, error: error.advise(hint) },
+        other => other,
+    }
+}
+
+/// Says that an abort cannot go on while a sink holds the new secret.
+fn still_holds(name: &str) -> String {
+    format!(
+        "{name} holds the new key's secret, which would stop working, and nothing tells what was there before. Write there \
+         what it should hold, and resume"
+    )
 }
 
 fn refuse<T>(why: &str) -> Result<T> {

@@ -133,7 +133,11 @@ impl Run<'_> {
             // Users have a secret that works, and nothing shows whether it is this key's.
             State::Promoted { new, .. } | State::Delivered(new) if is_in_place && needs_attention => new,
             // Nothing shows whether the key under the old one's id is the old one. A person knows that it is not.
-            State::Retiring(new) if needs_attention && matches!(self.look_at_old(new).await?, OldNow::Unclear(_)) => {
+            // Or it is gone, and the new one does not work either.
+            State::Retiring(new)
+                if needs_attention
+                    && (self.is_old_gone(new).await? || matches!(self.look_at_old(new).await?, OldNow::Unclear(_))) =>
+            {
                 new
             }
             State::Retiring(_) | State::Retired { .. } | State::Aborting { .. } => {

@@ -3,6 +3,7 @@
 use api_keyring::{Error, ErrorKind, IssuedKey, KeyId, Mark, Operation, Outcome};
 use chrono::{DateTime, Utc};
 
+use super::retire::both_gone;
 use super::vendor::{Trial, usable};
 use super::{Next, Result, Run, after, before};
 use crate::record::{Discard, Issued};
@@ -271,10 +272,7 @@ impl Run<'_> {
             return Ok(Next::State(self.needs_secret()));
         }
         if self.record.waived.is_none() {
-            let why = format!(
-                "{problem}. The old key is gone as well: to end the rotation, waive the evidence (`--waive-evidence`)"
-            );
-            return Ok(Next::State(self.needs_attention(why)));
+            return Ok(Next::State(self.needs_attention(both_gone(problem))));
         }
         Ok(Next::State(State::Retiring(new)))
     }

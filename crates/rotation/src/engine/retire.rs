@@ -78,10 +78,11 @@ impl Run<'_> {
             let attention = self.needs_attention(problem);
             return self.go_to(attention).await;
         }
-        if self.is_in_sink(&new).await? {
-            return Ok(());
-        }
-        let attention = self.needs_secret();
+        let attention = match self.is_in_sink(&new).await? {
+            false => self.needs_secret(),
+            true if self.record.waived.is_some() => return Ok(()),
+            true => self.needs_attention(both_gone(problem)),
+        };
         self.go_to(attention).await
     }
 
@@ -231,4 +232,9 @@ impl Run<'_> {
         }
         Ok(Next::State(State::Done { key: new.key, confirmed }))
     }
+}
+
+/// Says what a person may decide if something is wrong with the new key, and the old one is gone.
+pub(super) fn both_gone(problem: &str) -> String {
+    format!("{problem}. The old key is gone as well: to end the rotation, waive the evidence (`--waive-evidence`)")
 }

@@ -1,11 +1,15 @@
 //! What a rotation asks its sink, and does with it.
 
+use std::sync::Arc;
+
 use api_keyring::{Mark, Secret};
 
+use super::abort::AbortSink;
 use super::{Result, Run};
+use crate::host::shown_name;
 use crate::record::Issued;
 use crate::sink::{Room, parts_of};
-use crate::{RotateError, Sink, SinkContent, SinkError, State};
+use crate::{RotateError, Sink, SinkContent, SinkError};
 
 impl Run<'_> {
     fn sink_result<T>(&self, result: Result<T, SinkError>) -> Result<T> {
@@ -106,17 +110,46 @@ impl Run<'_> {
         self.sink_result(self.sink.promote(mark).await)
     }
 
+    /// Returns the sinks that hold the new key's secret in their current slots. If an abort leaves the sinks as they are,
+    /// one that cannot be read is no obstacle.
+    pub(super) async fn holders(&self, new: &Issued, sink: AbortSink) -> Result<Holders> {
+        let mut holders = Holders::default();
+        for part in parts_of(&self.sink) {
+            match part.current().await {
+                Ok(Some(secret)) if new.has_secret(&secret) => holders.sinks.push(part),
+                Ok(_) => holders.others += 1,
+                Err(_) if sink == AbortSink::Leave => holders.unreadable.push(shown_name(&part.name())),
+                Err(error) => return Err(at(&*part, error.advise(LEAVE))),
+            }
+        }
+        Ok(holders)
+    }
+
+    pub(super) fn has_several_sinks(&self) -> bool {
+        parts_of(&self.sink).len() > 1
+    }
+
+    /// Reads the previous slot of the first sink that has one.
+    pub(super) async fn previous_anywhere(&self, new: &Issued, sink: AbortSink) -> Result<Option<Secret>> {
+        for part in parts_of(&self.sink) {
+            match part.previous(&new.mark).await {
+                Ok(None) => {}
+                Err(_) if sink == AbortSink::Leave => {}
+                Ok(previous) => return Ok(previous),
+                Err(error) => return Err(at(&*part, error.advise(LEAVE))),
+            }
+        }
+        Ok(None)
+    }
+
     /// Withdraws the new key's secret, which is going to stop working. A sink that holds it gets the old one back, even
     /// if the abort leaves the others as they are.
     pub(super) async fn withdraw_issued(&self, new: &Issued) -> Result {
         if !self.record.leaves_sink {
             return self.withdraw(&new.mark).await;
         }
-        for part in parts_of(&self.sink) {
-            if self.current_of_part(&*part).await?.is_some_and(|secret| new.has_secret(&secret)) {
-                let withdrawn = part.withdraw(&new.mark).await;
-                withdrawn.map_err(|error| RotateError::Sink { sink: part.name(), error })?;
-            }
+        for part in self.holders(new, AbortSink::Leave).await?.sinks {
+            part.withdraw(&new.mark).await.map_err(|error| at(&*part, error))?;
         }
         self.withdraw(&new.mark).await
     }
@@ -124,25 +157,20 @@ impl Run<'_> {
     /// Withdraws the secret of a mark. If the abort leaves the sink as it is, a sink that cannot be written is no
     /// obstacle, because nobody needs what stays in the slots.
     pub(super) async fn withdraw(&self, mark: &Mark) -> Result {
-        if self.record.leaves_sink {
-            // Without the previous secret, the withdrawal leaves the current one alone.
-            if self.sink.forget_previous(mark).await.is_ok() {
-                drop(self.sink.withdraw(mark).await);
-            }
-            return Ok(());
+        if !self.record.leaves_sink {
+            return self.sink_result(self.sink.withdraw(mark).await);
         }
-        let withdrawn = self.sink.withdraw(mark).await;
-        self.sink_result(withdrawn.map_err(|error| match self.record.state {
-            State::Aborting { .. } => {
-                error.advise("To end the rotation and leave the destination as it is, use `abort --leave-destination`")
-            }
-            _ => error,
-        }))
+        // Without the previous secret, the withdrawal leaves the current one alone.
+        if self.sink.forget_previous(mark).await.is_ok() {
+            drop(self.sink.withdraw(mark).await);
+        }
+        Ok(())
     }
 
-    /// Returns whether a slot of this mark still holds a secret.
-    pub(super) async fn has_left_over(&self, mark: &Mark) -> Result<bool> {
-        Ok(self.pending(mark).await?.is_some() || self.previous(mark).await?.is_some())
+    /// Returns whether a slot of this mark still holds a secret, or may.
+    pub(super) async fn has_left_over(&self, mark: &Mark) -> bool {
+        let is_empty = |slot: Result<Option<Secret>>| slot.is_ok_and(|secret| secret.is_none());
+        !is_empty(self.pending(mark).await) || !is_empty(self.previous(mark).await)
     }
 
     pub(super) async fn forget_previous(&self, mark: &Mark) -> Result {
@@ -158,4 +186,28 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+/// What a person can do if a sink cannot be read or written.
+pub(super) const LEAVE: &str =
+    "To end the rotation and leave the destination as it is, use `abort --leave-destination`";
+
+/// Which sinks hold the new key's secret.
+#[derive(Default)]
+pub(super) struct Holders {
+    pub(super) sinks: Vec<Arc<dyn Sink>>,
+    /// The names of the sinks that cannot be read.
+    pub(super) unreadable: Vec<String>,
+    others: usize,
+}
+
+impl Holders {
+    /// Returns whether every sink holds it.
+    pub(super) fn are_all(&self) -> bool {
+        self.others == 0 && self.unreadable.is_empty()
+    }
+}
+
+pub(super) fn at(sink: &dyn Sink, error: SinkError) -> RotateError {
+    RotateError::Sink { sink: sink.name(), error }
 }

@@ -9,7 +9,8 @@ use api_keyring::{
     ProviderExt as _, Revocation, Secret,
 };
 use api_keyring_rotation::{
-    Journal as _, MemoryJournal, MemorySink, Record, RotateKey, Rotator, Sink, SinkSet, Slot, State, Store as _,
+    Journal as _, MemoryJournal, MemorySink, Record, RotateError, RotateKey, Rotator, Sink, SinkSet, Slot, State,
+    Store as _,
 };
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
@@ -107,20 +108,84 @@ async fn the_old_key_expires_with_the_grace_unless_the_rotation_is_aborted() {
 #[tokio::test]
 async fn an_old_key_that_ends_during_an_abort_leaves_the_new_one_in_use() {
     let fixture = Fixture::new().await;
-    let faulty = FaultySink::over(&fixture.sink);
-    let rotator = fixture.rotator.with_sink(faulty.clone());
+    let rotator = &fixture.rotator;
     let record = rotator.rotate(&fixture.rotate()).await.unwrap();
-    faulty.is_unwritable.store(true, Ordering::Relaxed);
-    rotator.abort(&record.id, "not today").await.unwrap_err();
+    let interrupted = rotator.with_sink(fixture.sink.clone()).cancel_when(std::future::ready(()));
+    assert!(matches!(interrupted.abort(&record.id, "not today").await, Err(RotateError::Cancelled)));
     assert_eq!(fixture.journal.load(&record.id).await.unwrap().unwrap().state.name(), "aborting");
     fixture.provider.revoke(fixture.old.id(), &Revocation::new()).await.unwrap();
-    faulty.is_unwritable.store(false, Ordering::Relaxed);
     assert!(refusal(rotator.resume(&record.id).await).contains("there is no way back"));
     assert!(fixture.works(&fixture.current().await).await);
     assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "promoted");
     fixture.clock.advance(Duration::from_secs(3600));
     assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "done");
     assert!(fixture.works(&fixture.current().await).await);
+}
+
+#[tokio::test]
+async fn a_sink_that_cannot_be_written_leaves_every_way_open() {
+    let fixture = Fixture::new().await;
+    let faulty = FaultySink::over(&fixture.sink);
+    let rotator = fixture.rotator.with_sink(faulty.clone());
+    let record = rotator.rotate(&fixture.rotate()).await.unwrap();
+    faulty.is_unwritable.store(true, Ordering::Relaxed);
+    let failed = rotator.abort(&record.id, "not today").await.unwrap_err().to_string();
+    assert!(
+        failed.contains("abort again, or resume the rotation") && !failed.contains("--leave-destination"),
+        "{failed}"
+    );
+    assert!(fixture.works(&fixture.current().await).await && fixture.works(fixture.old.secret()).await);
+    // Both ways that the message names.
+    assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "promoted");
+    rotator.abort(&record.id, "not today").await.unwrap_err();
+    faulty.is_unwritable.store(false, Ordering::Relaxed);
+    assert_eq!(rotator.abort(&record.id, "not today").await.unwrap().state.name(), "aborted");
+    assert_eq!(fixture.current().await, *fixture.old.secret());
+}
+
+#[tokio::test]
+async fn no_abort_ends_a_key_whose_secret_a_sink_still_holds() {
+    for leaves in [false, true] {
+        let (fixture, other, rotator, record) = promoted_in_one_of_two().await;
+        let State::Promoted { new: api_keyring_rotation::Issued { mark: new, .. }, .. } = record.state.clone() else {
+            panic!("{record:?}")
+        };
+        // Somebody copies the new secret, and nothing keeps what was there before.
+        other.forget_previous(&new).await.unwrap();
+        if leaves {
+            fixture.sink.forget_previous(&new).await.unwrap();
+        } else {
+            put_foreign_secret(&other, &fixture.current().await).await;
+        }
+        let abort = async || match leaves {
+            true => rotator.abort_leaving_sink(&record.id, "given up").await,
+            false => rotator.abort(&record.id, "given up").await,
+        };
+        let why = match abort().await {
+            Ok(Record { state: State::NeedsAttention { why, .. }, .. }) | Err(RotateError::Refused(why)) => why,
+            other => panic!("{leaves}: {other:?}"),
+        };
+        assert!(why.contains("holds the new key's secret"), "{leaves}: {why}");
+        for sink in [&fixture.sink, &other] {
+            let held = sink.current().await.unwrap().unwrap();
+            assert!(held.expose() == "theirs" || fixture.works(&held).await, "{leaves}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_abort_can_leave_a_sink_that_cannot_be_read() {
+    let fixture = Fixture::new().await;
+    let faulty = FaultySink::over(&fixture.sink);
+    let rotator = fixture.rotator.with_sink(faulty.clone());
+    let record = rotator.rotate(&fixture.rotate()).await.unwrap();
+    faulty.is_unreadable.store(true, Ordering::Relaxed);
+    let failed = rotator.abort(&record.id, "given up").await.unwrap_err().to_string();
+    assert!(failed.contains("--leave-destination"), "{failed}");
+    let aborted = rotator.abort_leaving_sink(&record.id, "given up").await.unwrap();
+    let State::Aborted { why } = &aborted.state else { panic!("{aborted:?}") };
+    assert!(why.contains("cannot be read"), "{why}");
+    assert!(fixture.works(fixture.old.secret()).await);
 }
 
 #[tokio::test]

@@ -21,6 +21,8 @@ pub(crate) struct FaultySink {
     pub(crate) is_unwritable: Arc<AtomicBool>,
     /// Every removal fails.
     pub(crate) keeps_everything: Arc<AtomicBool>,
+    /// Every read fails.
+    pub(crate) is_unreadable: Arc<AtomicBool>,
     /// Reading a previous slot fails.
     pub(crate) hides_previous: Arc<AtomicBool>,
 }
@@ -31,6 +33,7 @@ impl FaultySink {
             sink: sink.clone(),
             is_unwritable: Arc::default(),
             keeps_everything: Arc::default(),
+            is_unreadable: Arc::default(),
             hides_previous: Arc::default(),
         }
     }
@@ -47,6 +50,9 @@ impl Store for FaultySink {
     }
 
     async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+        if self.is_unreadable.load(Ordering::Relaxed) {
+            return Err(SinkError::new("the sink cannot be read"));
+        }
         if self.hides_previous.load(Ordering::Relaxed) && matches!(slot, Slot::Previous(_)) {
             return Err(SinkError::new("the previous slot cannot be read"));
         }

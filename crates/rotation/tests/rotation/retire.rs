@@ -49,9 +49,13 @@ async fn an_old_key_is_left_alone_if_the_new_one_has_ended() {
     let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
     assert!(why.contains("has stopped working"), "{why}");
     assert!(fixture.works(fixture.old.secret()).await);
-    // Somebody else retires the old key, so the rotation only has to confirm that.
+    // Somebody else retires the old key. Users have no secret that works, so a person has to know.
     fixture.provider.revoke(fixture.old.id(), &Revocation::new()).await.unwrap();
-    assert_eq!(fixture.rotator.resume(&record.id).await.unwrap().state.name(), "done");
+    let attention = fixture.rotator.resume(&record.id).await.unwrap();
+    let State::NeedsAttention { why, .. } = &attention.state else { panic!("{attention:?}") };
+    assert!(why.contains("The old key is gone as well") && why.contains("--waive-evidence"), "{why}");
+    let done = fixture.rotator.waive_evidence(&record.id, "its users are gone").await.unwrap();
+    assert_eq!(done.state.name(), "done");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rusqlite::backup::Backup;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::guard;
@@ -49,16 +50,19 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
 pub(super) fn open_read_only(path: &Path) -> Result<Connection> {
     let path = guard::resolve(path)?;
     let file = guard::check(&path)?;
+    let has_log = guard::has_log(&path);
     let mut connection = connect(&path)?;
+    // What a killed process left in the log stays there. Otherwise SQLite would write it to the file when it closes it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)?;
     match check_ours(&mut connection) {
         // SQLite cannot create its other files beside this one. Without a log, the file is complete.
-        Err(error) if cannot_create(&*error) && !guard::has_log(&path) => {
+        Err(error) if cannot_create(&*error) && !has_log => {
             connection = connect_immutable(&path)?;
             check_ours(&mut connection)?;
         }
         checked => checked?,
     }
-    if layout(&connection)? < MIGRATIONS.len() {
+    if !missing_migrations(layout(&connection)?)?.is_empty() {
         connection = copy(&connection)?;
         migrate(&mut connection)?;
     }
@@ -94,7 +98,8 @@ fn configured(connection: Connection) -> rusqlite::Result<Connection> {
 /// Returns whether SQLite could not create its other files.
 fn cannot_create(error: &(dyn std::error::Error + 'static)) -> bool {
     let code = error.downcast_ref().and_then(rusqlite::Error::sqlite_error_code);
-    matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+    // The index of the log takes room on the disk.
+    matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::DiskFull | ErrorCode::SystemIoFailure))
 }
 
 /// Copies a journal into memory.
@@ -155,17 +160,17 @@ fn layout(connection: &Connection) -> rusqlite::Result<usize> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
+/// Returns the migrations from a layout to the latest one.
+fn missing_migrations(layout: usize) -> Result<&'static [&'static str]> {
+    MIGRATIONS.get(layout..).ok_or_else(|| {
+        format!("a newer version of this program wrote it, in layout {layout}. Update this program to read it").into()
+    })
+}
+
 /// Brings the file to the latest layout.
 fn migrate(connection: &mut Connection) -> Result {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let version = layout(&transaction)?;
-    let Some(missing) = MIGRATIONS.get(version..) else {
-        return Err(format!(
-            "a newer version of this program wrote it, in layout {version}. Update this program to read it"
-        )
-        .into());
-    };
-    for migration in missing {
+    for migration in missing_migrations(layout(&transaction)?)? {
         transaction.execute_batch(migration)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION)?;

@@ -264,7 +264,8 @@ impl Journal for SqliteJournal {
 
     async fn make_room(&self) -> Result<(), JournalError> {
         self.transact(|transaction| Ok(transaction.execute_batch(TAKE_ROOM)?)).await?;
-        self.transact(|transaction| Ok(transaction.execute_batch("DROP TABLE room")?)).await?;
+        // Another rotation may have removed the table, which they share.
+        self.transact(|transaction| Ok(transaction.execute_batch("DROP TABLE IF EXISTS room")?)).await?;
         // What follows takes the place of the changes that are in the file by then. If other processes read meanwhile,
         // it may not.
         self.call(|connection| Ok(connection.execute_batch("PRAGMA wal_checkpoint")?)).await

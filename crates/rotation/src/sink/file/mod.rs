@@ -165,7 +165,7 @@ impl FileSink {
         }
         Err(SinkError::new(format!(
             "{} was left unchanged, because its access has changed since the rotation was planned: it is {access}, and \
-             was {expected}. Undo that and resume, or leave the destination as it is (`abort --leave-destination`)",
+             was {expected}. Undo that and try again",
             self.path.display()
         )))
     }
