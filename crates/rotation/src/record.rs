@@ -437,7 +437,8 @@ pub struct Record {
     pub state: State,
     /// Every mark under which the rotation sent a create, or may have sent one. In place, each regenerate has one.
     pub marks: Vec<Mark>,
-    /// The mark of the next request for a secret, if the last one under it was refused, or not sent. A rotator that has
+    /// The mark of the next request for a secret, if the last one under it was refused, or not sent, or was the last of many
+    /// in place whose answers are lost. A rotator that has
     /// the lease may send the next one without recording it first. If that rotator dies, its lease is not released, and
     /// the next rotator assumes that the request was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -478,6 +479,13 @@ impl Record {
             waived: None,
             leaves_sink: false,
             adopted: None,
+        }
+    }
+
+    /// Adds a mark under which a request may have been sent.
+    pub(super) fn add_mark(&mut self, mark: &Mark) {
+        if !self.marks.contains(mark) {
+            self.marks.push(mark.clone());
         }
     }
 

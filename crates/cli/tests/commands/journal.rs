@@ -178,6 +178,50 @@ fn what_only_reads_the_journal_changes_nothing() {
 
 #[test]
 #[cfg(unix)]
+fn reading_writes_no_log_of_a_killed_process_into_the_journal() {
+    for early in [false, true] {
+        let fixture = fixture("spartera");
+        let id = fixture.rotate(&[])["id"].as_str().unwrap().to_owned();
+        if early {
+            fs::copy(EARLY, fixture.path("state.sqlite")).unwrap();
+        }
+        // A copy of the files of a process that has not closed them.
+        let open = rusqlite::Connection::open(fixture.path("state.sqlite")).unwrap();
+        open.pragma_update(None, "journal_mode", "WAL").unwrap();
+        open.execute("UPDATE rotation SET holder = 'killed'", ()).unwrap();
+        let killed = tempfile::tempdir().unwrap();
+        for name in ["state.sqlite", "state.sqlite-wal", "state.sqlite-shm"] {
+            fs::copy(fixture.path(name), killed.path().join(name)).unwrap();
+        }
+        assert!(killed.path().join("state.sqlite-wal").metadata().unwrap().len() > 0);
+        let before = fs::read(killed.path().join("state.sqlite")).unwrap();
+        let journal = killed.path().join("state.sqlite").to_str().unwrap().to_owned();
+        for _ in 0..2 {
+            let run = fixture.run(&["status", "--journal", &journal]);
+            assert!(run.code == 0 && (early || run.stdout.contains(&id)), "{run:?}");
+            assert!(fs::read(&journal).unwrap() == before, "early: {early}");
+        }
+    }
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_not_read() {
+    let fixture = fixture("spartera");
+    fixture.rotate(&[]);
+    fixture.edit_journal("PRAGMA user_version = 9");
+    for command in
+        [&["status"][..], &["history"], &["sweep"], &["prune", "--older-than", "1d", "--dry-run"], &["resume"]]
+    {
+        let run = fixture.run(command);
+        assert!(
+            run.code == 1 && run.stderr.contains("a newer version of this program wrote it, in layout 9"),
+            "{run:?}"
+        );
+    }
+}
+
+#[test]
+#[cfg(unix)]
 fn a_journal_in_a_folder_that_cannot_be_written_is_read() {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     let fixture = fixture("spartera");

@@ -3,6 +3,8 @@
 //! Nothing overlaps. If an answer is lost, users may have no secret that works until the rotation has requested another
 //! one.
 
+use std::time::Duration;
+
 use api_keyring::{Acceptance, Error, IssuedKey, KeyId, Mark, Operation, Provider as _, Sameness, Secret};
 
 use super::overlap::MAX_REQUESTS;
@@ -38,7 +40,14 @@ impl Run<'_> {
         if self.requested >= MAX_REQUESTS {
             let why =
                 format!("{MAX_REQUESTS} requests for a new secret failed: check the key at the vendor, then resume");
-            return Ok(Next::State(self.needs_attention(why)));
+            let state = self.needs_attention(why);
+            self.write(|record| {
+                // A later run that fails as well has nothing new to record.
+                record.reserved = record.marks.last().cloned();
+                record.state = state;
+            })
+            .await?;
+            return Ok(Next::Recorded);
         }
         // This applies even if the old secret is dead: a secret in another host's destination does not reach the users.
         if let Some(problem) = self.problem_with_sinks(None).await? {
@@ -124,7 +133,13 @@ impl Run<'_> {
         // old id.
         let is_outdated_id = error.is_not_found() && !is_first;
         if error.may_have_taken_effect() || is_outdated_id || (was_alive && self.has_ended_old().await?) {
-            return Ok(lost(mark));
+            if self.unrecorded.as_ref() != Some(&mark) || !self.record.marks.contains(&mark) {
+                return Ok(lost(mark));
+            }
+            // The record already says that a request under this mark may have been sent.
+            self.wait(Duration::from_secs(self.record.plan.timing.settle_seconds)).await?;
+            self.unrecorded = None;
+            return Ok(Next::Recorded);
         }
         if error.is_transient() {
             self.reserve(mark).await?;

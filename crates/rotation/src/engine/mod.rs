@@ -234,7 +234,7 @@ impl<'a> Run<'a> {
     async fn record_request(&mut self) -> Result {
         let Some(mark) = self.unrecorded.clone() else { return Ok(()) };
         let mut next = self.record.clone();
-        next.marks.push(mark.clone());
+        next.add_mark(&mark);
         (next.reserved, next.state) = (None, State::Issuing { mark });
         self.save(next).await?;
         self.unrecorded = None;
@@ -320,7 +320,7 @@ impl<'a> Run<'a> {
         self.record_resumption().await?;
         if let Some(mark) = self.unrecorded.clone() {
             self.record_request().await?;
-            next.marks.push(mark);
+            next.add_mark(&mark);
             next.reserved = None;
         }
         self.save(next).await

@@ -258,6 +258,32 @@ async fn a_request_that_is_refused_for_now_is_recorded_once() {
     }
 }
 
+/// A vendor that is down for a day, and does not say that it did nothing.
+#[tokio::test]
+async fn regenerates_whose_answers_are_lost_are_recorded_once() {
+    let lost = || Error::new(ErrorKind::Server, Outcome::Unknown, "down");
+    for is_applied in [false, true] {
+        let fixture = Fixture::with_provider(Memory::like_monad()).await;
+        let inject = |times: usize| {
+            for _ in 0..times {
+                drop(match is_applied {
+                    true => fixture.inject.clone().after(Operation::Regenerate, lost),
+                    false => fixture.inject.clone().before(Operation::Regenerate, lost),
+                });
+            }
+        };
+        inject(5);
+        let attention = fixture.rotator.rotate(&fixture.rotate().in_place()).await.unwrap();
+        assert_eq!(attention.state.name(), "stuck", "{attention:?}");
+        inject(5 * RESUMES);
+        fixture.resume_in_vain(&fixture.rotator, &attention, "lost answers").await;
+        let done = fixture.rotator.resume(&attention.id).await.unwrap();
+        assert_eq!(done.state.name(), "done", "{done:?}");
+        assert_eq!(done.marks, attention.marks);
+        assert!(fixture.works(&fixture.current().await).await);
+    }
+}
+
 /// The journal does not know of the second request, and the rotator dies before the answer comes.
 #[tokio::test]
 async fn a_lease_that_was_not_released_tells_of_a_request() {

@@ -569,3 +569,18 @@ async fn a_journal_that_is_only_read_shows_what_others_write_and_writes_nothing(
     assert!(refused.iter().all(|refused| matches!(refused, Err(JournalError::Unavailable(_)))), "{refused:?}");
     assert_eq!(journal.take(&first.id, "holder", LEASE).await.unwrap().token, 1);
 }
+
+#[tokio::test]
+async fn many_rotators_make_room_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let journals: Vec<_> = (0..4).map(|_| open(&path).unwrap()).collect();
+    let made = journals.iter().cycle().take(32).map(|journal| journal.make_room());
+    for made in futures_util::future::join_all(made).await {
+        made.unwrap();
+    }
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    let left: u64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema WHERE name = 'room'", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 0);
+}
