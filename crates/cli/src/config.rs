@@ -155,6 +155,13 @@ pub(crate) fn journal() -> Result<PathBuf> {
     }
 }
 
+/// Returns the folder of that journal.
+pub(crate) fn journal_folder() -> Result<PathBuf> {
+    let mut path = journal()?;
+    path.pop();
+    Ok(path)
+}
+
 fn retry(environment: Environment<'_>) -> Result<Retry> {
     let retry = Retry::new().observe(|retrying| output::notice(&retrying.to_string()));
     let variable = "API_KEYRING_ATTEMPTS";

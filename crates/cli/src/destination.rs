@@ -1,5 +1,6 @@
 //! The destinations of a new secret.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -38,8 +39,47 @@ impl FromStr for Destination {
 /// A destination that can take a secret.
 #[derive(Debug)]
 pub(crate) enum ReadyDestination {
-    Stdout,
+    /// Standard output. An answer that cannot be read goes to the file, if there is one.
+    Stdout(Option<Box<SecretFile>>),
     File(Box<SecretFile>),
+}
+
+/// Where an answer that cannot be read goes if the secret goes to standard output. A program that reads standard output
+/// would take the answer for a secret.
+#[derive(Debug)]
+pub(crate) enum Aside {
+    /// A file in this folder. Without it, the command is refused.
+    Required(PathBuf),
+    /// A file in this folder, if possible.
+    IfPossible(Option<PathBuf>),
+}
+
+impl Aside {
+    fn reserve(self) -> Result<Option<Box<SecretFile>>> {
+        let reserve = |folder: &Path| {
+            create_private(folder)?;
+            SecretFile::reserve(folder.join(format!("stdout-{}", Mark::random())), Existing::Keep)
+        };
+        match self {
+            Self::Required(folder) => reserve(&folder).map(|file| Some(file.into())).map_err(|why| {
+                Failure::Other(format!(
+                    "an answer that cannot be read could not be saved in {}, and its secret would be lost ({why}). \
+                     Nothing was sent. Name a journal in a folder that can be written (`--journal`), or use --to file:PATH",
+                    folder.display()
+                ))
+            }),
+            Self::IfPossible(folder) => Ok(folder.and_then(|folder| reserve(&folder).ok()).map(Into::into)),
+        }
+    }
+}
+
+/// Creates a folder for this user alone, if it does not exist.
+pub(crate) fn create_private(folder: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 /// Why a secret is not at its destination.
@@ -55,7 +95,7 @@ impl Destination {
     /// Checks that the destination can take a secret, and reserves room for it.
     ///
     /// A prepared destination that receives no secret leaves no file behind.
-    pub(crate) fn prepare(self, existing: Existing) -> Result<ReadyDestination> {
+    pub(crate) fn prepare(self, existing: Existing, aside: Aside) -> Result<ReadyDestination> {
         match self {
             Self::Stdout if !is_stdout_writable() => Err(Failure::Usage(
                 "standard output cannot be written, and the secret would be lost: use --to file:PATH".to_owned(),
@@ -63,7 +103,7 @@ impl Destination {
             Self::Stdout if is_stdout_discarded() => Err(Failure::Usage(
                 "standard output is the null device, and the secret would be lost: use --to file:PATH".to_owned(),
             )),
-            Self::Stdout => Ok(ReadyDestination::Stdout),
+            Self::Stdout => aside.reserve().map(ReadyDestination::Stdout),
             Self::File(path) => {
                 let file = SecretFile::reserve(&path, existing);
                 file.map(|file| ReadyDestination::File(file.into())).map_err(|why| unusable(&path, &why))
@@ -75,13 +115,13 @@ impl Destination {
 impl ReadyDestination {
     /// Returns whether the secret goes to standard output. Nothing else may go there then.
     pub(crate) fn is_stdout(&self) -> bool {
-        matches!(self, Self::Stdout)
+        matches!(self, Self::Stdout(_))
     }
 
     /// Returns the destination as users write it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Stdout => STDOUT.to_owned(),
+            Self::Stdout(_) => STDOUT.to_owned(),
             Self::File(file) => file_name(file.path()),
         }
     }
@@ -89,7 +129,7 @@ impl ReadyDestination {
     /// Writes a secret. A file is on the disk when this returns.
     pub(crate) fn deliver(self, secret: &Secret) -> Result<(), DeliveryError> {
         match self {
-            Self::Stdout => write_line(secret.expose().as_bytes()).map_err(DeliveryError::Lost),
+            Self::Stdout(_) => write_line(secret.expose().as_bytes()).map_err(DeliveryError::Lost),
             Self::File(file) => match file.put(secret) {
                 Ok(()) => Ok(()),
                 Err(SecretFileError::Elsewhere { why, path }) => Err(DeliveryError::Elsewhere { why, path }),
@@ -111,12 +151,6 @@ impl ReadyDestination {
 /// The answer goes to a file beside the intended one, because it must not overwrite a secret that works.
 pub(crate) fn set_aside(file: SecretFile, unclaimed: &[u8]) -> io::Result<String> {
     file.set_aside(unclaimed, ".unclaimed").map(|path| file_name(&path))
-}
-
-/// Saves an answer that may contain the secret in a new file in this folder, and returns its destination.
-pub(crate) fn set_aside_in(folder: &Path, unclaimed: &[u8]) -> io::Result<String> {
-    let path = folder.join(format!("stdout-{}", Mark::random()));
-    set_aside(SecretFile::reserve(path, Existing::Keep)?, unclaimed)
 }
 
 fn file_name(path: &Path) -> String {
@@ -177,6 +211,10 @@ mod tests {
         format!("file:{}", path.display()).parse().unwrap()
     }
 
+    fn aside() -> Aside {
+        Aside::IfPossible(None)
+    }
+
     #[test]
     fn a_destination_is_a_dash_or_a_file() {
         assert_eq!("-".parse(), Ok(Destination::Stdout));
@@ -191,9 +229,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         fs::write(&path, "old").unwrap();
-        assert!(matches!(destination(&path).prepare(Existing::Keep), Err(Failure::Usage(_))));
-        destination(&path).prepare(Existing::Replace).unwrap().deliver(&"new".into()).unwrap();
+        assert!(matches!(destination(&path).prepare(Existing::Keep, aside()), Err(Failure::Usage(_))));
+        destination(&path).prepare(Existing::Replace, aside()).unwrap().deliver(&"new".into()).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
-        assert!(matches!(destination(folder.path()).prepare(Existing::Replace), Err(Failure::Usage(_))));
+        assert!(matches!(destination(folder.path()).prepare(Existing::Replace, aside()), Err(Failure::Usage(_))));
     }
 }

@@ -12,6 +12,7 @@ use super::undo::Undo;
 use crate::arguments::{Create, Format};
 use crate::cancellation::defer_cancellation;
 use crate::config;
+use crate::destination::Aside;
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -28,7 +29,9 @@ pub(super) async fn run(format: Format, arguments: Create) -> Result {
     if let Some(mark) = &mark {
         new = new.marked(mark);
     }
-    let destination = deliver::requested_destination(arguments.delivery)?;
+    let (destination, existing) = deliver::requested_destination(arguments.delivery)?;
+    // If the answer is lost, the key is deleted.
+    let destination = (destination, existing, Aside::IfPossible(config::journal_folder().ok()));
     // This is true by the time that anybody reads it, unless a line on standard error says otherwise.
     let name_it = |document: &mut Value| {
         if mark.is_some() && can_rename(provider) && document["key"].is_object() {

@@ -6,9 +6,8 @@ use api_keyring::{Error, IssuedKey, NamedProvider, Provider as _};
 use api_keyring_rotation::Existing;
 use serde_json::{Value, json};
 
-use super::journal;
 use crate::arguments::{DeliveryArguments, Format};
-use crate::destination::{self, DeliveryError, Destination, ReadyDestination, set_aside, set_aside_in};
+use crate::destination::{self, Aside, DeliveryError, Destination, ReadyDestination, set_aside};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -52,11 +51,11 @@ pub(super) enum Undelivered {
 pub(super) async fn issue_and_deliver(
     format: Format,
     provider: &NamedProvider,
-    (destination, existing): (Destination, Existing),
+    (destination, existing, aside): (Destination, Existing, Aside),
     issuing: impl Future<Output = Result<IssuedKey, Error>>,
     complete: impl FnOnce(&mut Value),
 ) -> Result<Delivered, Undelivered> {
-    let ready = destination.prepare(existing).map_err(Undelivered::Failed)?;
+    let ready = destination.prepare(existing, aside).map_err(Undelivered::Failed)?;
     let destination = ready.name();
     let issued = match issuing.await {
         Ok(issued) => issued,
@@ -142,9 +141,12 @@ fn without_answer(destination: ReadyDestination, error: Error) -> Undelivered {
         return Undelivered::Unanswered(error, None);
     };
     let saved = match destination {
-        // A program that reads standard output would take the answer for a secret.
-        ReadyDestination::Stdout => journal::own_folder().and_then(|folder| Ok(set_aside_in(&folder, bytes)?)),
-        ReadyDestination::File(file) => set_aside(*file, bytes).map_err(Failure::from),
+        ReadyDestination::Stdout(Some(file)) | ReadyDestination::File(file) => {
+            set_aside(*file, bytes).map_err(Failure::from)
+        }
+        ReadyDestination::Stdout(None) => {
+            Err(Failure::Other("there is no folder for it. Use --to file:PATH".to_owned()))
+        }
     };
     match saved {
         Ok(place) => Undelivered::SetAside(error, place),

@@ -12,7 +12,7 @@ use api_keyring_rotation::Existing;
 
 use crate::arguments::{self, Format};
 use crate::cancellation::CancelRequests;
-use crate::destination::{DeliveryError, Destination};
+use crate::destination::{Aside, DeliveryError, Destination};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -23,7 +23,7 @@ impl StateFile<'_> {
     /// Returns the state in the file, or an empty one. Fails if the file could not be written at the end.
     fn read(&self) -> Result<State> {
         let path = self.0.display();
-        drop(self.destination().prepare(Existing::Overwrite)?);
+        drop(self.destination().prepare(Existing::Overwrite, Aside::IfPossible(None))?);
         match fs::read_to_string(self.0) {
             Ok(text) => State::from_json(&text)
                 .map_err(|error| Failure::Other(format!("cannot load the state from {path}: {error}"))),
@@ -34,7 +34,10 @@ impl StateFile<'_> {
 
     /// Replaces the file as a whole. Only its owner can read it.
     fn write(&self, state: &State) -> Result {
-        let written = self.destination().prepare(Existing::Overwrite)?.deliver(&Secret::from(state.to_json()));
+        let written = self
+            .destination()
+            .prepare(Existing::Overwrite, Aside::IfPossible(None))?
+            .deliver(&Secret::from(state.to_json()));
         written.map_err(|error| match error {
             DeliveryError::Lost(why) => Failure::Other(format!("cannot save the state to {}: {why}", self.0.display())),
             DeliveryError::Elsewhere { why, path } => {

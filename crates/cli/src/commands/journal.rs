@@ -1,12 +1,12 @@
 //! Opens the journal of rotations, and decides which commands may create it.
 
-use std::fs::DirBuilder;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use api_keyring_rotation::{Journal, JournalEntry, JournalError, Listing, MemoryJournal, RotationId, SqliteJournal};
 
 use crate::arguments::{JournalArguments, RotateOptions};
+use crate::destination::create_private;
 use crate::failure::{Failure, Result};
 use crate::{config, output};
 
@@ -32,7 +32,10 @@ pub(super) fn for_rotation(options: &RotateOptions, access: Access) -> Result<Ar
         Some(path) => open(path, access),
         None => {
             if access == Access::Write {
-                own_folder()?;
+                let folder = config::journal_folder()?;
+                create_private(&folder).map_err(|why| {
+                    Failure::Other(format!("cannot create the directory {}: {why}", folder.display()))
+                })?;
             }
             open(&config::journal()?, access)
         }
@@ -63,19 +66,12 @@ fn open(path: &Path, access: Access) -> Result<Arc<dyn Journal>> {
     })
 }
 
-/// Returns the folder of the journal that commands without `--journal` use. Creates it for this user alone if it does
-/// not exist.
-pub(super) fn own_folder() -> Result<PathBuf> {
-    let mut folder = config::journal()?;
-    folder.pop();
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(&folder)
-        .map_err(|why| Failure::Other(format!("cannot create the directory {}: {why}", folder.display())))?;
-    Ok(folder)
+/// Returns the folder of the journal.
+pub(super) fn folder(arguments: &JournalArguments) -> Result<PathBuf> {
+    match &arguments.journal {
+        Some(path) => Ok(path.parent().unwrap_or(Path::new("")).to_owned()),
+        None => config::journal_folder(),
+    }
 }
 
 /// How many rotations to read at a time.

@@ -16,7 +16,7 @@ use crate::arguments::{Format, Rotate, RotateOptions, Target};
 use crate::cancellation::defer_cancellation;
 use crate::config::{self, Account};
 use crate::confirm::confirm;
-use crate::destination::Destination;
+use crate::destination::{Aside, Destination};
 use crate::failure::{Failure, Result};
 use crate::output;
 
@@ -135,7 +135,8 @@ async fn to_stdout(format: Format, account: Account<NamedProvider>, arguments: &
     let mut regeneration = Regeneration::new();
     regeneration.expiry = arguments.options.expiry.expiry();
     let regenerating = provider.regenerate(key.id(), &regeneration);
-    let destination = (Destination::Stdout, Existing::Keep);
+    let folder = journal::folder(&arguments.options.rotator.journal)?;
+    let destination = (Destination::Stdout, Existing::Keep, Aside::Required(folder));
     let issuing = deliver::issue_and_deliver(format, provider, destination, regenerating, |_| {});
     match defer_cancellation(issuing).await {
         Ok(delivered) => delivered.print(format, provider, |_| {}),

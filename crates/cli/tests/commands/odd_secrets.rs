@@ -132,3 +132,29 @@ fn every_odd_secret_by_every_command() {
     println!("odd secrets: {cells} cells, {} violations", violations.len());
     assert!(violations.is_empty(), "{violations:#?}");
 }
+
+#[test]
+fn no_old_secret_ends_before_there_is_a_place_for_an_answer_that_cannot_be_read() {
+    let emulator = in_process(Emulator::builder().seed(5));
+    let seeded = emulator.monad().add_keys(1).remove(0);
+    let folder = tempfile::tempdir().unwrap();
+    let key = format!("monad/{}", seeded.id);
+    let rotate = ["rotate", &key, "--to", "-", "--in-place", "--even-own", "--yes"];
+    let run = |journal: &str, extra: &[&str]| -> Run {
+        let mut command = program();
+        command.envs(emulator.environment()).env("API_KEYRING_JOURNAL", journal);
+        command.args(rotate).args(extra).output().unwrap().into()
+    };
+    emulator.inject("monad.regenerate:truncate".parse::<Fault>().unwrap());
+    let refused = run("/dev/null/journal", &[]);
+    assert!(refused.code == 1 && refused.stderr.contains("Nothing was sent"), "{refused:?}");
+    let sent = emulator.requests().into_iter().filter(|request| request.method != "GET").count();
+    assert_eq!(sent, 0, "{refused:?}");
+    // A journal that is named has a folder.
+    let journal = folder.path().join("journal");
+    let saved = run("/dev/null/journal", &["--journal", journal.to_str().unwrap()]);
+    assert!(saved.stderr.contains(".unclaimed"), "{saved:?}");
+    let names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(matches!(&names[..], [name] if name.ends_with(".unclaimed")), "{names:?}");
+}
