@@ -153,32 +153,36 @@ fn trusting(builder: ClientBuilder, variables: Variables<'_>) -> Result<ClientBu
     if file.is_none() && folders.is_none() {
         return Ok(builder);
     }
-    let mut certificates = Vec::new();
+    let mut found = Vec::new();
     if let Some(file) = file.map(PathBuf::from) {
         match certificates_in(CERTIFICATE_FILE, &file)? {
-            found if found.is_empty() => return Err(unusable(CERTIFICATE_FILE, &file, "it holds no certificate")),
-            found => certificates.extend(found),
+            none if none.is_empty() => return Err(unusable(CERTIFICATE_FILE, &file, "it holds no certificate")),
+            some => found.push((CERTIFICATE_FILE, file, some)),
         }
     }
     for folder in folders.iter().flat_map(std::env::split_paths) {
-        let before = certificates.len();
         let fails = |why: std::io::Error| unusable(CERTIFICATE_FOLDERS, &folder, why);
+        let mut is_empty = true;
         for entry in std::fs::read_dir(&folder).map_err(fails)? {
             let path = entry.map_err(fails)?.path();
             // The folder may hold other things, and links that lead nowhere.
             if path.is_file() {
-                certificates.extend(certificates_in(CERTIFICATE_FOLDERS, &path)?);
+                let certificates = certificates_in(CERTIFICATE_FOLDERS, &path)?;
+                is_empty &= certificates.is_empty();
+                found.push((CERTIFICATE_FOLDERS, path, certificates));
             }
         }
-        if certificates.len() == before {
+        if is_empty {
             return Err(unusable(CERTIFICATE_FOLDERS, &folder, "no file in it holds a certificate"));
         }
     }
-    // Nothing parses the certificates before a client is built, so this builds one to find out whether they are valid.
-    let probe = reqwest::Client::builder().no_proxy().tls_certs_only(certificates.clone()).build();
-    let variable = if folders.is_none() { CERTIFICATE_FILE } else { CERTIFICATE_FOLDERS };
-    probe.map_err(|_| InvalidEnvironment::new(variable, "names a certificate that cannot be read"))?;
-    Ok(builder.tls_certs_only(certificates))
+    let all: Vec<_> = found.iter().flat_map(|(.., certificates)| certificates).cloned().collect();
+    if !are_valid(&all)
+        && let Some((variable, path, _)) = found.iter().find(|(.., certificates)| !are_valid(certificates))
+    {
+        return Err(unusable(variable, path, UNREADABLE));
+    }
+    Ok(builder.tls_certs_only(all))
 }
 
 /// Without TLS there are no certificates.
@@ -198,8 +202,28 @@ fn certificates_in(variable: &'static str, path: &Path) -> Result<Vec<reqwest::C
         return Err(unusable(variable, path, "it is too large for a file of certificates"));
     }
     let content = std::fs::read(path).map_err(|why| unusable(variable, path, why))?;
-    reqwest::Certificate::from_pem_bundle(&content)
-        .map_err(|_| unusable(variable, path, "a certificate in it cannot be read"))
+    match reqwest::Certificate::from_pem_bundle(&content) {
+        // A certificate in another form, such as OpenSSL's own, is left out without a word.
+        Ok(found) if found.len() == declared_certificates(&content) => Ok(found),
+        _ => Err(unusable(variable, path, UNREADABLE)),
+    }
+}
+
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+const UNREADABLE: &str = "a certificate in it cannot be read";
+
+/// Counts the certificates of any form that a file in PEM declares.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn declared_certificates(content: &[u8]) -> usize {
+    let lines = content.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let labels = lines.filter_map(|line| line.strip_prefix(b"-----BEGIN ")?.strip_suffix(b"-----"));
+    labels.filter(|label| label.ends_with(b"CERTIFICATE") || label.starts_with(b"PKCS")).count()
+}
+
+/// Returns whether a client takes the certificates. Nothing else parses them before a client is built.
+#[cfg(any(feature = "rustls", feature = "native-tls"))]
+fn are_valid(certificates: &[reqwest::Certificate]) -> bool {
+    reqwest::Client::builder().no_proxy().tls_certs_only(certificates.to_vec()).build().is_ok()
 }
 
 #[cfg(any(feature = "rustls", feature = "native-tls"))]

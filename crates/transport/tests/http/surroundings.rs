@@ -135,6 +135,8 @@ async fn a_host_that_needs_no_proxy_and_this_machine_are_reached_directly() {
         (URL, "example.test"),
         (URL, "*"),
         (URL, "*.example.test"),
+        ("https://api.example.test.", "example.test"),
+        (URL, "other.test\napi.example.test."),
         (URL, "other.test, api.EXAMPLE.test:443"),
     ] {
         let variables = [("HTTPS_PROXY", &*named), ("no_proxy", exceptions), ("SSL_CERT_FILE", &authority())];
@@ -197,7 +199,13 @@ async fn certificates_that_cannot_be_used_are_named_before_anything_is_sent() {
     fs::write(path("text"), "no certificate").unwrap();
     fs::write(path("broken"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
     fs::write(path("cut"), "-----BEGIN CERTIFICATE-----\n*\n").unwrap();
+    let good = fs::read_to_string(authority()).unwrap();
+    let relabelled = |label: &str| good.replace("BEGIN CERTIFICATE", &format!("BEGIN {label}"));
+    fs::write(path("mixed"), [&good, "\n", &relabelled("TRUSTED CERTIFICATE")].concat()).unwrap();
+    fs::write(path("mixed-too"), [&relabelled("X509 CERTIFICATE"), "\n", &good].concat()).unwrap();
     for (variable, name, why) in [
+        ("SSL_CERT_FILE", "mixed", "mixed, which cannot be used: a certificate in it cannot be read"),
+        ("SSL_CERT_FILE", "mixed-too", "a certificate in it cannot be read"),
         ("SSL_CERT_FILE", "missing", "missing"),
         ("SSL_CERT_FILE", "empty", "not a regular file"),
         ("SSL_CERT_FILE", "text", "holds no certificate"),
@@ -215,6 +223,10 @@ async fn certificates_that_cannot_be_used_are_named_before_anything_is_sent() {
             other => panic!("{variable} {name}: {other:?}"),
         }
     }
+    // The message names the variable and the file that is wrong.
+    let both = transport(URL, &[("SSL_CERT_FILE", &path("broken")), ("SSL_CERT_DIR", &path("good"))]);
+    let Err(TransportError::Environment(error)) = both else { panic!("{both:?}") };
+    assert!(error.to_string().contains("SSL_CERT_FILE names") && error.to_string().contains("broken"), "{error}");
     let (address, mut heads) = proxy(Proxy::Tunnel("server.pem")).await;
     let variables = [("HTTPS_PROXY", &*format!("http://{address}")), ("SSL_CERT_DIR", &path("good"))];
     Api::over(transport(URL, &variables).unwrap()).read().await.unwrap();
