@@ -389,7 +389,7 @@ impl Rotator {
     }
 
     pub(super) fn sink_error(&self, error: super::SinkError) -> RotateError {
-        RotateError::Sink { sink: self.sink.name(), error }
+        RotateError::Sink { sink: shown_names(&*self.sink), error }
     }
 }
 

@@ -176,7 +176,13 @@ async fn the_files_of_a_killed_process_are_removed() {
         fs::write(folder.path().join(name), "sk_live_half").unwrap();
     }
     fs::create_dir(folder.path().join(".ci.key.new-vvvvvvvvvvvvvvvv-0cbec022")).unwrap();
+    // A check may be that of a dry run, which changes nothing.
+    let before = names(folder.path());
     sink.check().await.unwrap();
+    assert_eq!(names(folder.path()), before);
+    let mark = Mark::random();
+    sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+    sink.withdraw(&mark).await.unwrap();
     let left = [&theirs[..4], &[".ci.key.new-vvvvvvvvvvvvvvvv-0cbec022", theirs[4]]].concat();
     assert_eq!(names(folder.path()), left);
 }
@@ -513,4 +519,17 @@ async fn an_empty_file_or_variable_is_empty_again_after_a_withdrawal() {
         assert_eq!(fs::read_to_string(&path).ok().as_deref(), text, "{text:?}");
         assert_eq!(names(folder.path()), if text.is_some() { &["place"][..] } else { &[] }, "{text:?}");
     }
+}
+
+#[tokio::test]
+async fn a_dotenv_file_that_did_not_exist_is_removed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let sink = FileSink::dotenv(folder.path().join(".env"), "KEY").unwrap();
+    let held = Store::look(&sink).await.unwrap();
+    let sink = Store::expecting(&sink, &held.access.unwrap()).unwrap();
+    let mark = Mark::random();
+    sink.put(&mark, &"sk_live_1".into()).await.unwrap();
+    sink.promote(&mark).await.unwrap();
+    sink.withdraw(&mark).await.unwrap();
+    assert!(names(folder.path()).is_empty());
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+#[cfg(unix)]
+use super::secret_file::no_modes;
+
 /// How long to wait while another process writes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -76,8 +79,17 @@ fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let mut options = File::options();
-    options.create(true).append(true).mode(0o600).custom_flags(flags.bits().cast_signed());
-    let file = options.open(path).map_err(|error| match path.symlink_metadata() {
+    options.append(true).mode(0o600).custom_flags(flags.bits().cast_signed());
+    match options.clone().create_new(true).open(path) {
+        Ok(new) if new.metadata()?.mode() & 0o077 != 0 => {
+            fs::remove_file(path)?;
+            return Err(no_modes());
+        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        new => drop(new),
+    }
+    // Another process may have removed it since.
+    let file = options.create(true).open(path).map_err(|error| match path.symlink_metadata() {
         // For example, a process of root was killed while it held the lock.
         Ok(_) => io::Error::new(
             error.kind(),

@@ -244,6 +244,10 @@ impl FileSink {
             let existing = self.open_to_write()?;
             let Some(text) = self.text(slot, existing.as_ref())? else { return Ok(()) };
             return match self.find(&text, variable)? {
+                // There was no file before the rotation.
+                Some(setting) if setting.removed(&text).is_empty() && self.expected.as_deref() == Some(ABSENT) => {
+                    self.remove_file(slot)
+                }
                 Some(setting) => self.replace(slot, existing, &Zeroizing::new(setting.removed(&text))),
                 None => Ok(()),
             };
@@ -251,6 +255,10 @@ impl FileSink {
         if *slot == Slot::Current {
             self.open_to_write()?;
         }
+        self.remove_file(slot)
+    }
+
+    fn remove_file(&self, slot: &Slot) -> Result<(), SinkError> {
         let path = self.path_of(slot);
         // A file system that cannot be written refuses to remove even what does not exist.
         if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
@@ -314,7 +322,8 @@ impl Store for FileSink {
     }
 
     async fn reserve(&self) -> Result<Room, SinkError> {
-        let _lock = self.lock().await?;
+        // What a killed process left stays until something is written: this may be a dry run.
+        let _lock = self.lock_only().await?;
         Ok(Box::new(self.blocking(Self::rehearse).await?))
     }
 
@@ -346,16 +355,23 @@ impl Store for FileSink {
     }
 
     async fn lock(&self) -> Result<StoreLock, SinkError> {
+        let lock = self.lock_only().await?;
+        self.clear().map_err(|error| self.fails("cannot be written", error))?;
+        Ok(Box::new(lock))
+    }
+}
+
+impl FileSink {
+    /// Locks the file against other processes.
+    async fn lock_only(&self) -> Result<FileLock, SinkError> {
         // A lock file could not be removed from such a folder.
         check_folder(&self.path).map_err(|unfit| self.unfit(&self.path, "cannot be written", unfit))?;
-        let lock = FileLock::take(&self.path).await.map_err(|error| match error {
+        FileLock::take(&self.path).await.map_err(|error| match error {
             LockError::Busy => SinkError::new(format!(
                 "another process keeps {} locked, so nothing was written. Try again",
                 self.path.display()
             )),
             LockError::System(error) => self.fails("cannot be written", error),
-        })?;
-        self.clear().map_err(|error| self.fails("cannot be written", error))?;
-        Ok(Box::new(lock))
+        })
     }
 }

@@ -312,8 +312,20 @@ fn create_temporary(base: &Path, purpose: Purpose) -> io::Result<NamedTempFile> 
     let file = tempfile::Builder::new().prefix(&name).rand_bytes(0).tempfile_in(folder_of(base))?;
     // The process's mask of modes may have taken the owner's rights, too.
     #[cfg(unix)]
-    file.as_file().set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(PermissionsExt::from_mode(0o600))?;
+        if file.as_file().metadata()?.permissions().mode() & 0o077 != 0 {
+            return Err(no_modes());
+        }
+    }
     Ok(file)
+}
+
+/// Returns the error for a file system on which every user can read every file.
+#[cfg(unix)]
+pub(super) fn no_modes() -> io::Error {
+    io::Error::other("its file system keeps no modes, so other users could read the secret. Name a file on another one")
 }
 
 /// Returns the name of a temporary file. Its end is a hash of the rest, so no other program's file has such a name.

@@ -38,9 +38,10 @@ impl<'a> Whole<'a> {
     /// Says why this is not one secret and nothing else; `None` if it is, or if the file is empty. The text continues a
     /// sentence that begins with the path.
     pub(super) fn problem(&self) -> Option<String> {
-        // Base64 ends in =, so a single line is a setting only if something else follows that.
         let variable = dotenv::names(self.secret).next();
-        let is_setting = variable.is_some() && self.secret.trim_end_matches('=').contains('=');
+        // Base64 ends in =, so a single line is a setting only if something else follows that, or a name comes before it.
+        let is_setting = self.secret.trim_end_matches('=').contains('=')
+            || (self.secret.ends_with('=') && variable.is_some_and(|name| name.contains('_') && may_be_shown(name)));
         let is_one = Secret::new(self.secret).is_token() && !is_setting && !is_structured(self.secret);
         if self.secret.is_empty() || is_one {
             return None;
@@ -63,10 +64,10 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// Returns whether a text is a list, a document or a URL, although it has no blank. The secrets of this project's vendors
-/// have none of these characters.
+/// Returns whether a text is a list, a document, a comment, a pair or a URL, although it has no blank. The secrets of this
+/// project's vendors have none of these characters.
 fn is_structured(text: &str) -> bool {
-    text.contains(['"', '\'', '`', ',', ';', '<', '>', '{', '}', '[', ']', '(', ')']) || text.contains("://")
+    text.contains(|c: char| "\"'`,;<>{}[]():#@$|\\&?".contains(c))
 }
 
 /// Returns whether a text is surely a variable's name. Any other text before a = may be a part of a secret, and must
@@ -112,6 +113,16 @@ mod tests {
             ("# c\nKEY=sk_1", "dotenv:PATH#KEY"),
             (r#"{"key":"sk_1"}"#, "holds only the secret"),
             ("sk_1,sk_2", "holds only the secret"),
+            ("MONAD_API_KEY=", "dotenv:PATH#MONAD_API_KEY"),
+            ("//registry.example/:_authToken=sk_1", "only the secret"),
+            ("spartera.api-key=sk_1", "only the secret"),
+            ("api-key=sk_1", "only the secret"),
+            ("host:5432:db:user:sk_1", "only the secret"),
+            ("user:$apr1$x", "only the secret"),
+            ("#comment", "only the secret"),
+            ("@file", "only the secret"),
+            ("a|b", "only the secret"),
+            ("key:sk_1", "only the secret"),
             ("https://user:sk_1@host/path", "holds only the secret"),
             ("sk_1 ", "Remove the blank"),
             (" sk_1\n", "Remove the blank"),
