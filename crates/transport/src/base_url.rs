@@ -22,6 +22,8 @@ use reqwest::Url;
 #[derive(Clone, PartialEq, Eq)]
 pub struct BaseUrl {
     text: String,
+    /// The text, parsed.
+    url: Url,
     plain: bool,
 }
 
@@ -46,7 +48,9 @@ impl BaseUrl {
         if parsed.query().is_some() || parsed.fragment().is_some() {
             return Err(InvalidBaseUrl::QueryOrFragment);
         }
-        Ok(Self { text: parsed.as_str().trim_end_matches('/').to_owned(), plain })
+        let text = parsed.as_str().trim_end_matches('/').to_owned();
+        let url = Url::parse(&text).map_err(|_| InvalidBaseUrl::NotAUrl)?;
+        Ok(Self { text, url, plain })
     }
 
     /// Returns the URL without a slash at its end.
@@ -56,12 +60,22 @@ impl BaseUrl {
 
     /// Returns whether the service is on this machine.
     pub(crate) fn is_loopback(&self) -> bool {
-        Url::parse(&self.text).is_ok_and(|url| is_loopback(&url))
+        is_loopback(&self.url)
     }
 
     /// Returns the service's port.
     pub(crate) fn port(&self) -> Option<u16> {
-        Url::parse(&self.text).ok()?.port_or_known_default()
+        self.url.port_or_known_default()
+    }
+
+    /// Returns the URL of a path of the service, which starts with a slash.
+    pub(crate) fn join(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        match self.url.path() {
+            "/" => url.set_path(path),
+            base => url.set_path(&[base, path].concat()),
+        }
+        url
     }
 
     /// Returns whether requests travel unencrypted.
@@ -75,9 +89,7 @@ impl FromStr for BaseUrl {
 
     fn from_str(url: &str) -> Result<Self, InvalidBaseUrl> {
         let base = Self::allowing_plain_http(url)?;
-        // Requests are built from the text, so this checks the text and not the first parse.
-        let parsed = Url::parse(&base.text).map_err(|_| InvalidBaseUrl::NotAUrl)?;
-        if base.plain && !is_loopback(&parsed) {
+        if base.plain && !base.is_loopback() {
             return Err(InvalidBaseUrl::PlainHttp);
         }
         Ok(base)

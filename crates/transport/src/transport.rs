@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::redirect;
+use reqwest::{Url, redirect};
 
 use crate::environment::{self, InvalidEnvironment, OwnedVariables};
 use crate::{BaseUrl, Credential, InvalidBaseUrl, InvalidCredential};
@@ -87,6 +87,12 @@ impl Transport {
     /// Returns the limit on an answer's body, in bytes.
     pub fn max_response_bytes(&self) -> usize {
         self.max_response_bytes
+    }
+
+    /// Returns the URL of a path of the service, which starts with a slash. Generated code calls this.
+    #[doc(hidden)]
+    pub fn url(&self, path: &str) -> Url {
+        self.base_url.join(path)
     }
 
     /// Returns the HTTP client. It follows no redirects and does not add the credential.

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::output::GeneratedFile;
 use super::spec::Spec;
-use super::{decoding, rewire};
+use super::{decoding, ids, rewire};
 use crate::vendors::Vendor;
 
 /// Schemas that our own types replace, in every spec that has a schema of that name.
@@ -33,6 +33,7 @@ pub(super) fn client(vendor: Vendor, spec: &Spec) -> Result<[GeneratedFile; 2]> 
     let mut client = syn::parse2(client).context("cannot parse the generated client")?;
     rewire::client(&mut client, &spec.optional_bodies)?;
     decoding::rewire(&mut client)?;
+    ids::rewire(&mut client)?;
     let mut mocks = syn::parse2(mocks).context("cannot parse the generated mocks")?;
     rewire::mocks(&mut mocks)?;
     decoding::keep_text(&mut mocks);

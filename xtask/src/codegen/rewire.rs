@@ -1,10 +1,12 @@
 //! Makes generated code call our runtime, and removes what a caller must not use.
 //!
-//! The generator writes code against `progenitor_client`, which has three faults:
+//! The generator writes code against `progenitor_client`, which has faults:
 //!
 //! - Its error type prints a body that it cannot decode, even if that body holds a new key.
 //! - Its constructors make HTTP clients that follow redirects.
 //! - It has no optional bodies.
+//! - It sends a header `api-version`, which no vendor documents.
+//! - It parses the base URL again for each request.
 //!
 //! This module fixes each fault at its place in the syntax tree. It fails if it does not find a place, so a new version
 //! of the generator cannot silently remove a fix.
@@ -12,11 +14,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use quote::format_ident;
+use quote::{ToTokens as _, format_ident};
+use syn::punctuated::Punctuated;
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Expr, ExprCall, ExprMethodCall, FieldValue, ImplItem, ImplItemFn, Item, ItemImpl, Member, Path, UseTree,
-    parse_quote,
+    Block, Expr, ExprCall, ExprLit, ExprMacro, ExprMethodCall, FieldValue, ImplItem, ImplItemFn, Item, ItemImpl, Lit,
+    LitStr, Local, Member, Pat, Path, Stmt, Token, UseTree, parse_quote,
 };
 
 /// Rewires a client. `optional_bodies` names the operations with an optional body.
@@ -24,7 +27,8 @@ pub(super) fn client(file: &mut syn::File, optional_bodies: &BTreeSet<String>) -
     restrict_constructors(file)?;
     let mut rewire = Rewire { optional_bodies, operation: None, replaced: Replaced::default() };
     rewire.visit_file_mut(file);
-    let Replaced { runtime_paths, undocumented, defaulted, bodies_left_out } = rewire.replaced;
+    let Replaced { runtime_paths, undocumented, defaulted, bodies_left_out, urls, headers } = rewire.replaced;
+    ensure!(urls > 0 && urls == headers, "cannot find where the generated client makes its requests; adapt rewire.rs");
     ensure!(runtime_paths >= 2, "cannot find where the generated client imports progenitor_client; adapt rewire.rs");
     ensure!(undocumented > 0, "cannot find where the generated client handles undocumented statuses; adapt rewire.rs");
     ensure!(defaulted > 0, "cannot find where the generated builders require unknown fields; adapt rewire.rs");
@@ -81,6 +85,8 @@ struct Replaced {
     undocumented: usize,
     defaulted: usize,
     bodies_left_out: BTreeSet<String>,
+    urls: usize,
+    headers: usize,
 }
 
 impl VisitMut for Rewire<'_> {
@@ -117,6 +123,10 @@ impl VisitMut for Rewire<'_> {
     /// Replaces `Error::UnexpectedResponse(response)`, which keeps the answer unread. Ours reads it up to the limit.
     fn visit_expr_mut(&mut self, expression: &mut Expr) {
         visit_mut::visit_expr_mut(self, expression);
+        if let Some(replaced) = base_url_in(expression).or_else(|| headers_in(expression)) {
+            *expression = replaced;
+            return;
+        }
         let Expr::Call(ExprCall { func, args, .. }) = expression else {
             return;
         };
@@ -125,6 +135,17 @@ impl VisitMut for Rewire<'_> {
             *expression = parse_quote!(Error::undocumented_status(#args).await);
             self.replaced.undocumented += 1;
         }
+    }
+
+    /// Removes the header `api-version`, and counts the places where a URL is made.
+    fn visit_block_mut(&mut self, block: &mut Block) {
+        let before = block.stmts.len();
+        block.stmts.retain(|statement| !is_about_headers(statement));
+        // The map is made, and the header is added.
+        self.replaced.headers += usize::from(before - block.stmts.len() == 2);
+        visit_mut::visit_block_mut(self, block);
+        let is_url = |statement: &&Stmt| matches!(statement, Stmt::Local(local) if is_named(local, "url"));
+        self.replaced.urls += block.stmts.iter().filter(is_url).count();
     }
 
     /// Gives unknown fields a default in the builders, which otherwise require them.
@@ -148,6 +169,57 @@ impl VisitMut for Rewire<'_> {
             self.replaced.bodies_left_out.insert(operation.clone());
         }
     }
+}
+
+fn is_named(local: &Local, name: &str) -> bool {
+    let pattern = match &local.pat {
+        Pat::Type(typed) => &typed.pat,
+        pattern => pattern,
+    };
+    matches!(pattern, Pat::Ident(pattern) if pattern.ident == name)
+}
+
+/// Returns whether a statement makes the map of headers, or adds the version to it.
+fn is_about_headers(statement: &Stmt) -> bool {
+    match statement {
+        Stmt::Local(local) => is_named(local, "header_map"),
+        Stmt::Expr(Expr::MethodCall(call), _) => {
+            matches!(&*call.receiver, Expr::Path(path) if path.path.is_ident("header_map"))
+                && call.args.to_token_stream().to_string().contains("\"api-version\"")
+        }
+        _ => false,
+    }
+}
+
+/// Returns what replaces a URL that is made of the base URL and a path: only the path is new in each request.
+fn base_url_in(expression: &Expr) -> Option<Expr> {
+    let Expr::Macro(ExprMacro { mac, .. }) = expression else { return None };
+    let arguments = mac.parse_body_with(Punctuated::<Expr, Token![,]>::parse_terminated).ok()?;
+    let mut arguments = arguments.into_iter();
+    let Some(Expr::Lit(ExprLit { lit: Lit::Str(format), .. })) = arguments.next() else { return None };
+    let path = format.value().strip_prefix("{}").map(|path| LitStr::new(path, format.span()))?;
+    let is_base = arguments.next().is_some_and(|base| base.to_token_stream().to_string() == "client . baseurl");
+    let ids = arguments.map(id_without_copy);
+    is_base.then(|| parse_quote!(client.inner.url(&format!(#path, #(#ids),*))))
+}
+
+/// Turns `encode_path(&id.to_string())` into `encode_path(&id)`.
+fn id_without_copy(mut expression: Expr) -> Expr {
+    if let Expr::Call(ExprCall { args, .. }) = &mut expression
+        && let Some(Expr::Reference(reference)) = args.first_mut()
+        && let Expr::MethodCall(call) = &*reference.expr
+        && call.method == "to_string"
+    {
+        reference.expr = call.receiver.clone();
+    }
+    expression
+}
+
+/// Returns a request without its map of headers.
+fn headers_in(expression: &Expr) -> Option<Expr> {
+    let Expr::MethodCall(ExprMethodCall { receiver, method, args, .. }) = expression else { return None };
+    let is_map = matches!(args.first(), Some(Expr::Path(path)) if path.path.is_ident("header_map"));
+    (method == "headers" && is_map).then(|| (**receiver).clone())
 }
 
 /// Replaces the calls that would fail because they serialize a secret.

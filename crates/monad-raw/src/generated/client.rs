@@ -85,9 +85,25 @@ pub mod types {
             if value.chars().count() < 1usize {
                 return Err("shorter than 1 characters".into());
             }
-            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
-            { ::regress::Regex::new("^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$").unwrap() });
-            if PATTERN.find(value).is_none() {
+            if !(value
+                .bytes()
+                .next()
+                .is_some_and(|byte| {
+                    matches!(
+                        byte, b'A'..= b'Z' | b'a'..= b'z' | b'0'..= b'9' | b'_' | b'~' |
+                        b'-'
+                    )
+                })
+                && value
+                    .bytes()
+                    .skip(1)
+                    .all(|byte| {
+                        matches!(
+                            byte, b'A'..= b'Z' | b'a'..= b'z' | b'0'..= b'9' | b'_' |
+                            b'.' | b'~' | b'-'
+                        )
+                    }))
+            {
                 return Err(
                     "doesn't match pattern \"^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$\"".into(),
                 );
@@ -284,9 +300,25 @@ pub mod types {
             if value.chars().count() < 1usize {
                 return Err("shorter than 1 characters".into());
             }
-            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
-            { ::regress::Regex::new("^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$").unwrap() });
-            if PATTERN.find(value).is_none() {
+            if !(value
+                .bytes()
+                .next()
+                .is_some_and(|byte| {
+                    matches!(
+                        byte, b'A'..= b'Z' | b'a'..= b'z' | b'0'..= b'9' | b'_' | b'~' |
+                        b'-'
+                    )
+                })
+                && value
+                    .bytes()
+                    .skip(1)
+                    .all(|byte| {
+                        matches!(
+                            byte, b'A'..= b'Z' | b'a'..= b'z' | b'0'..= b'9' | b'_' |
+                            b'.' | b'~' | b'-'
+                        )
+                    }))
+            {
                 return Err(
                     "doesn't match pattern \"^[A-Za-z0-9_~-][A-Za-z0-9_.~-]*$\"".into(),
                 );
@@ -1733,18 +1765,9 @@ pub mod builder {
             let organization_id = organization_id.map_err(Error::InvalidRequest)?;
             let limit = limit.map_err(Error::InvalidRequest)?;
             let offset = offset.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/v2/{}/api_keys", client.baseurl, encode_path(& organization_id
-                .to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
-                    ),
-                );
+            let url = client
+                .inner
+                .url(&format!("/v2/{}/api_keys", encode_path(& organization_id)));
             #[allow(unused_mut)]
             let mut request = client
                 .client
@@ -1759,7 +1782,6 @@ pub mod builder {
                 .query(
                     &::api_keyring_transport::runtime::QueryParam::new("offset", &offset),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "list_api_keys",
@@ -1866,18 +1888,9 @@ pub mod builder {
                     types::CreateApiKeyRequest::try_from(v).map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/v2/{}/api_keys", client.baseurl, encode_path(& organization_id
-                .to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
-                    ),
-                );
+            let url = client
+                .inner
+                .url(&format!("/v2/{}/api_keys", encode_path(& organization_id)));
             #[allow(unused_mut)]
             let mut request = client
                 .client
@@ -1887,7 +1900,6 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .json(&body)
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "create_api_key",
@@ -1984,16 +1996,12 @@ pub mod builder {
             let Self { client, organization_id, api_key_id } = self;
             let organization_id = organization_id.map_err(Error::InvalidRequest)?;
             let api_key_id = api_key_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/v2/{}/api_keys/{}", client.baseurl, encode_path(& organization_id
-                .to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/v2/{}/api_keys/{}", encode_path(& organization_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -2004,7 +2012,6 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "get_api_key",
@@ -2101,16 +2108,12 @@ pub mod builder {
             let Self { client, organization_id, api_key_id } = self;
             let organization_id = organization_id.map_err(Error::InvalidRequest)?;
             let api_key_id = api_key_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/v2/{}/api_keys/{}", client.baseurl, encode_path(& organization_id
-                .to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/v2/{}/api_keys/{}", encode_path(& organization_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -2121,7 +2124,6 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "delete_api_key",
@@ -2249,16 +2251,12 @@ pub mod builder {
                     types::UpdateApiKeyRequest::try_from(v).map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/v2/{}/api_keys/{}", client.baseurl, encode_path(& organization_id
-                .to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/v2/{}/api_keys/{}", encode_path(& organization_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -2270,7 +2268,6 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .json(&body)
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "update_api_key",
@@ -2408,16 +2405,12 @@ pub mod builder {
                         .map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/v2/{}/api_keys/{}/regenerate", client.baseurl, encode_path(&
-                organization_id.to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/v2/{}/api_keys/{}/regenerate", encode_path(& organization_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -2429,7 +2422,6 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .json_unless_empty(&body)
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "regenerate_api_key",

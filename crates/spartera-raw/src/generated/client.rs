@@ -168,9 +168,16 @@ pub mod types {
             if value.chars().count() < 1usize {
                 return Err("shorter than 1 characters".into());
             }
-            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
-            { ::regress::Regex::new("^[a-zA-Z0-9_-]+$").unwrap() });
-            if PATTERN.find(value).is_none() {
+            if !(!value.is_empty()
+                && value
+                    .bytes()
+                    .all(|byte| {
+                        matches!(
+                            byte, b'a'..= b'z' | b'A'..= b'Z' | b'0'..= b'9' | b'_' |
+                            b'-'
+                        )
+                    }))
+            {
                 return Err("doesn't match pattern \"^[a-zA-Z0-9_-]+$\"".into());
             }
             Ok(Self(value.to_string()))
@@ -273,9 +280,16 @@ pub mod types {
             if value.chars().count() < 1usize {
                 return Err("shorter than 1 characters".into());
             }
-            static PATTERN: ::std::sync::LazyLock<::regress::Regex> = ::std::sync::LazyLock::new(||
-            { ::regress::Regex::new("^[a-zA-Z0-9_-]+$").unwrap() });
-            if PATTERN.find(value).is_none() {
+            if !(!value.is_empty()
+                && value
+                    .bytes()
+                    .all(|byte| {
+                        matches!(
+                            byte, b'a'..= b'z' | b'A'..= b'Z' | b'0'..= b'9' | b'_' |
+                            b'-'
+                        )
+                    }))
+            {
                 return Err("doesn't match pattern \"^[a-zA-Z0-9_-]+$\"".into());
             }
             Ok(Self(value.to_string()))
@@ -3412,18 +3426,9 @@ pub mod builder {
             let search = search.map_err(Error::InvalidRequest)?;
             let sort_by = sort_by.map_err(Error::InvalidRequest)?;
             let sort_order = sort_order.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys", client.baseurl, encode_path(& company_id
-                .to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
-                    ),
-                );
+            let url = client
+                .inner
+                .url(&format!("/companies/{}/api-keys", encode_path(& company_id)));
             #[allow(unused_mut)]
             let mut request = client
                 .client
@@ -3451,7 +3456,6 @@ pub mod builder {
                         &sort_order,
                     ),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "list_api_keys",
@@ -3564,18 +3568,9 @@ pub mod builder {
                     types::CreateApiKeyRequest::try_from(v).map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys", client.baseurl, encode_path(& company_id
-                .to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
-                    ),
-                );
+            let url = client
+                .inner
+                .url(&format!("/companies/{}/api-keys", encode_path(& company_id)));
             #[allow(unused_mut)]
             let mut request = client
                 .client
@@ -3585,7 +3580,6 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .json(&body)
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "create_api_key",
@@ -3695,16 +3689,12 @@ pub mod builder {
             let Self { client, company_id, api_key_id } = self;
             let company_id = company_id.map_err(Error::InvalidRequest)?;
             let api_key_id = api_key_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys/{}", client.baseurl, encode_path(& company_id
-                .to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/companies/{}/api-keys/{}", encode_path(& company_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -3715,7 +3705,6 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "get_api_key",
@@ -3811,16 +3800,12 @@ pub mod builder {
             let Self { client, company_id, api_key_id } = self;
             let company_id = company_id.map_err(Error::InvalidRequest)?;
             let api_key_id = api_key_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys/{}", client.baseurl, encode_path(& company_id
-                .to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/companies/{}/api-keys/{}", encode_path(& company_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -3831,7 +3816,6 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "delete_api_key",
@@ -3958,16 +3942,12 @@ pub mod builder {
                     types::UpdateApiKeyRequest::try_from(v).map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys/{}", client.baseurl, encode_path(& company_id
-                .to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/companies/{}/api-keys/{}", encode_path(& company_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -3979,7 +3959,6 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .json(&body)
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "update_api_key",
@@ -4127,16 +4106,12 @@ pub mod builder {
                     types::RevokeApiKeyRequest::try_from(v).map_err(|e| e.to_string())
                 })
                 .map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys/{}/revoke", client.baseurl, encode_path(&
-                company_id.to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/companies/{}/api-keys/{}/revoke", encode_path(& company_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -4148,7 +4123,6 @@ pub mod builder {
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
                 .json(&body)
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "revoke_api_key",
@@ -4265,16 +4239,12 @@ pub mod builder {
             let Self { client, company_id, api_key_id } = self;
             let company_id = company_id.map_err(Error::InvalidRequest)?;
             let api_key_id = api_key_id.map_err(Error::InvalidRequest)?;
-            let url = format!(
-                "{}/companies/{}/api-keys/{}/stats", client.baseurl, encode_path(&
-                company_id.to_string()), encode_path(& api_key_id.to_string()),
-            );
-            let mut header_map = ::reqwest::header::HeaderMap::with_capacity(1usize);
-            header_map
-                .append(
-                    ::reqwest::header::HeaderName::from_static("api-version"),
-                    ::reqwest::header::HeaderValue::from_static(
-                        super::Client::api_version(),
+            let url = client
+                .inner
+                .url(
+                    &format!(
+                        "/companies/{}/api-keys/{}/stats", encode_path(& company_id),
+                        encode_path(& api_key_id)
                     ),
                 );
             #[allow(unused_mut)]
@@ -4285,7 +4255,6 @@ pub mod builder {
                     ::reqwest::header::ACCEPT,
                     ::reqwest::header::HeaderValue::from_static("application/json"),
                 )
-                .headers(header_map)
                 .build()?;
             let info = OperationInfo {
                 operation_id: "get_api_key_stats",

@@ -15,8 +15,7 @@ use crate::Transport;
 /// This module implements the trait for every generated client.
 #[allow(async_fn_in_trait)] // Only generated code calls these, and it knows the future's type.
 pub trait ClientHooks<Inner = ()>: ClientInfo<Inner> {
-    /// Sets the credential header, and asks for an answer without a content encoding. Drops the `api-version` header,
-    /// which the generator adds and no vendor documents.
+    /// Sets the credential header, and asks for an answer without a content encoding.
     ///
     /// # Errors
     ///
@@ -44,7 +43,6 @@ pub trait ClientHooks<Inner = ()>: ClientInfo<Inner> {
 impl<C: ClientInfo<Transport>> ClientHooks<Transport> for C {
     async fn pre<E>(&self, request: &mut Request, _: &OperationInfo) -> Result<(), Error<E>> {
         let headers = request.headers_mut();
-        headers.remove("api-version");
         // This client decodes no content encoding: a body that cannot be read could not be searched for a secret.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         self.inner().credential().apply(headers);

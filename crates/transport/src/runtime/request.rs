@@ -1,4 +1,6 @@
-//! A method of request builders that generated code needs and reqwest does not have.
+//! What generated code needs for its requests.
+
+use std::borrow::Cow;
 
 use reqwest::RequestBuilder;
 use serde::Serialize;
@@ -16,5 +18,15 @@ impl RequestBuilderExt for RequestBuilder {
             // reqwest serializes the body again, and `build` returns its error if that fails.
             _ => self.json(body),
         }
+    }
+}
+
+/// Encodes an id for a path. The ids of every specification need no encoding.
+pub fn encode_path(id: &str) -> Cow<'_, str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'_' | b'.' | b'~');
+    // Without an early exit, the compiler looks at many bytes at once.
+    match id.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+        true => Cow::Borrowed(id),
+        false => Cow::Owned(progenitor_client::encode_path(id)),
     }
 }
