@@ -69,10 +69,23 @@ impl Secret {
     /// A masked secret has at least three stars in a row and at most twelve other characters, all of them visible
     /// ASCII.
     pub fn is_masked(&self) -> bool {
-        let text = self.expose();
-        text.contains("***")
-            && text.bytes().all(|byte| byte.is_ascii_graphic())
-            && text.bytes().filter(|byte| *byte != b'*').count() <= 12
+        let (mut others, mut stars, mut most_stars) = (0, 0, 0);
+        for byte in self.0.bytes() {
+            match byte {
+                b'*' => {
+                    stars += 1;
+                    most_stars = stars.max(most_stars);
+                }
+                _ if byte.is_ascii_graphic() && others < 12 => (others, stars) = (others + 1, 0),
+                _ => return false,
+            }
+        }
+        most_stars >= 3
+    }
+
+    /// Returns the [masked](Self::masked) form. It does not copy a secret that is masked already.
+    pub fn into_masked(mut self) -> String {
+        if self.is_masked() { std::mem::take(&mut *self.0) } else { self.masked() }
     }
 
     /// Returns a masked form that identifies the secret without revealing it: `sk_****1234` for `sk_live_…1234`.

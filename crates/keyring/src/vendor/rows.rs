@@ -76,7 +76,7 @@ impl Call<'_> {
         convert: impl Fn(T) -> std::result::Result<ApiKey, Malformed>,
     ) -> Page {
         let limit = (table.max_bytes / SMALLEST_ROW).max(LEAST_ROWS);
-        let mut keys = Vec::new();
+        let mut keys = Vec::with_capacity(rows.count().min(limit));
         let mut failure = None;
         let mut rows = rows.into_iter();
         while let Some(row) = rows.next() {

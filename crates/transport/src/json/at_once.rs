@@ -86,14 +86,15 @@ impl<'de, T: AtOnce<'de>> Visitor<'de> for RowsVisitor<T> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows<T>, A::Error> {
-        let mut rows = Vec::new();
+        let (mut rows, mut count) = (Rows::default(), 0);
         while let Some(Whole(row)) = list.next_element()? {
-            if rows.len() == MAX_ROWS {
+            if count == MAX_ROWS {
                 return Err(A::Error::custom("too many rows to decode at once"));
             }
             rows.push(row);
+            count += 1;
         }
-        Ok(Rows::from(rows))
+        Ok(rows)
     }
 }
 

@@ -27,13 +27,25 @@ pub trait FromJson: for<'de> AtOnce<'de> {
     ///
     /// Says what is wrong, and with which field. It repeats no part of the text.
     fn from_json(json: &str) -> Result<Self, DecodeError>;
+
+    /// Whether this is the type of a text.
+    #[doc(hidden)]
+    const IS_TEXT: bool = false;
+
+    /// Converts a decoded text, if this is its type.
+    #[doc(hidden)]
+    fn from_text(_: &str) -> Option<Self> {
+        None
+    }
 }
 
 /// Decodes answers that are no objects with documented fields.
 macro_rules! decode_whole {
-    ($($type:ty),*) => {
+    ($($type:ty { $($text:item)* })*) => {
         $(impl FromJson for $type {
             const FIELDS: &'static [&'static str] = &[];
+
+            $($text)*
 
             fn from_json(json: &str) -> Result<Self, DecodeError> {
                 let problem = DecodeProblem::Unreadable(JsonType::of(json));
@@ -43,7 +55,16 @@ macro_rules! decode_whole {
     };
 }
 
-decode_whole!(String, serde_json::Value);
+decode_whole! {
+    String {
+        const IS_TEXT: bool = true;
+
+        fn from_text(text: &str) -> Option<Self> {
+            Some(text.to_owned())
+        }
+    }
+    serde_json::Value {}
+}
 
 /// Why a value cannot be decoded. It repeats no part of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -338,6 +359,37 @@ macro_rules! decode_one_of {
         impl<'de> $crate::runtime::AtOnce<'de> for $type {
             fn at_once<D: ::serde::Deserializer<'de>>(deserializer: D) -> ::std::result::Result<Self, D::Error> {
                 use ::serde::de::Error as _;
+                #[allow(unused_imports)]
+                use $crate::runtime::ScalarForm as _;
+                struct Scalar;
+                impl<'de> ::serde::de::Visitor<'de> for Scalar {
+                    type Value = $type;
+
+                    fn expecting(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                        f.write_str("a documented form")
+                    }
+
+                    fn visit_i64<E: ::serde::de::Error>(self, number: i64) -> ::std::result::Result<$type, E> {
+                        $(if let Some(value) = $crate::runtime::Form::<$form_type>::of_number(number) {
+                            return Ok($type::$form(value));
+                        })*
+                        Err(E::custom("no number"))
+                    }
+
+                    fn visit_u64<E: ::serde::de::Error>(self, number: u64) -> ::std::result::Result<$type, E> {
+                        i64::try_from(number).map_err(E::custom).and_then(|number| self.visit_i64(number))
+                    }
+
+                    fn visit_str<E: ::serde::de::Error>(self, text: &str) -> ::std::result::Result<$type, E> {
+                        $(if let Some(value) = $crate::runtime::Form::<$form_type>::of_text(text) {
+                            return Ok($type::$form(value));
+                        })*
+                        Err(E::custom("no text"))
+                    }
+                }
+                if true $(&& $crate::runtime::Form::<$form_type>::IS_SCALAR)* {
+                    return deserializer.deserialize_any(Scalar);
+                }
                 let json = <&'de $crate::runtime::RawValue as ::serde::Deserialize>::deserialize(deserializer)?;
                 $crate::json::FromJson::from_json(json.get()).map_err(D::Error::custom)
             }
@@ -361,28 +413,56 @@ impl<T: FromJson> Form<T> {
     pub fn decode(json: &str) -> Option<T> {
         T::from_json(json).ok()
     }
+
+    /// Whether no value of this form has parts.
+    pub const IS_SCALAR: bool = T::IS_TEXT;
+
+    /// Converts a decoded text.
+    pub fn of_text(text: &str) -> Option<T> {
+        T::from_text(text)
+    }
+
+    /// Converts a number, which is never of this form.
+    pub fn of_number(_: i64) -> Option<T> {
+        None
+    }
 }
 
 /// Decodes a form that is no object.
 pub trait ScalarForm<T> {
+    /// Whether no value of this form has parts.
+    const IS_SCALAR: bool;
+
     /// Decodes a value.
     fn decode(json: &str) -> Option<T>;
+
+    /// Converts a decoded text.
+    fn of_text(_: &str) -> Option<T> {
+        None
+    }
+
+    /// Converts a decoded number.
+    fn of_number(_: i64) -> Option<T> {
+        None
+    }
 }
 
-/// Decodes a value only if its type fits, because an error costs more than a value.
-macro_rules! scalar_forms {
-    ($($type:ty: $json_type:ident),*) => {
-        $(impl ScalarForm<$type> for Form<$type> {
-            fn decode(json: &str) -> Option<$type> {
-                if JsonType::of(json) == JsonType::$json_type { serde_json::from_str(json).ok() } else { None }
-            }
-        })*
-    };
-}
+impl ScalarForm<i64> for Form<i64> {
+    const IS_SCALAR: bool = true;
 
-scalar_forms!(String: Text, i64: Number, f64: Number, bool: Bool);
+    fn decode(json: &str) -> Option<i64> {
+        // An error costs more than a value.
+        if JsonType::of(json) == JsonType::Number { serde_json::from_str(json).ok() } else { None }
+    }
+
+    fn of_number(number: i64) -> Option<i64> {
+        Some(number)
+    }
+}
 
 impl<T> ScalarForm<Rows<T>> for Form<Rows<T>> {
+    const IS_SCALAR: bool = false;
+
     fn decode(json: &str) -> Option<Rows<T>> {
         if JsonType::of(json) == JsonType::List { serde_json::from_str(json).ok() } else { None }
     }

@@ -137,6 +137,9 @@ impl RawFields {
 
     /// Returns the value of a field as JSON text.
     pub fn get_raw(&self, name: &str) -> Option<&str> {
+        if self.json.is_empty() {
+            return None;
+        }
         self.iter().filter(|(other, _)| other == name).last().map(|(_, value)| value)
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::iter::Flatten;
 use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, Error as _};
@@ -30,8 +31,12 @@ pub struct Rows<T>(Source<T>);
 enum Source<T> {
     /// The JSON text of the list.
     Text(Box<str>),
-    Decoded(Vec<T>),
+    /// In parts, because a single list would be copied as it grows.
+    Decoded(Vec<Vec<T>>),
 }
+
+/// The numbers of rows in the first part and in each other one.
+const PARTS: (usize, usize) = (4, 32);
 
 /// A row that was read: the row, or what is wrong with it.
 type Row<T> = Result<T, DecodeError>;
@@ -50,7 +55,7 @@ impl<T> Rows<T> {
     pub fn is_empty(&self) -> bool {
         match &self.0 {
             Source::Text(_) => self.texts().next().is_none(),
-            Source::Decoded(rows) => rows.is_empty(),
+            Source::Decoded(parts) => parts.iter().all(Vec::is_empty),
         }
     }
 
@@ -58,7 +63,21 @@ impl<T> Rows<T> {
     pub fn count(&self) -> usize {
         match &self.0 {
             Source::Text(_) => self.texts().count(),
-            Source::Decoded(rows) => rows.len(),
+            Source::Decoded(parts) => parts.iter().map(Vec::len).sum(),
+        }
+    }
+
+    /// Adds a row behind the decoded ones.
+    pub(super) fn push(&mut self, row: T) {
+        let Source::Decoded(parts) = &mut self.0 else { return };
+        match parts.last_mut() {
+            Some(part) if part.len() < part.capacity() => part.push(row),
+            last => {
+                let capacity = if last.is_none() { PARTS.0 } else { PARTS.1 };
+                let mut part = Vec::with_capacity(capacity);
+                part.push(row);
+                parts.push(part);
+            }
         }
     }
 }
@@ -68,10 +87,10 @@ impl<T: FromJson + Clone> Rows<T> {
     pub fn iter(&self) -> impl Iterator<Item = Row<Cow<'_, T>>> {
         let decoded = match &self.0 {
             Source::Text(_) => &[],
-            Source::Decoded(rows) => rows.as_slice(),
+            Source::Decoded(parts) => parts.as_slice(),
         };
         let read = self.texts().map(|json| T::from_json(json).map(Cow::Owned));
-        decoded.iter().map(|row| Ok(Cow::Borrowed(row))).chain(read)
+        decoded.iter().flatten().map(|row| Ok(Cow::Borrowed(row))).chain(read)
     }
 }
 
@@ -82,7 +101,7 @@ impl<T: FromJson> IntoIterator for Rows<T> {
     fn into_iter(self) -> IntoRows<T> {
         IntoRows(match self.0 {
             Source::Text(json) => Rest::Text { row: 0..list_start(&json), json },
-            Source::Decoded(rows) => Rest::Decoded(rows.into_iter()),
+            Source::Decoded(parts) => Rest::Decoded(parts.into_iter().flatten()),
         })
     }
 }
@@ -97,7 +116,7 @@ enum Rest<T> {
         json: Box<str>,
         row: Range<usize>,
     },
-    Decoded(std::vec::IntoIter<T>),
+    Decoded(Flatten<std::vec::IntoIter<Vec<T>>>),
 }
 
 impl<T> IntoRows<T> {
@@ -133,7 +152,7 @@ impl<T> fmt::Debug for Rest<T> {
 
 impl<T> From<Vec<T>> for Rows<T> {
     fn from(rows: Vec<T>) -> Self {
-        Self(Source::Decoded(rows))
+        Self(Source::Decoded(vec![rows]))
     }
 }
 
@@ -148,7 +167,7 @@ impl<T> fmt::Debug for Rows<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Source::Text(json) => write!(f, "Rows({} bytes)", json.len()),
-            Source::Decoded(rows) => write!(f, "Rows({} rows)", rows.len()),
+            Source::Decoded(_) => write!(f, "Rows({} rows)", self.count()),
         }
     }
 }

@@ -62,7 +62,10 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
         name,
         description: raw.description,
         scope: raw.company_id,
-        role: raw.role_id.map(|role| role.to_string()),
+        role: raw.role_id.map(|role| match role {
+            types::AnsweredRoleId::Number(number) => number.to_string(),
+            types::AnsweredRoleId::Text(text) => text,
+        }),
         owner: raw.user_id,
         created_at: moment([raw.date_created, raw.created_at]),
         updated_at: moment([raw.last_updated]),
@@ -70,7 +73,7 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
         last_used_at: moment([raw.last_used]),
         never_expires_by_default: true,
         reported_status,
-        masked_secret: raw.key.as_ref().map(Secret::masked),
+        masked_secret: raw.key.map(Secret::into_masked),
         kind: raw.key_type,
         extra,
         unreadable,
@@ -80,13 +83,15 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
 }
 
 fn status(word: &str) -> KeyStatus {
-    match word.to_ascii_lowercase().as_str() {
-        "active" => KeyStatus::Active,
-        "expired" => KeyStatus::Expired,
-        "revoked" => KeyStatus::Revoked,
-        "inactive" | "deactivated" | "disabled" => KeyStatus::Inactive,
-        _ => KeyStatus::Unknown,
-    }
+    let words = [
+        ("active", KeyStatus::Active),
+        ("expired", KeyStatus::Expired),
+        ("revoked", KeyStatus::Revoked),
+        ("inactive", KeyStatus::Inactive),
+        ("deactivated", KeyStatus::Inactive),
+        ("disabled", KeyStatus::Inactive),
+    ];
+    words.iter().find(|(known, _)| word.eq_ignore_ascii_case(known)).map_or(KeyStatus::Unknown, |(_, status)| *status)
 }
 
 /// Returns the names and values of the fields that may hold an id.
@@ -94,7 +99,10 @@ fn ids(
     documented: Option<types::AnsweredApiKeyId>,
     guide: Option<types::AnsweredApiKeyId>,
 ) -> [(&'static str, Option<String>); 2] {
-    let text = |id: Option<types::AnsweredApiKeyId>| id.map(|id| id.to_string());
+    let text = |id: Option<types::AnsweredApiKeyId>| match id? {
+        types::AnsweredApiKeyId::Number(number) => Some(number.to_string()),
+        types::AnsweredApiKeyId::Text(text) => Some(text),
+    };
     [(IDS[0], text(documented)), (IDS[1], text(guide))]
 }
 
