@@ -7,6 +7,7 @@ use api_keyring_transport::{RawFields, Timestamp};
 use chrono::{DateTime, Utc};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+use crate::model::extra::Extra;
 use crate::{ApiKeyBuilder, InvalidName, KeyId, KeyRef};
 
 /// An API key as its vendor describes it, without its secret.
@@ -39,7 +40,7 @@ pub(crate) struct Details {
     pub(crate) reported_status: ReportedStatus,
     pub(crate) masked_secret: Option<String>,
     pub(crate) kind: Option<String>,
-    pub(crate) extra: RawFields,
+    pub(crate) extra: Extra,
     /// The documented fields that are in `extra` because their values do not have the documented form.
     pub(crate) unreadable: Vec<&'static str>,
     pub(crate) as_of: Option<DateTime<Utc>>,
@@ -213,7 +214,7 @@ impl ApiKey {
     /// have the documented form. They stay JSON text until you ask for a value, and `Serialize` writes them unchanged.
     /// Only what looks like a secret is masked.
     pub fn extra(&self) -> &RawFields {
-        &self.details.extra
+        self.details.extra.all()
     }
 
     /// Returns the vendor's names of the documented fields whose values do not have the documented form, such as a role
@@ -234,6 +235,9 @@ pub(crate) enum End {
 
 /// Returns the documented fields that `extra` holds because they could not be decoded.
 pub(crate) fn unreadable(extra: &RawFields, documented: &'static [&'static str]) -> Vec<&'static str> {
+    if extra.is_empty() {
+        return Vec::new();
+    }
     let mut names: Vec<_> =
         extra.names().filter_map(|name| documented.iter().copied().find(|field| *field == name)).collect();
     names.sort_unstable();
@@ -368,7 +372,7 @@ mod tests {
     #[test]
     fn debug_output_names_unknown_fields_without_their_values() {
         let mut odd = key(ReportedStatus::NotReported, None);
-        odd.details.extra.push("surprise", &"canary".into());
+        odd.details.extra = RawFields::from_iter([("surprise", "canary".into())]).into();
         assert!(format!("{odd:?}").contains("surprise"));
         assert!(!format!("{odd:#?}").contains("canary"));
         assert!(serde_json::to_string(&odd).unwrap().contains("canary"));

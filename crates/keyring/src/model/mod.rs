@@ -1,6 +1,7 @@
 //! The key, its parts, and the requests that change it.
 
 pub(crate) mod capability;
+pub(crate) mod extra;
 pub(crate) mod identity;
 pub(crate) mod issued;
 pub(crate) mod key;

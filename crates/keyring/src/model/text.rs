@@ -65,17 +65,20 @@ const BEGINNINGS: [(&str, usize); 6] =
 /// assert_eq!(api_keyring::find_secret("key_abc123"), None);
 /// ```
 pub fn find_secret(text: &str) -> Option<&str> {
-    // Most texts have neither letter. Without an early exit, the compiler looks at many bytes at once.
-    if !text.bytes().fold(false, |any, byte| any | (byte == b'_') | (byte == b'y')) {
-        return None;
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(first) = bytes.get(at) {
+        // Every secret begins with one of these letters, at the beginning of a word.
+        if matches!(first, b's' | b'r' | b'e')
+            && let Some(rest) = text.get(at..)
+            && let Some(secret) = prefixed(rest).or_else(|| jwt(rest))
+        {
+            return Some(secret);
+        }
+        let is_in_word = |byte: &&u8| byte.is_ascii_alphanumeric();
+        at += bytes[at..].iter().take_while(is_in_word).count() + 1;
     }
-    let mut before = b' ';
-    let starts = text.bytes().enumerate().filter(|(_, byte)| {
-        let is_start = !std::mem::replace(&mut before, *byte).is_ascii_alphanumeric();
-        // Every secret begins with one of these letters.
-        is_start && matches!(byte, b's' | b'r' | b'e')
-    });
-    starts.filter_map(|(at, _)| text.get(at..)).find_map(|rest| prefixed(rest).or_else(|| jwt(rest)))
+    None
 }
 
 /// Replaces every part of a text that has the form of a secret with `[REDACTED]`, as [`find_secret`] finds it.

@@ -1,7 +1,5 @@
 //! Finds a secret in an undocumented place of an answer.
 
-use std::borrow::Cow;
-
 use api_keyring_transport::{RawFields, Secret, json};
 
 /// Returns whether a text has the form of a vendor's secrets.
@@ -54,8 +52,16 @@ pub(crate) fn as_text(outer: &RawFields, inner: Option<(&str, &RawFields)>) -> O
 }
 
 /// Masks a text if it looks like a secret.
-pub(crate) fn masked(text: &str, looks_like_secret: LooksLikeSecret) -> Cow<'_, str> {
-    if looks_like_secret(text) { Cow::Owned(Secret::new(text).masked()) } else { Cow::Borrowed(text) }
+pub(crate) fn masked(text: String, looks_like_secret: LooksLikeSecret) -> String {
+    if looks_like_secret(&text) { Secret::new(text).masked() } else { text }
+}
+
+/// Masks the texts that look like secrets.
+pub(crate) fn all_masked(mut texts: Vec<String>, looks_like_secret: LooksLikeSecret) -> Vec<String> {
+    for text in texts.iter_mut().filter(|text| looks_like_secret(text)) {
+        *text = Secret::new(text.as_str()).masked();
+    }
+    texts
 }
 
 /// Masks everything in the fields that looks like a secret.

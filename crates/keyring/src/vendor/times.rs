@@ -30,12 +30,14 @@ pub(crate) fn expiry<const N: usize>(
         let start: String = json.chars().take(MAX_UNREADABLE).collect();
         return Some(Timestamp::from(start.as_str()));
     }
-    let is_none = |time: &Timestamp| time.is_zero() || (without == WithoutExpiry::Never && time.is_end_of_time());
+    let is_none = |time: &Timestamp| {
+        !time.is_ordinary() && (time.is_zero() || (without == WithoutExpiry::Never && time.is_end_of_time()))
+    };
     times.into_iter().filter_map(|(_, time)| time).find(|time| !is_none(time))
 }
 
 /// Returns when something happened to a key. A zero time and the Unix epoch are older than every key, so they mean that
 /// the vendor does not know.
 pub(crate) fn moment<const N: usize>(times: [Option<Timestamp>; N]) -> Option<Timestamp> {
-    times.into_iter().flatten().find(|time| !time.is_zero() && !time.is_epoch())
+    times.into_iter().flatten().find(|time| time.is_ordinary() || (!time.is_zero() && !time.is_epoch()))
 }

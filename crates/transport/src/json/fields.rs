@@ -107,7 +107,7 @@ impl RawFields {
 
     /// Returns whether there are no fields.
     pub fn is_empty(&self) -> bool {
-        self.iter_raw().next().is_none()
+        self.json.is_empty() || self.iter_raw().next().is_none()
     }
 
     /// Returns the number of fields.
@@ -217,6 +217,9 @@ impl RawFields {
 
     /// Replaces texts in names and values, at any depth. `replace` gets each text, and returns what replaces it.
     pub fn replace_texts(&mut self, replace: impl FnMut(&str) -> Option<String>) {
+        if self.json.is_empty() {
+            return;
+        }
         if let Some(replaced) = replace_texts(&self.json, replace) {
             self.json = replaced;
         }

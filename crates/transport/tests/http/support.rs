@@ -73,7 +73,7 @@ impl Api {
     }
 
     async fn call(&self, request: reqwest::RequestBuilder) -> Result<ResponseValue<Value>, Error<Value>> {
-        let mut request = request.header("api-version", Self::api_version()).build()?;
+        let mut request = request.build()?;
         let info = OperationInfo { operation_id: "call" };
         self.pre(&mut request, &info).await?;
         let result = self.exec(request, &info).await;

@@ -5,6 +5,7 @@ use api_keyring_transport::json::{self, FromJson as _};
 use monad_raw::types;
 use serde_json::Value;
 
+use crate::model::extra::{Documented, Extra};
 use crate::model::key::{Details, ReportedStatus, unreadable};
 use crate::vendor::call::{Call, RawResult, is_code_of};
 use crate::vendor::recover;
@@ -40,12 +41,16 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
     // Every key expires, so a zero time means that the expiry is not known.
     let expires_at = expiry([("expiration_time", raw.expiration_time)], &extra, WithoutExpiry::NotKnown);
     recover::mask(&mut extra, looks_like_secret);
-    if let Some(version) = raw.token_version {
-        extra.push_number("token_version", version);
-    }
-    if let Some(signer) = raw.jwt_signing_key_id {
-        extra.push_text("jwt_signing_key_id", &recover::masked(&signer, looks_like_secret));
-    }
+    let extra = Extra::new(
+        extra,
+        [
+            ("token_version", raw.token_version.map(Documented::Number)),
+            (
+                "jwt_signing_key_id",
+                raw.jwt_signing_key_id.map(|signer| Documented::Text(recover::masked(signer, looks_like_secret))),
+            ),
+        ],
+    );
     let details = Details {
         name,
         description: raw.description,

@@ -5,6 +5,7 @@ use api_keyring_transport::json::{self, FromJson as _};
 use serde_json::Value;
 use spartera_raw::types;
 
+use crate::model::extra::{Documented, Extra};
 use crate::model::key::{Details, ReportedStatus, unreadable};
 use crate::vendor::call::{Call, RawResult, is_code_of};
 use crate::vendor::recover;
@@ -43,21 +44,20 @@ pub(super) fn key(call: &Call<'_>, raw: types::ApiKey) -> Result<ApiKey, Malform
         None => ReportedStatus::NotReported,
     };
     recover::mask(&mut extra, looks_like_secret);
-    for (name, text) in [("endpoint_id", raw.endpoint_id), ("mcp_deployment_id", raw.mcp_deployment_id)] {
-        if let Some(text) = text {
-            extra.push_text(name, &recover::masked(&text, looks_like_secret));
-        }
-    }
-    if let Some(is_system_generated) = raw.is_system_generated {
-        extra.push_bool("is_system_generated", is_system_generated);
-    }
-    if let Some(rate_limit) = raw.rate_limit {
-        extra.push_number("rate_limit", rate_limit);
-    }
-    if let Some(permissions) = raw.permissions {
-        let permissions = permissions.iter().map(|text| recover::masked(text, looks_like_secret));
-        extra.push_texts("permissions", permissions);
-    }
+    let text = |text: Option<String>| text.map(|text| Documented::Text(recover::masked(text, looks_like_secret)));
+    let extra = Extra::new(
+        extra,
+        [
+            ("endpoint_id", text(raw.endpoint_id)),
+            ("mcp_deployment_id", text(raw.mcp_deployment_id)),
+            ("is_system_generated", raw.is_system_generated.map(Documented::Bool)),
+            ("rate_limit", raw.rate_limit.map(Documented::Number)),
+            (
+                "permissions",
+                raw.permissions.map(|texts| Documented::Texts(recover::all_masked(texts, looks_like_secret))),
+            ),
+        ],
+    );
     let details = Details {
         name,
         description: raw.description,
