@@ -1,5 +1,7 @@
-//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs, and `cargo xtask mutants` tests the tests.
+//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs, `cargo xtask mutants` tests the tests, and
+//! `cargo xtask bench` measures what the clients cost.
 
+mod bench;
 mod codegen;
 #[cfg(unix)]
 mod mutants;
@@ -20,6 +22,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    Bench(bench::Arguments),
     /// Generate the clients from the specs
     Codegen(codegen::Arguments),
     #[cfg(unix)]
@@ -35,6 +38,7 @@ fn workspace_root() -> &'static Path {
 fn main() -> ExitCode {
     let Arguments { task } = Arguments::parse();
     let done = match task {
+        Task::Bench(arguments) => bench::run(&arguments),
         Task::Codegen(arguments) => codegen::run(&arguments),
         #[cfg(unix)]
         Task::Mutants(arguments) => mutants::run(&arguments),

@@ -166,6 +166,8 @@ async fn no_abort_ends_a_key_whose_secret_a_sink_still_holds() {
             other => panic!("{leaves}: {other:?}"),
         };
         assert!(why.contains("holds the new key's secret"), "{leaves}: {why}");
+        // Nothing was withdrawn, so that the abort can be repeated.
+        assert!(leaves || fixture.current().await == other.current().await.unwrap().unwrap(), "{why}");
         for sink in [&fixture.sink, &other] {
             let held = sink.current().await.unwrap().unwrap();
             assert!(held.expose() == "theirs" || fixture.works(&held).await, "{leaves}");

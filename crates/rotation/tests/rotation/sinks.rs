@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use api_keyring::{Mark, Secret};
 use api_keyring_rotation::{
-    CommandSink, FileSink, Host, MemorySink, Sink, SinkError, SinkSet, Slot, Store, open_sinks,
+    CommandSink, FileSink, Host, MemorySink, Room, Sink, SinkError, SinkSet, Slot, Store, open_sinks,
 };
+use async_trait::async_trait;
 
 fn secret(text: &str) -> Option<Secret> {
     Some(text.into())
@@ -532,4 +533,59 @@ async fn a_dotenv_file_that_did_not_exist_is_removed_again() {
     sink.promote(&mark).await.unwrap();
     sink.withdraw(&mark).await.unwrap();
     assert!(names(folder.path()).is_empty());
+}
+
+/// A store that counts how many rooms are kept at the same time.
+#[derive(Clone, Debug)]
+struct Roomy(MemorySink, Arc<Mutex<(usize, usize)>>);
+
+struct Kept(Arc<Mutex<(usize, usize)>>);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().0 -= 1;
+    }
+}
+
+#[async_trait]
+impl Store for Roomy {
+    fn address(&self) -> String {
+        Store::address(&self.0)
+    }
+
+    async fn probe(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn reserve(&self) -> Result<Room, SinkError> {
+        let mut counts = self.1.lock().unwrap();
+        counts.0 += 1;
+        counts.1 = counts.0.max(counts.1);
+        Ok(Box::new(Kept(Arc::clone(&self.1))))
+    }
+
+    async fn read(&self, slot: &Slot) -> Result<Option<Secret>, SinkError> {
+        self.0.read(slot).await
+    }
+
+    async fn write(&self, slot: &Slot, secret: &Secret) -> Result<(), SinkError> {
+        self.0.write(slot, secret).await
+    }
+
+    async fn remove(&self, slot: &Slot) -> Result<(), SinkError> {
+        self.0.remove(slot).await
+    }
+}
+
+#[tokio::test]
+async fn the_sinks_of_a_set_keep_their_rooms_together() {
+    let counts = Arc::new(Mutex::new((0, 0)));
+    let sink = |_| Arc::new(Roomy(MemorySink::new(), Arc::clone(&counts))) as Arc<dyn Sink>;
+    let set = SinkSet::new((0..3).map(sink));
+    set.check().await.unwrap();
+    assert_eq!(*counts.lock().unwrap(), (0, 3));
+    let room = set.reserve().await.unwrap();
+    assert_eq!(counts.lock().unwrap().0, 3);
+    drop(room);
+    assert_eq!(counts.lock().unwrap().0, 0);
 }
