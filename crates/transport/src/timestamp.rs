@@ -107,11 +107,13 @@ impl Timestamp {
 
     /// Returns whether the text begins as a date of an ordinary year does, so that it stands for a point in time, if it can
     /// be read: it is neither [zero](Self::is_zero) nor the [epoch](Self::is_epoch) nor the [end](Self::is_end_of_time).
+    #[inline]
     pub fn is_ordinary(&self) -> bool {
         self.year().is_some_and(|year| (1971..9999).contains(&year))
     }
 
     /// Returns the year with which the text begins, if it begins as a date does.
+    #[inline]
     fn year(&self) -> Option<u16> {
         let [digits @ .., _] = self.0.as_bytes().first_chunk::<5>()?;
         let is_date = self.0.as_bytes()[4] == b'-' && digits.iter().all(u8::is_ascii_digit);

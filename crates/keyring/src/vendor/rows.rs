@@ -31,6 +31,7 @@ impl Malformed {
 ///
 /// The first field that is there decides. `extra` holds a field that could not be decoded. If it is a whole number that
 /// is too large to decode, its digits are the id.
+#[inline]
 pub(crate) fn key_id<const N: usize>(
     ids: [(&str, Option<String>); N],
     extra: &RawFields,

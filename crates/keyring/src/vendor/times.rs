@@ -20,6 +20,7 @@ pub(crate) enum WithoutExpiry {
 /// - A zero time is no expiry. So is the end of time, if keys may live without an expiry.
 /// - The Unix epoch stays an expiry, and [`ApiKey::status_at`](crate::ApiKey::status_at) does not believe it: some
 ///   services write 0 for *never*, and others end a key by setting its expiry to 0.
+#[inline]
 pub(crate) fn expiry<const N: usize>(
     times: [(&str, Option<Timestamp>); N],
     extra: &RawFields,
@@ -38,6 +39,8 @@ pub(crate) fn expiry<const N: usize>(
 
 /// Returns when something happened to a key. A zero time and the Unix epoch are older than every key, so they mean that
 /// the vendor does not know.
+#[inline]
 pub(crate) fn moment<const N: usize>(times: [Option<Timestamp>; N]) -> Option<Timestamp> {
-    times.into_iter().flatten().find(|time| time.is_ordinary() || (!time.is_zero() && !time.is_epoch()))
+    let is_known = |time: &Timestamp| time.is_ordinary() || (!time.is_zero() && !time.is_epoch());
+    times.into_iter().fold(None, |first: Option<Timestamp>, time| first.or_else(|| time.filter(is_known)))
 }

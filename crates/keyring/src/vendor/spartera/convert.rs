@@ -95,6 +95,7 @@ fn status(word: &str) -> KeyStatus {
 }
 
 /// Returns the names and values of the fields that may hold an id.
+#[inline]
 fn ids(
     documented: Option<types::AnsweredApiKeyId>,
     guide: Option<types::AnsweredApiKeyId>,
