@@ -162,6 +162,16 @@ impl Clock for Greedy {
 }
 
 #[tokio::test]
+async fn a_holder_whose_name_is_no_text_keeps_others_out_only_as_long_as_any() {
+    let held = HeldRotation::new().await;
+    let connection = rusqlite::Connection::open(held.path()).unwrap();
+    connection.execute("UPDATE rotation SET holder = CAST(X'fffe' AS TEXT)", ()).unwrap();
+    assert!(matches!(held.take().await, Err(JournalError::Held { .. })));
+    held.clock.advance(LEASE + Duration::from_secs(1));
+    held.take().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_rotation_keeps_its_lease_while_it_waits() {
     let fixture = Fixture::new().await;
     let plan = fixture.rotator.plan(&fixture.rotate()).await.unwrap();

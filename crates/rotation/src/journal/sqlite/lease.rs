@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, Transaction};
 
 use super::Failed;
 use super::process::Process;
+use super::rows;
 use super::statements::{execute, text};
 use crate::RotationId;
 use crate::journal::{JournalError, Lease};
@@ -30,9 +31,8 @@ struct Holder {
 impl Held {
     fn read(transaction: &Transaction<'_>, id: &RotationId) -> Result<Self, Failed> {
         let read = |row: &Row<'_>| {
-            let state: String = row.get(2)?;
-            let (name, until, process): (Option<String>, Option<String>, Option<String>) =
-                (row.get(3)?, row.get(4)?, row.get(5)?);
+            let state = rows::text(row, 2)?.unwrap_or_default();
+            let (name, until, process) = (rows::text(row, 3)?, rows::text(row, 4)?, rows::text(row, 5)?);
             let by = name.map(|name| Holder {
                 name,
                 until: until.and_then(|until| Some(DateTime::parse_from_rfc3339(&until).ok()?.to_utc())),

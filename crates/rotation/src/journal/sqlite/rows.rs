@@ -50,7 +50,7 @@ pub(super) fn read(transaction: &Transaction<'_>, sql: &str, parameters: impl Pa
 }
 
 /// Returns the text in a column. It replaces bytes that are not UTF-8, so that the record does not match its row.
-fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+pub(super) fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
     Ok(match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         _ => None,

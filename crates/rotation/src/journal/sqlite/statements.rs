@@ -41,7 +41,7 @@ pub(super) fn list(
         "WHERE rotation.state NOT IN ('done', 'aborted') AND number > ? ORDER BY number LIMIT ?"
     );
     let all = select_rotations!("rotation", "WHERE kept IS NULL AND number < ? ORDER BY number DESC LIMIT ?");
-    let (sql, first) = if listing == Listing::Unfinished { (unfinished, 0) } else { (all, i64::MAX) };
+    let (sql, first) = if listing == Listing::Unfinished { (unfinished, i64::MIN) } else { (all, i64::MAX) };
     let after = after.map_or(first, |after| i64::try_from(after.number()).unwrap_or(i64::MAX));
     let one_more = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let mut found = rows::read(transaction, sql, (after, one_more))?;
