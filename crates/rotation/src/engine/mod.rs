@@ -13,6 +13,7 @@ mod overlap;
 mod retire;
 mod secrets;
 mod vendor;
+mod way_back;
 
 use std::pin::pin;
 use std::sync::Arc;
