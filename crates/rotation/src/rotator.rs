@@ -280,6 +280,9 @@ impl Rotator {
     /// Resumes a rotation that needs attention because its sink does not hold what it held when the rotation was
     /// planned. The rotation replaces what the sink holds now, and never treats it as the old secret.
     ///
+    /// An abort that cannot write the sink is given up by this, if the sink holds the new key's secret: the rotation then
+    /// continues.
+    ///
     /// # Errors
     ///
     /// - [`RotateError::Refused`] if the rotation does not need attention for that reason, or the sink holds anything

@@ -59,8 +59,10 @@ pub(super) fn existing(arguments: &JournalArguments, access: Access) -> Result<A
 }
 
 fn open(path: &Path, access: Access) -> Result<Arc<dyn Journal>> {
+    // A journal that cannot be reached is not the same as none.
+    let exists = path.try_exists().unwrap_or(true);
     Ok(match access {
-        Access::Read if !path.exists() => Arc::new(MemoryJournal::new()),
+        Access::Read if !exists => Arc::new(MemoryJournal::new()),
         Access::Read => Arc::new(SqliteJournal::open_read_only(path)?),
         Access::Write => Arc::new(SqliteJournal::open(path)?),
     })

@@ -133,10 +133,11 @@ impl Run<'_> {
             // Users have a secret that works, and nothing shows whether it is this key's.
             State::Promoted { new, .. } | State::Delivered(new) if is_in_place && needs_attention => new,
             // Nothing shows whether the key under the old one's id is the old one. A person knows that it is not.
-            // Or it is gone, and the new one does not work either.
+            // Or it is gone, and the new one, which the sink holds, does not work either.
             State::Retiring(new)
                 if needs_attention
-                    && (self.is_old_gone(new).await? || matches!(self.look_at_old(new).await?, OldNow::Unclear(_))) =>
+                    && ((self.is_old_gone(new).await? && self.is_in_sink(new).await?)
+                        || matches!(self.look_at_old(new).await?, OldNow::Unclear(_))) =>
             {
                 new
             }

@@ -43,7 +43,7 @@ impl Run<'_> {
             let state = self.needs_attention(why);
             self.write(|record| {
                 // A later run that fails as well has nothing new to record.
-                record.reserved = record.marks.last().cloned();
+                record.reserved = record.reserved.take().or_else(|| record.marks.last().cloned());
                 record.state = state;
             })
             .await?;
@@ -77,14 +77,16 @@ impl Run<'_> {
         // process has given a secret.
         if !self.is_still_there(&key, is_first).await? {
             self.reserve(mark).await?;
-            return Ok(Next::Recorded);
+            return Err(RotateError::NotYet(format!(
+                "key {key} was not there any more a moment later, so nothing was requested: resume to look again"
+            )));
         }
         self.rotator.journal.renew(&self.lease).await?;
         let regenerated = self.rotator.provider.regenerate(&key, &self.record.plan.regeneration()).await;
         drop(room);
         match regenerated.and_then(|issued| usable(self.rotator.provider.name(), Operation::Regenerate, issued)) {
             Ok(issued) => self.keep(mark, issued).await,
-            Err(error) => self.after_failed_regenerate(mark, error, is_alive).await,
+            Err(error) => self.after_failed_regenerate(mark, error, is_first, is_alive).await,
         }
     }
 
@@ -126,9 +128,15 @@ impl Run<'_> {
         }
     }
 
-    /// `was_alive` says whether the users' secret may still have worked before the request.
-    async fn after_failed_regenerate(&mut self, mark: Mark, error: Error, was_alive: bool) -> Result<Next> {
-        let is_first = self.record.marks.iter().all(|other| *other == mark);
+    /// `is_first` says whether no request was sent before this one, and `was_alive` whether the users' secret may still
+    /// have worked then.
+    async fn after_failed_regenerate(
+        &mut self,
+        mark: Mark,
+        error: Error,
+        is_first: bool,
+        was_alive: bool,
+    ) -> Result<Next> {
         // An earlier request, whose answer was lost, may have given the key another id. A later request then names the
         // old id.
         let is_outdated_id = error.is_not_found() && !is_first;
@@ -261,10 +269,12 @@ impl Run<'_> {
                 match self.rotator.lease_of(&self.record.id).await {
                     Ok((lease, record)) => {
                         (self.lease, self.record) = (lease, record);
+                        // The other process has recorded this one's request, and a resumption.
+                        (self.unrecorded, self.attention) = (None, None);
                         self.refuse_if_aborted(new, secret).await?;
                         let (new, mark) = (new.clone(), new.mark.clone());
                         let written = self.write(|record| {
-                            record.marks.push(mark);
+                            record.add_mark(&mark);
                             record.state = State::Issued(new);
                         });
                         return written.await;

@@ -65,7 +65,7 @@ pub const TRANSITIONS: &[Transition] = &[
     Transition(Overlap, Retired,        Done,           "nothing is left of the old secret"),
     Transition(Overlap, Retired,        NeedsAttention, "the old secret still works, or users do not have the new one"),
     Transition(Overlap, Aborting,       Aborted,        "the sink and the vendor are as they were"),
-    Transition(Overlap, Aborting,       Verified,       "the old secret stopped working, or the sink cannot be written, so the new one must stay"),
+    Transition(Overlap, Aborting,       Verified,       "the old secret stopped working, or a person keeps the new one, so it must stay"),
     Transition(Overlap, Aborting,       NeedsAttention, "the sink holds a secret that the withdrawal would destroy"),
     Transition(Overlap, NeedsAttention, Planned,        "a person resumes the rotation"),
     Transition(Overlap, NeedsAttention, Delivered,      "a person resumes the rotation"),

@@ -9,7 +9,7 @@ use super::{Result, Run};
 use crate::host::shown_name;
 use crate::record::Issued;
 use crate::sink::{Room, parts_of};
-use crate::{RotateError, Sink, SinkContent, SinkError};
+use crate::{RotateError, Sink, SinkError};
 
 impl Run<'_> {
     fn sink_result<T>(&self, result: Result<T, SinkError>) -> Result<T> {
@@ -82,8 +82,8 @@ impl Run<'_> {
         for part in parts_of(&self.sink) {
             let failed = |error| RotateError::Sink { sink: part.name(), error };
             let previous = part.previous(&new.mark).await.map_err(failed)?;
-            // A part without a previous secret was not promoted, unless it was empty before.
-            if previous.is_none() && self.record.in_sink() != SinkContent::Nothing {
+            // A part that keeps nothing was not promoted.
+            if !part.keeps_previous(&new.mark).await.map_err(failed)? {
                 continue;
             }
             let current = part.current().await.map_err(failed)?;

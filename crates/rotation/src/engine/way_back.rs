@@ -50,8 +50,8 @@ impl Run<'_> {
         // Nothing tells what was there before, so a withdrawal would leave the new secret.
         let mut kept_nothing = None;
         for holder in &holders.sinks {
-            let previous = holder.previous(&new.mark).await.map_err(|error| at(&**holder, error))?;
-            if previous.is_none() && self.record.in_sink() != SinkContent::Nothing && self.has_several_sinks() {
+            let keeps = holder.keeps_previous(&new.mark).await.map_err(|error| at(&**holder, error))?;
+            if !keeps && self.has_several_sinks() {
                 kept_nothing = Some(still_holds(&shown_name(&holder.name())));
             }
         }
@@ -108,18 +108,15 @@ impl Run<'_> {
     }
 
     /// Says what became of an abort whose withdrawal failed, and how to go on.
-    pub(super) async fn after_failed_withdrawal(&mut self, new: &Issued, error: RotateError) -> Result<Next> {
+    pub(super) async fn after_failed_withdrawal(&self, new: &Issued, error: RotateError) -> Result<Next> {
         let holders = self.holders(new, self.abort_sink()).await?;
-        if holders.are_all() {
-            // Users have a secret that works. The promotion changes nothing.
-            self.go_to(State::Verified(new.clone())).await?;
-            let hint = "Nothing was withdrawn, and the new secret stays. Make the destination writable and abort again, \
-                        or resume the rotation";
-            return Err(advise(error, hint));
-        }
         let hint = match (holders.sinks.is_empty(), self.record.leaves_sink) {
             (true, false) => LEAVE,
             (true, true) => "Resume the rotation",
+            (false, false) if holders.are_all() => {
+                "Nothing was withdrawn, and both keys work. Make the destination writable and resume, or keep the new \
+                 secret and continue the rotation (`resume --adopt`)"
+            }
             (false, _) => "It holds the new key's secret, which would stop working. Make it writable and resume",
         };
         Err(advise(error, hint))

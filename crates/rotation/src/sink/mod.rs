@@ -125,6 +125,16 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// If the secret cannot be read.
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError>;
 
+    /// Returns whether the sink keeps what was current before the secret of this mark was promoted, even if that was no
+    /// secret. The default looks for a [previous](Self::previous) secret.
+    ///
+    /// # Errors
+    ///
+    /// If the sink cannot be read.
+    async fn keeps_previous(&self, mark: &Mark) -> Result<bool, SinkError> {
+        Ok(self.previous(mark).await?.is_some())
+    }
+
     /// Empties the pending slot of this mark. If its secret was promoted, makes the previous secret the current one
     /// again, regardless of which secret is current by then. Does not write a secret that is already there.
     ///
@@ -269,6 +279,10 @@ impl<S: Sink + ?Sized> Sink for Arc<S> {
 
     async fn previous(&self, mark: &Mark) -> Result<Option<Secret>, SinkError> {
         (**self).previous(mark).await
+    }
+
+    async fn keeps_previous(&self, mark: &Mark) -> Result<bool, SinkError> {
+        (**self).keeps_previous(mark).await
     }
 
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError> {

@@ -267,6 +267,10 @@ impl<S: Store> Sink for S {
         Ok(previous.and_then(|previous| Before::from_slot(previous).secret()))
     }
 
+    async fn keeps_previous(&self, mark: &Mark) -> Result<bool, SinkError> {
+        Ok(self.read(&Slot::Previous(mark.clone())).await?.is_some())
+    }
+
     async fn withdraw(&self, mark: &Mark) -> Result<(), SinkError> {
         let (pending, previous) = (Slot::Pending(mark.clone()), Slot::Previous(mark.clone()));
         // Without a lock, so that a store that cannot be written is no obstacle.

@@ -130,17 +130,35 @@ async fn a_sink_that_cannot_be_written_leaves_every_way_open() {
     let record = rotator.rotate(&fixture.rotate()).await.unwrap();
     faulty.is_unwritable.store(true, Ordering::Relaxed);
     let failed = rotator.abort(&record.id, "not today").await.unwrap_err().to_string();
-    assert!(
-        failed.contains("abort again, or resume the rotation") && !failed.contains("--leave-destination"),
-        "{failed}"
-    );
+    assert!(failed.contains("resume --adopt") && !failed.contains("--leave-destination"), "{failed}");
     assert!(fixture.works(&fixture.current().await).await && fixture.works(fixture.old.secret()).await);
+    // A scheduled resume does not give the abort up.
+    rotator.resume(&record.id).await.unwrap_err();
+    assert_eq!(fixture.journal.load(&record.id).await.unwrap().unwrap().state.name(), "aborting");
     // Both ways that the message names.
-    assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "promoted");
+    assert_eq!(rotator.adopt_sink(&record.id).await.unwrap().state.name(), "promoted");
     rotator.abort(&record.id, "not today").await.unwrap_err();
     faulty.is_unwritable.store(false, Ordering::Relaxed);
-    assert_eq!(rotator.abort(&record.id, "not today").await.unwrap().state.name(), "aborted");
+    assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "aborted");
     assert_eq!(fixture.current().await, *fixture.old.secret());
+}
+
+/// A set of which one sink was empty, and is empty again.
+#[tokio::test]
+async fn an_abort_restores_a_set_with_an_empty_sink() {
+    let fixture = Fixture::new().await;
+    let empty = MemorySink::new();
+    let sinks: [Arc<dyn Sink>; 2] = [Arc::new(fixture.sink.clone()), Arc::new(empty.clone())];
+    let rotator = fixture.rotator.with_sink(SinkSet::new(sinks));
+    let record = rotator.rotate(&fixture.rotate().adopt_sink()).await.unwrap();
+    assert_eq!(record.state.name(), "promoted");
+    let foreign = put_foreign_secret(&empty, &"theirs".into()).await;
+    let attention = rotator.abort(&record.id, "not today").await.unwrap();
+    assert_eq!(attention.state.name(), "stuck", "{attention:?}");
+    assert_eq!(empty.current().await.unwrap(), Some("theirs".into()));
+    empty.withdraw(&foreign).await.unwrap();
+    assert_eq!(rotator.resume(&record.id).await.unwrap().state.name(), "aborted");
+    assert_eq!((fixture.current().await, empty.current().await.unwrap()), (fixture.old.secret().clone(), None));
 }
 
 #[tokio::test]

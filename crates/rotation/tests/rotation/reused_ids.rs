@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api_keyring::{CallInfo, KeyId, Layer, NewKey, Provider, ProviderExt as _, SendCall};
 use api_keyring_emulator::{ReuseIds, Revision, SparteraShape};
-use api_keyring_rotation::{Record, RotateKey, Rotator, State, Strategy, find_orphans};
+use api_keyring_rotation::{Record, RotateError, RotateKey, Rotator, State, Strategy, find_orphans};
 use async_trait::async_trait;
 use chrono::TimeDelta;
 
@@ -231,7 +231,10 @@ async fn a_strangers_key_gets_no_new_secret() {
     let rotator = Rotator::new(provider.layered(swap), scenario.lineage.sink.clone(), scenario.journal.clone())
         .clock(vendor.clock.clone())
         .observe(move |record| is_due.store(record.state.name() == "issuing", Ordering::Relaxed));
-    let attention = rotator.rotate(&RotateKey::new(scenario.old.clone()).in_place()).await.unwrap();
+    let plan = rotator.plan(&RotateKey::new(scenario.old.clone()).in_place()).await.unwrap();
+    let id = rotator.start(plan).await.unwrap().id;
+    assert!(matches!(rotator.resume(&id).await, Err(RotateError::NotYet(_))));
+    let attention = rotator.resume(&id).await.unwrap();
     assert_eq!(attention.state.name(), "stuck", "{attention:?}");
     assert_eq!(strangers.judge(), Vec::<String>::new());
 }

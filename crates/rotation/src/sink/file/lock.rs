@@ -81,12 +81,17 @@ fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.append(true).mode(0o600).custom_flags(flags.bits().cast_signed());
     match options.clone().create_new(true).open(path) {
-        Ok(new) if new.metadata()?.mode() & 0o077 != 0 => {
+        Ok(new) => {
+            // The process's mask of modes may have taken the owner's rights.
+            new.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            if new.metadata()?.mode() & 0o077 == 0 {
+                return Ok(new);
+            }
             fs::remove_file(path)?;
             return Err(no_modes());
         }
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        new => drop(new),
+        Err(_) => {}
     }
     // Another process may have removed it since.
     let file = options.create(true).open(path).map_err(|error| match path.symlink_metadata() {

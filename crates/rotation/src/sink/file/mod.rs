@@ -275,7 +275,8 @@ impl FileSink {
         for entry in fs::read_dir(folder_of(&self.path))? {
             let entry = entry?;
             if is_left_over(&base, &entry.file_name()) && entry.file_type()?.is_file() {
-                fs::remove_file(entry.path())?;
+                // Another user's file in a sticky folder stays, and is no obstacle.
+                drop(fs::remove_file(entry.path()));
             }
         }
         Ok(())
