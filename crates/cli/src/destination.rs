@@ -40,8 +40,17 @@ impl FromStr for Destination {
 #[derive(Debug)]
 pub(crate) enum ReadyDestination {
     /// Standard output. An answer that cannot be read goes to the file, if there is one.
-    Stdout(Option<Box<SecretFile>>),
+    Stdout(Option<Box<SecretFile>>, Undeliverable),
     File(Box<SecretFile>),
+}
+
+/// What becomes of a secret that standard output does not take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undeliverable {
+    /// It goes to the file, because nothing else works any more.
+    Keep,
+    /// Nobody needs it.
+    Drop,
 }
 
 /// Where an answer that cannot be read goes if the secret goes to standard output. A program that reads standard output
@@ -103,7 +112,11 @@ impl Destination {
             Self::Stdout if is_stdout_discarded() => Err(Failure::Usage(
                 "standard output is the null device, and the secret would be lost: use --to file:PATH".to_owned(),
             )),
-            Self::Stdout => aside.reserve().map(ReadyDestination::Stdout),
+            Self::Stdout => {
+                let undeliverable =
+                    if matches!(aside, Aside::Required(_)) { Undeliverable::Keep } else { Undeliverable::Drop };
+                aside.reserve().map(|file| ReadyDestination::Stdout(file, undeliverable))
+            }
             Self::File(path) => {
                 let file = SecretFile::reserve(&path, existing);
                 file.map(|file| ReadyDestination::File(file.into())).map_err(|why| unusable(&path, &why))
@@ -115,13 +128,13 @@ impl Destination {
 impl ReadyDestination {
     /// Returns whether the secret goes to standard output. Nothing else may go there then.
     pub(crate) fn is_stdout(&self) -> bool {
-        matches!(self, Self::Stdout(_))
+        matches!(self, Self::Stdout(..))
     }
 
     /// Returns the destination as users write it.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::Stdout(_) => STDOUT.to_owned(),
+            Self::Stdout(..) => STDOUT.to_owned(),
             Self::File(file) => file_name(file.path()),
         }
     }
@@ -129,7 +142,7 @@ impl ReadyDestination {
     /// Writes a secret. A file is on the disk when this returns.
     pub(crate) fn deliver(self, secret: &Secret) -> Result<(), DeliveryError> {
         match self {
-            Self::Stdout(_) => write_line(secret.expose().as_bytes()).map_err(DeliveryError::Lost),
+            Self::Stdout(..) => write_line(secret.expose().as_bytes()).map_err(|why| self.not_delivered(secret, why)),
             Self::File(file) => match file.put(secret) {
                 Ok(()) => Ok(()),
                 Err(SecretFileError::Elsewhere { why, path }) => Err(DeliveryError::Elsewhere { why, path }),
@@ -142,6 +155,21 @@ impl ReadyDestination {
                 Err(SecretFileError::Lost(why)) => Err(DeliveryError::Lost(why)),
                 Err(other) => Err(DeliveryError::Lost(io::Error::other(other))),
             },
+        }
+    }
+}
+
+impl ReadyDestination {
+    /// Says where a secret is that standard output did not take.
+    pub(crate) fn not_delivered(self, secret: &Secret, why: io::Error) -> DeliveryError {
+        match self {
+            Self::Stdout(Some(file), Undeliverable::Keep) => {
+                match file.set_aside(secret.expose().as_bytes(), ".unclaimed") {
+                    Ok(path) => DeliveryError::Elsewhere { why, path },
+                    Err(_) => DeliveryError::Lost(why),
+                }
+            }
+            _ => DeliveryError::Lost(why),
         }
     }
 }

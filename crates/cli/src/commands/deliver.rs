@@ -1,6 +1,7 @@
 //! Issues a secret and delivers it to its destination, whatever happens on the way.
 
 use std::future::Future;
+use std::io;
 
 use api_keyring::{Error, IssuedKey, NamedProvider, Provider as _};
 use api_keyring_rotation::Existing;
@@ -66,18 +67,29 @@ pub(super) async fn issue_and_deliver(
         let mut document = document(provider, &issued, &destination);
         complete(&mut document);
         document["secret"] = issued.secret().expose().into();
-        return match output::json(&document) {
+        let printed = output::json(&document);
+        return match printed
+            .map_err(|failure| ready.not_delivered(issued.secret(), io::Error::other(describe(&failure))))
+        {
             Ok(()) => Ok(Delivered { issued, destination, is_printed: true }),
-            Err(failure) => Err(Undelivered::Lost(issued.into(), describe(&failure))),
+            Err(error) => Err(not_delivered(provider, issued, &destination, error)),
         };
     }
     match ready.deliver(issued.secret()) {
         Ok(()) => Ok(Delivered { issued, destination, is_printed: false }),
-        Err(DeliveryError::Lost(why)) => Err(Undelivered::Lost(issued.into(), why.to_string())),
-        Err(DeliveryError::Elsewhere { why, path }) => {
+        Err(error) => Err(not_delivered(provider, issued, &destination, error)),
+    }
+}
+
+/// Says where a secret is that did not reach its destination.
+fn not_delivered(provider: &NamedProvider, issued: IssuedKey, destination: &str, error: DeliveryError) -> Undelivered {
+    match error {
+        DeliveryError::Lost(why) => Undelivered::Lost(issued.into(), why.to_string()),
+        DeliveryError::Elsewhere { why, path } => {
             let (key, place) = (format!("{}/{}", provider.name(), issued.id()), path.display());
+            let destination = if destination == destination::STDOUT { "standard output" } else { destination };
             let why = format!("the secret of {key} is in {place} instead of {destination}: {why}");
-            Err(Undelivered::Failed(Failure::Other(why)))
+            Undelivered::Failed(Failure::Other(why))
         }
     }
 }
@@ -141,10 +153,10 @@ fn without_answer(destination: ReadyDestination, error: Error) -> Undelivered {
         return Undelivered::Unanswered(error, None);
     };
     let saved = match destination {
-        ReadyDestination::Stdout(Some(file)) | ReadyDestination::File(file) => {
+        ReadyDestination::Stdout(Some(file), _) | ReadyDestination::File(file) => {
             set_aside(*file, bytes).map_err(Failure::from)
         }
-        ReadyDestination::Stdout(None) => {
+        ReadyDestination::Stdout(None, _) => {
             Err(Failure::Other("there is no folder for it. Use --to file:PATH".to_owned()))
         }
     };

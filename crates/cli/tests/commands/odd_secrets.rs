@@ -146,15 +146,36 @@ fn no_old_secret_ends_before_there_is_a_place_for_an_answer_that_cannot_be_read(
         command.args(rotate).args(extra).output().unwrap().into()
     };
     emulator.inject("monad.regenerate:truncate".parse::<Fault>().unwrap());
-    let refused = run("/dev/null/journal", &[]);
+    let refused = run("/proc/nowhere/journal", &[]);
     assert!(refused.code == 1 && refused.stderr.contains("Nothing was sent"), "{refused:?}");
     let sent = emulator.requests().into_iter().filter(|request| request.method != "GET").count();
     assert_eq!(sent, 0, "{refused:?}");
     // A journal that is named has a folder.
     let journal = folder.path().join("journal");
-    let saved = run("/dev/null/journal", &["--journal", journal.to_str().unwrap()]);
+    let saved = run("/proc/nowhere/journal", &["--journal", journal.to_str().unwrap()]);
     assert!(saved.stderr.contains(".unclaimed"), "{saved:?}");
     let names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     assert!(matches!(&names[..], [name] if name.ends_with(".unclaimed")), "{names:?}");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_secret_that_standard_output_does_not_take_is_kept() {
+    for format in ["table", "json"] {
+        let emulator = in_process(Emulator::builder().seed(5));
+        let seeded = emulator.monad().add_keys(1).remove(0);
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = program();
+        command.envs(emulator.environment()).env("API_KEYRING_JOURNAL", folder.path().join("journal"));
+        command.args(["--output", format, "rotate", &format!("monad/{}", seeded.id)]);
+        command.args(["--to", "-", "--in-place", "--even-own", "--yes"]);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let run: Run = command.stdout(full).output().unwrap().into();
+        let entry = fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+        assert!(run.code == 1 && run.stderr.contains(entry.to_str().unwrap()), "{format}: {run:?}");
+        let mut list = program();
+        list.envs(emulator.environment()).env("MONAD_API_KEY", fs::read_to_string(&entry).unwrap());
+        assert!(list.args(["list", "monad"]).output().unwrap().status.success(), "{format}");
+    }
 }
