@@ -121,3 +121,25 @@ async fn a_late_create_whose_delete_is_refused_for_now_leaves_no_key() {
         assert_eq!(record.state.name(), "done", "{record:?}");
     }
 }
+
+/// The vendor refused the first regenerate for now, so its mark is reserved. The next one is sent under it, and is held up
+/// while another process finishes the rotation.
+#[tokio::test]
+async fn a_late_regenerate_under_a_reserved_mark_is_taken_back() {
+    let vendor = Vendor::start(MONAD, Strategy::InPlace).await;
+    let refused = async || {
+        let scenario = vendor.key(&["regenerate:status=429:1"]);
+        drop(scenario.run(&scenario.cut_points(None)).await);
+        scenario
+    };
+    let scenario = refused().await;
+    let probe = scenario.cut_points(None);
+    drop(scenario.run(&probe).await);
+    let number = nth(&probe.passed(), "before regenerate", 0);
+    for event in [Event::PauseBeyondLease, Event::Crash, Event::Lose] {
+        let scenario = refused().await;
+        drop(scenario.run(&scenario.cut_points(at(number, event))).await);
+        let record = judged(scenario, &format!("{event:?}")).await;
+        assert_eq!(record.state.name(), "done", "{event:?}: {record:?}");
+    }
+}
