@@ -69,6 +69,10 @@ pub struct FileSink {
 impl FileSink {
     /// Returns a sink in a file that holds one secret and nothing else, apart from line ends after it.
     ///
+    /// A rotation refuses a file that may hold something else, such as a setting, a URL or a list. A text with one of
+    /// the characters `` "'`,;<>{}[]():#@$|\&? `` counts as such. No secret in the documentation of the supported
+    /// vendors has one. If your vendor's secrets have them, use a variable of a [dotenv file](Self::dotenv).
+    ///
     /// # Errors
     ///
     /// If the path cannot be that of a file.
