@@ -57,11 +57,8 @@ pub(crate) fn masked(text: String, looks_like_secret: LooksLikeSecret) -> String
 }
 
 /// Masks the texts that look like secrets.
-pub(crate) fn all_masked(mut texts: Vec<String>, looks_like_secret: LooksLikeSecret) -> Vec<String> {
-    for text in texts.iter_mut().filter(|text| looks_like_secret(text)) {
-        *text = Secret::new(text.as_str()).masked();
-    }
-    texts
+pub(crate) fn all_masked(texts: Vec<String>, looks_like_secret: LooksLikeSecret) -> Vec<String> {
+    texts.into_iter().map(|text| masked(text, looks_like_secret)).collect()
 }
 
 /// Masks everything in the fields that looks like a secret.

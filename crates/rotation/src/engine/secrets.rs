@@ -80,12 +80,12 @@ impl Run<'_> {
     /// Returns whether another secret has replaced the new one in the sink, or in a part of it, since the promotion.
     pub(super) async fn holds_foreign_secret(&self, new: &Issued) -> Result<bool> {
         for part in parts_of(&self.sink) {
-            let failed = |error| RotateError::Sink { sink: part.name(), error };
-            let previous = part.previous(&new.mark).await.map_err(failed)?;
+            let failed = |error| at(&*part, error);
             // A part that keeps nothing was not promoted.
             if !part.keeps_previous(&new.mark).await.map_err(failed)? {
                 continue;
             }
+            let previous = part.previous(&new.mark).await.map_err(failed)?;
             let current = part.current().await.map_err(failed)?;
             if current != previous && current.is_some_and(|current| !new.has_secret(&current)) {
                 return Ok(true);
