@@ -1,5 +1,5 @@
-//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs, `cargo xtask mutants` tests the tests, and
-//! `cargo xtask bench` measures what the clients cost.
+//! Maintenance tasks. `cargo xtask codegen` generates the clients from the specs, `cargo xtask mutants` tests the tests,
+//! and `cargo xtask bench` measures what the clients cost.
 
 mod bench;
 mod codegen;

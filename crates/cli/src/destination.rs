@@ -157,9 +157,7 @@ impl ReadyDestination {
             },
         }
     }
-}
 
-impl ReadyDestination {
     /// Says where a secret is that standard output did not take.
     pub(crate) fn not_delivered(self, secret: &Secret, why: io::Error) -> DeliveryError {
         match self {

@@ -437,10 +437,10 @@ pub struct Record {
     pub state: State,
     /// Every mark under which the rotation sent a create, or may have sent one. In place, each regenerate has one.
     pub marks: Vec<Mark>,
-    /// The mark of the next request for a secret, if the last one under it was refused, or not sent, or was the last of many
-    /// in place whose answers are lost. A rotator that has
-    /// the lease may send the next one without recording it first. If that rotator dies, its lease is not released, and
-    /// the next rotator assumes that the request was sent.
+    /// The mark of the next request for a secret. There is one if the last request under it was refused or not sent, or
+    /// if it was the last of many in place whose answers are lost. A rotator that has the lease may send the next request
+    /// without recording it first. If that rotator dies, its lease is not released, and the next rotator assumes that the
+    /// request was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reserved: Option<Mark>,
     /// The issued keys that the rotation discards or has discarded.

@@ -2,8 +2,8 @@
 //!
 //! 1. [`spec`] loads and checks the spec.
 //! 2. [`generate`] runs the generator.
-//! 3. [`rewire`] makes the generated code call our runtime, [`decoding`] makes its types decode field by field, and [`ids`] makes them check
-//!    ids without regular expressions.
+//! 3. [`rewire`] makes the generated code call our runtime, [`decoding`] makes its types decode field by field, and
+//!    [`ids`] makes them check ids without regular expressions.
 //! 4. [`output`] writes the files, or compares them with the existing ones.
 
 mod decoding;

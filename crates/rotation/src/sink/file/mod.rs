@@ -272,6 +272,19 @@ impl FileSink {
         removed.map_err(|error| self.fails("cannot be removed", error))
     }
 
+    /// Locks the file against other processes.
+    async fn lock_only(&self) -> Result<FileLock, SinkError> {
+        // A lock file could not be removed from such a folder.
+        check_folder(&self.path).map_err(|unfit| self.unfit(&self.path, "cannot be written", unfit))?;
+        FileLock::take(&self.path).await.map_err(|error| match error {
+            LockError::Busy => SinkError::new(format!(
+                "another process keeps {} locked, so nothing was written. Try again",
+                self.path.display()
+            )),
+            LockError::System(error) => self.fails("cannot be written", error),
+        })
+    }
+
     /// Removes what killed processes left beside the file. The caller must hold the lock, so that no process is still
     /// writing.
     fn clear(&self) -> io::Result<()> {
@@ -363,20 +376,5 @@ impl Store for FileSink {
         let lock = self.lock_only().await?;
         self.clear().map_err(|error| self.fails("cannot be written", error))?;
         Ok(Box::new(lock))
-    }
-}
-
-impl FileSink {
-    /// Locks the file against other processes.
-    async fn lock_only(&self) -> Result<FileLock, SinkError> {
-        // A lock file could not be removed from such a folder.
-        check_folder(&self.path).map_err(|unfit| self.unfit(&self.path, "cannot be written", unfit))?;
-        FileLock::take(&self.path).await.map_err(|error| match error {
-            LockError::Busy => SinkError::new(format!(
-                "another process keeps {} locked, so nothing was written. Try again",
-                self.path.display()
-            )),
-            LockError::System(error) => self.fails("cannot be written", error),
-        })
     }
 }
